@@ -1,0 +1,1 @@
+"""What a good dataset is: Great Expectations over the small profile tables."""

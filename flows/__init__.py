@@ -1,0 +1,1 @@
+"""What runs: Prefect flows, the recipe that parametrises them, and the command line."""

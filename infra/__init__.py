@@ -1,0 +1,1 @@
+"""Where it runs: storage, the workspace, compute and the machines under them."""

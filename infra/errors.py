@@ -1,0 +1,83 @@
+"""Every error Evenkeel raises on purpose.
+
+EvenkeelError                   exit code 1
+├── RecipeError                 2   a recipe, an override or a combination of options is wrong
+├── InputError                  1   the source cannot be used as it is
+│   └── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
+├── ResourceError               1   the work does not fit the machine, or the machine asked for is not there
+├── StorageError                1   a store refused, or is not there
+├── AccountingError             1   rows in != kept + deduplicated + not sampled + quarantined
+├── GateFailed                  3   the version was not published: a blocking expectation failed
+├── VersionNotFound             1   no such version, tag or dataset
+├── PublishConflict             1   someone else committed first; nothing was lost, run again
+└── CommitStateUnknown          1   the catalog did not answer; look before running again
+
+An error says what was expected, what was found, where, and what to do next: `expected`, `found`, `where` and
+`remedy` are kept as attributes and joined in the message.
+"""
+
+
+class EvenkeelError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.message, self.expected, self.found, self.where, self.remedy = message, expected, found, where, remedy
+        parts = [message]
+        for label, value in (("expected", expected), ("found", found), ("where", where), ("remedy", remedy)):
+            if value:
+                parts.append(f"  {label}: {value}")
+        super().__init__("\n".join(parts))
+
+
+class RecipeError(EvenkeelError):
+    """A recipe, an override or a combination of options is wrong."""
+
+    exit_code = 2
+
+
+class InputError(EvenkeelError):
+    """The source cannot be used as it is."""
+
+
+class QuarantineLimitError(InputError):
+    """More rows or shards were quarantined than the recipe allows."""
+
+
+class ResourceError(EvenkeelError):
+    """The work does not fit the machine, or the machine asked for is not there."""
+
+
+class StorageError(EvenkeelError):
+    """A store refused an operation, or cannot be reached."""
+
+
+class AccountingError(EvenkeelError):
+    """Rows in differ from kept + deduplicated + not sampled + quarantined."""
+
+
+class GateFailed(EvenkeelError):
+    """A blocking expectation failed; nothing was made visible."""
+
+    exit_code = 3
+
+
+class VersionNotFound(EvenkeelError):
+    """No such version, tag or dataset."""
+
+
+class PublishConflict(EvenkeelError):
+    """Another publisher committed first; nothing was lost, run again."""
+
+
+class CommitStateUnknown(EvenkeelError):
+    """The catalog did not answer a commit; look at the versions before running again."""

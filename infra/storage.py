@@ -1,0 +1,166 @@
+"""Files on any store: local paths and every fsspec URI behind the same few verbs."""
+
+import hashlib
+import json
+import os
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec import AbstractFileSystem
+
+from infra.errors import StorageError
+
+CHUNK = 8 << 20
+
+
+def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
+    """Return the file system that holds `uri` and the path of `uri` on it (absolute for local paths).
+
+    Credentials, endpoint and region come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_PROFILE, ...)
+    or from fsspec's own configuration, never from a recipe.
+    """
+    try:
+        fs, path = fsspec.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"no store for {uri!r}", found=str(error), remedy="use a path, file://, s3://, ...") from error
+    return fs, path
+
+
+def is_local(uri: str) -> bool:
+    """Tell whether `uri` lies on this machine's disk."""
+    return "://" not in uri or uri.startswith(("file://", "local://"))
+
+
+def join(uri: str, *parts: str) -> str:
+    """Join path parts to a URI with forward slashes."""
+    return posixpath.join(uri.rstrip("/") if uri != "/" else uri, *parts)
+
+
+def read_bytes(uri: str) -> bytes:
+    """Return the whole content of `uri`."""
+    fs, path = filesystem(uri)
+    with _store_errors("read", uri):
+        return bytes(fs.cat_file(path))
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write `data` to `uri` so that readers see all of it or nothing (local: temporary name and rename)."""
+    fs, path = filesystem(uri)
+    with _store_errors("write", uri):
+        if is_local(uri):
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+            draft.write_bytes(data)
+            os.replace(draft, target)
+        else:
+            fs.pipe_file(path, data)
+
+
+def read_json(uri: str) -> Any:
+    """Return the JSON document at `uri`."""
+    return json.loads(read_bytes(uri))
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys."""
+    write_bytes(uri, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+
+
+def exists(uri: str) -> bool:
+    """Tell whether a file or folder lies at `uri`, asking the store anew."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with _store_errors("look at", uri):
+        return bool(fs.exists(path))
+
+
+def make_folder(uri: str) -> None:
+    """Create the folder `uri` where the store has folders."""
+    fs, path = filesystem(uri)
+    with _store_errors("create", uri):
+        fs.makedirs(path, exist_ok=True)
+
+
+def list_files(uri: str) -> list[str]:
+    """Return the full URIs of all files below `uri`, sorted; empty where nothing is there."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with _store_errors("list", uri):
+        found = fs.find(path) if fs.exists(path) else []
+    return sorted(str(fs.unstrip_protocol(item)) if not is_local(uri) else str(item) for item in found)
+
+
+def remove(uri: str) -> None:
+    """Remove the file or folder at `uri`; nothing happens where there is none."""
+    fs, path = filesystem(uri)
+    with _store_errors("remove", uri):
+        if fs.exists(path):
+            fs.rm(path, recursive=True)
+
+
+def sha256(uri: str) -> str:
+    """Return the hex SHA-256 of the content of `uri`, read in bounded pieces."""
+    digest = hashlib.sha256()
+    with open_read(uri) as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+@contextmanager
+def open_read(uri: str) -> Iterator[BinaryIO]:
+    """Open `uri` for reading bytes."""
+    fs, path = filesystem(uri)
+    with _store_errors("read", uri), fs.open(path, "rb") as stream:
+        yield stream
+
+
+@contextmanager
+def open_write(uri: str) -> Iterator[BinaryIO]:
+    """Open `uri` for writing bytes; parents are created. Not atomic: steps publish folders by their `done.json`."""
+    fs, path = filesystem(uri)
+    with _store_errors("write", uri):
+        fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        with fs.open(path, "wb") as stream:
+            yield stream
+
+
+def local_copy(uri: str, scratch: Path) -> Path:
+    """Return a local path with the content of `uri`: the file itself, or a copy cached under `scratch` by URI."""
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        return Path(path)
+    target = scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(path)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+        with _store_errors("read", uri):
+            fs.get_file(path, str(draft))
+        os.replace(draft, target)
+    return target
+
+
+@contextmanager
+def _store_errors(verb: str, uri: str) -> Iterator[None]:
+    """Turn a store's refusals into StorageError with the place and the remedy; a missing file stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise StorageError(
+            f"not allowed to {verb} {uri}",
+            found=f"{type(error).__name__}: {error}",
+            remedy="check the permissions and credentials of the process that runs this",
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot {verb} {uri}",
+            found=f"{type(error).__name__}: {error}",
+            remedy="check that the store is reachable and has room",
+        ) from error

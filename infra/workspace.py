@@ -1,0 +1,64 @@
+"""The workspace: one folder per step output, keyed by content, that counts only once its `done.json` is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from infra import storage
+
+DONE = "done.json"
+
+
+class StepRef(BaseModel):
+    """What travels between steps: where an output lies and what is in it. Small, JSON, never a frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    key: str
+    uri: str
+    counts: dict[str, int] = {}
+    facts: dict[str, Any] = {}
+    seconds: float = 0.0
+
+
+def content_key(step: str, version: int, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Return the 20-character hex key of a step output.
+
+    It hashes the step's name and code version, its config as canonical JSON, and the keys of its inputs by name, so
+    that the same question always finds the same answer and a changed one never does.
+    """
+    settings = config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
+    document = {"step": step, "version": version, "config": settings, "inputs": dict(inputs)}
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+class StepFolder:
+    """The folder of one step output: `<workspace>/<dataset>/<step>/<key>/`."""
+
+    def __init__(self, workspace: str, dataset: str, step: str, key: str) -> None:
+        self.step, self.key = step, key
+        self.uri = storage.join(workspace, dataset, step, key)
+
+    def path(self, *parts: str) -> str:
+        """Return the URI of a file in this folder."""
+        return storage.join(self.uri, *parts)
+
+    def done(self) -> StepRef | None:
+        """Return the finished output, or None where the step has not finished (or never ran)."""
+        try:
+            return StepRef.model_validate(storage.read_json(self.path(DONE)))
+        except FileNotFoundError:
+            return None
+
+    def finish(self, counts: Mapping[str, int], facts: Mapping[str, Any], seconds: float) -> StepRef:
+        """Write `done.json`, last, and return the reference that travels on."""
+        ref = StepRef(
+            step=self.step, key=self.key, uri=self.uri, counts=dict(counts), facts=dict(facts), seconds=seconds
+        )
+        storage.write_json(self.path(DONE), ref.model_dump(mode="json"))
+        return ref

@@ -1,0 +1,1 @@
+"""The steps: a config, pure functions on arrays and frames, and one thin task each."""

@@ -1,0 +1,85 @@
+"""What a step is: a pure function from a config and finished inputs to one finished, content-keyed folder.
+
+The science of a step knows nothing of Prefect; `flows.curate` turns a `Step` into a Prefect task.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from infra.compute import Compute
+from infra.workspace import StepFolder, StepRef, content_key
+
+
+class Progress(Protocol):
+    """Where a step says how far it is."""
+
+    def __call__(self, done: float, message: str) -> None:
+        """Report the share done in [0, 1] and one line of what is happening."""
+
+
+def silent(done: float, message: str) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a step runs. Nothing in here may change the rows that come out."""
+
+    workspace: str
+    dataset: str
+    scratch: Path
+    compute: Compute = field(default_factory=Compute)
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step function returns: counts (rows by fate and kind) and small JSON facts for people and later steps."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+StepFunction = Callable[[Any, Mapping[str, StepRef], StepFolder, Run], Outcome]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A named, versioned step function.
+
+    name: the folder under the dataset's workspace. version: raise it when the code changes what comes out.
+    function: `(config, inputs by name, folder to write to, run) -> Outcome`. by_backend: the output depends on whether
+    a CPU or a GPU computed it, so the backend is part of the key. retries: how often a failure is worth another try.
+    """
+
+    name: str
+    version: int
+    function: StepFunction
+    by_backend: bool = False
+    retries: int = 1
+    timeout_seconds: float = 24 * 3600.0
+
+    def key(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> str:
+        """Return the content key of this step's output for this config and these inputs."""
+        keys = {name: ref.key for name, ref in inputs.items()}
+        if self.by_backend:
+            keys["backend"] = run.compute.backend
+        return content_key(self.name, self.version, config, keys)
+
+    def folder(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepFolder:
+        """Return the folder of this step's output, finished or not."""
+        return StepFolder(run.workspace, run.dataset, self.name, self.key(config, inputs, run))
+
+    def __call__(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
+        """Return the finished output: the one already in the workspace, or a new one."""
+        folder = self.folder(config, inputs, run)
+        if (finished := folder.done()) is not None:
+            return finished
+        started = time.monotonic()
+        outcome = self.function(config, inputs, folder, run)
+        return folder.finish(outcome.counts, outcome.facts, round(time.monotonic() - started, 3))
