@@ -1,0 +1,62 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,postgres]'
+	@touch $@
+
+setup: $(READY) ## create the environment in .venv
+
+run: $(READY) ## curate the docstrings of this Python environment and say how to read the result
+	$(BIN)/evenkeel run flows/recipes/docstrings.yaml $(ARGS)
+
+test: $(READY) ## the tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(READY) ## the slow tests too
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
+	$(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
+
+bench-setup: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'
+
+bench: bench-cluster bench-balance bench-dedup ## all benchmarks against peers, written to docs/
+
+bench-cluster: bench-setup ## clustering against FAISS, scikit-learn and scikit-learn-intelex
+	$(BIN)/python tests/bench/bench_cluster.py $(ARGS)
+
+bench-balance: bench-setup ## strategies on labelled pools
+	$(BIN)/python tests/bench/bench_balance.py $(ARGS)
+
+bench-dedup: bench-setup ## deduplication against datatrove
+	$(BIN)/python tests/bench/bench_dedup.py $(ARGS)
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: ## resolve requirements.lock anew (CPU and GPU together)
+	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench \
+	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
+
+serve: $(READY) ## start a Prefect server and a worker here, deploy everything, print the addresses
+	$(BIN)/evenkeel serve $(ARGS)
+
+serve-down: ## end exactly what `make serve` started
+	$(BIN)/evenkeel serve --down
+
+clean: ## remove the environment and the local workspace
+	rm -rf .venv .evenkeel *.egg-info
+
+.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup lint lock serve serve-down clean
