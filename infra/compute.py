@@ -1,22 +1,50 @@
-"""Where the work of a step runs: in this process, or on a Dask cluster chosen by name."""
+"""Where the work of a step runs: in this process, or on a Dask cluster chosen by name.
+
+A cluster is a small YAML file in `infra/clusters/`; `open_compute("local")` reads `local.yaml`. An address such as
+`tcp://scheduler:8786` (also spelled `dask://scheduler:8786`) joins a cluster that runs already.
+"""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import RecipeError, ResourceError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["cpu", "gpu"]
+CLUSTERS = Path(__file__).parent / "clusters"
 
 
-@dataclass(frozen=True)
+class ClusterConfig(BaseModel):
+    """One named cluster: what to start, and when a job is too small to be worth starting it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["inline", "local", "gpu", "address", "kubernetes", "slurm"]
+    description: str = ""
+    workers: int = Field(0, ge=0, description="number of workers; 0 = one per core (local) or per device (gpu)")
+    threads: int = Field(1, ge=1, description="threads per worker")
+    memory: str = Field("auto", description="memory limit of one worker, such as 4GiB; auto = an equal share")
+    inline_below: str = Field("512MiB", description="a map over less data than this runs in the calling process")
+    address: str = Field("", description="scheduler address, for kind: address")
+    options: dict[str, Any] = Field(default_factory=dict, description="passed on to the cluster class")
+
+
+@dataclass
 class Compute:
-    """A place to run functions. `client` is a `distributed.Client`, or None for this process.
+    """A place to run functions; the default Compute() is this process.
 
-    backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes one worker may use.
-    The default Compute() runs everything in this process, with threads where asked.
+    backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes that one worker may use.
+    start: makes the `distributed.Client` when the first large map asks for it; None keeps everything in this process.
     """
 
     name: str = "inline"
@@ -24,21 +52,33 @@ class Compute:
     workers: int = 1
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: int = 2 << 30
-    client: Any = None
+    inline_below: int = 0
+    start: Callable[[], Any] | None = None
+    _client: Any = field(default=None, repr=False)
+
+    @property
+    def client(self) -> Any:
+        """The `distributed.Client`, started on first use; None where everything runs in this process."""
+        if self._client is None and self.start is not None:
+            self._client = self.start()
+        return self._client
 
     def map(
         self,
         function: Callable[[Item], Result],
         items: Sequence[Item],
         *,
+        work: int | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Result]:
         """Return `[function(item) for item in items]`, in order, computed on the workers.
 
         `function` is a module-level function or a functools.partial of one; items and results are small (paths, names,
-        sums), never blocks of data. `on_done(count)` is told how many have finished. A failure is raised as it was.
+        sums), never blocks of data. `work` is the number of bytes the items stand for: below `inline_below` the map
+        runs here, in threads. `on_done(count)` is told how many have finished. A failure is raised as it was.
         """
-        if self.client is None:
+        small = len(items) < 2 or (work is not None and work < self.inline_below)
+        if small or self.client is None:
             return self._map_here(function, items, on_done)
         from distributed import as_completed
 
@@ -62,3 +102,135 @@ class Compute:
                 if on_done is not None:
                     on_done(count)
         return results
+
+    def close(self) -> None:
+        """End the cluster if one was started."""
+        client, self._client, self.start = self._client, None, None
+        if client is not None:
+            cluster = client.cluster
+            client.close()
+            if cluster is not None:
+                cluster.close()
+
+
+def cluster_names() -> list[str]:
+    """Return the names that `open_compute` knows, sorted."""
+    return sorted(path.stem for path in CLUSTERS.glob("*.yaml"))
+
+
+def read_cluster(name: str) -> ClusterConfig:
+    """Return the config of a named cluster, or of an address. Raises RecipeError for an unknown name."""
+    if "://" in name:
+        return ClusterConfig(kind="address", address=name.replace("dask://", "tcp://"))
+    path = Path(name) if name.endswith(".yaml") else CLUSTERS / f"{name}.yaml"
+    if not path.is_file():
+        raise RecipeError(
+            f"unknown compute {name!r}",
+            expected=f"one of {', '.join(cluster_names())}, the path of a cluster YAML, or tcp://host:port",
+            where="compute",
+        )
+    try:
+        return ClusterConfig.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path} is not a cluster file", found=str(error), where="compute") from error
+
+
+@contextmanager
+def open_compute(name: str, scratch: Path | None = None) -> Iterator[Compute]:
+    """Yield the Compute called `name`; a cluster starts when first needed and ends with the block.
+
+    Raises RecipeError for an unknown name and ResourceError where the machine asked for is not there: `gpu` without a
+    device is an error, never a quiet fallback to the CPU.
+    """
+    compute = _compute(name, read_cluster(name), scratch)
+    try:
+        yield compute
+    finally:
+        compute.close()
+
+
+def gpu_count() -> int:
+    """Return the number of CUDA devices that NVML reports; 0 without driver or device."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except Exception:  # NVML has one error class per cause, and none is importable without the library
+        return 0
+
+
+def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
+    from dask.utils import parse_bytes
+
+    cores, memory = os.cpu_count() or 1, machine_memory()
+    inline_below = int(parse_bytes(config.inline_below))
+    if config.kind == "inline":
+        return Compute(name=name, threads=cores, memory_limit=memory // 2)
+    if config.kind == "gpu" and gpu_count() == 0:
+        raise ResourceError(
+            "compute: gpu asked for, but this machine has no CUDA device",
+            found="NVML reports no device",
+            remedy="run on a machine with a GPU, or set compute: local",
+        )
+    workers = config.workers or (gpu_count() if config.kind == "gpu" else cores)
+    limit = int(memory * 0.8) // workers if config.memory == "auto" else int(parse_bytes(config.memory))
+    return Compute(
+        name=name,
+        backend="gpu" if config.kind == "gpu" else "cpu",
+        workers=workers,
+        threads=config.threads if config.kind != "local" else cores,
+        memory_limit=limit,
+        inline_below=inline_below,
+        start=lambda: _start(config, workers, limit, scratch),
+    )
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory this process may use, control groups included."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_LIMIT)
+
+
+def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None) -> Any:
+    """Start the cluster of `config` (or join it) and return a connected client."""
+    from distributed import Client, LocalCluster
+
+    spill = str(scratch / "dask") if scratch is not None else None
+    if config.kind == "address":
+        try:
+            return Client(config.address, timeout="30s")
+        except OSError as error:
+            raise ResourceError(
+                f"no Dask scheduler answers at {config.address}",
+                found=str(error),
+                where="compute",
+                remedy="start the scheduler, or correct the address",
+            ) from error
+    if config.kind == "local":
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=config.threads,
+            memory_limit=limit,
+            processes=True,
+            dashboard_address=None,
+            local_directory=spill,
+            **config.options,
+        )
+    elif config.kind == "gpu":
+        from dask_cuda import LocalCUDACluster
+
+        cluster = LocalCUDACluster(n_workers=workers, local_directory=spill, **config.options)
+    elif config.kind == "kubernetes":
+        from dask_kubernetes.operator import KubeCluster
+
+        cluster = KubeCluster(n_workers=workers, **config.options)
+    else:
+        if shutil.which("sbatch") is None:
+            raise ResourceError("compute: slurm asked for, but there is no sbatch here", remedy="run on a login node")
+        from dask_jobqueue import SLURMCluster
+
+        cluster = SLURMCluster(cores=config.threads, memory=config.memory, **config.options)
+        cluster.scale(workers)
+    return Client(cluster)

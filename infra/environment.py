@@ -1,0 +1,21 @@
+"""Defaults for the libraries that read the environment when they are imported. Call before importing Prefect or Dask."""
+
+import os
+
+DEFAULTS = {
+    # No telemetry, neither from a server started here nor from clients.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    # A temporary server on SQLite may take long to start on a busy machine.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Older S3-compatible stores refuse the newer optional checksums.
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
+
+
+def set_defaults() -> None:
+    """Set every default that the environment does not set already."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
