@@ -1,0 +1,78 @@
+"""What a source is: where the shards lie, what their columns mean, and how much bad input a run may carry."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Format = Literal["auto", "parquet", "jsonl", "csv", "npy", "docstrings"]
+ShardFormat = Literal["parquet", "jsonl", "csv", "npy", "docstrings"]
+
+
+class SourceConfig(BaseModel):
+    """The recipe's `source`: only `uri` is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str | list[str] = Field(
+        description="A file, a folder, a glob or a list of them, on this machine or any fsspec store (s3://, gs://, "
+        "memory://); `docstrings://` is the Python environment this runs in.",
+        examples=["s3://bucket/pool/*.parquet"],
+    )
+    format: Format = Field("auto", description="How the shards are written; `auto` goes by their suffix.")
+    id: str | None = Field(
+        None,
+        description="Column with a row's own id. Default: `id` where every shard has it, else shard name and row number.",
+    )
+    text: str | None = Field(None, description="Column with the text. Default: `text` where every shard has it.")
+    vector: str | None = Field(
+        None, description="Column with the vector. Default: the only column of float lists, where there is just one."
+    )
+    groups: list[str] = Field(
+        default_factory=list, description="Columns whose balance is reported: language, domain, package, ..."
+    )
+    scores: list[str] = Field(default_factory=list, description="Columns of numbers that rank rows: quality, length, ...")
+    ids: str | list[str] | None = Field(
+        None,
+        description="With .npy shards: the files whose row i belongs to vector i. `.txt` and `.npy` hold ids alone; "
+        "Parquet, JSONL and CSV give all their columns. One per shard, in the order of the shards' names.",
+    )
+    dimension: int | None = Field(
+        None, ge=1, le=1 << 16, description="Length of every vector. Default: the commonest in the first rows."
+    )
+    max_quarantined: float = Field(
+        0.01, ge=0, le=1, description="Share of rows (unreadable shards by their bytes) that may be refused; more fails the run."
+    )
+    max_row_bytes: int = Field(1 << 20, ge=1, description="A row whose text and other columns take more bytes is refused.")
+    rows_per_block: int = Field(
+        65_536, ge=1, le=1 << 24, description="Most rows in a block: what one worker holds in memory at a time."
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _some_place(cls, uri: str | list[str]) -> str | list[str]:
+        if not uri or (isinstance(uri, list) and not all(uri)):
+            raise ValueError("name at least one file, folder or glob")
+        return uri
+
+
+class ShardStamp(BaseModel):
+    """One shard as it lay in the store when the run began; `stamp` is its ETag, checksum or time of change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str
+    name: str = Field(description="Path below the source's fixed part: what ids of rows without an id are made of.")
+    format: ShardFormat
+    bytes: int
+    stamp: str
+    ids: str | None = Field(None, description="The file with the ids (or all other columns) of an .npy shard.")
+    ids_stamp: str = ""
+
+
+class IngestRequest(BaseModel):
+    """What the ingest step is called with: the recipe's source and the shards found, so that its key follows their content."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: SourceConfig
+    shards: list[ShardStamp]

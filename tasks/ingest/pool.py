@@ -1,0 +1,178 @@
+"""The pool: what ingest leaves for every later step. Blocks of checked rows, in pool order."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from infra import storage
+from infra.errors import InputError
+from infra.workspace import StepRef
+
+SHARD_BITS = 40
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("row_id", pa.uint64()),
+        ("shard", pa.int32()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+class Block(BaseModel):
+    """A run of accepted rows of one shard; names sort in pool order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    shard: int
+    rows: int
+
+
+class Shard(BaseModel):
+    """One shard as it was read; `reason` says why none of its rows is in the pool, "" where it was read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    uri: str
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+    quarantined: int
+    reason: str = ""
+
+
+class PoolInfo(BaseModel):
+    """What the columns of the source turned out to mean (`pool.json`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    read: int
+    rows: int
+    quarantined: int
+    id: str | None
+    text: str | None
+    vector: str | None
+    dimension: int | None
+    dtype: str | None
+    groups: list[str]
+    scores: list[str]
+    payload: dict[str, str]
+    reasons: dict[str, int]
+    mixed: dict[str, str] = {}
+
+
+class Pool:
+    """Read access to a finished pool; cheap to open, small to send to a worker, holds no rows.
+
+    blocks: in pool order. rows: how many in all. groups, scores: names without their `group.`, `score.` prefix.
+    shards: as read. info: what the source's columns turned out to mean.
+    """
+
+    def __init__(self, uri: str, scratch: str | None = None) -> None:
+        self.uri = uri
+        self.scratch = scratch or str(Path(tempfile.gettempdir()) / "evenkeel-scratch")
+        self.info = PoolInfo.model_validate(storage.read_json(storage.join(uri, "pool.json")))
+        self.blocks = tuple(Block.model_validate(item) for item in storage.read_json(storage.join(uri, "blocks.json")))
+        self.shards = tuple(Shard.model_validate(item) for item in storage.read_json(storage.join(uri, "shards.json")))
+        self.rows = sum(block.rows for block in self.blocks)
+
+    @classmethod
+    def open(cls, ref: StepRef | str, scratch: Path | str | None = None) -> "Pool":
+        """Open the pool that an ingest step left, given its reference or the URI of its folder.
+
+        scratch: where vectors of a remote pool are copied to be memory-mapped.
+        """
+        return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the group columns."""
+        return tuple(self.info.groups)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the score columns."""
+        return tuple(self.info.scores)
+
+    @property
+    def has_text(self) -> bool:
+        """Tell whether the source has texts."""
+        return self.info.text is not None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Tell whether the source has vectors."""
+        return self.info.vector is not None
+
+    def row_ids(self) -> npt.NDArray[np.uint64]:
+        """Return the row ids of the whole pool, (rows,) uint64, ascending: 8 bytes a row in memory."""
+        return self.column("row_id")
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return one numeric column of the row table for the whole pool, (rows,), in pool order."""
+        parts = [self.table(block, [name])[name].to_numpy() for block in self.blocks]
+        if parts:
+            return np.concatenate(parts)
+        return np.empty(0, dtype=np.uint64 if name in ("row_id", "identity") else np.float32)
+
+    def table(self, block: Block | str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the row table of a block: row_id, shard, row, id, identity, text_hash, tokens, group.*, score.*."""
+        return self._read("rows", block, columns)
+
+    def payload(self, block: Block | str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the user's own columns (all but the vector) of a block; every block has the same schema."""
+        return self._read("payload", block, columns)
+
+    def text(self, block: Block | str) -> pa.ChunkedArray:
+        """Return the texts of a block, (rows,) string, none null or empty. Raises InputError where the source has none."""
+        if self.info.text is None:
+            raise InputError("the pool has no text", where=self.uri, remedy="name the column: source.text")
+        column = self.payload(block, [self.info.text])[self.info.text]
+        return column if column.type == pa.string() else column.cast(pa.string())
+
+    def vectors(self, block: Block | str) -> npt.NDArray[Any]:
+        """Return the vectors of a block, (rows, d) float16 or float32, memory-mapped, finite and non-zero.
+
+        Raises InputError where the source has none.
+        """
+        if self.info.vector is None:
+            raise InputError("the pool has no vectors", where=self.uri, remedy="name the column: source.vector")
+        path = storage.local_copy(self._path("vectors", block, "npy"), self._scratch())
+        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def quarantine(self) -> pa.Table:
+        """Return every refused row, in pool order: row_id, shard, row, id, reason, detail."""
+        files = storage.list_files(storage.join(self.uri, "quarantine"))
+        parts = [_read_parquet(uri, None) for uri in files if uri.endswith(".parquet")]
+        return pa.concat_tables(parts).sort_by("row_id") if parts else QUARANTINE_SCHEMA.empty_table()
+
+    def _read(self, part: str, block: Block | str, columns: Sequence[str] | None) -> pa.Table:
+        return _read_parquet(self._path(part, block, "parquet"), columns)
+
+    def _path(self, part: str, block: Block | str, suffix: str) -> str:
+        name = block if isinstance(block, str) else block.name
+        return storage.join(self.uri, part, f"{name}.{suffix}")
+
+    def _scratch(self) -> Path:
+        return Path(self.scratch) / hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+
+
+def _read_parquet(uri: str, columns: Sequence[str] | None) -> pa.Table:
+    with storage.open_read(uri) as stream:
+        return pq.ParquetFile(stream, page_checksum_verification=True).read(
+            columns=None if columns is None else list(columns), use_threads=False
+        )

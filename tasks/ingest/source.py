@@ -1,0 +1,132 @@
+"""Finding the shards of a source, and stamping each so that a changed shard changes the key of the step."""
+
+import os
+import posixpath
+from collections import Counter
+
+from infra import storage
+from infra.errors import InputError, RecipeError
+from tasks.ingest.config import IngestRequest, ShardFormat, ShardStamp, SourceConfig
+
+DOCSTRINGS = "docstrings://"
+_SUFFIXES: dict[str, ShardFormat] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".npy": "npy",
+}
+_COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "mtime", "LastModified", "last_modified", "created")
+
+
+def ingest_request(source: SourceConfig) -> IngestRequest:
+    """Return what the ingest step is called with: the source and a stamp of each of its shards.
+
+    Cheap: lists the store, opens nothing. Raises InputError where no shard is found, RecipeError where a format cannot
+    be told or the number of `ids` files is not that of the shards.
+    """
+    return IngestRequest(source=source, shards=find_shards(source))
+
+
+def source_fingerprint(source: SourceConfig) -> dict[str, list[dict[str, object]]]:
+    """Return `{"shards": [{uri, bytes, stamp, ...}]}`: equal for an unchanged source, different for a changed one."""
+    return {"shards": [shard.model_dump(mode="json") for shard in find_shards(source)]}
+
+
+def find_shards(source: SourceConfig) -> list[ShardStamp]:
+    """Return the shards of a source in pool order: by place in `uri`, then by name."""
+    if source.format == "docstrings" or source.uri == DOCSTRINGS:
+        from tasks.ingest.docstrings import environment_stamp
+
+        size, stamp = environment_stamp()
+        return [ShardStamp(uri=DOCSTRINGS, name="docstrings", format="docstrings", bytes=size, stamp=stamp)]
+    shards: dict[str, ShardStamp] = {}
+    for place in [source.uri] if isinstance(source.uri, str) else source.uri:
+        for uri, name in _expand(place, wanted=source.format):
+            size, stamp = _stamp(uri)
+            form = shard_format(uri) if source.format == "auto" else source.format
+            if form is None:
+                raise RecipeError(
+                    f"the format of {uri} cannot be told from its name",
+                    expected=", ".join(sorted(_SUFFIXES)) + " (also .gz, .zst)",
+                    remedy="set source.format",
+                )
+            shards.setdefault(uri, ShardStamp(uri=uri, name=name, format=form, bytes=size, stamp=stamp))
+    if not shards:
+        raise InputError(
+            "the source holds no shard", where=str(source.uri), remedy="check source.uri: a file, a folder or a glob"
+        )
+    return _with_ids(_with_unique_names(list(shards.values())), source)
+
+
+def shard_format(uri: str) -> ShardFormat | None:
+    """Return the format that the suffix of `uri` stands for, None where it stands for none."""
+    name = uri.lower()
+    for suffix in _COMPRESSED:
+        name = name.removesuffix(suffix)
+    return _SUFFIXES.get(posixpath.splitext(name)[1])
+
+
+def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
+    """Return (uri, name below the fixed part) of the files that a file, folder or glob stands for, by name."""
+    fs, path = storage.filesystem(place)
+    fs.invalidate_cache()
+    if any(mark in path for mark in "*?["):
+        fixed = []
+        for part in path.split("/"):
+            if any(mark in part for mark in "*?["):
+                break
+            fixed.append(part)
+        root, found = "/".join(fixed), [item for item in fs.glob(path) if fs.isfile(item)]
+    elif fs.isdir(path):
+        below = [item for item in fs.find(path) if not _hidden(item[len(path) :])]
+        root, found = path, [item for item in below if wanted != "auto" or shard_format(item)]
+    elif fs.exists(path):
+        root, found = posixpath.dirname(path), [path]
+    else:
+        raise InputError(f"the source {place} is not there", remedy="check source.uri and the store's credentials")
+    local = storage.is_local(place)
+    named = [(str(item) if local else str(fs.unstrip_protocol(item)), posixpath.relpath(item, root or "/")) for item in found]
+    return sorted(named, key=lambda pair: pair[1])
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
+
+
+def _stamp(uri: str) -> tuple[int, str]:
+    """Return the size of a file and what its store knows of its content: ETag, checksum or time of change."""
+    fs, path = storage.filesystem(uri)
+    if storage.is_local(uri):
+        status = os.stat(path)
+        return status.st_size, str(status.st_mtime_ns)
+    info = fs.info(path)
+    return int(info.get("size") or 0), next((str(info[key]) for key in _STAMPS if info.get(key)), "")
+
+
+def _with_unique_names(shards: list[ShardStamp]) -> list[ShardStamp]:
+    """Name shards by their whole URI where two places give the same name."""
+    times = Counter(shard.name for shard in shards)
+    return [shard.model_copy(update={"name": shard.uri}) if times[shard.name] > 1 else shard for shard in shards]
+
+
+def _with_ids(shards: list[ShardStamp], source: SourceConfig) -> list[ShardStamp]:
+    if source.ids is None:
+        return shards
+    places = [source.ids] if isinstance(source.ids, str) else source.ids
+    files = [uri for place in places for uri, _ in _expand(place, wanted="any")]
+    if len(files) != len(shards) or any(shard.format != "npy" for shard in shards):
+        raise RecipeError(
+            "source.ids needs one file for each .npy shard",
+            expected=f"{len(shards)} .npy shards and as many files of ids",
+            found=f"{sum(shard.format == 'npy' for shard in shards)} .npy shards, {len(files)} files of ids",
+            remedy="give source.ids as one file per shard, in the order of the shards' names",
+        )
+    return [
+        shard.model_copy(update={"ids": uri, "ids_stamp": ":".join(map(str, _stamp(uri)))})
+        for shard, uri in zip(shards, files, strict=True)
+    ]
