@@ -82,11 +82,11 @@ class Compute:
             return self._map_here(function, items, on_done)
         from distributed import as_completed
 
-        futures = self.client.map(function, items, pure=False, retries=2)
+        futures = self.client.map(function, items, pure=False)
         for count, future in enumerate(as_completed(futures), start=1):
-            if future.status == "error":
+            if (error := future.exception()) is not None:
                 self.client.cancel(futures)
-                future.result()
+                raise error
             if on_done is not None:
                 on_done(count)
         results: list[Result] = self.client.gather(futures)

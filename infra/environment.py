@@ -1,4 +1,4 @@
-"""Defaults for the libraries that read the environment when they are imported. Call before importing Prefect or Dask."""
+"""Defaults for libraries that read the environment when imported. Call before importing Prefect or Dask."""
 
 import os
 

@@ -26,7 +26,9 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
     try:
         fs, path = fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as error:
-        raise StorageError(f"no store for {uri!r}", found=str(error), remedy="use a path, file://, s3://, ...") from error
+        raise StorageError(
+            f"no store for {uri!r}", found=str(error), remedy="use a path, file://, s3://, ..."
+        ) from error
     return fs, path
 
 
@@ -147,7 +149,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
 
 @contextmanager
 def _store_errors(verb: str, uri: str) -> Iterator[None]:
-    """Turn a store's refusals into StorageError with the place and the remedy; a missing file stays FileNotFoundError."""
+    """Turn a store's refusals into StorageError; a missing file stays FileNotFoundError."""
     try:
         yield
     except FileNotFoundError:

@@ -1,0 +1,52 @@
+"""Work gives the same answer wherever it runs, and a machine that is not there is an error."""
+
+import operator
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from infra.compute import Compute, cluster_names, gpu_count, open_compute, read_cluster
+from infra.errors import RecipeError, ResourceError
+
+double = partial(operator.mul, 2)
+
+
+def test_map_keeps_order_here() -> None:
+    told: list[int] = []
+    assert Compute(threads=4).map(double, list(range(50)), on_done=told.append) == [2 * i for i in range(50)]
+    assert told == list(range(1, 51))
+
+
+def test_map_keeps_order_on_workers_and_runs_small_work_here(tmp_path: Path) -> None:
+    with open_compute("local", tmp_path) as compute:
+        assert compute.map(os.getppid, []) == []
+        here = compute.map(lambda _: os.getpid(), [1, 2], work=10)
+        assert set(here) == {os.getpid()}
+        assert compute._client is None
+        assert compute.map(double, list(range(20))) == [2 * i for i in range(20)]
+        with pytest.raises(ZeroDivisionError):
+            compute.map(partial(operator.truediv, 1), [1, 0])
+
+
+def test_every_named_cluster_is_readable() -> None:
+    assert {read_cluster(name).kind for name in cluster_names()} == {"inline", "local", "gpu", "kubernetes", "slurm"}
+    assert read_cluster("dask://host:8786").address == "tcp://host:8786"
+
+
+def test_unknown_compute_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="inline, kubernetes, local, slurm"):
+        read_cluster("cloud")
+
+
+@pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU")
+def test_gpu_without_a_device_is_an_error() -> None:
+    with pytest.raises(ResourceError, match="no CUDA device"), open_compute("gpu"):
+        pass
+
+
+def test_slurm_without_sbatch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with open_compute("slurm") as compute, pytest.raises(ResourceError, match="sbatch"):
+        compute.map(double, [1, 2])
