@@ -1,0 +1,87 @@
+"""The command line. Thin: every verb calls a flow or a task function.
+
+Exit codes: 0 published (or unchanged, or answered), 2 a bad recipe or bad usage, 3 a gate failed, 1 anything else.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from infra.environment import set_defaults
+from infra.errors import EvenkeelError
+
+RECIPE = click.argument("recipe", metavar="RECIPE")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+SET = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field of the recipe.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evenkeel")
+def main() -> None:
+    """Turn huge, lopsided pools of data into large, diverse, balanced training sets, as versions that can be trusted.
+
+    RECIPE is the path of a YAML file or the name of a ready recipe.
+    """
+    set_defaults()
+
+
+def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except EvenkeelError as error:
+            if kwargs.get("as_json"):
+                print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
+            else:
+                click.secho(f"{type(error).__name__}: ", fg="red", bold=True, err=True, nl=False)
+                click.echo(str(error), err=True)
+            sys.exit(error.exit_code)
+
+    return wrapped
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
+@click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
+@reports_errors
+def run(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, verbose: bool) -> None:
+    """Curate RECIPE here and now, and publish the version."""
+    from flows.recipe import load
+
+    wanted = load(recipe, overrides)
+    if not verbose:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    from rich.console import Console
+
+    from flows.terminal import show_result, step_bars
+
+    console = Console(stderr=as_json)
+    console.print(f"[bold]evenkeel[/] {wanted.dataset} <- {wanted.source.uri}")
+    from flows.curate import curate
+
+    if not verbose:
+        logging.getLogger("prefect").setLevel(logging.CRITICAL)
+    with step_bars(console):
+        result = curate(wanted, force)
+    if as_json:
+        print_json(result)
+    else:
+        show_result(console, result, wanted.dataset)

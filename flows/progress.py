@@ -1,0 +1,50 @@
+"""Progress of a step: an artifact in the Prefect UI, and a bar for whoever listens in this process."""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import EvenkeelError
+
+Listener = Callable[[str, float, str], None]
+LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+SECONDS_BETWEEN_UPDATES = 2.0
+
+
+@dataclass
+class StepProgress:
+    """Tells the terminal at once and the Prefect UI every two seconds how far the step `name` is."""
+
+    name: str
+    _artifact: Any = None
+    _told: float = field(default_factory=time.monotonic)
+
+    def __call__(self, done: float, message: str) -> None:
+        """Report the share done in [0, 1] and one line of what is happening."""
+        if (listener := LISTENER.get()) is not None:
+            listener(self.name, done, message)
+        now = time.monotonic()
+        if now - self._told < SECONDS_BETWEEN_UPDATES:
+            return
+        self._told = now
+        self._tell_prefect(round(100 * min(max(done, 0.0), 1.0), 1), message)
+
+    def _tell_prefect(self, percent: float, message: str) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+        from prefect.context import TaskRunContext
+
+        if TaskRunContext.get() is None:
+            return
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(percent, description=f"{self.name}: {message}")
+            else:
+                update_progress_artifact(self._artifact, progress=percent, description=f"{self.name}: {message}")
+        except EvenkeelError:
+            raise
+        except Exception as error:  # a progress bar is not worth a run
+            from prefect.logging import get_run_logger
+
+            get_run_logger().warning("progress could not be shown: %s", error)

@@ -1,0 +1,179 @@
+"""The recipe: the one parameter of `curate`, composed of the configs that live beside each step."""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import RecipeError
+from tasks.cluster.config import ClusteringConfig
+from tasks.dedup.config import DedupConfig
+from tasks.embed.config import EmbeddingConfig
+from tasks.ingest.config import SourceConfig
+from tasks.publish.config import DestinationConfig
+from tasks.sample.config import SamplingConfig
+from tasks.validate.config import GatesConfig
+
+READY = Path(__file__).parent / "recipes"
+
+
+class Recipe(BaseModel):
+    """What to curate, how, and where to publish it; only dataset, source, sampling and destination are needed."""
+
+    model_config = ConfigDict(extra="forbid", title="Recipe")
+
+    dataset: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="Name of the dataset: lower-case letters, digits, _ and -. One dataset has one line of versions.",
+    )
+    source: SourceConfig = Field(description="The shards to read and what their columns mean.")
+    embedding: Annotated[EmbeddingConfig, Field(description="How rows become vectors.")] = Field(
+        default_factory=EmbeddingConfig
+    )
+    dedup: DedupConfig = Field(default_factory=DedupConfig, description="Which rows stand for one another.")
+    clustering: ClusteringConfig = Field(
+        default_factory=ClusteringConfig, description="The hierarchy of clusters over the vectors."
+    )
+    sampling: SamplingConfig = Field(description="How many rows to keep, and by which rule.")
+    gates: GatesConfig = Field(default_factory=GatesConfig, description="What a version must pass to be published.")
+    destination: DestinationConfig = Field(description="Where versions are published.")
+    workspace: str = Field(
+        ".evenkeel/workspace", description="Where steps keep their outputs: a folder or any fsspec URI.", min_length=1
+    )
+    compute: str = Field(
+        "local", description="Where work runs: inline, local, gpu, kubernetes, slurm or tcp://host:port."
+    )
+
+
+class RecipeFile(BaseModel):
+    """A recipe kept in a file that the worker can read."""
+
+    model_config = ConfigDict(extra="forbid", title="Recipe file")
+
+    file: str = Field(description="Path of a recipe YAML on the worker, or the name of a ready recipe.", min_length=1)
+    overrides: list[str] = Field(
+        default_factory=list, description="Changes to it, as section.field=value; for instance sampling.target=5000."
+    )
+
+    def load(self) -> Recipe:
+        """Return the recipe the file describes; raises RecipeError."""
+        return load(self.file, self.overrides)
+
+
+def load(path: str | Path, overrides: typing.Sequence[str] = ()) -> Recipe:
+    """Return the recipe at `path` (a YAML file, or the name of a ready one) with `section.field=value` overrides.
+
+    Raises RecipeError naming the field, the value and the remedy.
+    """
+    return parse(_read(path), overrides, where=str(path))
+
+
+def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+    """Return the recipe of a plain document with overrides applied; raises RecipeError."""
+    for override in overrides:
+        _override(document, override)
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        noun = "problem" if len(problems) == 1 else "problems"
+        raise RecipeError(
+            f"{len(problems)} {noun} in {where}:\n" + "\n".join(f"  - {line}" for line in problems)
+        ) from error
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a recipe."""
+    return Recipe.model_json_schema()
+
+
+def ready_recipes() -> list[str]:
+    """Return the names of the recipes that come with the product, sorted."""
+    return sorted(path.stem for path in READY.glob("*.yaml"))
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key written twice instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} is written twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    file = Path(path)
+    if not file.is_file() and (READY / f"{path}.yaml").is_file():
+        file = READY / f"{path}.yaml"
+    try:
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"there is no recipe at {path}",
+            expected=f"a YAML file, or one of the ready recipes: {', '.join(ready_recipes())}",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe at {path} cannot be read", found=str(error)) from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the recipe at {path} is not YAML", found=str(error)) from error
+    if not isinstance(document, dict):
+        raise RecipeError(
+            f"the recipe at {path} holds no fields",
+            expected="dataset, source, sampling, destination",
+            found=repr(document),
+        )
+    return document
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise RecipeError(f"cannot read --set {override!r}", expected="section.field=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"cannot read the value of --set {override!r}", found=str(error)) from error
+    *sections, name = path.split(".")
+    place = document
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"cannot set {path}: {section} is not a section", found=repr(place))
+    place[name] = value
+
+
+def _explain(problem: Any) -> str:
+    """Return one line for one pydantic problem: the field, what is wrong, the value, and what to do."""
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        *sections, name = [str(part) for part in problem["loc"]]
+        known = sorted(_fields_at(Recipe, sections))
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f"did you mean {close[0]}?" if close else f"known fields here: {', '.join(known)}" if known else ""
+        return f"{field}: there is no such field{'; ' + remedy if remedy else ''}"
+    if problem["type"] == "missing":
+        return f"{field}: is needed and not given"
+    found = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _fields_at(annotation: Any, path: list[str]) -> set[str]:
+    """Return the field names that a recipe knows at `path`, through optional, annotated and union types."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not path:
+            return set(annotation.model_fields)
+        head, *rest = path
+        if head in annotation.model_fields:
+            return _fields_at(annotation.model_fields[head].annotation, rest)
+        return _fields_at(annotation, rest)  # the tag of a union member
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated, list):
+        return set().union(*(_fields_at(part, path) for part in typing.get_args(annotation)))
+    return set()

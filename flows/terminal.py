@@ -1,0 +1,93 @@
+"""What the command line shows: a bar per step while a run goes on, and the result in words when it has ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.progress import LISTENER
+
+
+@contextmanager
+def step_bars(console: Console) -> Iterator[None]:
+    """Show one bar per step for as long as the block lasts; plain lines where the output is no terminal."""
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[message]}", style="dim"),
+    )
+    with Progress(*columns, console=console, transient=False, disable=not console.is_terminal) as bars:
+        rows: dict[str, TaskID] = {}
+        finished: set[str] = set()
+
+        def listen(step: str, done: float, message: str) -> None:
+            if not console.is_terminal:
+                if done >= 1.0 and step not in finished:
+                    finished.add(step)
+                    console.print(f"{step:<9} {message}", highlight=False)
+                return
+            if step not in rows:
+                rows[step] = bars.add_task(step, total=1.0, message=message)
+            bars.update(rows[step], completed=done, message=message)
+
+        token = LISTENER.set(listen)
+        try:
+            yield
+        finally:
+            LISTENER.reset(token)
+
+
+def balance_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the balance before and after, one line per scope (`level-1`, `group.package`, ...)."""
+    table = Table(title="Balance", title_justify="left", box=None, pad_edge=False)
+    table.add_column("over")
+    for name in ("entropy", "largest share", "coverage"):
+        table.add_column(f"{name} before", justify="right")
+        table.add_column("after", justify="right", style="bold")
+        table.add_column("random", justify="right", style="dim")
+    scopes: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        scopes.setdefault(row["scope"], {})[row["stage"]] = row
+    for scope, stages in scopes.items():
+        if "before" not in stages or "after" not in stages:
+            continue
+        cells = [scope.removeprefix("group.")]
+        for name, form in (("entropy", "{:.3f}"), ("largest_share", "{:.1%}"), ("coverage", "{:.1%}")):
+            for stage in ("before", "after", "random"):
+                value = stages.get(stage, {}).get(name)
+                cells.append("" if value is None else form.format(value))
+        table.add_row(*cells)
+    return table
+
+
+def show_result(console: Console, result: dict[str, Any], dataset: str) -> None:
+    """Print what a run published: version, fates, balance before and after, the card, and how to read it."""
+    steps = result["steps"]
+    totals = result["totals"]
+    console.print()
+    if result["status"] == "unchanged":
+        console.print(
+            f"[bold]{dataset} is unchanged[/]: the same rows as v{result['version']}; nothing was published "
+            "(--force publishes anyway)"
+        )
+    else:
+        console.print(f"[bold]{dataset} v{result['version']} is published[/] with {totals['kept']:,} rows")
+    console.print(
+        f"{totals['read']:,} rows read = {totals['kept']:,} kept + {totals['deduplicated']:,} deduplicated "
+        f"+ {totals['not_sampled']:,} not sampled + {totals['quarantined']:,} quarantined",
+        highlight=False,
+    )
+    console.print()
+    console.print(balance_table(result["balance"]))
+    console.print()
+    seconds = sum(ref["seconds"] for ref in steps.values())
+    console.print(f"steps   {seconds:.0f} s of work, outputs in {result['workspace']}", highlight=False)
+    console.print(f"card    {result['card']}", highlight=False, soft_wrap=True)
+    console.print()
+    console.print("Read it with what you already use:", style="bold")
+    for line in result["read_with"]:
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
