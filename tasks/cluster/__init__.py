@@ -1,0 +1,1 @@
+"""Clustering: hierarchical k-means with resampling, fast, seeded and in bounded memory."""

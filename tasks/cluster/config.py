@@ -1,0 +1,65 @@
+"""What a recipe may say about clustering."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = Annotated[int, Field(ge=1)]
+
+
+class ClusteringConfig(BaseModel):
+    """Hierarchical k-means with resampling (Vo et al. 2024, arXiv 2405.15613)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    levels: list[Level] | None = Field(
+        None,
+        min_length=1,
+        max_length=8,
+        description="clusters per level, finest first, as [3000, 300, 30]; empty = derived from the number of rows",
+    )
+    resampling: int = Field(
+        4,
+        ge=0,
+        le=100,
+        description="rounds per level that refit on only the rows nearest their centroid, which evens out density",
+    )
+    resampling_share: float = Field(
+        0.5, gt=0, lt=1, description="rows that a round keeps of each cluster, as a share of the mean cluster size"
+    )
+    iterations: int = Field(12, ge=1, le=1000, description="most Lloyd iterations of one k-means")
+    tolerance: float = Field(
+        1e-3, ge=0, lt=1, description="stop when an iteration lowers the inertia by less than this share"
+    )
+    precision: Literal["fast", "exact"] = Field(
+        "fast", description="fast = neighbour-pruned Lloyd; exact = every row against every centroid"
+    )
+    metric: Literal["euclidean", "cosine"] = Field(
+        "euclidean", description="cosine = spherical k-means on rows scaled to length 1"
+    )
+    max_share: float | None = Field(
+        None, gt=0, le=1, description="largest share of the rows that one leaf cluster may hold; empty = no bound"
+    )
+    sibling_ratio: float | None = Field(
+        None,
+        ge=2,
+        description="repair the finished tree until no parent has more than this many times the mean number of "
+        "children; empty = leave it",
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed and rows give the same clusters")
+    memory_gib: float = Field(
+        2.0,
+        gt=0,
+        description="vectors that one k-means may hold in memory; larger pools are split into groups that fit",
+    )
+
+    @model_validator(mode="after")
+    def _levels_shrink(self) -> "ClusteringConfig":
+        levels = self.levels or []
+        if any(upper >= lower for lower, upper in pairwise(levels)):
+            raise ValueError(
+                f"levels must shrink from the finest to the coarsest, found {levels}; "
+                "write the largest number of clusters first"
+            )
+        return self

@@ -1,0 +1,131 @@
+"""The hierarchy: what clustering leaves for later steps, and how to read it."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.workspace import StepRef
+
+Ints = npt.NDArray[np.int32]
+ROWS_SCHEMA = pa.schema([("row_id", pa.uint64()), ("leaf", pa.int32()), ("distance", pa.float32())])
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of clusters.
+
+    centroids: (k, d) float32. parents: (k,) int32, index at the level above, -1 at the top.
+    counts: (k,) int64 rows below. radii: (k,) float32, root mean squared distance of the members (rows at level 1,
+    centroids above). inertia: the sum of those squares.
+    """
+
+    centroids: npt.NDArray[np.float32]
+    parents: Ints
+    counts: npt.NDArray[np.int64]
+    radii: npt.NDArray[np.float32]
+    inertia: float
+
+    @property
+    def clusters(self) -> int:
+        """Return the number of clusters."""
+        return len(self.counts)
+
+
+class Hierarchy:
+    """Read access to a finished clustering; `levels[0]` is the finest. Holds the levels, never the rows."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.info: dict[str, Any] = storage.read_json(storage.join(uri, "levels.json"))
+        self.levels = [
+            read_level(storage.join(uri, f"level-{number}"), entry["inertia"])
+            for number, entry in enumerate(self.info["levels"], start=1)
+        ]
+        self.blocks: list[str] = self.info["blocks"]
+        self.centroid_hash: str = self.info["centroid_hash"]
+
+    @classmethod
+    def open(cls, ref: StepRef | str) -> "Hierarchy":
+        """Open the hierarchy that a cluster step left, given its reference or the URI of its folder."""
+        return cls(ref if isinstance(ref, str) else ref.uri)
+
+    @property
+    def leaves(self) -> int:
+        """Return the number of clusters at level 1."""
+        return self.levels[0].clusters if self.levels else 0
+
+    @property
+    def dimension(self) -> int:
+        """Return the length of a centroid."""
+        return int(self.info["dimension"])
+
+    def table(self, block: str, columns: list[str] | None = None) -> pa.Table:
+        """Return row_id uint64, leaf int32, distance float32 of the kept rows of a block, in pool order."""
+        with storage.open_read(storage.join(self.uri, "rows", f"{block}.parquet")) as stream:
+            return pq.ParquetFile(stream, page_checksum_verification=True).read(columns=columns, use_threads=False)
+
+    def rows(self) -> pa.Table:
+        """Return that table of all blocks: 16 bytes a kept row in memory."""
+        return pa.concat_tables(
+            [ROWS_SCHEMA.empty_table(), *(self.table(block) for block in self.blocks)]
+        ).combine_chunks()
+
+    def ancestors(self, level: int) -> Ints:
+        """Return the cluster of every leaf at `level` (1 = the leaf itself), (leaves,) int32."""
+        path = np.arange(self.leaves, dtype=np.int32)
+        for below in self.levels[: level - 1]:
+            path = below.parents[path]
+        return path
+
+    def paths(self) -> Ints:
+        """Return the clusters of every leaf at all levels, (leaves, L) int32; column 0 is the leaf itself."""
+        return np.stack([self.ancestors(level) for level in range(1, len(self.levels) + 1)], axis=1)
+
+
+def read_level(folder: str, inertia: float) -> Level:
+    """Return the level that lies in `folder`."""
+    parts = [_read(storage.join(folder, f"{name}.npy")) for name in ("centroids", "parents", "counts", "radii")]
+    return Level(parts[0], parts[1], parts[2], parts[3], inertia)
+
+
+def write_level(folder: str, level: Level) -> None:
+    """Write a level as four .npy files."""
+    for name in ("centroids", "parents", "counts", "radii"):
+        stream = io.BytesIO()
+        np.save(stream, getattr(level, name), allow_pickle=False)
+        storage.write_bytes(storage.join(folder, f"{name}.npy"), stream.getvalue())
+
+
+def write_rows(
+    folder: str,
+    block: str,
+    row_ids: npt.NDArray[np.uint64],
+    leaves: Ints,
+    distances: npt.NDArray[np.float32],
+) -> None:
+    """Write the leaf of every kept row of a block."""
+    table = pa.table({"row_id": row_ids, "leaf": leaves, "distance": distances}, schema=ROWS_SCHEMA)
+    stream = io.BytesIO()
+    pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(storage.join(folder, "rows", f"{block}.parquet"), stream.getvalue())
+
+
+def centroid_hash(levels: list[Level]) -> str:
+    """Return the sha256 over the centroids and parents of all levels, finest first: the truth of a clustering."""
+    digest = hashlib.sha256()
+    for level in levels:
+        digest.update(np.ascontiguousarray(level.centroids, "<f4").tobytes())
+        digest.update(np.ascontiguousarray(level.parents, "<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _read(uri: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
+    return array

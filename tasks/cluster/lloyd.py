@@ -1,0 +1,103 @@
+"""Lloyd's iteration: assign, update, re-seed what is empty. The exact path, and the oracle of the fast one."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.cluster import kernels
+from tasks.cluster.prepare import Floats, Rows
+from tasks.cluster.threads import spread
+
+Labels = npt.NDArray[np.int32]
+Members = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+CLUSTERS = 256
+
+
+def half_norms(centroids: Floats) -> Floats:
+    """Return |c|^2 / 2 of (k, d) centroids, (k,) float32."""
+    out = np.empty(len(centroids), np.float32)
+    kernels.half_norms(centroids, out)
+    return out
+
+
+def assign_exact(rows: Rows, centroids: Floats) -> Labels:
+    """Return the nearest centroid of every row, (n,) int32; ties go to the lowest index."""
+    labels, half = np.empty(len(rows.x), np.int32), half_norms(centroids)
+    spread(
+        lambda first, last: kernels.nearest_of_all(rows.x, first, last, centroids, half, labels),
+        len(labels),
+        rows.threads,
+        part=1024,
+    )
+    return labels
+
+
+def squared_distances(rows: Rows, centroids: Floats, labels: Labels) -> Floats:
+    """Return the squared distance of every row to the centroid of its label, (n,) float32."""
+    out = np.empty(len(labels), np.float32)
+    spread(
+        lambda first, last: kernels.squared_distances(rows.x, first, last, centroids, labels, out),
+        len(labels),
+        rows.threads,
+    )
+    return out
+
+
+def members(labels: Labels, k: int) -> Members:
+    """Return (order, starts): the rows of cluster g are order[starts[g]:starts[g + 1]], ascending."""
+    order, starts = np.empty(len(labels), np.int64), np.empty(k + 1, np.int64)
+    kernels.group_rows(labels, k, order, starts)
+    return order, starts
+
+
+def total(rows: Rows, squared: Floats) -> float:
+    """Return the weighted sum of squared distances, added in float64."""
+    return float(
+        squared.sum(dtype=np.float64) if not rows.weights.size else np.dot(squared.astype(np.float64), rows.weights)
+    )
+
+
+def update(rows: Rows, centroids: Floats, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> None:
+    """Move every centroid to the weighted mean of its members, in place; an empty cluster stays where it is."""
+    spread(
+        lambda first, last: kernels.means(rows.x, rows.weights, order, starts, first, last, centroids),
+        len(centroids),
+        rows.threads,
+        part=CLUSTERS,
+    )
+    if rows.spherical:
+        to_sphere(centroids)
+
+
+def to_sphere(centroids: Floats) -> None:
+    """Scale every centroid to length 1, in place; one of length zero stays."""
+    length = np.sqrt(np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64))
+    centroids /= np.where(length > 0, length, 1)[:, None].astype(np.float32)
+
+
+def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats) -> int:
+    """Give every empty cluster the row with the largest error, in place, and return how many were re-seeded.
+
+    Largest weighted error first, ties to the lowest row; never the last row of another cluster, never a row that
+    lies on its centroid. Where such rows run out, clusters stay empty.
+    """
+    sizes = np.bincount(labels, minlength=len(centroids))
+    empty = np.flatnonzero(sizes == 0)
+    if not empty.size:
+        return 0
+    error = squared * rows.weights if rows.weights.size else squared
+    candidates = np.flatnonzero(error > 0)
+    if len(candidates) > 4 * len(empty):
+        floor = np.partition(error[candidates], len(candidates) - 4 * len(empty))[len(candidates) - 4 * len(empty)]
+        candidates = candidates[error[candidates] >= floor]
+    candidates = candidates[np.argsort(-error[candidates], kind="stable")]
+    filled = 0
+    for row in candidates:
+        if filled == len(empty):
+            break
+        if sizes[labels[row]] > 1:
+            sizes[labels[row]] -= 1
+            labels[row] = empty[filled]
+            centroids[empty[filled]] = rows.x[row]
+            squared[row] = 0
+            filled += 1
+    return filled

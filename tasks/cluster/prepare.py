@@ -1,0 +1,111 @@
+"""The working copy of the rows: float32, centred, scaled to a safe range, checked once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.errors import InputError
+from tasks.cluster.threads import spread
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ready for the kernels: x = (original - shift) * scale.
+
+    x: (n, d) float32, C order. weights: (n,) float32, or (0,) where all rows weigh the same. shift: (d,) float32.
+    scale: a power of two. spherical: rows have length 1 and so shall centroids.
+    """
+
+    x: Floats
+    weights: Floats
+    shift: Floats
+    scale: float
+    spherical: bool
+    threads: int
+
+    def inside(self, centroids: npt.ArrayLike) -> Floats:
+        """Return original centroids in working coordinates."""
+        return np.ascontiguousarray((np.asarray(centroids, np.float32) - self.shift) * np.float32(self.scale))
+
+    def outside(self, centroids: Floats) -> Floats:
+        """Return working centroids in the coordinates of the original rows."""
+        return centroids / np.float32(self.scale) + self.shift
+
+
+def prepare(x: Any, weights: Any, metric: str, threads: int) -> Rows:
+    """Check (n, d) rows and return their working copy.
+
+    Raises InputError for another shape, for NaN or infinity, for weights that are negative or all zero, and for a row
+    of length zero where only directions count.
+    """
+    if getattr(x, "ndim", 0) != 2 or x.shape[1] < 1:
+        raise InputError("k-means needs a matrix", expected="(rows, dimensions)", found=str(np.shape(x)))
+    n, d = x.shape
+    if n < 1:
+        raise InputError("k-means needs rows", expected="at least one row", found="none")
+    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+        raise InputError("k-means needs numbers", expected="float16, float32 or float64 rows", found=str(x.dtype))
+    spherical = metric == "cosine"
+    work = np.empty((n, d), np.float32)
+
+    def take(first: int, last: int) -> tuple[npt.NDArray[np.float64], float]:
+        part = work[first:last]
+        with np.errstate(over="ignore"):
+            part[:] = x[first:last]
+        total = part.sum(axis=0, dtype=np.float64)
+        if not np.isfinite(total).all():
+            bad = first + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
+            raise InputError(
+                "a row is not finite",
+                expected="finite float32 values",
+                found=f"NaN or infinity in row {bad}",
+                remedy="remove or repair the row; ingest puts such rows in quarantine",
+            )
+        return total, float(np.abs(part).max())
+
+    taken = spread(take, n, threads)
+    weights = _weights(weights, n)
+    peak = max(top for _, top in taken)
+    shift = np.zeros(d, np.float32)
+    if not spherical:
+        shift[:] = np.sum([total for total, _ in taken], axis=0) / n
+    reach = 1.0 if spherical else peak + float(np.abs(shift).max())
+    scale = 1.0 if 1e-4 <= reach <= 1e4 or reach == 0 else 2.0 ** -np.ceil(np.log2(reach))
+
+    def centre(first: int, last: int) -> None:
+        part = work[first:last]
+        if spherical:
+            part /= max(peak, np.float32(1e-30))
+            length = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
+            if not length.all():
+                raise InputError(
+                    "a row has no direction",
+                    expected="rows of length above zero, because metric is cosine",
+                    found=f"zeros in row {first + int(np.flatnonzero(length == 0)[0])}",
+                    remedy="remove the row, or use metric: euclidean",
+                )
+            part /= length[:, None].astype(np.float32)
+        elif scale == 1.0:
+            part -= shift
+        else:
+            part[:] = (part.astype(np.float64) - shift) * scale
+
+    spread(centre, n, threads)
+    return Rows(work, weights, shift, scale, spherical, threads)
+
+
+def _weights(weights: Any, n: int) -> Floats:
+    if weights is None:
+        return np.empty(0, np.float32)
+    checked = np.ascontiguousarray(weights, dtype=np.float32)
+    if checked.shape != (n,):
+        raise InputError("every row needs one weight", expected=f"({n},)", found=str(checked.shape), where="weights")
+    if not np.isfinite(checked).all() or (checked < 0).any() or not (checked > 0).any():
+        raise InputError(
+            "weights are not usable", expected="finite, none negative, at least one above zero", where="weights"
+        )
+    return checked

@@ -1,0 +1,40 @@
+"""First centroids. Rows are in working coordinates; every choice comes from `rng`."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.cluster import kernels
+from tasks.cluster.prepare import Floats, Rows
+from tasks.cluster.threads import spread
+
+
+def seed_random(rows: Rows, k: int, rng: np.random.Generator) -> Floats:
+    """Return k different rows of weight above zero, (k, d); fewer where there are fewer."""
+    heavy = np.flatnonzero(rows.weights) if rows.weights.size else np.arange(len(rows.x))
+    return rows.x[np.sort(rng.choice(heavy, size=min(k, len(heavy)), replace=False))]
+
+
+def seed_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Floats:
+    """Return k-means++ seeds, (k, d): each drawn in proportion to weight x D^2 (Arthur & Vassilvitskii 2007).
+
+    k passes over the rows: the reference for quality, and the choice for small k. Fewer seeds come back where all
+    rows lie on one already.
+    """
+    n = len(rows.x)
+    weights = rows.weights.astype(np.float64) if rows.weights.size else None
+    squared = np.full(n, np.inf, np.float32)
+    chosen = [_draw(np.ones(n) if weights is None else weights, rng)]
+    while len(chosen) < k:
+        seed = rows.x[chosen[-1]]
+        spread(lambda first, last, seed=seed: kernels.lower_to(rows.x, first, last, seed, squared), n, rows.threads)  # type: ignore[misc]
+        mass = squared.astype(np.float64) if weights is None else squared * weights
+        if not mass.any():
+            break
+        chosen.append(_draw(mass, rng))
+    return rows.x[np.array(chosen)]
+
+
+def _draw(mass: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
+    """Return one index, drawn in proportion to `mass`."""
+    cumulative = np.cumsum(mass)
+    return int(min(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"), len(mass) - 1))
