@@ -10,29 +10,20 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
-from pydantic import BaseModel
 
 from flows.perform import perform
+from flows.pipeline import CURATION, PROOF, Stage
 from flows.recipe import Recipe, RecipeFile
 from infra import storage
 from infra.compute import open_compute
 from infra.errors import GateFailed
 from infra.workspace import StepRef
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.step import DEDUP
-from tasks.embed.step import EMBED
-from tasks.ingest.step import INGEST, ingest_request
-from tasks.measure.config import MeasureConfig
 from tasks.measure.profile import Profile
-from tasks.measure.step import MEASURE
-from tasks.publish.publish import publish
-from tasks.publish.stage import STAGE
-from tasks.publish.versions import Version, list_versions
+from tasks.publish.layout import check_destination
+from tasks.publish.publish import PublishResult, publish
 from tasks.report.config import ReportConfig
 from tasks.report.step import REPORT
-from tasks.sample.step import SAMPLE
-from tasks.step import Run, Step
-from tasks.validate.step import VALIDATE
+from tasks.step import Run
 
 
 @flow(name="curate", flow_run_name="curate", persist_result=True, result_serializer="json")
@@ -45,22 +36,23 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
     """
     wanted = recipe.load() if isinstance(recipe, RecipeFile) else recipe
     log = get_run_logger()
+    check_destination(wanted.destination.uri, wanted.dataset)
     with running(wanted) as run:
         done = build(wanted, run)
         show_artifacts(wanted, done)
         if failed := done["validate"].facts["failed"]:
-            emit(wanted, "blocked", {"failed": [failure["expectation"] for failure in failed]})
+            emit(wanted, "blocked", {"failed": failed, "card": done["report"].uri})
             raise GateFailed(
                 f"{len(failed)} blocking expectation(s) failed; nothing was published",
                 found="; ".join(str(failure["reason"]) for failure in failed),
-                where=done["report"].uri,
-                remedy="read the card and the Data Docs; change the recipe or its gates",
+                where=storage.join(done["report"].uri, "card.html"),
+                remedy="read the card and the Data Docs beside it; change the recipe or its gates",
             )
         published = publish_version(wanted, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
-    return summary(wanted, done, published)
+    return summary(wanted, run.workspace, done, published)
 
 
 @contextmanager
@@ -78,21 +70,44 @@ def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
     """Run every step up to the card and return the finished outputs by step name. Nothing is visible yet."""
     done: dict[str, StepRef] = {}
 
-    def step(wanted: Step, config: BaseModel, *names: str) -> None:
-        inputs = {name: done[name] for name in names if name in done}
-        done[wanted.name] = perform(wanted, config, inputs, run)
+    def follow(stage: Stage) -> None:
+        inputs = {name: done[name] for name in stage.inputs if name in done}
+        done[stage.step.name] = perform(stage.step, stage.config(recipe), inputs, run)
 
-    step(INGEST, ingest_request(recipe.source))
-    step(EMBED, recipe.embedding, "ingest")
-    step(DEDUP, recipe.dedup, "ingest", "embed")
-    step(CLUSTER, recipe.clustering, "ingest", "embed", "dedup")
-    step(SAMPLE, recipe.sampling, "ingest", "embed", "dedup", "cluster")
-    step(STAGE, recipe.destination, "ingest", "dedup", "cluster", "sample")
+    for stage in CURATION:
+        follow(stage)
     history = earlier_versions(recipe, run, done["stage"])
     if history:
-        done["previous"] = history[-1].profile
-    step(MEASURE, MeasureConfig(), "ingest", "embed", "dedup", "cluster", "sample", "previous")
-    step(VALIDATE, recipe.gates, "ingest", "measure", "previous")
+        done["previous"] = history[-1]
+    for stage in PROOF:
+        follow(stage)
     report = ReportConfig(dataset=recipe.dataset, recipe=recipe.model_dump(mode="json"), version=len(history) + 1)
-    step(REPORT, report, *done)
+    done["report"] = perform(REPORT, report, done, run)
     return done
+
+
+@task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)
+def publish_version(recipe: Recipe, done: dict[str, StepRef], workspace: str, force: bool) -> dict[str, Any]:
+    """Make the staged version visible in one commit, with its card, proof and manifest beside it."""
+    result: PublishResult = publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, workspace, force)
+    return result.model_dump(mode="json")
+
+
+def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
+    """Show the card's summary and the balance table in the Prefect UI."""
+    card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
+    create_markdown_artifact(card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made")
+    create_table_artifact(
+        Profile.open(done["measure"]).balance.to_dict("records"),
+        key=f"{recipe.dataset.replace('_', '-')}-balance",
+        description="Balance before and after, beside the baselines",
+    )
+
+
+def emit(recipe: Recipe, what: str, payload: dict[str, Any]) -> None:
+    """Tell the Prefect server that a version was published or blocked, or that the pool drifted."""
+    resource = {
+        "prefect.resource.id": f"evenkeel.dataset.{recipe.dataset}",
+        "prefect.resource.name": recipe.dataset,
+    }
+    emit_event(f"evenkeel.version.{what}", resource=resource, payload={"dataset": recipe.dataset, **payload})

@@ -1,0 +1,86 @@
+"""The reference of recipe fields, written from the models so that it cannot be wrong. `python -m flows.recipe_docs`."""
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from flows.recipe import Recipe
+
+PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
+MARK = "<!-- fields: written by `python -m flows.recipe_docs` -->"
+
+
+def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Yield (path, type, default, description) of every field of a recipe, sections before their fields."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        models = list(_models(field.annotation))
+        yield path, _type_name(field.annotation), _default(field), field.description or ""
+        for inner in models:
+            label = f"{path}[{_tag(inner)}]." if len(models) > 1 else f"{path}."
+            yield from field_rows(inner, label)
+
+
+def table() -> str:
+    """Return the reference as a Markdown table."""
+    lines = ["| field | type | default | what it means |", "| --- | --- | --- | --- |"]
+    for path, kind, default, description in field_rows():
+        cells = (f"`{path}`", kind, default, description)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def with_table(page: str) -> str:
+    """Return `page` with what follows the mark replaced by the reference of today."""
+    return page.split(MARK)[0] + MARK + "\n\n" + table() + "\n"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated, list, dict, tuple):
+        for part in typing.get_args(annotation):
+            yield from _models(part)
+
+
+def _tag(model: type[BaseModel]) -> str:
+    """Return what tells this member of a union from the others: the value of its only-one-value field, or its name."""
+    for field in model.model_fields.values():
+        if typing.get_origin(field.annotation) is typing.Literal and len(typing.get_args(field.annotation)) == 1:
+            return str(typing.get_args(field.annotation)[0])
+    return model.__name__
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is type(None):
+        return "none"
+    if isinstance(annotation, type) and not typing.get_origin(annotation):
+        return "section" if issubclass(annotation, BaseModel) else annotation.__name__
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type_name(part) for part in parts))
+    inner = ", ".join(_type_name(part) for part in parts)
+    return f"{getattr(origin, '__name__', origin)} of {inner}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if field.default is not PydanticUndefined:
+        return f"`{field.default}`" if not isinstance(field.default, BaseModel) else ""
+    made = field.get_default(call_default_factory=True, validated_data={})
+    return "" if isinstance(made, BaseModel) else f"`{made}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text()))
