@@ -21,7 +21,7 @@ class SourceConfig(BaseModel):
     format: Format = Field("auto", description="How the shards are written; `auto` goes by their suffix.")
     id: str | None = Field(
         None,
-        description="Column with a row's own id. Default: `id` where every shard has it, else shard name and row number.",
+        description="Column with a row's own id. Default: `id` where every shard has it, else shard and row number.",
     )
     text: str | None = Field(None, description="Column with the text. Default: `text` where every shard has it.")
     vector: str | None = Field(
@@ -30,7 +30,9 @@ class SourceConfig(BaseModel):
     groups: list[str] = Field(
         default_factory=list, description="Columns whose balance is reported: language, domain, package, ..."
     )
-    scores: list[str] = Field(default_factory=list, description="Columns of numbers that rank rows: quality, length, ...")
+    scores: list[str] = Field(
+        default_factory=list, description="Columns of numbers that rank rows: quality, length, ..."
+    )
     ids: str | list[str] | None = Field(
         None,
         description="With .npy shards: the files whose row i belongs to vector i. `.txt` and `.npy` hold ids alone; "
@@ -40,9 +42,14 @@ class SourceConfig(BaseModel):
         None, ge=1, le=1 << 16, description="Length of every vector. Default: the commonest in the first rows."
     )
     max_quarantined: float = Field(
-        0.01, ge=0, le=1, description="Share of rows (unreadable shards by their bytes) that may be refused; more fails the run."
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of rows (unreadable shards by their bytes) that may be refused; more fails the run.",
     )
-    max_row_bytes: int = Field(1 << 20, ge=1, description="A row whose text and other columns take more bytes is refused.")
+    max_row_bytes: int = Field(
+        1 << 20, ge=1, description="A row whose text and other columns take more bytes is refused."
+    )
     rows_per_block: int = Field(
         65_536, ge=1, le=1 << 24, description="Most rows in a block: what one worker holds in memory at a time."
     )
@@ -70,7 +77,7 @@ class ShardStamp(BaseModel):
 
 
 class IngestRequest(BaseModel):
-    """What the ingest step is called with: the recipe's source and the shards found, so that its key follows their content."""
+    """What the ingest step is called with: the recipe's source and the shards found, so that its key follows them."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -137,7 +137,7 @@ class Pool:
         return self._read("payload", block, columns)
 
     def text(self, block: Block | str) -> pa.ChunkedArray:
-        """Return the texts of a block, (rows,) string, none null or empty. Raises InputError where the source has none."""
+        """Return the texts of a block, (rows,) string, none null or blank; InputError where the source has none."""
         if self.info.text is None:
             raise InputError("the pool has no text", where=self.uri, remedy="name the column: source.text")
         column = self.payload(block, [self.info.text])[self.info.text]

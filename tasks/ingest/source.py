@@ -47,7 +47,7 @@ def find_shards(source: SourceConfig) -> list[ShardStamp]:
     shards: dict[str, ShardStamp] = {}
     for place in [source.uri] if isinstance(source.uri, str) else source.uri:
         for uri, name in _expand(place, wanted=source.format):
-            size, stamp = _stamp(uri)
+            size, stamp = stamp_of(uri)
             form = shard_format(uri) if source.format == "auto" else source.format
             if form is None:
                 raise RecipeError(
@@ -90,7 +90,9 @@ def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
     else:
         raise InputError(f"the source {place} is not there", remedy="check source.uri and the store's credentials")
     local = storage.is_local(place)
-    named = [(str(item) if local else str(fs.unstrip_protocol(item)), posixpath.relpath(item, root or "/")) for item in found]
+    named = [
+        (str(item) if local else str(fs.unstrip_protocol(item)), posixpath.relpath(item, root or "/")) for item in found
+    ]
     return sorted(named, key=lambda pair: pair[1])
 
 
@@ -98,7 +100,7 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
 
 
-def _stamp(uri: str) -> tuple[int, str]:
+def stamp_of(uri: str) -> tuple[int, str]:
     """Return the size of a file and what its store knows of its content: ETag, checksum or time of change."""
     fs, path = storage.filesystem(uri)
     if storage.is_local(uri):
@@ -127,6 +129,6 @@ def _with_ids(shards: list[ShardStamp], source: SourceConfig) -> list[ShardStamp
             remedy="give source.ids as one file per shard, in the order of the shards' names",
         )
     return [
-        shard.model_copy(update={"ids": uri, "ids_stamp": ":".join(map(str, _stamp(uri)))})
+        shard.model_copy(update={"ids": uri, "ids_stamp": ":".join(map(str, stamp_of(uri)))})
         for shard, uri in zip(shards, files, strict=True)
     ]

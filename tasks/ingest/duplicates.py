@@ -1,0 +1,113 @@
+"""Ids that occur twice, over all shards, in bounded memory: the first row in pool order stays."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.compute import Compute
+from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
+from tasks.ingest.reasons import Reason
+
+PARTITIONS = 256
+_ROWS_AT_ONCE = 4 << 20
+_HEAD = (PARTITIONS + 1) * 8
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Rows of one block to take out: their ids, and the ids of the rows that came first, (n,) uint64 each."""
+
+    block: str
+    rows: npt.NDArray[np.uint64]
+    first: npt.NDArray[np.uint64]
+
+
+def write_keys(uri: str, keys: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.uint64]) -> None:
+    """Write (n, 2) keys and (n,) row ids of a block, sorted by key, behind the places where each 256th of them begins."""
+    order = np.lexsort((row_ids, keys[:, 1], keys[:, 0]))
+    records = np.column_stack([keys[order], row_ids[order]])
+    bounds = np.arange(1, PARTITIONS, dtype=np.uint64) << np.uint64(56)
+    places = np.concatenate([[0], np.searchsorted(records[:, 0], bounds), [len(records)]]).astype("<u8")
+    storage.write_bytes(uri, places.tobytes() + records.astype("<u8").tobytes())
+
+
+def find_duplicates(
+    folder: str, names: Sequence[str], firsts: npt.NDArray[np.uint64], rows: int, compute: Compute
+) -> list[Duplicate]:
+    """Return the rows of each block whose id has come before.
+
+    folder: where `write_keys` left one file per block. names, firsts: the blocks in pool order and their first row ids.
+    """
+    groups = min(PARTITIONS, max(1, -(-rows // _ROWS_AT_ONCE)))
+    spans = [(PARTITIONS * at // groups, PARTITIONS * (at + 1) // groups) for at in range(groups)]
+    found = compute.map(partial(_within, folder, list(names)), spans)
+    pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.uint64)
+    pairs = pairs[np.argsort(pairs[:, 0])]
+    where = np.searchsorted(firsts, pairs[:, 0], side="right") - 1
+    return [Duplicate(names[at], pairs[where == at, 0], pairs[where == at, 1]) for at in np.unique(where).tolist()]
+
+
+def _within(folder: str, names: list[str], span: tuple[int, int]) -> npt.NDArray[np.uint64]:
+    """Return (row, first row) of the duplicates among the keys of some partitions, (m, 2) uint64."""
+    parts = []
+    for name in names:
+        fs, path = storage.filesystem(storage.join(folder, f"{name}.bin"))
+        places = np.frombuffer(fs.cat_file(path, start=0, end=_HEAD), dtype="<u8")
+        begin, end = int(places[span[0]]), int(places[span[1]])
+        if end > begin:
+            parts.append(np.frombuffer(fs.cat_file(path, start=_HEAD + 24 * begin, end=_HEAD + 24 * end), dtype="<u8"))
+    if not parts:
+        return np.empty((0, 2), dtype=np.uint64)
+    records = np.concatenate(parts).reshape(-1, 3)
+    records = records[np.lexsort((records[:, 2], records[:, 1], records[:, 0]))]
+    again = (records[1:, 0] == records[:-1, 0]) & (records[1:, 1] == records[:-1, 1])
+    begins = np.concatenate([[True], ~again])
+    first = records[begins, 2][np.cumsum(begins) - 1]
+    return np.column_stack([records[~begins, 2], first[~begins]])
+
+
+def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) -> int:
+    """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash. Returns how many."""
+    rows_uri = storage.join(out, "rows", f"{duplicate.block}.parquet")
+    rows = pq.read_table(io.BytesIO(storage.read_bytes(rows_uri)))
+    gone = np.isin(rows["row_id"].to_numpy(), duplicate.rows)
+    if not gone.any():
+        return len(duplicate.rows)
+    taken = rows.filter(pa.array(gone))
+    first = duplicate.first.astype(np.uint64)
+    details = [
+        f"first in row {int(at) & ((1 << SHARD_BITS) - 1)} of {shard_names[int(at) >> SHARD_BITS]}" for at in first
+    ]
+    quarantine = pa.table(
+        [taken[name] for name in ("row_id", "shard", "row", "id")]
+        + [pa.array([Reason.DUPLICATE_ID.label] * len(details)), pa.array(details)],
+        schema=QUARANTINE_SCHEMA,
+    )
+    _rewrite(quarantine, storage.join(out, "quarantine", f"{duplicate.block}.parquet"))
+    kept = ~gone
+    payload_uri = storage.join(out, "payload", f"{duplicate.block}.parquet")
+    payload = pq.read_table(io.BytesIO(storage.read_bytes(payload_uri)))
+    if payload.num_rows == len(kept):
+        _rewrite(payload.filter(pa.array(kept)), payload_uri)
+    vectors_uri = storage.join(out, "vectors", f"{duplicate.block}.npy")
+    if storage.exists(vectors_uri):
+        vectors = np.load(io.BytesIO(storage.read_bytes(vectors_uri)), allow_pickle=False)
+        if len(vectors) == len(kept):
+            draft = io.BytesIO()
+            np.save(draft, vectors[kept], allow_pickle=False)
+            storage.write_bytes(vectors_uri, draft.getvalue())
+    _rewrite(rows.filter(pa.array(kept)), rows_uri)
+    return len(duplicate.rows)
+
+
+def _rewrite(table: pa.Table, uri: str) -> None:
+    draft = io.BytesIO()
+    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(uri, draft.getvalue())

@@ -1,0 +1,225 @@
+"""Before a row is read: look at every shard, agree on what the columns mean, refuse shards that do not fit."""
+
+import difflib
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pyarrow as pa
+
+from infra import storage
+from infra.errors import InputError
+from tasks.ingest.columns import common_type, plain_type
+from tasks.ingest.config import ShardStamp, SourceConfig
+from tasks.ingest.readers import Look, describe
+from tasks.ingest.reasons import Reason
+from tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the columns of the source mean, in every shard alike.
+
+    dtype: of the vectors, "float16" where every shard has that, else "float32". types: of the user's other columns, as
+    far as the formats tell before reading. refused: by shard number, why none of its rows can be used. guessed: roles
+    that the recipe left open and that were found.
+    """
+
+    id: str | None = None
+    text: str | None = None
+    vector: str | None = None
+    groups: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    dimension: int | None = None
+    dtype: str | None = None
+    types: dict[str, pa.DataType] = field(default_factory=dict)
+    refused: dict[int, tuple[Reason, str, int | None]] = field(default_factory=dict)
+    guessed: tuple[str, ...] = ()
+
+
+def look(shard: ShardStamp) -> Look | str:
+    """Return what a first look at a shard tells (its footer, its header or its first rows), or why it cannot be read."""
+    try:
+        return _look(shard.uri, shard.format, shard.ids)
+    except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
+        return describe(error)
+
+
+def _look(uri: str, form: str, ids: str | None) -> Look:
+    from tasks.ingest.readers.delimited import look_csv
+    from tasks.ingest.readers.jsonl import look_jsonl
+    from tasks.ingest.readers.npy import look_ids, look_npy
+    from tasks.ingest.readers.parquet import look_parquet
+    from tasks.ingest.source import shard_format
+
+    beside = None
+    if ids is not None:
+        other = shard_format(ids)
+        beside = look_ids() if other in (None, "npy") else _look(ids, cast(str, other), None)
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as stream:
+        if form == "parquet":
+            return look_parquet(stream)
+        if form == "jsonl":
+            return look_jsonl(stream, posixpath.basename(uri))
+        if form == "csv":
+            return look_csv(stream, posixpath.basename(uri))
+        return look_npy(stream, beside)
+
+
+def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequence[Look | str]) -> Plan:
+    """Agree on columns and types over all shards; shards that do not fit are refused by name.
+
+    Raises InputError where no shard has a column that the recipe names, where a column has a name that is ours, or where
+    the vectors' length cannot be told.
+    """
+    refused: dict[int, tuple[Reason, str, int | None]] = {}
+    fit: dict[int, Look] = {}
+    for number, found in enumerate(looks):
+        if isinstance(found, str):
+            refused[number] = (Reason.UNREADABLE_SHARD, found, None)
+        elif found.rows == 0:
+            continue
+        else:
+            fit[number] = found
+    if not fit:
+        return Plan(refused=refused)
+    roles, guessed = _roles(source, fit)
+    named = [name for name in (roles["id"], roles["text"], roles["vector"], *source.groups, *source.scores) if name]
+    _all_known(named, fit)
+    _none_is_ours(fit, shards)
+    for number, found in list(fit.items()):
+        missing = [name for name in named if name not in found.schema.names]
+        if missing and not found.sample:
+            refused[number] = (Reason.MISSING_COLUMN, ", ".join(map(repr, missing)), found.rows)
+            del fit[number]
+    types = _common_types(fit, shards, refused, roles["vector"])
+    fit = {number: found for number, found in fit.items() if number not in refused}
+    dimension, dtype = _vectors(roles["vector"], source, fit, shards)
+    return Plan(
+        id=roles["id"],
+        text=roles["text"],
+        vector=roles["vector"],
+        groups=tuple(source.groups),
+        scores=tuple(source.scores),
+        dimension=dimension,
+        dtype=dtype,
+        types=types,
+        refused=refused,
+        guessed=guessed,
+    )
+
+
+def _roles(source: SourceConfig, fit: dict[int, Look]) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """Return the columns for id, text and vector, and which of them were guessed: only what cannot be mistaken is."""
+    everywhere = [
+        name
+        for name in dict.fromkeys(name for found in fit.values() for name in found.schema.names)
+        if all(name in found.schema.names for found in fit.values())
+    ]
+    kinds = {name: [plain_type(found.schema.field(name).type) for found in fit.values()] for name in everywhere}
+    roles: dict[str, str | None] = {"id": source.id, "text": source.text, "vector": source.vector}
+    guessed = []
+    if source.id is None and not any(map(pa.types.is_nested, kinds.get("id", [pa.list_(pa.null())]))):
+        roles["id"] = "id"
+        guessed.append("id")
+    if source.text is None and all(map(_is_text, kinds.get("text", [pa.null()]))):
+        roles["text"] = "text"
+        guessed.append("text")
+    floats = [name for name in everywhere if all(map(is_list_of_floats, kinds[name]))]
+    if source.vector is None and len(floats) == 1:
+        roles["vector"] = floats[0]
+        guessed.append("vector")
+    return roles, tuple(guessed)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _all_known(named: Sequence[str], fit: dict[int, Look]) -> None:
+    known = list(dict.fromkeys(name for found in fit.values() for name in found.schema.names if name))
+    for name in named:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise InputError(
+                f"no shard has the column {name!r}",
+                expected=f"a column {name!r}, as the recipe's source says",
+                found=", ".join(known[:30]) or "no column at all",
+                remedy=f"did you mean {close[0]!r}?" if close else "correct source.id, text, vector, groups or scores",
+            )
+
+
+def _none_is_ours(fit: dict[int, Look], shards: Sequence[ShardStamp]) -> None:
+    for number, found in fit.items():
+        ours = [name for name in found.schema.names if name.lower().startswith("ek_")]
+        if ours:
+            raise InputError(
+                f"the column {ours[0]!r} has a name that published versions use for their own columns",
+                where=shards[number].uri,
+                remedy="rename the columns that begin with ek_",
+            )
+
+
+def _common_types(
+    fit: dict[int, Look],
+    shards: Sequence[ShardStamp],
+    refused: dict[int, tuple[Reason, str, int | None]],
+    vector: str | None,
+) -> dict[str, pa.DataType]:
+    """Return the type of each column over all typed shards; a shard with a type of its own is refused."""
+    types: dict[str, pa.DataType] = {}
+    origin: dict[str, str] = {}
+    for number, found in fit.items():
+        merged = dict(types)
+        for item in found.schema:
+            name, kind = item.name, plain_type(item.type)
+            if name == vector:
+                if not is_vector(kind):
+                    refused[number] = (Reason.TYPE_MISMATCH, f"{name!r} is {kind}, no vector", found.rows)
+                    break
+            elif shards[number].format == "parquet":
+                common = common_type(merged[name], kind) if name in merged else kind
+                if common is None:
+                    detail = f"{name!r} is {kind}, but {merged[name]} in {origin[name]}"
+                    refused[number] = (Reason.TYPE_MISMATCH, detail, found.rows)
+                    break
+                merged[name] = common
+        else:
+            for name in merged:
+                origin.setdefault(name, shards[number].name)
+            types = merged
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in types.items()}
+
+
+def _vectors(
+    vector: str | None, source: SourceConfig, fit: dict[int, Look], shards: Sequence[ShardStamp]
+) -> tuple[int | None, str | None]:
+    """Return the length and the dtype of the pool's vectors: the length most frequent in the first rows of all shards."""
+    if vector is None or not fit:
+        return None, None
+    lengths: Counter[int] = Counter()
+    for found in fit.values():
+        lengths.update({length: times for length, times in found.lengths.get(vector, {}).items() if length > 0})
+    dimension = source.dimension or (lengths.most_common(1)[0][0] if lengths else None)
+    if dimension is None:
+        kinds = sorted({str(found.schema.field(vector).type) for found in fit.values() if vector in found.schema.names})
+        raise InputError(
+            f"the length of the vectors in {vector!r} cannot be told",
+            found=", ".join(kinds) or "no vector in the first rows",
+            where=shards[min(fit)].uri,
+            remedy="set source.dimension",
+        )
+    half = all(
+        _is_half(found.schema.field(vector).type, dimension) for found in fit.values() if vector in found.schema.names
+    )
+    return dimension, "float16" if half else "float32"
+
+
+def _is_half(kind: pa.DataType, dimension: int) -> bool:
+    if pa.types.is_fixed_size_binary(kind):
+        width = binary_dtype(kind.byte_width, dimension)
+        return width is not None and width.itemsize == 2
+    return is_list_of_floats(kind) and bool(pa.types.is_float16(kind.value_type))

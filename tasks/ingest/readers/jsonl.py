@@ -1,0 +1,150 @@
+"""JSON lines, plain or compressed: Arrow's parser for good pieces, Python's for the piece with a bad line in it."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from tasks.ingest.readers import Batch, Look, ShardUnreadable
+from tasks.ingest.readers.compressed import decompressed
+from tasks.ingest.readers.parquet import vector_lengths
+from tasks.ingest.vectors import is_list_of_numbers
+
+PIECE = 4 << 20
+LONGEST_LINE = 256 << 20
+_EXACT = float(1 << 53)
+
+
+def look_jsonl(stream: BinaryIO, name: str) -> Look:
+    """Return the schema of the first rows and the lengths of their vectors."""
+    with decompressed(stream, name) as plain:
+        for piece in _pieces(plain, 1 << 20):
+            table = _batch(piece, 0).table
+            lengths = {
+                field.name: vector_lengths(table[field.name].combine_chunks())
+                for field in table.schema
+                if is_list_of_numbers(field.type)
+            }
+            return Look(schema=table.schema, lengths=lengths, sample=True)
+    return Look(schema=pa.schema([]), sample=True)
+
+
+def read_jsonl(path: Path) -> Iterator[Batch]:
+    """Yield one batch per piece of the file; blank lines are no rows, bad lines are rejects."""
+    first = 0
+    with path.open("rb") as raw, decompressed(raw, path.name) as plain:
+        for piece in _pieces(plain, PIECE):
+            batch = _batch(piece, first)
+            first += len(batch.rows) + len(batch.rejects)
+            if len(batch.rows) or batch.rejects:
+                yield batch
+
+
+def _pieces(plain: BinaryIO, size: int) -> Iterator[bytes]:
+    """Cut a stream at line ends into pieces of about `size` bytes."""
+    rest = b""
+    begin = True
+    while read := plain.read(size):
+        if begin:
+            read, begin = read.removeprefix(b"\xef\xbb\xbf"), False
+        cut = read.rfind(b"\n") + 1
+        if cut:
+            yield rest + read[:cut]
+            rest = read[cut:]
+        else:
+            rest += read
+            if len(rest) > LONGEST_LINE:
+                raise ShardUnreadable(f"a line is longer than {LONGEST_LINE:,} bytes: is this JSON lines?")
+    if rest:
+        yield rest
+
+
+def _batch(piece: bytes, first: int) -> Batch:
+    lines = [line for line in piece.split(b"\n") if line.strip()]
+    table = _by_arrow(piece, len(lines))
+    if table is not None:
+        return Batch(rows=np.arange(first, first + len(lines), dtype=np.int64), table=table)
+    return _by_line(lines, first)
+
+
+def _by_arrow(piece: bytes, rows: int) -> pa.Table | None:
+    """Return the table Arrow makes of a piece; None where a line is bad or a value would not survive."""
+    options = pa.json.ReadOptions(use_threads=False, block_size=max(len(piece) + 1, 1 << 10))
+    try:
+        table = pa.json.read_json(io.BytesIO(piece), read_options=options)
+        if any(_has_time(field.type) for field in table.schema):
+            texts = pa.schema([pa.field(field.name, _as_written(field.type)) for field in table.schema])
+            parse = pa.json.ParseOptions(explicit_schema=texts)
+            table = pa.json.read_json(io.BytesIO(piece), read_options=options, parse_options=parse)
+        table.validate(full=True)
+    except (pa.ArrowException, ValueError):
+        return None
+    whole = table.num_rows == rows and table.num_columns and all(map(_exact, table.itercolumns()))
+    return table if whole else None
+
+
+def _exact(column: pa.ChunkedArray) -> bool:
+    """Tell whether no whole number was too long for the double it was put in."""
+    if column.type != pa.float64():
+        return True
+    largest = pc.max(pc.abs(column)).as_py()
+    return largest is None or largest < _EXACT or bool(np.isnan(largest))
+
+
+def _has_time(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _has_time(kind.value_type)
+    if pa.types.is_struct(kind):
+        return any(_has_time(field.type) for field in kind)
+    return bool(pa.types.is_temporal(kind))
+
+
+def _as_written(kind: pa.DataType) -> pa.DataType:
+    """Return the type with strings where Arrow saw dates: a text that looks like a date stays as it was written."""
+    if pa.types.is_list(kind):
+        return pa.list_(_as_written(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _as_written(field.type)) for field in kind])
+    return pa.string() if pa.types.is_temporal(kind) else kind
+
+
+def _by_line(lines: list[bytes], first: int) -> Batch:
+    rows: list[int] = []
+    objects: list[dict[str, Any]] = []
+    rejects: list[tuple[int, str]] = []
+    for row, line in enumerate(lines, start=first):
+        try:
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError(f"expected an object, found {type(value).__name__}")
+            if b"\\u" in line:
+                json.dumps(value, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            rejects.append((row, f"{error} in {line[:80]!r}"))
+        else:
+            rows.append(row)
+            objects.append(value)
+    names = dict.fromkeys(name for value in objects for name in value)
+    columns = {name: _column([value.get(name) for value in objects]) for name in names}
+    table = pa.table(columns) if columns else pa.table({"": pa.nulls(len(rows))})
+    return Batch(rows=np.array(rows, dtype=np.int64), table=table, rejects=rejects)
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Return values as one Arrow column; values of no common type as the JSON they were."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, OverflowError):
+        return pa.array(
+            [
+                value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                for value in values
+            ],
+            pa.string(),
+        )

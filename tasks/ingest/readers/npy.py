@@ -1,0 +1,92 @@
+"""Vectors in .npy files, with their ids (or whole rows) in a second file."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tasks.ingest.readers import Batch, Look, read_batches
+
+VECTOR = "vector"
+
+
+def look_npy(stream: BinaryIO, ids: Look | None) -> Look:
+    """Return the columns of the second file, the number of vectors and their length."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    _check(shape, dtype)
+    fields = [] if ids is None else [field for field in ids.schema if field.name != VECTOR]
+    kind = pa.float16() if dtype == np.float16 else pa.float32()
+    schema = pa.schema([*fields, pa.field(VECTOR, pa.list_(kind, shape[1]))])
+    return Look(schema=schema, rows=shape[0], lengths={VECTOR: {shape[1]: shape[0]}}, sample=bool(ids and ids.sample))
+
+
+def look_ids() -> Look:
+    """Return the schema of a file that holds ids alone."""
+    return Look(schema=pa.schema([("id", pa.string())]))
+
+
+def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
+    """Yield slices of the vectors beside the rows of the second file."""
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check(vectors.shape, vectors.dtype)
+    if ids is None:
+        for begin in range(0, len(vectors), rows):
+            part = vectors[begin : begin + rows]
+            numbers = np.arange(begin, begin + len(part), dtype=np.int64)
+            yield Batch(rows=numbers, table=pa.table({"": pa.nulls(len(part))}), vectors=part)
+        return
+    read = 0
+    for batch in _read_ids(ids, rows):
+        read += len(batch.rows) + len(batch.rejects)
+        if read > len(vectors):
+            raise ValueError(f"{ids.name} has more rows than the {len(vectors):,} vectors")
+        table = batch.table.drop_columns([VECTOR]) if VECTOR in batch.table.column_names else batch.table
+        yield Batch(rows=batch.rows, table=table, vectors=_take(vectors, batch.rows), rejects=batch.rejects)
+    if read != len(vectors):
+        raise ValueError(f"{ids.name} has {read:,} rows for {len(vectors):,} vectors")
+
+
+def _take(vectors: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return vectors[rows[0] : rows[-1] + 1]
+    taken: npt.NDArray[Any] = vectors[rows]
+    return taken
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) != 2 or dtype.kind not in "fiu":
+        raise ValueError(f"expected numbers of shape (n, d), found {dtype} of shape {shape}")
+
+
+def _read_ids(path: Path, rows: int) -> Iterator[Batch]:
+    from tasks.ingest.source import shard_format
+
+    form = shard_format(path.name)
+    if form is not None and form != "npy":
+        yield from read_batches(form, path, None, rows, None)
+        return
+    for begin, part in _plain_ids(path, rows):
+        yield Batch(rows=np.arange(begin, begin + len(part), dtype=np.int64), table=pa.table({"id": part}))
+
+
+def _plain_ids(path: Path, rows: int) -> Iterator[tuple[int, pa.Array]]:
+    if path.suffix == ".npy":
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+        if ids.ndim != 1 or ids.dtype.kind not in "iuUS":
+            raise ValueError(f"{path.name}: expected ids of shape (n,), found {ids.dtype} of shape {ids.shape}")
+        for begin in range(0, len(ids), rows):
+            part = ids[begin : begin + rows]
+            yield begin, pa.array([item.decode() for item in part.tolist()] if ids.dtype.kind == "S" else part)
+        return
+    with path.open(encoding="utf-8") as lines:
+        for begin in itertools.count(0, rows):
+            part = [line.rstrip("\r\n") for line in itertools.islice(lines, rows)]
+            if not part:
+                return
+            yield begin, pa.array(part)

@@ -1,0 +1,69 @@
+"""Parquet shards: footers for the first look, row groups in batches for the rows."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.ingest.readers import Batch, Look
+from tasks.ingest.vectors import is_list_of_numbers
+
+_SAMPLE = 256
+
+
+def look_parquet(stream: BinaryIO) -> Look:
+    """Return the schema and row count of the footer, and the lengths of the first vectors."""
+    file = pq.ParquetFile(stream)
+    schema = file.schema_arrow
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name, times in Counter(schema.names).items() if times > 1)
+        raise ValueError(f"two columns are named {twice!r}")
+    lengths: dict[str, dict[int, int]] = {}
+    for name in (field.name for field in schema if is_list_of_numbers(field.type)):
+        for batch in file.iter_batches(batch_size=_SAMPLE, columns=[name], use_threads=False):
+            lengths[name] = vector_lengths(batch.column(0))
+            break
+    return Look(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
+
+
+def vector_lengths(column: pa.Array) -> dict[int, int]:
+    """Return how often each length of list occurs in the first rows of a column."""
+    import pyarrow.compute as pc
+
+    return dict(Counter(pc.list_value_length(column[:_SAMPLE]).drop_null().to_pylist()))
+
+
+def read_parquet(path: Path, rows: int, vector: str | None, backend: str) -> Iterator[Batch]:
+    """Yield batches of at most `rows` rows; page checksums are verified where the file has them."""
+    first = 0
+    tables = _on_gpu(path, rows, vector) if backend == "gpu" else _on_cpu(path, rows, None)
+    for table in tables:
+        yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
+        first += table.num_rows
+
+
+def _on_cpu(path: Path, rows: int, columns: list[str] | None) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path, memory_map=True, buffer_size=1 << 20, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
+
+
+def _on_gpu(path: Path, rows: int, vector: str | None) -> Iterator[pa.Table]:
+    """Decode the row groups on the GPU with cuDF (untested on hardware); the vector column stays with Arrow, which is
+    faster for it and knows float16."""
+    import cudf
+
+    with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+        names: list[str] = file.schema_arrow.names
+        rest = [name for name in names if name != vector]
+        for group in range(file.num_row_groups):
+            table: Any = cudf.read_parquet(path, columns=rest, row_groups=[group]).to_arrow(preserve_index=False)
+            if vector in names:
+                table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
+            for begin in range(0, table.num_rows, rows):
+                yield table.slice(begin, rows)

@@ -1,0 +1,248 @@
+"""The ingest step: look at every shard, read them in parallel, take out duplicate ids, account for every row."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.errors import AccountingError, InputError, QuarantineLimitError
+from infra.workspace import StepFolder, StepRef
+from tasks.ingest.config import IngestRequest, ShardStamp
+from tasks.ingest.duplicates import drop_duplicates, find_duplicates
+from tasks.ingest.plan import Plan, look, make_plan
+from tasks.ingest.pool import Block, PoolInfo, Shard
+from tasks.ingest.reasons import Reason
+from tasks.ingest.shard import (
+    BlockReport,
+    ShardJob,
+    ShardReport,
+    common_schema,
+    conform_table,
+    read_shard,
+    remove_block,
+)
+from tasks.step import Outcome, Run, Step
+
+
+def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Read a source into a pool.
+
+    Raises InputError where a column is missing everywhere or no row is left, QuarantineLimitError where more is refused
+    than the recipe allows.
+    """
+    shards = _real_shards(request, run)
+    run.progress(0.0, f"looking at {len(shards):,} shards")
+    plan = make_plan(request.source, shards, run.compute.map(look, shards))
+    jobs = [
+        ShardJob(
+            number=number,
+            stamp=shard,
+            plan=plan,
+            out=out.uri,
+            scratch=run.scratch / "ingest" / out.key,
+            rows_per_block=request.source.rows_per_block,
+            max_row_bytes=request.source.max_row_bytes,
+            backend=run.compute.backend,
+        )
+        for number, shard in enumerate(shards)
+    ]
+    reports = run.compute.map(read_shard, jobs, on_done=_counter(run, len(jobs), 0.05, 0.9, "shards read"))
+    _enough_room_for_errors(request, shards, reports)
+    blocks = [block for report in reports for block in report.blocks]
+    gone = _take_out_duplicates(blocks, shards, plan, out, run)
+    payload, mixed = _same_columns(blocks, out, run)
+    left = [
+        Block(name=block.name, shard=report.number, rows=block.rows - gone.get(block.name, 0))
+        for report in reports
+        for block in report.blocks
+    ]
+    for block in left:
+        if block.rows == 0:
+            remove_block(out.uri, block.name)
+    left = [block for block in left if block.rows]
+    _enough_room_for_errors(request, shards, reports, sum(gone.values()))
+    info = _info(plan, reports, left, gone, payload, mixed)
+    if not left:
+        raise InputError(
+            "the source holds no usable row",
+            found=f"{len(shards):,} shards with {info.read:,} rows, {info.quarantined:,} refused",
+            where=str(request.source.uri),
+            remedy=f"look at {out.path('quarantine')} for the rows and reasons" if info.read else "check source.uri",
+        )
+    storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
+    storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, gone)])
+    storage.write_json(out.path("pool.json"), info.model_dump())
+    storage.remove(out.path("keys"))
+    run.progress(1.0, f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine")
+    return _outcome(info, plan, shards, reports, left)
+
+
+INGEST = Step(name="ingest", version=1, function=ingest, retries=2)
+
+
+def _real_shards(request: IngestRequest, run: Run) -> list[ShardStamp]:
+    """Return the shards to read: those of the request, or the harvest of the environment's docstrings."""
+    if all(shard.format != "docstrings" for shard in request.shards):
+        return request.shards
+    from tasks.ingest.docstrings import harvest_shards
+
+    return harvest_shards(request.shards[0], run)
+
+
+def _counter(run: Run, total: int, begin: float, end: float, what: str) -> Callable[[int], None]:
+    return lambda done: run.progress(begin + (end - begin) * done / max(total, 1), f"{done:,} of {total:,} {what}")
+
+
+def _enough_room_for_errors(
+    request: IngestRequest, shards: Sequence[ShardStamp], reports: Sequence[ShardReport], duplicates: int = 0
+) -> None:
+    """Raise QuarantineLimitError where the share refused is over the limit; unreadable shards count by their bytes."""
+    known = [report for report in reports if report.rows]
+    read = sum(report.rows for report in reports)
+    row_bytes = sum(report.bytes for report in known) / read if read else 1.0
+    unknown = sum(report.bytes / row_bytes for report in reports if report.reason and not report.rows)
+    reasons = Counter({Reason.DUPLICATE_ID.label: duplicates} if duplicates else {})
+    for report in reports:
+        reasons.update(report.reasons)
+    share = (sum(reasons.values()) + unknown) / max(read + unknown, 1.0)
+    if share <= request.source.max_quarantined:
+        return
+    told = [f"{times:,} rows: {reason}" for reason, times in reasons.most_common(5)]
+    refused = [report for report in reports if report.reason]
+    told += [f"{shards[report.number].uri}: {report.reason}, {report.detail}" for report in refused[:5]]
+    if len(refused) > 5:
+        told.append(f"and {len(refused) - 5:,} more shards")
+    raise QuarantineLimitError(
+        "too much of the source was refused",
+        expected=f"at most {request.source.max_quarantined:.2%} of the rows",
+        found=f"{share:.2%} of {read:,} rows" + (f" and {len(refused):,} shards" if refused else ""),
+        where="; ".join(told),
+        remedy="mend the source, or raise source.max_quarantined",
+    )
+
+
+def _take_out_duplicates(
+    blocks: Sequence[BlockReport], shards: Sequence[ShardStamp], plan: Plan, out: StepFolder, run: Run
+) -> dict[str, int]:
+    """Move rows whose id came before to the quarantine; return how many by block."""
+    if plan.id is None or not blocks:
+        return {}
+    run.progress(0.9, "looking for duplicate ids")
+    firsts = np.array([block.first for block in blocks], dtype=np.uint64)
+    rows = sum(block.rows for block in blocks)
+    found = find_duplicates(out.path("keys"), [block.name for block in blocks], firsts, rows, run.compute)
+    counts = run.compute.map(partial(drop_duplicates, out.uri, [shard.name for shard in shards]), found)
+    return {duplicate.block: count for duplicate, count in zip(found, counts, strict=True)}
+
+
+def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> tuple[pa.Schema, dict[str, str]]:
+    """Give every block's payload the same columns and types; return them, and the columns that had several types."""
+    schemas = [pa.ipc.read_schema(pa.BufferReader(base64.b64decode(block.schema_))) for block in blocks]
+    unlike = list(dict.fromkeys(schemas))
+    schema = common_schema(unlike)
+    schema = pa.schema([(item.name, pa.string() if pa.types.is_null(item.type) else item.type) for item in schema])
+    mixed = {}
+    for item in schema:
+        kinds = dict.fromkeys(str(one.field(item.name).type) for one in unlike if item.name in one.names)
+        kinds.pop("null", None)
+        if len(kinds) > 1:
+            mixed[item.name] = f"{', '.join(kinds)} -> {item.type}"
+    unequal = [block.name for block, one in zip(blocks, schemas, strict=True) if one != schema]
+    run.compute.map(partial(_conform_block, out.uri, schema), unequal)
+    return schema, mixed
+
+
+def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
+    uri = storage.join(out, "payload", f"{name}.parquet")
+    table = conform_table(pq.read_table(io.BytesIO(storage.read_bytes(uri))), schema)
+    draft = io.BytesIO()
+    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(uri, draft.getvalue())
+
+
+def _info(
+    plan: Plan,
+    reports: Sequence[ShardReport],
+    blocks: Sequence[Block],
+    gone: Mapping[str, int],
+    payload: pa.Schema,
+    mixed: dict[str, str],
+) -> PoolInfo:
+    """Return what the pool says of itself. Raises AccountingError where a row is lost."""
+    reasons: Counter[str] = Counter()
+    for report in reports:
+        reasons.update(report.reasons)
+    if gone:
+        reasons[Reason.DUPLICATE_ID.label] += sum(gone.values())
+    read, rows, quarantined = (
+        sum(report.rows for report in reports),
+        sum(block.rows for block in blocks),
+        reasons.total(),
+    )
+    if read != rows + quarantined:
+        raise AccountingError(
+            "rows were lost in ingest", expected=f"{read:,} read", found=f"{rows:,} + {quarantined:,}"
+        )
+    return PoolInfo(
+        read=read,
+        rows=rows,
+        quarantined=quarantined,
+        id=plan.id,
+        text=plan.text,
+        vector=plan.vector,
+        dimension=plan.dimension,
+        dtype=plan.dtype,
+        groups=list(plan.groups),
+        scores=list(plan.scores),
+        payload={item.name: str(item.type) for item in payload},
+        reasons=dict(sorted(reasons.items())),
+        mixed=mixed,
+    )
+
+
+def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: Mapping[str, int]) -> list[Shard]:
+    return [
+        Shard(
+            number=report.number,
+            uri=shard.uri,
+            name=shard.name,
+            bytes=report.bytes,
+            sha256=report.sha256,
+            rows=report.rows,
+            quarantined=sum(report.reasons.values()) + sum(gone.get(block.name, 0) for block in report.blocks),
+            reason=f"{report.reason}: {report.detail}" if report.reason else "",
+        )
+        for shard, report in zip(shards, reports, strict=True)
+    ]
+
+
+def _outcome(
+    info: PoolInfo, plan: Plan, shards: Sequence[ShardStamp], reports: Sequence[ShardReport], blocks: Sequence[Block]
+) -> Outcome:
+    counts = {
+        "read": info.read,
+        "pool": info.rows,
+        "quarantined": info.quarantined,
+        "shards": len(shards),
+        "shards_refused": sum(bool(report.reason) for report in reports),
+        "blocks": len(blocks),
+    }
+    facts = {
+        "columns": {"id": info.id, "text": info.text, "vector": info.vector},
+        "guessed": list(plan.guessed),
+        "groups": info.groups,
+        "scores": info.scores,
+        "dimension": info.dimension,
+        "dtype": info.dtype,
+        "formats": sorted({shard.format for shard in shards}),
+        "bytes": sum(shard.bytes for shard in shards),
+        "reasons": info.reasons,
+        "mixed": info.mixed,
+    }
+    return Outcome(counts, facts)
