@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from infra.errors import RecipeError
 from tasks.cluster.config import ClusteringConfig
 from tasks.dedup.config import DedupConfig
-from tasks.embed.config import EmbeddingConfig
+from tasks.embed.config import AutoEmbedding, EmbeddingConfig
 from tasks.ingest.config import SourceConfig
-from tasks.publish.config import DestinationConfig
+from tasks.publish.config import DATASET_NAME, DestinationConfig
 from tasks.sample.config import SamplingConfig
 from tasks.validate.config import GatesConfig
 
@@ -27,13 +27,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Recipe")
 
     dataset: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        pattern=f"^{DATASET_NAME}$",
         description="Name of the dataset: lower-case letters, digits, _ and -. One dataset has one line of versions.",
     )
     source: SourceConfig = Field(description="The shards to read and what their columns mean.")
-    embedding: Annotated[EmbeddingConfig, Field(description="How rows become vectors.")] = Field(
-        default_factory=EmbeddingConfig
-    )
+    embedding: EmbeddingConfig = Field(default_factory=AutoEmbedding, description="How rows become vectors.")
     dedup: DedupConfig = Field(default_factory=DedupConfig, description="Which rows stand for one another.")
     clustering: ClusteringConfig = Field(
         default_factory=ClusteringConfig, description="The hierarchy of clusters over the vectors."

@@ -1,0 +1,104 @@
+"""A recipe is refused with the field, the value and the remedy, or it is taken as written."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.recipe import Recipe, RecipeFile, json_schema, load, parse, ready_recipes
+from infra.errors import RecipeError
+
+
+def minimal() -> dict[str, object]:
+    return {
+        "dataset": "pool",
+        "source": {"uri": "data/*.parquet"},
+        "sampling": {"target": 100},
+        "destination": {"uri": "published"},
+    }
+
+
+def test_four_things_are_enough() -> None:
+    recipe = parse(minimal())
+    assert recipe.sampling.target == 100
+    assert recipe.compute == "local"
+
+
+def test_written_and_read_again_is_the_same_recipe() -> None:
+    recipe = parse(minimal(), ["clustering.levels=[100, 10]", "sampling.strategy=flat"])
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+@pytest.mark.parametrize("name", ready_recipes())
+def test_ready_recipes_are_valid_by_name(name: str) -> None:
+    assert load(name).dataset
+    assert RecipeFile(file=name, overrides=["sampling.target=7"]).load().sampling.target == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("samplng.target=5", "samplng: there is no such field; did you mean sampling?"),
+        ("sampling.taget=5", "sampling.taget: there is no such field; did you mean target?"),
+        ("sampling.target=-3", "sampling.target"),
+        ("dataset=No Spaces!", "dataset"),
+        ("clustering.levels=[10, 100]", "levels must shrink"),
+        ("sampling.strategy=balancd", "balancd"),
+        ("source=7", "source"),
+    ],
+)
+def test_a_mistake_is_named(change: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(minimal(), [change])
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(RecipeError, match="3 problems"):
+        parse({**minimal(), "dataset": 7, "extra": 1, "source": {}})
+
+
+def test_what_is_missing_is_named() -> None:
+    document = minimal()
+    del document["sampling"]
+    with pytest.raises(RecipeError, match="sampling: is needed and not given"):
+        parse(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dataset: a\ndataset: b\n", "written twice"),
+        ("a: [1", "not YAML"),
+        ("- a\n- b\n", "no fields"),
+        ("", "no fields"),
+        ("x: !!python/object/apply:os.system ['true']\n", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load(tmp_path / "r.yaml")
+
+
+def test_a_recipe_that_vanished_names_the_ready_ones() -> None:
+    with pytest.raises(RecipeError, match="docstrings"):
+        load("gone.yaml")
+
+
+def test_overrides_are_yaml_and_make_sections(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(minimal()))
+    recipe = load(tmp_path / "r.yaml", ["clustering.seed=7", "source.groups=[a, b]", "destination.tag=null"])
+    assert (recipe.clustering.seed, recipe.source.groups, recipe.destination.tag) == (7, ["a", "b"], None)
+    with pytest.raises(RecipeError, match=r"section\.field=value"):
+        load(tmp_path / "r.yaml", ["clustering.seed"])
+    with pytest.raises(RecipeError, match="is not a section"):
+        load(tmp_path / "r.yaml", ["dataset.name=x"])
+
+
+def test_schema_describes_every_section() -> None:
+    schema = json_schema()
+    assert set(schema["required"]) == {"dataset", "source", "sampling", "destination"}
+    assert all(field.get("description") or "$ref" in field for field in schema["properties"].values())
