@@ -40,7 +40,7 @@ class Plan:
 
 
 def look(shard: ShardStamp) -> Look | str:
-    """Return what a first look at a shard tells (its footer, its header or its first rows), or why it cannot be read."""
+    """Return what a shard's footer, header or first rows tell, or why it cannot be read."""
     try:
         return _look(shard.uri, shard.format, shard.ids)
     except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
@@ -72,8 +72,8 @@ def _look(uri: str, form: str, ids: str | None) -> Look:
 def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequence[Look | str]) -> Plan:
     """Agree on columns and types over all shards; shards that do not fit are refused by name.
 
-    Raises InputError where no shard has a column that the recipe names, where a column has a name that is ours, or where
-    the vectors' length cannot be told.
+    Raises InputError where no shard has a column that the recipe names, where a column has a name that is ours, or
+    where the vectors' length cannot be told.
     """
     refused: dict[int, tuple[Reason, str, int | None]] = {}
     fit: dict[int, Look] = {}
@@ -197,7 +197,7 @@ def _common_types(
 def _vectors(
     vector: str | None, source: SourceConfig, fit: dict[int, Look], shards: Sequence[ShardStamp]
 ) -> tuple[int | None, str | None]:
-    """Return the length and the dtype of the pool's vectors: the length most frequent in the first rows of all shards."""
+    """Return the length and the dtype of the pool's vectors; the length is the commonest in the first rows of shards."""
     if vector is None or not fit:
         return None, None
     lengths: Counter[int] = Counter()
@@ -205,17 +205,14 @@ def _vectors(
         lengths.update({length: times for length, times in found.lengths.get(vector, {}).items() if length > 0})
     dimension = source.dimension or (lengths.most_common(1)[0][0] if lengths else None)
     if dimension is None:
-        kinds = sorted({str(found.schema.field(vector).type) for found in fit.values() if vector in found.schema.names})
         raise InputError(
             f"the length of the vectors in {vector!r} cannot be told",
-            found=", ".join(kinds) or "no vector in the first rows",
+            found="no vector in the first rows of any shard",
             where=shards[min(fit)].uri,
             remedy="set source.dimension",
         )
-    half = all(
-        _is_half(found.schema.field(vector).type, dimension) for found in fit.values() if vector in found.schema.names
-    )
-    return dimension, "float16" if half else "float32"
+    kinds = [found.schema.field(vector).type for found in fit.values() if vector in found.schema.names]
+    return dimension, "float16" if all(_is_half(kind, dimension) for kind in kinds) else "float32"
 
 
 def _is_half(kind: pa.DataType, dimension: int) -> bool:

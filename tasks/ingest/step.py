@@ -36,8 +36,9 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     Raises InputError where a column is missing everywhere or no row is left, QuarantineLimitError where more is refused
     than the recipe allows.
     """
-    shards = _real_shards(request, run)
-    run.progress(0.0, f"looking at {len(shards):,} shards")
+    shards, harvest = _real_shards(request, run)
+    begin = 0.5 if harvest else 0.0
+    run.progress(begin, f"looking at {len(shards):,} shards")
     plan = make_plan(request.source, shards, run.compute.map(look, shards))
     jobs = [
         ShardJob(
@@ -52,7 +53,7 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
         )
         for number, shard in enumerate(shards)
     ]
-    reports = run.compute.map(read_shard, jobs, on_done=_counter(run, len(jobs), 0.05, 0.9, "shards read"))
+    reports = run.compute.map(read_shard, jobs, on_done=_counter(run, len(jobs), begin, 0.9, "shards read"))
     _enough_room_for_errors(request, shards, reports)
     blocks = [block for report in reports for block in report.blocks]
     gone = _take_out_duplicates(blocks, shards, plan, out, run)
@@ -80,16 +81,16 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     storage.write_json(out.path("pool.json"), info.model_dump())
     storage.remove(out.path("keys"))
     run.progress(1.0, f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine")
-    return _outcome(info, plan, shards, reports, left)
+    return _outcome(info, plan, shards, reports, left, harvest)
 
 
 INGEST = Step(name="ingest", version=1, function=ingest, retries=2)
 
 
-def _real_shards(request: IngestRequest, run: Run) -> list[ShardStamp]:
-    """Return the shards to read: those of the request, or the harvest of the environment's docstrings."""
+def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ShardStamp], dict[str, int]]:
+    """Return the shards to read, and, where they are the environment's docstrings, the counts of their harvest."""
     if all(shard.format != "docstrings" for shard in request.shards):
-        return request.shards
+        return request.shards, {}
     from tasks.ingest.docstrings import harvest_shards
 
     return harvest_shards(request.shards[0], run)
@@ -223,7 +224,12 @@ def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: 
 
 
 def _outcome(
-    info: PoolInfo, plan: Plan, shards: Sequence[ShardStamp], reports: Sequence[ShardReport], blocks: Sequence[Block]
+    info: PoolInfo,
+    plan: Plan,
+    shards: Sequence[ShardStamp],
+    reports: Sequence[ShardReport],
+    blocks: Sequence[Block],
+    harvest: dict[str, int],
 ) -> Outcome:
     counts = {
         "read": info.read,
@@ -245,4 +251,6 @@ def _outcome(
         "reasons": info.reasons,
         "mixed": info.mixed,
     }
+    if harvest:
+        facts["harvest"] = harvest
     return Outcome(counts, facts)

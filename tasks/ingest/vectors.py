@@ -32,8 +32,8 @@ def is_vector(kind: pa.DataType) -> bool:
 def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], Codes]:
     """Return a column of vectors as a matrix, and what is wrong with each row.
 
-    Accepts list, large_list, fixed_size_list (of any number type), fixed_size_binary of `dimension` little-endian floats and
-    strings with JSON lists. Returns ((n, dimension) dtype, (n,) uint8 reasons).
+    Accepts list, large_list, fixed_size_list (of any number type), fixed_size_binary of `dimension` little-endian floats
+    and strings with JSON lists. Returns ((n, dimension) dtype, (n,) uint8 reasons).
     Rows with a reason are zero where they could not be placed.
     """
     parts = [_matrix(chunk, dimension) for chunk in column.chunks] or [_matrix(pa.nulls(0, column.type), dimension)]
@@ -68,7 +68,7 @@ def _matrix(column: pa.Array, dimension: int) -> tuple[npt.NDArray[Any], Codes]:
     if column.null_count:
         reasons[column.is_null().to_numpy(zero_copy_only=False)] = Reason.NULL_VECTOR
     if pa.types.is_null(kind) or (_is_list(kind) and pa.types.is_null(kind.value_type)):
-        reasons[(reasons == Reason.SOUND)] = Reason.WRONG_DIMENSION
+        reasons[reasons == Reason.SOUND] = Reason.WRONG_DIMENSION
         return np.zeros((rows, dimension), dtype=np.float32), reasons
     if pa.types.is_fixed_size_binary(kind):
         return _from_binary(column, dimension, reasons)
@@ -102,7 +102,7 @@ def _from_binary(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.
     width, rows = column.type.byte_width, len(column)
     dtype = binary_dtype(width, dimension)
     if dtype is None:
-        reasons[(reasons == Reason.SOUND)] = Reason.WRONG_DIMENSION
+        reasons[reasons == Reason.SOUND] = Reason.WRONG_DIMENSION
         return np.zeros((rows, dimension), dtype=np.float32), reasons
     buffer = column.buffers()[1]
     flat = np.frombuffer(buffer, dtype=dtype, count=rows * dimension, offset=column.offset * width)
@@ -111,11 +111,8 @@ def _from_binary(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.
 
 def binary_dtype(width: int, dimension: int) -> np.dtype[Any] | None:
     """Return the float type of which `dimension` fill `width` bytes, None where none does."""
-    return (
-        {2: np.dtype("<f2"), 4: np.dtype("<f4"), 8: np.dtype("<f8")}.get(width // dimension)
-        if width % dimension == 0
-        else None
-    )
+    floats: dict[int, np.dtype[Any]] = {2: np.dtype("<f2"), 4: np.dtype("<f4"), 8: np.dtype("<f8")}
+    return floats.get(width // dimension) if width % dimension == 0 else None
 
 
 def _from_text(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.NDArray[Any], Codes]:
