@@ -1,0 +1,105 @@
+"""Dropped rows and the rows that stand for them: collected stage by stage, resolved once, written sorted."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.errors import AccountingError
+
+Ids = npt.NDArray[np.uint64]
+KINDS = ("exact", "near", "semantic", "excluded")
+EXACT, NEAR, SEMANTIC, EXCLUDED = range(4)
+ROWS_PER_GROUP = 1 << 16
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Dropped rows, sorted by row id.
+
+    row_id, duplicate_of: (n,) uint64. kind: (n,) uint8, index into KINDS. similarity: (n,) float32 in [0, 1].
+    """
+
+    row_id: Ids
+    duplicate_of: Ids
+    kind: npt.NDArray[np.uint8]
+    similarity: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, row_id: Ids, duplicate_of: Ids, kind: int, similarity: npt.NDArray[Any] | float = 1.0) -> Self:
+        """Return drops of one kind, sorted by row id."""
+        order = np.argsort(row_id, kind="stable")
+        alike = np.broadcast_to(np.asarray(similarity, np.float32), row_id.shape)[order]
+        return cls(row_id[order], duplicate_of[order], np.full(len(order), kind, np.uint8), alike)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no drops."""
+        return cls.of(np.empty(0, np.uint64), np.empty(0, np.uint64), EXACT)
+
+    def __len__(self) -> int:
+        """How many rows are dropped."""
+        return len(self.row_id)
+
+    def holds(self, row_ids: Ids) -> npt.NDArray[np.bool_]:
+        """Tell which of some rows are dropped: (n,) bool."""
+        if not len(self):
+            return np.zeros(len(row_ids), bool)
+        at = np.minimum(np.searchsorted(self.row_id, row_ids), len(self) - 1)
+        found: npt.NDArray[np.bool_] = self.row_id[at] == row_ids
+        return found
+
+    def followed_by(self, later: "Drops") -> "Drops":
+        """Return both, after a later stage that dropped only rows this one had kept.
+
+        A row that stood for others and is dropped hands them on to the row that stands for it now; they take the
+        weaker kind and the smaller similarity of the two links. Raises AccountingError where a row is dropped twice.
+        """
+        if not (len(self) and len(later)):
+            return later if len(later) else self
+        at = np.minimum(np.searchsorted(later.row_id, self.duplicate_of), len(later) - 1)
+        moved = (later.row_id[at] == self.duplicate_of) & (self.kind != EXCLUDED)
+        row_id = np.concatenate([self.row_id, later.row_id])
+        order = np.argsort(row_id, kind="stable")
+        row_id = row_id[order]
+        if (row_id[1:] == row_id[:-1]).any():
+            raise AccountingError("a row was dropped twice", where="dedup")
+        columns = (
+            (np.where(moved, later.duplicate_of[at], self.duplicate_of), later.duplicate_of),
+            (np.where(moved, np.maximum(self.kind, later.kind[at]), self.kind), later.kind),
+            (np.where(moved, np.minimum(self.similarity, later.similarity[at]), self.similarity), later.similarity),
+        )
+        return Drops(row_id, *(np.concatenate(pair)[order] for pair in columns))
+
+    def sizes(self) -> tuple[Ids, npt.NDArray[np.int32]]:
+        """Return the kept rows that stand for others, ascending, and for how many, themselves included."""
+        kept, copies = np.unique(self.duplicate_of[self.kind != EXCLUDED], return_counts=True)
+        return kept, (copies + 1).astype(np.int32)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were dropped, by kind."""
+        by_kind = np.bincount(self.kind, minlength=len(KINDS))
+        return {kind: int(count) for kind, count in zip(KINDS, by_kind, strict=True)}
+
+    def write(self, folder: str) -> None:
+        """Write `dropped.parquet` and `groups.parquet`, both sorted by row id."""
+        kinds = pa.DictionaryArray.from_arrays(pa.array(self.kind), pa.array(KINDS)).cast(pa.string())
+        columns = {
+            "row_id": self.row_id,
+            "duplicate_of": self.duplicate_of,
+            "kind": kinds,
+            "similarity": self.similarity,
+        }
+        write_table(storage.join(folder, "dropped.parquet"), pa.table(columns))
+        kept, size = self.sizes()
+        write_table(storage.join(folder, "groups.parquet"), pa.table({"row_id": kept, "size": size}))
+
+
+def write_table(uri: str, table: pa.Table) -> None:
+    """Write a Parquet file with checksummed pages, in groups small enough to read a range of rows."""
+    with storage.open_write(uri) as stream:
+        pq.write_table(table, stream, row_group_size=ROWS_PER_GROUP, compression="zstd", write_page_checksum=True)

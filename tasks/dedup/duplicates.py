@@ -1,0 +1,70 @@
+"""The duplicates of a pool: what dedup leaves for every later step."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.workspace import StepRef
+
+Ids = npt.NDArray[np.uint64]
+
+
+class Duplicates:
+    """Read access to finished deduplication; cheap to open, small to send to a worker, holds no rows."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @classmethod
+    def open(cls, ref: StepRef | str) -> "Duplicates":
+        """Open the duplicates that a dedup step left, given its reference or the URI of its folder."""
+        return cls(ref if isinstance(ref, str) else ref.uri)
+
+    def kept(self, row_ids: Ids) -> npt.NDArray[np.bool_]:
+        """Tell which of some rows, (n,) uint64, are kept: (n,) bool. Reads only the range of ids asked about."""
+        dropped = self._range("dropped.parquet", ["row_id"], row_ids)["row_id"].to_numpy()
+        return ~_found(dropped, row_ids)[1]
+
+    def sizes(self, row_ids: Ids) -> npt.NDArray[np.int32]:
+        """Return how many rows each of some kept rows stands for, itself included: (n,) int32, 1 for most."""
+        groups = self._range("groups.parquet", ["row_id", "size"], row_ids)
+        at, found = _found(groups["row_id"].to_numpy(), row_ids)
+        sizes = np.ones(len(row_ids), np.int32)
+        sizes[found] = groups["size"].to_numpy()[at[found]]
+        return sizes
+
+    def dropped(self) -> pa.Table:
+        """Return every dropped row: row_id, duplicate_of, kind, similarity; sorted by row_id."""
+        return self._range("dropped.parquet", None, None)
+
+    def groups(self) -> pa.Table:
+        """Return every kept row that stands for more than itself: row_id, size; sorted by row_id."""
+        return self._range("groups.parquet", None, None)
+
+    def _range(self, name: str, columns: list[str] | None, row_ids: Ids | None) -> pa.Table:
+        """Read the row groups of a file sorted by row_id that can hold one of `row_ids` (None: all)."""
+        with storage.open_read(storage.join(self.uri, name)) as stream:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            if row_ids is None:
+                return file.read(columns, use_threads=False)
+            groups = _overlapping(file.metadata, row_ids) if len(row_ids) else []
+            return file.read_row_groups(groups, columns, use_threads=False)
+
+
+def _overlapping(metadata: Any, row_ids: Ids) -> list[int]:
+    low, high = int(row_ids.min()), int(row_ids.max())
+    filled = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
+    ranges = [metadata.row_group(group).column(0).statistics for group in filled]
+    return [group for group, ids in zip(filled, ranges, strict=True) if ids.max >= low and ids.min <= high]
+
+
+def _found(ascending: Ids, row_ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return where each id is in `ascending`, and whether it is there."""
+    if not len(ascending):
+        return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)
+    at = np.minimum(np.searchsorted(ascending, row_ids), len(ascending) - 1)
+    return at, ascending[at] == row_ids

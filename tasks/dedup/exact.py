@@ -1,0 +1,80 @@
+"""Exact duplicates: rows whose text (or vector, where there is no text) hashes alike, over the whole pool.
+
+Each block leaves a run of records sorted by hash; then every range of hashes is gathered from all runs and grouped on
+its own. Memory is bounded by a block, then by a range, and nothing depends on how many workers there are.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from infra import storage
+from tasks.dedup.drops import EXACT, Drops, Ids
+from tasks.dedup.rank import demerit, rank_columns
+from tasks.embed.arrays import read_array, write_array
+from tasks.embed.vectors import Vectors
+from tasks.ingest.pool import Block, Pool
+from tasks.step import Run
+
+RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
+RECORDS_PER_RANGE = 1 << 24
+
+
+def exact_duplicates(pool: Pool, vectors: Vectors, best: str | None, before: Drops, folder: str, run: Run) -> Drops:
+    """Return the rows that repeat another, each with the best row of its group; rows in `before` take no part."""
+    columns = rank_columns(pool, best)
+    size = pool.rows * RECORD.itemsize
+    run.compute.map(partial(_write_run, pool, vectors, columns, before, folder), pool.blocks, work=size)
+    ranges = -(-pool.rows // RECORDS_PER_RANGE)
+    runs = [storage.join(folder, f"{block.name}.npy") for block in pool.blocks]
+    work = partial(_group_range, runs, ranges, run.scratch)
+    parts = run.compute.map(work, range(ranges), work=size)
+    dropped = np.concatenate([np.empty((2, 0), np.uint64), *parts], axis=1)
+    return Drops.of(dropped[0], dropped[1], EXACT)
+
+
+def _write_run(pool: Pool, vectors: Vectors, columns: Sequence[str], before: Drops, folder: str, block: Block) -> None:
+    """Write the records of one block, sorted by hash."""
+    table = pool.table(block, [*columns, "text_hash"])
+    records = np.empty(table.num_rows, RECORD)
+    if pool.has_text:
+        hashes = np.frombuffer(b"".join(table["text_hash"].to_pylist()), "<u8").reshape(-1, 2)
+    else:
+        hashes = _vector_hashes(vectors.block(block))
+    records["hash"], records["more"] = hashes[:, 0], hashes[:, 1]
+    records["demerit"] = demerit(table, columns)
+    records["identity"] = table["identity"].to_numpy()
+    records["row_id"] = table["row_id"].to_numpy()
+    records = records[~before.holds(records["row_id"])]
+    write_array(storage.join(folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
+
+
+def _vector_hashes(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    digests = b"".join([xxhash.xxh3_128_digest(row) for row in np.ascontiguousarray(vectors)])
+    return np.frombuffer(digests, "<u8").reshape(-1, 2)
+
+
+def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> npt.NDArray[np.uint64]:
+    """Return (2, n) uint64: dropped rows and their best rows, for one of `ranges` equal ranges of hashes."""
+    low, high = part * 2**64 // ranges, (part + 1) * 2**64 // ranges - 1
+    pieces = []
+    for uri in runs:
+        records = read_array(uri, scratch)
+        start, stop = np.searchsorted(records["hash"], np.array([low, high], np.uint64))
+        stop += np.searchsorted(records["hash"][stop:], np.uint64(high), side="right")
+        pieces.append(np.array(records[start:stop]))
+    records = np.concatenate(pieces)
+    records = records[np.argsort(records["hash"], kind="stable")]
+    equal = records["hash"][1:] == records["hash"][:-1]
+    records = records[np.append(equal, False) | np.append(False, equal)]
+    records = records[np.lexsort([records[name] for name in reversed(RECORD.names or ())])]
+    new = np.ones(len(records), bool)
+    new[1:] = (records["hash"][1:] != records["hash"][:-1]) | (records["more"][1:] != records["more"][:-1])
+    ids: Ids = records["row_id"]
+    best = ids[new][np.cumsum(new) - 1]
+    return np.stack([ids[~new], best[~new]])

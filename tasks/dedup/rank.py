@@ -1,0 +1,34 @@
+"""Which row of a group is kept: the one with the highest score, then the smallest hash of its id, then the first."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infra.errors import RecipeError
+from tasks.ingest.pool import Pool
+
+
+def rank_columns(pool: Pool, best: str | None) -> list[str]:
+    """Return the columns of the row table that ranks are made of. Raises RecipeError for an unknown score."""
+    if best is None:
+        return ["row_id", "identity"]
+    if best not in pool.scores:
+        raise RecipeError(
+            f"dedup.best: the pool has no score {best!r}",
+            expected=", ".join(pool.scores) or "a column named in source.scores",
+            where="dedup.best",
+            remedy="name it in source.scores",
+        )
+    return ["row_id", "identity", f"score.{best}"]
+
+
+def demerit(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint32]:
+    """Return (n,) uint32 that falls as the score rises; a missing score is the worst, no score column is 0 for all."""
+    if len(columns) < 3:
+        return np.zeros(table.num_rows, np.uint32)
+    score = table[columns[2]].to_numpy().astype(np.float32)
+    bits = (score + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
+    rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return np.where(np.isnan(score), np.uint32(0xFFFFFFFF), ~rising)

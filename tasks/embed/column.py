@@ -1,0 +1,19 @@
+"""Embedder `column`: the source's own vectors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from tasks.embed.sampled import Positions
+from tasks.ingest.pool import Block, Pool
+
+
+@dataclass(frozen=True)
+class Column:
+    """Hands on the vectors that ingest found."""
+
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[Any]:
+        """Return the source's vectors, (rows, d) float16 or float32, memory-mapped."""
+        vectors = pool.vectors(block)
+        return vectors if positions is None else vectors[positions]

@@ -1,0 +1,118 @@
+"""The declared steps after an embedder, fitted on a sample, stored, applied per block."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from infra.errors import InputError, RecipeError
+from tasks.embed.arrays import read_array, write_array
+from tasks.embed.config import PostSteps
+from tasks.embed.embedder import Embedder, Matrix
+from tasks.embed.sampled import sample_rows
+from tasks.ingest.pool import Pool
+
+
+@dataclass(frozen=True)
+class Post:
+    """Applies the post-steps of a config; what was fitted lies in the folder `uri`."""
+
+    config: PostSteps
+    uri: str
+    scratch: str
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether vectors come out as they went in."""
+        config = self.config
+        return not (needs_fit(config) or config.normalise or config.dtype)
+
+    def apply(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return (n, k) vectors for (n, d) raw ones; zero rows of a normalised, uncentred embedding stay zero."""
+        config = self.config
+        if needs_fit(config):
+            mean, rotation = _load(self.uri, self.scratch)
+            if vectors.shape[1] != len(mean):
+                raise InputError(
+                    "the fitted map is for vectors of another length",
+                    expected=f"{len(mean)} dimensions",
+                    found=f"{vectors.shape[1]}",
+                    where="embedding.fitted",
+                )
+            vectors = np.asarray(vectors, np.float32) - mean if config.center or rotation.size else vectors
+            if rotation.size:
+                vectors = vectors @ rotation
+        if config.normalise:
+            vectors = normalise(vectors)
+        return vectors.astype(config.dtype or vectors.dtype, copy=False)
+
+
+def needs_fit(config: PostSteps) -> bool:
+    """Tell whether these steps need anything from a sample."""
+    return config.center or config.whiten or config.components is not None
+
+
+def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str, Any]:
+    """Fit mean and principal components on a seeded sample, write them to `uri` and return facts about them.
+
+    Raises RecipeError where more components are asked for than the vectors have dimensions or the sample rows.
+    """
+    parts = [
+        np.asarray(embedder.embed(pool, block, positions), np.float32)
+        for block, positions in sample_rows(pool.blocks, config.sample, config.seed)
+    ]
+    if not parts:
+        raise InputError("the pool is empty: there is no sample to fit on", where="embedding")
+    raw = np.concatenate(parts)
+    mean = raw.mean(axis=0, dtype=np.float64)
+    rotation: npt.NDArray[Any] = np.empty((0, 0))
+    facts: dict[str, Any] = {"fitted_on": len(raw)}
+    if config.components is not None or config.whiten:
+        rotation, explained = _principal_axes(raw, mean, config)
+        facts["explained"] = explained
+    write_array(storage.join(uri, "mean.npy"), mean.astype(np.float32))
+    write_array(storage.join(uri, "rotation.npy"), rotation.astype(np.float32))
+    return facts
+
+
+def normalise(vectors: npt.NDArray[Any]) -> Matrix:
+    """Return rows scaled to length 1, (n, d) float32; a zero row stays zero."""
+    vectors = vectors.astype(np.float32, copy=False)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    lengths[lengths == 0] = 1
+    scaled: Matrix = vectors / lengths[:, None]
+    return scaled
+
+
+def _principal_axes(raw: Matrix, mean: npt.NDArray[Any], config: PostSteps) -> tuple[npt.NDArray[Any], float]:
+    """Return (d, k) axes by falling variance, whitened if asked, with the share of variance they explain."""
+    wanted = config.components or raw.shape[1]
+    if wanted > min(raw.shape):
+        raise RecipeError(
+            f"{wanted} principal components cannot be had",
+            expected=f"at most {min(raw.shape)}",
+            found=f"{raw.shape[1]} dimensions, a sample of {raw.shape[0]} rows",
+            where="embedding.components",
+        )
+    centred = raw - mean.astype(np.float32)
+    covariance: npt.NDArray[Any] = (centred.T @ centred).astype(np.float64) / max(len(raw) - 1, 1)
+    rising, reversed_axes = np.linalg.eigh(covariance)
+    variances, axes = np.maximum(rising[::-1], 0), reversed_axes[:, ::-1]
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
+    explained = float(variances[:wanted].sum() / max(variances.sum(), 1e-30))
+    axes = axes[:, :wanted]
+    if config.whiten:
+        axes = axes / np.sqrt(variances[:wanted] + 1e-6 * variances[0] + 1e-30)
+    return axes, round(explained, 4)
+
+
+@lru_cache(maxsize=2)
+def _load(uri: str, scratch: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    mean, rotation = (
+        np.array(read_array(storage.join(uri, f"{name}.npy"), Path(scratch))) for name in ("mean", "rotation")
+    )
+    return mean, rotation

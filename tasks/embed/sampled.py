@@ -1,0 +1,31 @@
+"""The seeded sample of a pool that maps are fitted on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.ingest.pool import Block
+
+Positions = npt.NDArray[np.int64]
+MOST_BLOCKS = 256
+
+
+def sample_rows(blocks: Sequence[Block], size: int, seed: int) -> list[tuple[Block, Positions]]:
+    """Return at most `size` rows as (block, positions in it, ascending), drawn uniformly without replacement.
+
+    Where there are more than 256 blocks, 256 of them are drawn first, so that a huge pool is not read twice.
+    """
+    rng = np.random.default_rng([seed, 0x5A3B])
+    if len(blocks) > MOST_BLOCKS:
+        blocks = [blocks[i] for i in np.sort(rng.choice(len(blocks), MOST_BLOCKS, replace=False))]
+    ends = np.cumsum([block.rows for block in blocks], dtype=np.int64)
+    rows = int(ends[-1]) if len(ends) else 0
+    drawn = np.arange(rows) if rows <= size else np.sort(rng.choice(rows, size, replace=False))
+    cuts = np.searchsorted(drawn, ends)
+    starts = np.concatenate([[0], cuts[:-1]]) if len(ends) else cuts
+    return [
+        (block, (drawn[start:stop] - (end - block.rows)).astype(np.int64))
+        for block, end, start, stop in zip(blocks, ends, starts, cuts, strict=True)
+        if stop > start
+    ]

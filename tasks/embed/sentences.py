@@ -1,0 +1,70 @@
+"""Embedder `sentence-transformers`: a sentence encoder (Reimers and Gurevych 2019, arXiv 1908.10084), extra `text`.
+
+On a GPU the model runs in half precision (untested on hardware); texts are sorted by length before they are batched.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infra.compute import Backend
+from infra.errors import InputError, ResourceError
+from tasks.embed.config import SentenceEmbedding
+from tasks.embed.sampled import Positions
+from tasks.ingest.pool import Block, Pool
+
+_ONE_AT_A_TIME = Lock()  # the model uses all cores itself
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Encodes texts with a model that every worker loads once."""
+
+    config: SentenceEmbedding
+    backend: Backend
+
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+        """Return raw vectors, (rows, d) float32, d being the model's."""
+        texts = pool.text(block)
+        texts = texts if positions is None else texts.take(pa.array(positions))
+        with _ONE_AT_A_TIME:
+            model = _load(self.config.model, self.config.revision, self.config.longest, self.backend)
+            vectors = model.encode(
+                texts.to_pylist(),
+                prompt=self.config.prompt or None,
+                batch_size=self.config.batch,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+        return np.asarray(vectors, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, revision: str | None, longest: int | None, backend: Backend) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ResourceError(
+            "embedding.method sentence-transformers needs the extra `text`",
+            where="embedding.method",
+            remedy="pip install 'evenkeel[text]', or leave embedding.method at auto",
+        ) from error
+    try:
+        model = SentenceTransformer(
+            name, revision=revision, device="cuda" if backend == "gpu" else "cpu", trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no sentence encoder at {name!r}",
+            expected="a folder with a model, or the name of one on the hub (and a way to reach it)",
+            found=str(error).splitlines()[0],
+            where="embedding.model",
+        ) from error
+    if longest is not None:
+        model.max_seq_length = longest
+    return model.half() if backend == "gpu" else model

@@ -1,0 +1,158 @@
+"""The embed step: one vector per row of the pool, block by block, resumable."""
+
+import posixpath
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infra import storage
+from infra.errors import InputError
+from infra.workspace import StepFolder, StepRef
+from tasks.embed import post, tfidf
+from tasks.embed.arrays import read_array, write_array
+from tasks.embed.column import Column
+from tasks.embed.config import (
+    AutoEmbedding,
+    ColumnEmbedding,
+    EmbeddingConfig,
+    PostSteps,
+    SentenceEmbedding,
+    TfidfSvdEmbedding,
+)
+from tasks.embed.embedder import Embedder
+from tasks.embed.post import Post
+from tasks.ingest.pool import Block, Pool
+from tasks.step import Outcome, Run, Step
+
+MAP_FILES = ("features.npy", "idf.npy", "projection.npy", "mean.npy", "rotation.npy", "map.json")
+
+
+def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Write one vector per row of the pool; blocks that a killed run has finished are kept.
+
+    Raises InputError where the source has neither vectors nor texts, or not what the method needs.
+    """
+    pool = Pool.open(inputs["ingest"], run.scratch)
+    settings = resolve(config, pool)
+    run.progress(0, f"fitting {settings.method}")
+    embedder, after, facts = _prepare(settings, pool, out.path("map"), run)
+    storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
+    if isinstance(embedder, Column) and after.nothing:
+        about = {"dimension": pool.info.dimension, "dtype": pool.info.dtype, "zero": 0}
+        folder = posixpath.relpath(inputs["ingest"].uri, out.uri)
+        storage.write_json(out.path("vectors.json"), {**about, "folder": storage.join(folder, "vectors")})
+        return Outcome({"rows": pool.rows, "zero": 0}, {"method": "column", **about})
+
+    work = partial(_embed_block, pool, embedder, after, out.path("vectors"))
+    started = time.monotonic()
+
+    def tell(count: int) -> None:
+        share = count / len(pool.blocks)
+        run.progress(share, f"{share * pool.rows / max(time.monotonic() - started, 1e-9):,.0f} rows/s")
+
+    done = run.compute.map(work, pool.blocks, work=sum(shard.bytes for shard in pool.shards), on_done=tell)
+    first = done[0] if done else {"dimension": pool.info.dimension or 0, "dtype": "float32"}
+    shape = {"dimension": first["dimension"], "dtype": first["dtype"]}
+    storage.write_json(out.path("vectors.json"), {**shape, "folder": "vectors"})
+    zero = sum(item["zero"] for item in done)
+    return Outcome({"rows": pool.rows, "zero": zero}, {**facts, "method": settings.method, **shape, "zero": zero})
+
+
+def resolve(config: EmbeddingConfig, pool: Pool) -> ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding:
+    """Return the method that a config means for this pool; `auto` takes the source's vectors, else its texts."""
+    if isinstance(config, AutoEmbedding):
+        if not (pool.has_vectors or pool.has_text):
+            raise InputError(
+                "there is nothing to embed: the source has neither vectors nor texts",
+                where="source",
+                remedy="name a column: source.vector or source.text",
+            )
+        return ColumnEmbedding(seed=config.seed) if pool.has_vectors else TfidfSvdEmbedding(seed=config.seed)
+    need, has = ("vectors", pool.has_vectors) if isinstance(config, ColumnEmbedding) else ("texts", pool.has_text)
+    if not has:
+        raise InputError(
+            f"embedding.method {config.method} needs {need}, and the source has none",
+            where="embedding.method",
+            remedy=f"name the column (source.{need[:-1]}), or leave embedding.method at auto",
+        )
+    return config
+
+
+def _prepare(
+    settings: ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding, pool: Pool, uri: str, run: Run
+) -> tuple[Embedder, Post, dict[str, Any]]:
+    """Fit (or take over) what the method needs and return the embedder, its post-steps and facts about the fit."""
+    about = storage.join(uri, "map.json")
+    made: dict[str, Any] = {}
+    if settings.fitted:
+        made = _take_over(settings, uri)
+    elif storage.exists(about):
+        made = storage.read_json(about)
+    embedder: Embedder
+    scratch = str(run.scratch)
+    if isinstance(settings, ColumnEmbedding):
+        embedder = Column()
+    elif isinstance(settings, TfidfSvdEmbedding):
+        embedder = tfidf.TfidfSvd(settings, uri, scratch)
+        made = made or {"method": settings.method, **tfidf.fit(pool, settings, uri)}
+    else:
+        from tasks.embed.sentences import Sentences
+
+        embedder = Sentences(settings, run.compute.backend)
+    if post.needs_fit(settings) and "post" not in made:
+        made = {"method": settings.method, **made, "post": post.fit(pool, embedder, settings, uri)}
+    if made:
+        storage.write_json(about, made)
+    return embedder, Post(settings, uri, scratch), made
+
+
+def _take_over(settings: PostSteps, uri: str) -> dict[str, Any]:
+    """Copy the fitted map of an earlier embedding here, so that this output stands on its own."""
+    source = storage.join(str(settings.fitted), "map")
+    try:
+        made: dict[str, Any] = storage.read_json(storage.join(source, "map.json"))
+    except FileNotFoundError as error:
+        raise InputError(
+            "there is no fitted map to take over",
+            found=f"no map.json in {source}",
+            where="embedding.fitted",
+            remedy="name the folder of a finished embed step that fitted one",
+        ) from error
+    if made["method"] != getattr(settings, "method", None):
+        raise InputError(
+            "the fitted map belongs to another method",
+            expected=getattr(settings, "method", ""),
+            found=made["method"],
+            where="embedding.fitted",
+        )
+    for name in MAP_FILES:
+        if storage.exists(storage.join(source, name)):
+            storage.write_bytes(storage.join(uri, name), storage.read_bytes(storage.join(source, name)))
+    return made
+
+
+def _embed_block(pool: Pool, embedder: Embedder, after: Post, folder: str, block: Block) -> dict[str, Any]:
+    """Write the vectors of one block unless they are there, and say what they are."""
+    uri = storage.join(folder, f"{block.name}.npy")
+    if storage.exists(uri):
+        vectors = read_array(uri, Path(pool.scratch))
+    else:
+        vectors = after.apply(embedder.embed(pool, block))
+        if len(vectors) != block.rows or not np.isfinite(vectors).all():
+            raise InputError(
+                "the embedder gave vectors that cannot be used",
+                expected=f"{block.rows} finite rows",
+                found=f"{len(vectors)} rows, {int((~np.isfinite(vectors).all(axis=1)).sum())} not finite",
+                where=f"block {block.name}",
+                remedy="store as float32: embedding.dtype",
+            )
+        write_array(uri, vectors)
+    zero = int((~vectors.any(axis=1)).sum())
+    return {"dimension": vectors.shape[1], "dtype": str(vectors.dtype), "zero": zero}
+
+
+EMBED = Step(name="embed", version=1, function=embed, by_backend=True)

@@ -1,0 +1,154 @@
+"""Embedder `tfidf-svd`: hashed n-grams, tf-idf weights and a truncated SVD fitted on a sample.
+
+Latent semantic analysis (Deerwester et al. 1990) on hashed features (Weinberger et al. 2009, arXiv 0902.2206), by a
+randomised SVD (Halko et al. 2011, arXiv 0909.4061). The fitted map is three arrays: `features.npy` names the hash
+buckets that are used, `idf.npy` weighs them and `projection.npy` is their (features, d) float32 image.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infra import storage
+from infra.errors import InputError
+from tasks.embed.arrays import read_array, write_array
+from tasks.embed.config import TfidfSvdEmbedding
+from tasks.embed.sampled import Positions, sample_rows
+from tasks.embed.words import kind_at, mix, slices
+from tasks.ingest.pool import Block, Pool
+
+Csr = Any
+LEAST_TEXTS = 2  # a feature that fewer texts of the sample share says nothing about likeness
+
+
+@dataclass(frozen=True)
+class TfidfSvd:
+    """Applies a fitted map, which lies in the folder `uri`."""
+
+    config: TfidfSvdEmbedding
+    uri: str
+    scratch: str
+
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+        """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
+        features, idf, projection = _load_map(self.uri, self.scratch)
+        texts = pool.text(block)
+        texts = texts if positions is None else texts.take(pa.array(positions))
+        vectors = np.zeros((len(texts), projection.shape[1]), np.float32)
+        for start, counts in ngram_counts(texts, self.config):
+            vectors[start : start + counts.shape[0]] = _weigh(counts[:, features], idf) @ projection
+        return vectors
+
+
+def fit(pool: Pool, config: TfidfSvdEmbedding, uri: str) -> dict[str, Any]:
+    """Fit the map on a seeded sample of the pool, write it to the folder `uri` and return facts about it.
+
+    Raises InputError where the sample has no n-gram at all.
+    """
+    from scipy import sparse
+    from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
+
+    parts = [
+        counts
+        for block, positions in sample_rows(pool.blocks, config.sample, config.seed)
+        for _, counts in ngram_counts(pool.text(block).take(pa.array(positions)), config)
+    ]
+    counts = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, config.buckets), dtype=np.float32)
+    shared = np.bincount(counts.indices, minlength=config.buckets)
+    least = LEAST_TEXTS if (shared >= LEAST_TEXTS).any() else 1
+    features = np.flatnonzero(shared >= least)
+    if not len(features):
+        raise InputError(
+            "no text of the sample has a word", where="embedding", remedy="name another column: source.text"
+        )
+    idf = (np.log((1 + counts.shape[0]) / (1 + shared[features])) + 1).astype(np.float32)
+    matrix = _weigh(counts[:, features], idf)
+    dimension = min(config.dimension, *matrix.shape)
+    with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
+        _, strengths, directions = randomized_svd(matrix, dimension, n_iter=3, random_state=config.seed % 2**32)
+    projection = np.zeros((len(features), config.dimension), np.float32)
+    projection[:, :dimension] = directions.T
+    for name, array in (("features", features.astype(np.int32)), ("idf", idf), ("projection", projection)):
+        write_array(storage.join(uri, f"{name}.npy"), array)
+    explained = float((strengths.astype(np.float64) ** 2).sum() / max(matrix.multiply(matrix).sum(), 1e-12))
+    return {"fitted_on": int(matrix.shape[0]), "features": len(features), "explained": round(explained, 4)}
+
+
+def ngram_counts(texts: pa.ChunkedArray, config: TfidfSvdEmbedding) -> Any:
+    """Yield `(first row, counts)` of bounded slices of texts; counts: CSR (rows, buckets) float32 of hashed n-grams."""
+    from scipy import sparse
+
+    for start, data, offsets in slices(texts, config.longest):
+        room = np.empty(3 * len(data) + 1, np.int32)
+        indptr = np.empty(len(offsets), np.int64)
+        used = _ngrams(data, offsets, np.uint64(config.buckets), config.characters, room, indptr)
+        counts = sparse.csr_matrix(
+            (np.ones(used, np.float32), room[:used].copy(), indptr), shape=(len(offsets) - 1, config.buckets)
+        )
+        counts.sum_duplicates()
+        yield start, counts
+
+
+def _weigh(counts: Csr, idf: npt.NDArray[np.float32]) -> Csr:
+    """Return rows of (1 + log count) * idf, scaled to length 1."""
+    counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
+    squares = np.asarray(counts.multiply(counts).sum(axis=1)).ravel()
+    lengths = np.sqrt(np.maximum(squares, 1e-30), dtype=np.float32)
+    counts.data /= np.repeat(lengths, np.diff(counts.indptr))
+    return counts
+
+
+@lru_cache(maxsize=2)
+def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    features, idf, projection = (
+        read_array(storage.join(uri, f"{name}.npy"), Path(scratch)) for name in ("features", "idf", "projection")
+    )
+    return features, idf, projection
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _ngrams(data: Any, offsets: Any, buckets: int, characters: bool, found: Any, ends: Any) -> int:
+    """Write the bucket of every word, pair of words and run of 4 bytes of a word with its edges; return how many."""
+    used = 0
+    ends[0] = 0
+    for text in range(len(offsets) - 1):
+        at, end = offsets[text], offsets[text + 1]
+        state, previous = np.uint64(0xCBF29CE484222325), np.uint64(0)
+        window, inside = np.uint32(0), 0
+        while at <= end:
+            kind, width = (0, 1) if at == end else kind_at(data, at, end)
+            if kind != 0:
+                if inside == 0:
+                    window = np.uint32(0x5F)  # the edge of a word
+                for place in range(at, at + width):
+                    byte = data[place]
+                    if 0x41 <= byte <= 0x5A:
+                        byte |= np.uint8(0x20)
+                    state = (state ^ np.uint64(byte)) * np.uint64(0x100000001B3)
+                    window = np.uint32(window << np.uint32(8)) | np.uint32(byte)
+                    inside += 1
+                    if characters and inside >= 3:
+                        found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                        used += 1
+            if inside and kind != 1:
+                if characters and inside >= 3:
+                    window = np.uint32(window << np.uint32(8)) | np.uint32(0x5F)
+                    found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                    used += 1
+                word = mix(state)
+                found[used] = word % buckets
+                used += 1
+                if previous != 0:
+                    found[used] = mix(word + np.uint64(3) * previous) % buckets
+                    used += 1
+                previous, state, inside = word, np.uint64(0xCBF29CE484222325), 0
+            at += width
+        ends[text + 1] = used
+    return used

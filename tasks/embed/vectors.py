@@ -1,0 +1,47 @@
+"""The vectors of a pool: what embed leaves for every later step. The pool's blocks, the pool's rows."""
+
+import posixpath
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from infra.workspace import StepRef
+from tasks.embed.arrays import read_array
+from tasks.ingest.pool import Block
+
+
+class Vectors:
+    """Read access to finished vectors; cheap to open, small to send to a worker, holds no rows.
+
+    blocks: the pool's, in pool order. rows: how many in all. dimension, dtype: of every vector.
+    """
+
+    def __init__(self, uri: str, scratch: str | None = None) -> None:
+        self.uri = uri
+        self.scratch = scratch or str(Path(tempfile.gettempdir()) / "evenkeel-scratch")
+        about = storage.read_json(storage.join(uri, "vectors.json"))
+        self.dimension = int(about["dimension"])
+        self.dtype: np.dtype[Any] = np.dtype(about["dtype"])
+        self.folder = storage.join(uri, "vectors")
+        if about["folder"] != "vectors":  # another step's, unchanged: a path relative to this one
+            scheme, colon, path = uri.rpartition("://")
+            self.folder = scheme + colon + posixpath.normpath(posixpath.join(path, about["folder"]))
+        self.blocks = tuple(Block.model_validate(item) for item in storage.read_json(storage.join(uri, "blocks.json")))
+        self.rows = sum(block.rows for block in self.blocks)
+
+    @classmethod
+    def open(cls, ref: StepRef | str, scratch: Path | str | None = None) -> "Vectors":
+        """Open the vectors that an embed step left, given its reference or the URI of its folder.
+
+        scratch: where vectors of a remote workspace are copied to be memory-mapped.
+        """
+        return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch))
+
+    def block(self, block: Block | str) -> npt.NDArray[Any]:
+        """Return the vectors of a block, (rows, dimension) float16 or float32, memory-mapped."""
+        name = block if isinstance(block, str) else block.name
+        return read_array(storage.join(self.folder, f"{name}.npy"), Path(self.scratch))
