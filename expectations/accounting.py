@@ -1,0 +1,82 @@
+"""Accounting: every row read has one fate, exclusions are out, and the target was met."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
+
+
+class FatesAddUp(Expectation):
+    """Kept + deduplicated + not sampled + quarantined = read, to the row: nothing lost, nothing counted twice."""
+
+    concern: ClassVar[str] = "accounting"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["fates_add_up"] = "fates_add_up"
+
+    def sentence(self) -> str:
+        return "rows kept, deduplicated, not sampled and quarantined add up to the rows read"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        row = table.iloc[0]
+        short = int(row["read"]) - sum(int(row[fate]) for fate in FATES)
+        parts = " + ".join(f"{int(row[fate]):,} {fate.replace('_', ' ')}" for fate in FATES)
+        return Measurement(float(short), blame=[Blame(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")])
+
+    def holds(self, found: Measurement) -> bool:
+        return found.value == 0
+
+    def reason(self, found: Measurement) -> str:
+        return "they do" if found.value == 0 else f"{found.value:+,.0f} rows unaccounted for"
+
+
+class ExclusionsHonoured(AtMost):
+    """No row of an exclusion or takedown list is in the version."""
+
+    concern: ClassVar[str] = "accounting"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["exclusions_honoured"] = "exclusions_honoured"
+    at_most: float = Field(0, ge=0, description="Rows of an exclusion list that may be kept.")
+
+    def sentence(self) -> str:
+        return "no excluded row is in the version"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        kept = table["excluded_kept"].iloc[0]
+        if kept != kept:
+            raise NotApplicable("the step that drops excluded rows was not given")
+        why = f"{kept:,.0f} excluded rows are in the version"
+        return Measurement(float(kept), blame=[Blame(scope="totals", name="excluded", why=why)] if kept else [])
+
+    def show(self, value: float) -> str:
+        return f"{value:,.0f}"
+
+
+class TargetReached(AtLeast):
+    """The version holds nearly as many rows as the recipe asked for."""
+
+    concern: ClassVar[str] = "accounting"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["target_reached"] = "target_reached"
+    at_least: float = Field(0.9, ge=0, le=1, description="Smallest share of the target.")
+
+    def sentence(self) -> str:
+        return f"the version has at least {percent(self.at_least)} of the rows asked for"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        copies, target = float(table["copies"].iloc[0]), float(table["target"].iloc[0])
+        if not target > 0:
+            raise NotApplicable("the recipe's target is not known here")
+        why = f"{copies:,.0f} rows of {target:,.0f} asked for"
+        return Measurement(copies / target, blame=[Blame(scope="totals", name="copies", why=why)])
+
+    def show(self, value: float) -> str:
+        return percent(value)

@@ -1,0 +1,267 @@
+"""Balance: how evenly the rows of the version lie over the clusters of a level, or over the values of a group column."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from expectations import measures
+from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.scopes import blame, counts, pick, share_of, version_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCOPE_FIELD: Any = Field("level-1", pattern=SCOPE, description="level-1 is the finest level; or group.<column>.")
+
+
+class _Balance(Expectation):
+    concern: ClassVar[str] = "balance"
+    table: ClassVar[str] = "shares"
+
+    scope: str = SCOPE_FIELD
+
+    def _too_many(self, rows: "pd.DataFrame", after: measures.Counts) -> list[Blame]:
+        """Blame the classes that hold more than the most even allocation gives them."""
+        even = np.ceil(measures.attainable(counts(rows, "before"), after.sum()))
+        return blame(
+            rows,
+            self.scope,
+            after - even,
+            lambda i: f"{share_of(after, after, i)}; an even version would take {even[i]:,.0f}",
+        )
+
+
+class MisplacedRows(_Balance, AtMost):
+    """The version is close to the most even one that the pool allows.
+
+    The most even one takes min(size, cap) rows from every class (water-filling); the value is the share of rows beyond
+    the cap, or missing below it, whichever is more: what would have to move. It asks the same of any number of clusters
+    and any target, so its threshold rarely needs tuning.
+    """
+
+    expect: Literal["misplaced_rows"] = "misplaced_rows"
+    at_most: float = Field(0.15, ge=0, le=1, description="Largest share of rows that may be misplaced.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the rows lie elsewhere than in the most even version over {self.scope}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        even = measures.attainable(counts(rows, "before"), after.sum())
+        surplus = np.maximum(after - np.ceil(even.max()), 0).sum()
+        deficit = np.maximum(np.floor(even) - after, 0).sum()
+        return Measurement(float(max(surplus, deficit) / after.sum()), blame=self._too_many(rows, after))
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class NormalisedEntropy(_Balance, AtLeast):
+    """The Shannon entropy of the shares, divided by its maximum log k: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
+
+    expect: Literal["normalised_entropy"] = "normalised_entropy"
+    at_least: float = Field(0.85, ge=0, le=1, description="Smallest normalised entropy, 0 to 1.")
+
+    def sentence(self) -> str:
+        return f"the normalised entropy of {self.scope} is at least {self.at_least:g}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        margin = measures.bootstrap_margin(measures.normalised_entropy, after)
+        return Measurement(measures.normalised_entropy(after), margin, blame=self._too_many(rows, after))
+
+
+class KLUniform(_Balance, AtMost):
+    """The Kullback-Leibler divergence of the shares from the uniform distribution, in nats: 0 is perfectly even."""
+
+    expect: Literal["kl_uniform"] = "kl_uniform"
+    at_most: float = Field(0.5, ge=0, description="Largest divergence, in nats.")
+
+    def sentence(self) -> str:
+        return f"{self.scope} is within {self.at_most:g} nats of uniform"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        margin = measures.bootstrap_margin(measures.kl_uniform, after)
+        return Measurement(measures.kl_uniform(after), margin, blame=self._too_many(rows, after))
+
+
+class KLTarget(_Balance, AtMost):
+    """The Kullback-Leibler divergence of the shares from a stated target mixture, in nats."""
+
+    expect: Literal["kl_target"] = "kl_target"
+    scope: str = Field(pattern=SCOPE, description="Usually group.<column>.")
+    target: dict[str, float] = Field(min_length=1, description="Wanted share by value; missing values are wanted at 0.")
+    at_most: float = Field(0.05, ge=0, description="Largest divergence, in nats.")
+
+    @model_validator(mode="after")
+    def _is_a_distribution(self) -> "KLTarget":
+        if min(self.target.values()) < 0 or abs(sum(self.target.values()) - 1) > 1e-3:
+            raise ValueError(f"the target shares must be 0 or more and add up to 1, not {sum(self.target.values()):g}")
+        return self
+
+    def sentence(self) -> str:
+        wanted = ", ".join(f"{name} {percent(share)}" for name, share in list(self.target.items())[:6])
+        return f"{self.scope} is within {self.at_most:g} nats of its target ({wanted}{', …' * (len(self.target) > 6)})"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        absent = sorted(set(self.target) - set(map(str, rows["name"])))
+        values = np.append(after, np.zeros(len(absent)))
+        wanted = np.array([self.target.get(str(name), 0.0) for name in rows["name"]] + [self.target[n] for n in absent])
+        wanted = wanted * values.sum()
+        found = blame(
+            rows,
+            self.scope,
+            np.abs(after - wanted[: len(after)]),
+            lambda i: f"{share_of(after, after, i)}; the target is {percent(wanted[i] / wanted.sum())}",
+        )
+        missing = [Blame(scope=self.scope, name=name, why="wanted, but not in the pool") for name in absent]
+        margin = measures.null_margin(measures.kl, values, wanted)
+        return Measurement(measures.kl(values, wanted), margin, blame=missing + found)
+
+
+class Gini(_Balance, AtMost):
+    """The Gini index of the shares: 0 where all are equal, towards 1 where one class holds everything."""
+
+    expect: Literal["gini"] = "gini"
+    at_most: float = Field(0.5, ge=0, le=1, description="Largest Gini index, 0 to 1.")
+
+    def sentence(self) -> str:
+        return f"the Gini index of {self.scope} is at most {self.at_most:g}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        margin = measures.bootstrap_margin(measures.gini, after)
+        return Measurement(measures.gini(after), margin, blame=self._too_many(rows, after))
+
+
+class LargestShare(_Balance, AtMost):
+    """No class holds too much of the version; where the pool forces more, the most even version sets the limit."""
+
+    expect: Literal["largest_share"] = "largest_share"
+    at_most: float = Field(0.05, gt=0, le=1, description="Largest share of the version that one class may hold.")
+
+    def sentence(self) -> str:
+        return f"no class of {self.scope} holds more than {percent(self.at_most)} of the version"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        shares, total = after / after.sum(), after.sum()
+        forced = float(np.ceil(measures.attainable(counts(rows, "before"), total).max()) / total)
+        limit = max(self.at_most, 1.5 * forced)
+        top = float(shares.max())
+        margin = measures.noise_quantile(len(shares)) * float(np.sqrt(top * (1 - top) / total))
+        too_much = blame(rows, self.scope, shares - limit, lambda i: share_of(after, after, i))
+        return Measurement(top, margin, limit, too_much)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class SmallestShare(_Balance, AtLeast):
+    """Every class that the pool has keeps a share of the version; the worst group's share where the scope is a group."""
+
+    expect: Literal["smallest_share"] = "smallest_share"
+    at_least: float = Field(0.0001, ge=0, le=1, description="Smallest share of the version that a class may hold.")
+
+    def sentence(self) -> str:
+        return f"every class of {self.scope} that the pool has holds at least {percent(self.at_least)} of the version"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after, before = version_counts(rows, self.scope), counts(rows, "before")
+        there = before > 0
+        if not there.any():
+            raise NotApplicable(f"the pool has no rows in {self.scope}")
+        shares, total = after / after.sum(), after.sum()
+        low = float(shares[there].min())
+        margin = measures.noise_quantile(len(shares)) * float(np.sqrt(max(low, 1 / total) / total)) if low > 0 else 0.0
+        too_little = np.where(there, self.at_least - shares, 0.0)
+        why = blame(
+            rows, self.scope, too_little, lambda i: f"{share_of(after, after, i)}; the pool has {before[i]:,.0f} rows"
+        )
+        return Measurement(low, margin, blame=why)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class EffectiveClasses(_Balance, AtLeast):
+    """How many equally large classes would be as diverse as the version (Hill numbers), against what the pool allows.
+
+    order 0 counts the classes with rows, 1 is the exponential of the entropy, 2 the inverse Simpson index: the higher,
+    the more the large classes count.
+    """
+
+    expect: Literal["effective_classes"] = "effective_classes"
+    order: Literal[0, 1, 2] = Field(1, description="Order of the Hill number.")
+    at_least: float = Field(0.5, ge=0, le=1, description="Smallest share of the number that the most even version has.")
+
+    def sentence(self) -> str:
+        return (
+            f"the effective number of classes of {self.scope} (Hill number of order {self.order}) is at least "
+            f"{percent(self.at_least)} of the most that the pool allows"
+        )
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        best = measures.hill(measures.attainable(counts(rows, "before"), after.sum()), self.order)
+        best = min(best, after.sum())
+
+        def statistic(sample: measures.Counts) -> float:
+            return measures.hill(sample, self.order) / best
+
+        margin = measures.bootstrap_margin(statistic, after) if self.order else 0.0
+        return Measurement(statistic(after), margin, blame=self._too_many(rows, after))
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+    @property
+    def label(self) -> str:
+        return f"{self.expect}({self.order}, {self.scope})"
+
+
+class NoWorseThan(Expectation):
+    """The version is at least as even as a baseline: the pool itself, a random draw, flat or top-down, the last version."""
+
+    concern: ClassVar[str] = "balance"
+    table: ClassVar[str] = "baselines"
+
+    expect: Literal["no_worse_than"] = "no_worse_than"
+    scope: str = SCOPE_FIELD
+    baseline: Literal["before", "random", "flat", "top-down", "previous"] = Field(
+        "random", description="What to compare with; before is the pool."
+    )
+    tolerance: float = Field(0.01, ge=0, le=1, description="By how much the normalised entropy may be lower.")
+
+    def sentence(self) -> str:
+        name = {"before": "the pool", "random": "a random draw", "previous": "the last version"}
+        return f"{self.scope} is as even as {name.get(self.baseline, f'the {self.baseline} baseline')}, by normalised entropy"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope).set_index("stage")["entropy"]
+        if self.baseline not in rows.index or rows.isna()[self.baseline]:
+            raise NotApplicable(f"the profile has no {self.baseline} baseline for {self.scope}")
+        after, baseline = float(rows["after"]), float(rows[self.baseline])
+        why = f"normalised entropy {after:.3f}; {self.baseline} has {baseline:.3f}"
+        return Measurement(after, self.tolerance, baseline, [Blame(scope=self.scope, name=self.baseline, why=why)])
+
+    def holds(self, found: Measurement) -> bool:
+        return found.limit is not None and found.value + found.margin >= found.limit
+
+    def reason(self, found: Measurement) -> str:
+        return f"{self.show(found.value)}, {self.baseline} {self.show(found.limit or 0.0)}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.expect}({self.baseline}, {self.scope})"

@@ -1,0 +1,183 @@
+"""Drift: the version against the last one and against the pool, beyond what two samples of one pool differ by."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from expectations import measures
+from expectations.expectation import AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Against = Literal["previous", "pool"]
+SCOPE: Any = Field(
+    "groups",
+    pattern=r"^(groups|level-[1-9][0-9]?|group\..+)$",
+    description="groups = every group column, the worst one counts; group.<column>; level-<n>.",
+)
+AGAINST: Any = Field("previous", description="previous: the last version; pool: all rows before sampling.")
+
+
+class _Distance(AtMost):
+    """A distance between the version and a reference, over one scope or the worst of all group columns."""
+
+    concern: ClassVar[str] = "drift"
+    table: ClassVar[str] = "shares"
+
+    scope: str = SCOPE
+    against: Against = AGAINST
+
+    def distance(self, after: measures.Counts, reference: measures.Counts) -> float:
+        """Return the distance of two count vectors (k,)."""
+        raise NotImplementedError
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        found = [self._measure(pick(table, scope), scope) for scope in scopes(table, self.scope)]
+        return max(found, key=lambda one: one.value - one.margin)
+
+    def _measure(self, rows: "pd.DataFrame", scope: str) -> Measurement:
+        after = version_counts(rows, scope)
+        reference = counts(rows, "before") if self.against == "pool" else previous_counts(rows, scope)
+        if reference.sum() == 0:
+            raise NotApplicable(f"the reference has no rows in {scope}")
+        change = np.abs(after / after.sum() - reference / reference.sum())
+        name = "the pool" if self.against == "pool" else "the last version"
+        why = blame(
+            rows,
+            scope,
+            change,
+            lambda i: f"{percent(after[i] / after.sum())} now, {percent(reference[i] / reference.sum())} in {name}",
+        )
+        return Measurement(self.distance(after, reference), measures.null_margin(self.distance, after, reference), blame=why)
+
+    def _of(self) -> str:
+        return "every group column" if self.scope == "groups" else self.scope
+
+    def _from(self) -> str:
+        return "the pool" if self.against == "pool" else "the last version"
+
+    @property
+    def label(self) -> str:
+        return f"{self.expect}({self.scope}, {self.against})"
+
+
+class PSI(_Distance):
+    """The population stability index, sum (p - q) log(p / q): under 0.1 is calm, over 0.25 is a different population."""
+
+    expect: Literal["psi"] = "psi"
+    at_most: float = Field(0.25, gt=0, description="Largest index, beyond sampling noise.")
+
+    def sentence(self) -> str:
+        return f"the population stability index of {self._of()} against {self._from()} is at most {self.at_most:g}"
+
+    def distance(self, after: measures.Counts, reference: measures.Counts) -> float:
+        return measures.psi(after, reference)
+
+
+class KLDrift(_Distance):
+    """The Kullback-Leibler divergence of the version from a reference, in nats."""
+
+    expect: Literal["kl_drift"] = "kl_drift"
+    at_most: float = Field(0.1, gt=0, description="Largest divergence in nats, beyond sampling noise.")
+
+    def sentence(self) -> str:
+        return f"{self._of()} lies within {self.at_most:g} nats of {self._from()}"
+
+    def distance(self, after: measures.Counts, reference: measures.Counts) -> float:
+        return measures.kl(after, reference)
+
+
+class MovedRows(_Distance):
+    """The share of rows that changed class (total variation distance): plain, bounded, and deaf to tiny groups."""
+
+    expect: Literal["moved_rows"] = "moved_rows"
+    at_most: float = Field(0.08, gt=0, le=1, description="Largest share of rows, beyond sampling noise.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the rows changed class in {self._of()} since {self._from()}"
+
+    def distance(self, after: measures.Counts, reference: measures.Counts) -> float:
+        return measures.moved(after, reference)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class WorstGroupChange(AtMost):
+    """No group's share changed by more than a factor since the last version, beyond its own sampling noise."""
+
+    concern: ClassVar[str] = "drift"
+    table: ClassVar[str] = "shares"
+
+    expect: Literal["worst_group_change"] = "worst_group_change"
+    scope: str = SCOPE
+    at_most: float = Field(0.5, gt=0, description="Largest relative change of one group's share, either way.")
+
+    def sentence(self) -> str:
+        of = "every group column" if self.scope == "groups" else self.scope
+        return f"no share in {of} changed by more than {percent(self.at_most)} of itself since the last version"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        found = [self._measure(pick(table, scope), scope) for scope in scopes(table, self.scope)]
+        return max(found, key=lambda one: one.value - one.margin)
+
+    def _measure(self, rows: "pd.DataFrame", scope: str) -> Measurement:
+        after, last = version_counts(rows, scope), previous_counts(rows, scope)
+        if last.sum() == 0:
+            raise NotApplicable(f"the last version has no rows in {scope}")
+        p, q = after / after.sum(), last / last.sum()
+        there = last > 0
+        change = np.where(there, np.abs(p - q) / np.where(there, q, 1.0), 0.0)
+        spread = np.sqrt(1 / np.maximum(last, 1.0) + 1 / np.maximum(after, 1.0))
+        noise = measures.noise_quantile(len(rows)) * spread
+        worst = int(np.argmax(change - noise))
+        why = blame(
+            rows, scope, change - noise, lambda i: f"{share_of(after, after, i)} now, {percent(q[i])} in the last version"
+        )
+        return Measurement(float(change[worst]), float(noise[worst]), blame=why)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class LostGroups(Expectation):
+    """No group is gone: what had a fair number of rows before still has some."""
+
+    concern: ClassVar[str] = "drift"
+    table: ClassVar[str] = "shares"
+
+    expect: Literal["lost_groups"] = "lost_groups"
+    scope: str = SCOPE
+    against: Against = AGAINST
+    min_rows: int = Field(20, ge=1, description="A group with fewer rows in the reference may vanish by chance.")
+
+    def sentence(self) -> str:
+        of = "any group column" if self.scope == "groups" else self.scope
+        where = "the pool" if self.against == "pool" else "the last version"
+        return f"no value of {of} with {self.min_rows} rows or more in {where} is gone"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        lost: list[Blame] = []
+        gone = 0
+        for scope in scopes(table, self.scope):
+            rows = pick(table, scope)
+            reference = counts(rows, "before") if self.against == "pool" else previous_counts(rows, scope)
+            missing = np.where(counts(rows, "after") > 0, 0.0, reference)
+            missing = np.where(missing >= self.min_rows, missing, 0.0)
+            gone += int((missing > 0).sum())
+            where = "the pool" if self.against == "pool" else "the last version"
+            lost += blame(rows, scope, missing, lambda i, ref=reference, w=where: f"{ref[i]:,.0f} rows in {w}, none now")
+        return Measurement(float(gone), blame=lost[:20])
+
+    def holds(self, found: Measurement) -> bool:
+        return found.value == 0
+
+    def reason(self, found: Measurement) -> str:
+        return f"{found.value:.0f} gone"
+
+    @property
+    def label(self) -> str:
+        return f"{self.expect}({self.scope}, {self.against})"

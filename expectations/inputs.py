@@ -1,0 +1,152 @@
+"""Inputs: the shards were readable, few rows were refused, and the pool comes from where it may come from."""
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.scopes import blame, counts, pick, share_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RowsRead(AtLeast):
+    """The source holds at least so many rows: an empty or cut-off delivery is not published as a version."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["rows_read"] = "rows_read"
+    at_least: float = Field(1, ge=0, description="Fewest rows.")
+
+    def sentence(self) -> str:
+        return f"at least {self.at_least:,.0f} rows were read"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        return Measurement(float(table["read"].iloc[0]))
+
+    def show(self, value: float) -> str:
+        return f"{value:,.0f}"
+
+
+class RowCountChange(AtMost):
+    """The source has not shrunk or grown by more than a share since the last version."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["row_count_change"] = "row_count_change"
+    at_most: float = Field(0.5, gt=0, description="Largest relative change, either way.")
+
+    def sentence(self) -> str:
+        return f"the rows read have changed by at most {percent(self.at_most)} since the last version"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        now, last = float(table["read"].iloc[0]), float(table["previous_read"].iloc[0])
+        if not last > 0:
+            raise NotApplicable("there is no last version to compare with")
+        why = f"{last:,.0f} rows in the last version, {now:,.0f} now"
+        return Measurement(abs(now - last) / last, blame=[Blame(scope="totals", name="read", why=why)])
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class QuarantineRate(AtMost):
+    """Few rows were refused: null or doubled ids, vectors that are not finite or of the wrong length, empty texts."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "shards"
+
+    expect: Literal["quarantine_rate"] = "quarantine_rate"
+    at_most: float = Field(0.01, ge=0, le=1, description="Largest share of rows in quarantine.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the rows read are in quarantine"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        refused = table["quarantined"].to_numpy(dtype=np.float64)
+        read = refused + table["rows"].to_numpy(dtype=np.float64)
+        rows = table.assign(name=table["uri"])
+        why = blame(rows, "shard", refused, lambda i: f"{refused[i]:,.0f} of {read[i]:,.0f} rows refused")
+        return Measurement(float(refused.sum() / max(read.sum(), 1.0)), blame=why)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class UnreadableShards(AtMost):
+    """Few shards were refused as a whole: truncated, of another schema, or gone."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "shards"
+
+    expect: Literal["unreadable_shards"] = "unreadable_shards"
+    at_most: float = Field(0.01, ge=0, le=1, description="Largest share of shards refused.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the shards could not be read"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        if table.empty:
+            return Measurement(1.0, blame=[Blame(scope="source", name="shards", why="the source has no shard")])
+        refused = table[table["reason"].astype(str) != ""]
+        why = [Blame(scope="shard", name=str(row.uri), why=str(row.reason)) for row in refused.head(BLAMED).itertuples()]
+        return Measurement(len(refused) / len(table), blame=why)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
+class AllowedSources(Expectation):
+    """Every shard comes from a place on the allow-list."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "shards"
+
+    expect: Literal["allowed_sources"] = "allowed_sources"
+    allowed: list[str] = Field(min_length=1, description="Patterns such as s3://bucket/licensed/*; * matches anything.")
+
+    def sentence(self) -> str:
+        return f"every shard matches one of {', '.join(self.allowed)}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        strange = [uri for uri in map(str, table["uri"]) if not any(fnmatchcase(uri, one) for one in self.allowed)]
+        why = [Blame(scope="shard", name=uri, why="matches no allowed source") for uri in strange[:BLAMED]]
+        return Measurement(float(len(strange)), blame=why)
+
+    def holds(self, found: Measurement) -> bool:
+        return found.value == 0
+
+    def reason(self, found: Measurement) -> str:
+        return f"{found.value:,.0f} shards from elsewhere"
+
+
+class AllowedValues(Expectation):
+    """A group column - a licence, a source, a consent flag - holds nothing in the version but the values allowed."""
+
+    concern: ClassVar[str] = "inputs"
+    table: ClassVar[str] = "shares"
+
+    expect: Literal["allowed_values"] = "allowed_values"
+    scope: str = Field(pattern=r"^group\..+$", description="group.<column>, such as group.licence.")
+    allowed: list[str] = Field(min_length=1, description="Values that may be in the version.")
+
+    def sentence(self) -> str:
+        return f"the version holds no {self.scope.removeprefix('group.')} but {', '.join(self.allowed)}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = counts(rows, "after")
+        strange = np.where(rows["name"].astype(str).isin(self.allowed), 0.0, after)
+        why = blame(rows, self.scope, strange, lambda i: share_of(after, after, i))
+        return Measurement(float(strange.sum()), blame=why)
+
+    def holds(self, found: Measurement) -> bool:
+        return found.value == 0
+
+    def reason(self, found: Measurement) -> str:
+        return f"{found.value:,.0f} rows with another value"

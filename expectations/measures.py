@@ -1,0 +1,117 @@
+"""Balance and drift of counts: the formulas, and how much of them is sampling noise. Arrays in, numbers out."""
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.float64]
+DRAWS = 2_000_000
+FALSE_ALARM = 1e-6
+
+
+def entropy(counts: Counts) -> float:
+    """Return the Shannon entropy of counts (k,), in nats."""
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log(p)).sum())
+
+
+def normalised_entropy(counts: Counts) -> float:
+    """Return entropy / log k in [0, 1]; 1 for a single class, which cannot be out of balance."""
+    return entropy(counts) / float(np.log(len(counts))) if len(counts) > 1 else 1.0
+
+
+def kl_uniform(counts: Counts) -> float:
+    """Return KL(counts || uniform over k) in nats."""
+    return float(np.log(len(counts))) - entropy(counts)
+
+
+def kl(counts: Counts, reference: Counts) -> float:
+    """Return KL(counts || reference) in nats, half a row added to every class so that it stays finite."""
+    p, q = _smoothed(counts), _smoothed(reference)
+    return float((p * np.log(p / q)).sum())
+
+
+def psi(counts: Counts, reference: Counts) -> float:
+    """Return the population stability index sum (p - q) log(p / q), half a row added to every class."""
+    p, q = _smoothed(counts), _smoothed(reference)
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def moved(counts: Counts, reference: Counts) -> float:
+    """Return the total variation distance: the share of rows that would have to change class."""
+    return float(np.abs(counts / counts.sum() - reference / reference.sum()).sum() / 2)
+
+
+def gini(counts: Counts) -> float:
+    """Return the Gini index of counts (k,): 0 all equal, towards 1 where one class holds everything."""
+    k, ordered = len(counts), np.sort(counts)
+    return float((2 * np.arange(1, k + 1) - k - 1) @ ordered / (k * ordered.sum()))
+
+
+def hill(counts: Counts, order: int) -> float:
+    """Return the Hill number: how many equally large classes would be as diverse (Hill 1973).
+
+    order 0: classes with rows; 1: exp of the entropy; 2: inverse Simpson index.
+    """
+    p = counts[counts > 0] / counts.sum()
+    if order == 0:
+        return float(len(p))
+    return float(np.exp(-(p * np.log(p)).sum())) if order == 1 else float(1 / (p * p).sum())
+
+
+def attainable(sizes: Counts, rows: float) -> Counts:
+    """Return the most even way (k,) to take `rows` from classes of `sizes`: water-filling, everyone min(size, cap)."""
+    ordered = np.sort(sizes)
+    filled = np.cumsum(ordered) + ordered * np.arange(len(sizes) - 1, -1, -1)
+    first = int(np.searchsorted(filled, rows))
+    if first == len(sizes):
+        return sizes.astype(np.float64)
+    below = ordered[:first].sum()
+    cap = (rows - below) / (len(sizes) - first)
+    return np.minimum(sizes, cap).astype(np.float64)
+
+
+def bootstrap_margin(statistic: Callable[[Counts], float], counts: Counts, seed: int = 0) -> float:
+    """Return how far sampling noise alone may move `statistic(counts)`: z standard deviations over Poisson resamples.
+
+    z is the normal quantile of a one-in-a-million false alarm. The work is bounded: with very many classes there are
+    fewer resamples, and past two million classes none (the noise of a sum over so many is nothing).
+    """
+    rng = np.random.default_rng(seed)
+    draws = (rng.poisson(counts).astype(np.float64) for _ in range(_replicates(len(counts))))
+    values = [statistic(draw) for draw in draws if draw.sum() > 0]
+    return noise_quantile() * float(np.std(values)) if values else 0.0
+
+
+def null_margin(distance: Callable[[Counts, Counts], float], counts: Counts, reference: Counts, seed: int = 0) -> float:
+    """Return how large `distance` gets between two samples of one distribution, of the sizes of these two.
+
+    The distribution is the pooled one; the result is mean + z standard deviations over Poisson resamples (a parametric
+    bootstrap of the null hypothesis), so only what exceeds it counts as drift.
+    """
+    rng = np.random.default_rng(seed)
+    pooled = (counts + reference) / (counts.sum() + reference.sum())
+    values = [
+        distance(
+            rng.poisson(pooled * counts.sum()).astype(np.float64),
+            rng.poisson(pooled * reference.sum()).astype(np.float64),
+        )
+        for _ in range(_replicates(len(counts)))
+    ]
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) + noise_quantile() * float(np.std(finite)) if finite else 0.0
+
+
+def noise_quantile(comparisons: int = 1) -> float:
+    """Return the normal quantile beyond which one of `comparisons` differences is hardly ever noise."""
+    return NormalDist().inv_cdf(1 - FALSE_ALARM / max(comparisons, 1))
+
+
+def _replicates(classes: int) -> int:
+    return 0 if classes > DRAWS else max(10, min(100, DRAWS // max(classes, 1)))
+
+
+def _smoothed(counts: Counts) -> Counts:
+    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))

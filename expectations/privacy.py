@@ -1,0 +1,62 @@
+"""Privacy: e-mail addresses, phone numbers and secrets are rarer in the version's texts than a rate.
+
+The patterns find what is easy to find. They are a smoke alarm, not a proof of absence.
+"""
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PATTERNS = {
+    "email": re.compile(r"\b[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b"),
+    "phone": re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w.])|(?<![\w.])\+\d{10,14}(?!\w)"),
+    "secret": re.compile(
+        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS access key
+        r"|\bgh[pousr]_[A-Za-z0-9]{36}\b"  # GitHub token
+        r"|\bxox[abprs]-[A-Za-z0-9-]{20,}"  # Slack token
+        r"|\bsk-[A-Za-z0-9_-]{32,}"  # model provider key
+        r"|\bAIza[0-9A-Za-z_-]{35}\b"  # Google API key
+        r"|-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP )?PRIVATE KEY"
+    ),
+}
+
+
+class PatternRate(AtMost):
+    """Few texts of the version match a pattern: e-mail, phone or secret (keys, tokens, private keys)."""
+
+    concern: ClassVar[str] = "privacy"
+    table: ClassVar[str] = "patterns"
+
+    expect: Literal["pattern_rate"] = "pattern_rate"
+    pattern: Literal["email", "phone", "secret"] = Field(description="What to look for.")
+    at_most: float = Field(0.01, ge=0, le=1, description="Largest share of texts with a match.")
+
+    def sentence(self) -> str:
+        noun = {"email": "an e-mail address", "phone": "a phone number", "secret": "a key, token or private key"}
+        return f"at most {percent(self.at_most)} of the texts hold {noun[self.pattern]}"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = table[table["pattern"] == self.pattern]
+        if rows.empty or rows["rows"].sum() == 0:
+            raise NotApplicable("the version has no text columns")
+        rates = rows["hits"] / rows["rows"].clip(lower=1)
+        why = [
+            Blame(
+                scope="column",
+                name=str(row.column),
+                why=f"{row.hits:,} of {row.rows:,} texts ({percent(row.hits / max(row.rows, 1))})",
+                examples=tuple(row.examples),
+            )
+            for row in rows.sort_values("hits", ascending=False).itertuples()
+            if row.hits
+        ]
+        return Measurement(float(rates.max()), blame=why)
+
+    def show(self, value: float) -> str:
+        return percent(value)

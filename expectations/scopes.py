@@ -1,0 +1,80 @@
+"""Pick the clusters of one level or the values of one group column out of the `shares` table, and name the worst."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope, percent
+from expectations.measures import Counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUPS = "groups"
+
+
+def pick(shares: "pd.DataFrame", scope: str) -> "pd.DataFrame":
+    """Return the rows of `shares` in `scope`. Raises UnknownScope where there are none, naming the scopes there are."""
+    found = shares[shares["scope"] == scope]
+    if found.empty:
+        known = ", ".join(sorted(map(str, shares["scope"].unique()))) or "none at all"
+        raise UnknownScope(f"{scope!r} is not in the profile; it has {known}")
+    return found
+
+
+def scopes(shares: "pd.DataFrame", scope: str) -> list[str]:
+    """Return the scopes that `scope` stands for: itself, or every group column for "groups".
+
+    Raises NotApplicable where "groups" finds no group column.
+    """
+    if scope != GROUPS:
+        return [scope]
+    found = sorted(name for name in map(str, shares["scope"].unique()) if name.startswith("group."))
+    if not found:
+        raise NotApplicable("the pool has no group columns")
+    return found
+
+
+def counts(rows: "pd.DataFrame", column: str) -> Counts:
+    """Return a column of row counts (k,) float64, missing ones as 0."""
+    return np.nan_to_num(rows[column].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def version_counts(rows: "pd.DataFrame", scope: str) -> Counts:
+    """Return the counts of the version (k,). Raises NotApplicable where it has no row in this scope."""
+    after = counts(rows, "after")
+    if after.sum() <= 0:
+        raise NotApplicable(f"the version has no rows in {scope}")
+    return after
+
+
+def previous_counts(rows: "pd.DataFrame", scope: str) -> Counts:
+    """Return the counts of the last version (k,). Raises NotApplicable where there is none to compare with."""
+    if rows["previous"].isna().all():
+        raise NotApplicable(
+            "there is no last version to compare with"
+            if scope.startswith("group.")
+            else "there is no last version with the same clusters to compare with"
+        )
+    return counts(rows, "previous")
+
+
+def blame(
+    rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], why: Callable[[int], str]
+) -> list[Blame]:
+    """Return the worst classes of `rows` by `badness` (k,), largest first, those with badness > 0 only.
+
+    `why(i)` words the complaint about row i.
+    """
+    few = min(BLAMED, len(badness))
+    worst = np.argpartition(-badness, few - 1)[:few] if few else np.empty(0, dtype=np.int64)
+    names = rows["name"].to_numpy()
+    ordered = sorted((int(i) for i in worst if badness[i] > 0), key=lambda i: (-badness[i], i))
+    return [Blame(scope=scope, name=str(names[i]), why=why(i)) for i in ordered]
+
+
+def share_of(part: Counts, whole: Counts, i: int) -> str:
+    """Return "12 of 400 rows (3.0 %)" for class i."""
+    return f"{part[i]:,.0f} of {whole.sum():,.0f} rows ({percent(part[i] / whole.sum())})"

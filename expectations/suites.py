@@ -1,0 +1,160 @@
+"""Suites: named lists of expectations, and how a recipe changes one."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationError
+
+from expectations.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
+from expectations.balance import (
+    EffectiveClasses,
+    Gini,
+    KLTarget,
+    KLUniform,
+    LargestShare,
+    MisplacedRows,
+    NormalisedEntropy,
+    NoWorseThan,
+    SmallestShare,
+)
+from expectations.clusters import Coverage, Dust, GiantCluster, InertiaChange
+from expectations.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
+from expectations.duplicates import NearDuplicateRate
+from expectations.expectation import Expectation
+from expectations.inputs import (
+    AllowedSources,
+    AllowedValues,
+    QuarantineRate,
+    RowCountChange,
+    RowsRead,
+    UnreadableShards,
+)
+from expectations.privacy import PatternRate
+
+SuiteName = Literal["default", "strict", "first-version"]
+
+AnyExpectation = Annotated[
+    RowsRead
+    | RowCountChange
+    | QuarantineRate
+    | UnreadableShards
+    | AllowedSources
+    | AllowedValues
+    | Coverage
+    | GiantCluster
+    | Dust
+    | InertiaChange
+    | MisplacedRows
+    | NormalisedEntropy
+    | KLUniform
+    | KLTarget
+    | Gini
+    | LargestShare
+    | SmallestShare
+    | EffectiveClasses
+    | NoWorseThan
+    | PSI
+    | KLDrift
+    | MovedRows
+    | WorstGroupChange
+    | LostGroups
+    | NearDuplicateRate
+    | FatesAddUp
+    | ExclusionsHonoured
+    | TargetReached
+    | PatternRate,
+    Field(discriminator="expect"),
+]
+EXPECTATIONS: tuple[type[Expectation], ...] = get_args(get_args(AnyExpectation)[0])
+NAMES = tuple(str(model.model_fields["expect"].default) for model in EXPECTATIONS)
+
+ALWAYS: tuple[Expectation, ...] = (
+    RowsRead(),
+    QuarantineRate(),
+    UnreadableShards(severity="warn"),
+    Coverage(),
+    GiantCluster(severity="warn"),
+    Dust(severity="warn"),
+    MisplacedRows(),
+    NoWorseThan(baseline="random"),
+    NoWorseThan(baseline="before"),
+    LargestShare(),
+    EffectiveClasses(order=1),
+    EffectiveClasses(order=2, severity="warn"),
+    NearDuplicateRate(severity="warn"),
+    FatesAddUp(),
+    ExclusionsHonoured(),
+    TargetReached(severity="warn"),
+    PatternRate(pattern="email", severity="warn"),
+    PatternRate(pattern="phone", severity="warn"),
+    PatternRate(pattern="secret", at_most=0.001),
+)
+AGAINST_LAST: tuple[Expectation, ...] = (
+    RowCountChange(severity="warn"),
+    InertiaChange(severity="warn"),
+    NoWorseThan(baseline="previous", tolerance=0.02),
+    PSI(scope="level-1"),
+    PSI(scope="groups"),
+    MovedRows(scope="groups"),
+    WorstGroupChange(severity="warn"),
+    LostGroups(),
+)
+STRICTER: tuple[Expectation, ...] = (
+    NormalisedEntropy(at_least=0.9),
+    KLUniform(at_most=0.5),
+    Gini(at_most=0.4),
+    KLDrift(scope="groups"),
+    LostGroups(against="pool", min_rows=1000),
+)
+STRICT_CHANGES: dict[str, dict[str, Any]] = {
+    "quarantine_rate": {"at_most": 0.001},
+    "unreadable_shards": {"at_most": 0.0, "severity": "block"},
+    "coverage": {"at_least": 0.99},
+    "misplaced_rows": {"at_most": 0.05},
+    "largest_share": {"at_most": 0.01},
+    "near_duplicate_rate": {"at_most": 0.01, "severity": "block"},
+    "target_reached": {"at_least": 0.99, "severity": "block"},
+    "worst_group_change": {"at_most": 0.2, "severity": "block"},
+    "inertia_change": {"severity": "block"},
+    "pattern_rate": {"severity": "block"},
+}
+
+
+def suite(name: SuiteName) -> list[Expectation]:
+    """Return the expectations of a named suite."""
+    if name == "first-version":
+        return list(ALWAYS)
+    if name == "default":
+        return [*ALWAYS, *AGAINST_LAST]
+    return change([*ALWAYS, *AGAINST_LAST, *STRICTER], STRICT_CHANGES)
+
+
+def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[str, Any]]) -> list[Expectation]:
+    """Return the expectations with parameters changed by name. Raises ValueError naming the field and the remedy."""
+    _check_known(expectations, changes)
+    changed = []
+    for one in expectations:
+        values = {**changes.get(one.expect, {}), **changes.get(one.label, {})}
+        try:
+            changed.append(type(one).model_validate({**one.model_dump(), **values}) if values else one)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise ValueError(f"{one.label}.{field}: {problem['msg']} (found {problem['input']!r})") from error
+    return changed
+
+
+def remove(expectations: Sequence[Expectation], names: Sequence[str]) -> list[Expectation]:
+    """Return the expectations without the named ones (by name or label). Raises ValueError for a name it does not have."""
+    _check_known(expectations, names)
+    return [one for one in expectations if one.expect not in names and one.label not in names]
+
+
+def _check_known(expectations: Sequence[Expectation], names: Iterable[str]) -> None:
+    known = sorted({one.expect for one in expectations})
+    for name in names:
+        if name not in known and name not in {one.label for one in expectations}:
+            close = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+            raise ValueError(f"{name!r} is not in this suite; {remedy}")

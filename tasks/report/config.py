@@ -1,0 +1,30 @@
+"""What the card is told that the steps before it do not know."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PastVersion(BaseModel):
+    """One published version, as the card compares with it. metrics: the facts of its measure step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(ge=1, description="Its number.")
+    created: str = Field("", description="When it was published, ISO 8601.")
+    rows: int = Field(ge=0, description="Rows it holds.")
+    metrics: dict[str, float] = Field(default_factory=dict, description="Balance: entropy_after, gini_after, ...")
+
+
+class ReportConfig(BaseModel):
+    """What the card is about. The card is part of the version, so it is told the number the version will get."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str = Field(description="Name of the dataset.")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe as a plain document.")
+    version: int | None = Field(None, ge=1, description="The number the version gets if nobody publishes before it.")
+    created: str = Field("", description="When the run was started, ISO 8601; empty shows no date.")
+    location: str = Field("", description="Folder or URI where the version's files will lie.")
+    history: list[PastVersion] = Field(default_factory=list, description="Earlier versions, oldest first.")
+    currency_per_hour: float | None = Field(None, ge=0, description="Price of one hour of the machines, for the cost.")

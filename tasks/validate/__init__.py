@@ -1,0 +1,1 @@
+"""Validate: the expectations on the profile, with the reasons and the evidence."""

@@ -1,0 +1,56 @@
+"""What a version must pass to be published: the recipe's `gates`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from expectations.expectation import Expectation
+from expectations.suites import AnyExpectation, SuiteName, change, remove, suite
+
+
+def _tabs(schema: dict[str, Any]) -> None:
+    """Let forms show the union as tabs: they know `anyOf`, not `oneOf` with a discriminator."""
+    items = schema.get("items", {})
+    if "oneOf" in items:
+        items["anyOf"] = items.pop("oneOf")
+        items.pop("discriminator", None)
+
+
+class GatesConfig(BaseModel):
+    """A named suite of expectations, what to change in it, what to add to it, and who must approve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    suite: SuiteName = Field(
+        "default",
+        description="default; strict = tighter and with absolute balance; first-version = nothing about a last version.",
+    )
+    change: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Parameters to change, by expectation: {coverage: {at_least: 0.9, severity: warn}}.",
+    )
+    add: Annotated[list[AnyExpectation], Field(json_schema_extra=_tabs)] = Field(
+        default_factory=list, description="Expectations to add: [{expect: allowed_values, scope: group.licence, ...}]."
+    )
+    remove: list[str] = Field(default_factory=list, description="Expectations of the suite to leave out, by name.")
+    examples: int = Field(3, ge=0, le=20, description="Example texts shown with each counterexample.")
+    scan_rows: int = Field(
+        100_000,
+        ge=0,
+        description="How many rows of the version are searched for near-duplicates, e-mail, phone and secrets; 0 = none.",
+    )
+    near_duplicate_similarity: float = Field(
+        0.95, gt=0, le=1, description="Two rows of a cluster are near-duplicates from this cosine on."
+    )
+    approval: Literal["none", "required"] = Field(
+        "none", description="required: the run waits for a person after the gates have passed."
+    )
+
+    @model_validator(mode="after")
+    def _composes(self) -> "GatesConfig":
+        self.expectations()
+        return self
+
+    def expectations(self) -> list[Expectation]:
+        """Return what is checked, in order. Raises ValueError for a name or a threshold that cannot be."""
+        return change(remove(suite(self.suite), self.remove), self.change) + list(self.add)

@@ -1,0 +1,102 @@
+"""The validate step: build the tables, run the suite, name who is to blame, keep the evidence. It never raises a verdict."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expectations.engine import Result, evaluate
+from expectations.expectation import UnknownScope
+from infra import storage
+from infra.errors import RecipeError
+from infra.workspace import StepFolder, StepRef
+from tasks.ingest.pool import Pool
+from tasks.measure.profile import Profile
+from tasks.step import Outcome, Run, Step
+from tasks.validate.blame import name_rows
+from tasks.validate.config import GatesConfig
+from tasks.validate.excluded import excluded_rows_kept
+from tasks.validate.near import near_duplicates_left
+from tasks.validate.scan import scan
+from tasks.validate.tables import shards, shares, totals
+
+RESULTS = "results.json"
+DOCS = "docs"
+
+
+def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Check the profile and write `results.json` and the Data Docs.
+
+    inputs: ingest and measure; previous (the last version's profile, with its centroid_hash in the facts) turns drift on;
+    embed, dedup, cluster and sample turn on near-duplicates, exclusions, the privacy scan and example rows. Whether the version may be published is in the facts:
+    `success`, `failed` and `warnings` (expectation, reason, blame) and `skipped`; the flow decides what to do.
+    Raises RecipeError where an expectation names a level, a column or a pattern that the data does not have.
+    """
+    pool = Pool.open(inputs["ingest"], run.scratch)
+    profile = Profile.open(inputs["measure"])
+    previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
+    run.progress(0.05, "searching the version for near-duplicates, personal data and secrets")
+    near = near_duplicates_left(inputs, pool, str(run.scratch), config.near_duplicate_similarity, config.scan_rows)
+    tables = {
+        "patterns": scan(pool, inputs.get("sample"), config.scan_rows, run),
+        "shares": shares(profile, previous, _same_clusters(inputs), near),
+        "baselines": profile.balance,
+        "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs)),
+        "shards": shards(pool),
+    }
+    expectations = config.expectations()
+    run.progress(0.4, f"checking {len(expectations)} expectations")
+    with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
+        site = Path(folder)
+        try:
+            results = evaluate(expectations, tables, site)
+        except UnknownScope as error:
+            raise RecipeError(
+                "a gate names something that the data does not have",
+                found=str(error),
+                where="gates",
+                remedy="correct the scope, or remove the expectation",
+            ) from error
+        for page in sorted(site.iterdir()):
+            storage.write_bytes(out.path(DOCS, page.name), page.read_bytes())
+    results = name_rows(results, pool, inputs, config.examples)
+    storage.write_json(out.path(RESULTS), [result.model_dump(mode="json") for result in results])
+    return _outcome(results)
+
+
+def read_results(ref: StepRef) -> list[Result]:
+    """Return the results that a validate step left."""
+    return [Result.model_validate(item) for item in storage.read_json(storage.join(ref.uri, RESULTS))]
+
+
+def _outcome(results: list[Result]) -> Outcome:
+    counts = {status: sum(one.status == status for one in results) for status in ("passed", "failed", "warned", "skipped")}
+    facts = {
+        "success": counts["failed"] == 0,
+        "failed": [_fact(one) for one in results if one.status == "failed"],
+        "warnings": [_fact(one) for one in results if one.status == "warned"],
+        "skipped": [f"{one.label}: {one.reason}" for one in results if one.status == "skipped"],
+    }
+    return Outcome(counts=counts, facts=facts)
+
+
+def _fact(one: Result) -> dict[str, Any]:
+    worst = [f"{item.scope} {item.name}: {item.why}" for item in one.blame[:3]]
+    return {"expectation": one.label, "reason": f"{one.label}: {one.reason}", "sentence": one.sentence, "blame": worst}
+
+
+def _same_clusters(inputs: Mapping[str, StepRef]) -> bool:
+    if "previous" not in inputs:
+        return False
+    now = inputs["cluster"].facts.get("centroid_hash") if "cluster" in inputs else None
+    return now is not None and now == inputs["previous"].facts.get("centroid_hash")
+
+
+def _target(inputs: Mapping[str, StepRef]) -> float | None:
+    target = inputs["sample"].counts.get("target") if "sample" in inputs else None
+    return None if target is None or not np.isfinite(target) else float(target)
+
+
+VALIDATE = Step("validate", 1, validate)

@@ -1,0 +1,110 @@
+"""The small tables that expectations look at, made from the pool's shards and the profiles of this and the last version."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from expectations.accounting import FATES
+from tasks.ingest.pool import Pool
+from tasks.measure.profile import Profile
+
+
+def shares(
+    profile: Profile, previous: Profile | None, same_clusters: bool, near: "pd.Series[float] | None" = None
+) -> pd.DataFrame:
+    """Return one row per cluster of every level and per value of every group column, with the last version's counts.
+
+    scope category, name, before, after, previous float64 (null where there is nothing to compare with), radius,
+    near_duplicate_rate (null but for the leaves in `near`). Clusters are compared only where both versions have the same centroids.
+    """
+    clusters, groups = profile.clusters, profile.groups
+    rates = np.full(len(clusters), np.nan)
+    if near is not None:
+        leaves = clusters["level"].to_numpy() == 1
+        rates[leaves] = near.reindex(clusters["cluster"][leaves]).to_numpy()
+    parts = [
+        pd.DataFrame(
+            {
+                "scope": "level-" + clusters["level"].astype(str),
+                "name": clusters["cluster"].astype(object),
+                "before": clusters["before"].astype(np.float64),
+                "after": clusters["after"].astype(np.float64),
+                "radius": clusters["radius"].astype(np.float64),
+                "near_duplicate_rate": rates,
+                "previous": _last(clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"]),
+            }
+        )
+    ]
+    if len(groups):
+        last = _last(groups, previous.groups if previous else None, ["group", "value"])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "scope": "group." + groups["group"].astype(str),
+                    "name": groups["value"].astype(object),
+                    "before": groups["before"].astype(np.float64),
+                    "after": groups["after"].astype(np.float64),
+                    "radius": np.nan,
+                    "near_duplicate_rate": np.nan,
+                    "previous": last,
+                }
+            )
+        )
+        if previous is not None:
+            parts.append(_gone(groups, previous.groups))
+    table = pd.concat(parts, ignore_index=True)
+    table["scope"] = table["scope"].astype("category")
+    return table
+
+
+def totals(
+    profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None
+) -> pd.DataFrame:
+    """Return one row: rows by fate, copies, target, excluded rows kept, inertia per row, and the last version's."""
+    row: dict[str, Any] = {fate: int(profile.totals[fate].iloc[0]) for fate in ("read", "copies", *FATES)}
+    row["target"] = np.nan if target is None else float(target)
+    row["excluded_kept"] = np.nan if excluded_kept is None else float(excluded_kept)
+    row["inertia"] = inertia(profile)
+    row["previous_inertia"] = np.nan if previous is None else inertia(previous)
+    row["previous_read"] = np.nan if previous is None else float(previous.totals["read"].iloc[0])
+    return pd.DataFrame([row])
+
+
+def shards(pool: Pool) -> pd.DataFrame:
+    """Return one row per shard: uri, rows accepted, rows quarantined, reason ("" where it was read)."""
+    columns = ["uri", "rows", "quarantined", "reason"]
+    return pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
+
+
+def inertia(profile: Profile) -> float:
+    """Return the mean squared distance of a pool row to its leaf's centroid."""
+    leaves = profile.clusters[profile.clusters["level"] == 1]
+    rows = leaves["before"].to_numpy(np.float64)
+    squared = leaves["radius"].to_numpy(np.float64) ** 2
+    return float((rows * squared).sum() / rows.sum()) if rows.sum() else float("nan")
+
+
+def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if last is None or not len(last):
+        return np.full(len(now), np.nan)
+    found = now[keys].merge(last[[*keys, "after"]], on=keys, how="left")["after"]
+    counts: np.ndarray[Any, np.dtype[np.float64]] = found.fillna(0).to_numpy(np.float64)
+    return counts
+
+
+def _gone(now: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
+    """Return the values that the last version had and this pool does not have at all."""
+    merged = last.merge(now[["group", "value"]], on=["group", "value"], how="left", indicator=True)
+    merged = merged[(merged["_merge"] == "left_only") & merged["group"].isin(now["group"].unique())]
+    return pd.DataFrame(
+        {
+            "scope": "group." + merged["group"].astype(str),
+            "name": merged["value"].astype(object),
+            "before": 0.0,
+            "after": 0.0,
+            "radius": np.nan,
+            "near_duplicate_rate": np.nan,
+            "previous": merged["after"].astype(np.float64),
+        }
+    )
