@@ -1,0 +1,62 @@
+"""Tell the Prefect server at PREFECT_API_URL our pools, deployments and automations. `python -m flows.register`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from infra.environment import set_defaults
+from infra.errors import RecipeError, ResourceError
+
+ROOT = Path(__file__).parent.parent
+POOLS = ("cpu", "gpu")
+
+
+def register(project: Path = ROOT) -> None:
+    """Create what is missing on the server and bring the rest up to date; safe to repeat.
+
+    project: the folder whose prefect.yaml is deployed. Raises RecipeError where it has none, ResourceError where the
+    server refuses.
+    """
+    require_deployments(project)
+    from flows import automations
+
+    create_pools()
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ResourceError(
+            "prefect deploy --all failed", found=(done.stdout + done.stderr)[-2000:], where=str(project)
+        )
+    automations.create()
+
+
+def require_deployments(project: Path) -> None:
+    """Raise RecipeError where `project` has no prefect.yaml."""
+    if not (project / "prefect.yaml").is_file():
+        raise RecipeError(
+            "there are no deployments to register",
+            expected="prefect.yaml, which lies in the root of a checkout or image of Evenkeel",
+            where=str(project),
+            remedy="run from a checkout: git clone, make setup, make serve",
+        )
+
+
+def create_pools() -> None:
+    """Create the process work pools that do not exist yet."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        for name in POOLS:
+            try:
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+            except ObjectAlreadyExists:
+                continue
+
+
+if __name__ == "__main__":
+    set_defaults()
+    register(*map(Path, sys.argv[1:]))
