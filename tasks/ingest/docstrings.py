@@ -1,8 +1,8 @@
 """A real pool that every machine has: the docstrings of the installed Python environment.
 
-The standard library and site-packages are parsed with `ast`, never imported or executed. Left out: tests (folders named
-`test`, `tests` or `testing`; files `test_*.py`, `*_test.py`, `conftest.py`), functions inside functions, files over 4 MB.
-Kept: private names, vendored copies, overloads - real pools are like that. Files that do not parse are counted.
+The standard library and site-packages are parsed with `ast`, never imported or executed. Left out: tests
+(folders `test`, `tests`, `testing`; files `test_*.py`, `*_test.py`, `conftest.py`), functions in functions, files over
+4 MB. Kept: private names, vendored copies, overloads - real pools are like that. Files that do not parse are counted.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from tasks.ingest.source import stamp_of
 from tasks.step import Run
 
 VERSION = 1
-_SHARD_BYTES = 12 << 20
+_SHARD_BYTES = 24 << 20
 _LARGEST = 4 << 20
 _TESTS = {"test", "tests", "testing"}
 _NOT_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "node_modules", "idle_test", "lib2to3"}
@@ -81,7 +81,7 @@ def harvest_shards(stamp: ShardStamp, run: Run) -> tuple[list[ShardStamp], dict[
 
 
 def _harvest(files: Sequence[SourceFile], folder: StepFolder, run: Run) -> StepRef:
-    """Parse all files in as many processes as there are cores, and write one shard per 12 MB of source."""
+    """Parse all files in as many processes as there are cores, and write one shard per 24 MB of source."""
     jobs = [(folder.path(_shard_name(number)), chunk) for number, chunk in enumerate(_chunks(files))]
     totals = {"files": 0, "unparsable": 0, "docstrings": 0}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -110,7 +110,7 @@ def _harvest_apart(job: tuple[str, list[tuple[str, str, str]]]) -> dict[str, int
 
 
 def _chunks(files: Sequence[SourceFile]) -> Iterator[list[tuple[str, str, str]]]:
-    """Cut the files, in order, into lists of (place, path, module) of about 12 MB; modules that occur again get @2."""
+    """Cut the files, in order, into lists of (place, path, module) of about 24 MB; modules that occur again get @2."""
     times: Counter[str] = Counter()
     chunk: list[tuple[str, str, str]] = []
     size = 0

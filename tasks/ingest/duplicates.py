@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra import storage
 from infra.compute import Compute
 from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from tasks.ingest.reasons import Reason
+from tasks.ingest.tables import read_parquet, write_parquet
 
 PARTITIONS = 256
 _ROWS_AT_ONCE = 4 << 20
@@ -30,7 +30,7 @@ class Duplicate:
 
 
 def write_keys(uri: str, keys: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.uint64]) -> None:
-    """Write (n, 2) keys and (n,) row ids of a block, sorted by key, behind the places where each 256th of them begins."""
+    """Write (n, 2) keys and (n,) row ids of a block, sorted by key, after where each 256th begins."""
     order = np.lexsort((row_ids, keys[:, 1], keys[:, 0]))
     records = np.column_stack([keys[order], row_ids[order]])
     bounds = np.arange(1, PARTITIONS, dtype=np.uint64) << np.uint64(56)
@@ -74,9 +74,9 @@ def _within(folder: str, names: list[str], span: tuple[int, int]) -> npt.NDArray
 
 
 def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) -> int:
-    """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash. Returns how many."""
+    """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash."""
     rows_uri = storage.join(out, "rows", f"{duplicate.block}.parquet")
-    rows = pq.read_table(io.BytesIO(storage.read_bytes(rows_uri)))
+    rows = read_parquet(rows_uri)
     gone = np.isin(rows["row_id"].to_numpy(), duplicate.rows)
     if not gone.any():
         return len(duplicate.rows)
@@ -90,12 +90,12 @@ def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) 
         + [pa.array([Reason.DUPLICATE_ID.label] * len(details)), pa.array(details)],
         schema=QUARANTINE_SCHEMA,
     )
-    _rewrite(quarantine, storage.join(out, "quarantine", f"{duplicate.block}.parquet"))
+    write_parquet(quarantine, storage.join(out, "quarantine", f"{duplicate.block}.parquet"))
     kept = ~gone
     payload_uri = storage.join(out, "payload", f"{duplicate.block}.parquet")
-    payload = pq.read_table(io.BytesIO(storage.read_bytes(payload_uri)))
+    payload = read_parquet(payload_uri)
     if payload.num_rows == len(kept):
-        _rewrite(payload.filter(pa.array(kept)), payload_uri)
+        write_parquet(payload.filter(pa.array(kept)), payload_uri)
     vectors_uri = storage.join(out, "vectors", f"{duplicate.block}.npy")
     if storage.exists(vectors_uri):
         vectors = np.load(io.BytesIO(storage.read_bytes(vectors_uri)), allow_pickle=False)
@@ -103,11 +103,5 @@ def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) 
             draft = io.BytesIO()
             np.save(draft, vectors[kept], allow_pickle=False)
             storage.write_bytes(vectors_uri, draft.getvalue())
-    _rewrite(rows.filter(pa.array(kept)), rows_uri)
+    write_parquet(rows.filter(pa.array(kept)), rows_uri)
     return len(duplicate.rows)
-
-
-def _rewrite(table: pa.Table, uri: str) -> None:
-    draft = io.BytesIO()
-    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(uri, draft.getvalue())

@@ -5,6 +5,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
@@ -37,6 +38,20 @@ class Plan:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     refused: dict[int, tuple[Reason, str, int | None]] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that a worker needs to read one shard into the folder `out`."""
+
+    number: int
+    stamp: ShardStamp
+    plan: Plan
+    out: str
+    scratch: Path
+    rows_per_block: int
+    max_row_bytes: int
+    backend: str = "cpu"
 
 
 def look(shard: ShardStamp) -> Look | str:
@@ -197,7 +212,7 @@ def _common_types(
 def _vectors(
     vector: str | None, source: SourceConfig, fit: dict[int, Look], shards: Sequence[ShardStamp]
 ) -> tuple[int | None, str | None]:
-    """Return the length and the dtype of the pool's vectors; the length is the commonest in the first rows of shards."""
+    """Return the length and the dtype of the pool's vectors; the length is the commonest in the first rows."""
     if vector is None or not fit:
         return None, None
     lengths: Counter[int] = Counter()

@@ -1,32 +1,23 @@
 """The ingest step: look at every shard, read them in parallel, take out duplicate ids, account for every row."""
 
 import base64
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra import storage
 from infra.errors import AccountingError, InputError, QuarantineLimitError
 from infra.workspace import StepFolder, StepRef
 from tasks.ingest.config import IngestRequest, ShardStamp
 from tasks.ingest.duplicates import drop_duplicates, find_duplicates
-from tasks.ingest.plan import Plan, look, make_plan
+from tasks.ingest.plan import Plan, ShardJob, look, make_plan
 from tasks.ingest.pool import Block, PoolInfo, Shard
 from tasks.ingest.reasons import Reason
-from tasks.ingest.shard import (
-    BlockReport,
-    ShardJob,
-    ShardReport,
-    common_schema,
-    conform_table,
-    read_shard,
-    remove_block,
-)
+from tasks.ingest.shard import BlockReport, ShardReport, read_shard, remove_block
+from tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
 from tasks.step import Outcome, Run, Step
 
 
@@ -161,10 +152,7 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
 
 def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
     uri = storage.join(out, "payload", f"{name}.parquet")
-    table = conform_table(pq.read_table(io.BytesIO(storage.read_bytes(uri))), schema)
-    draft = io.BytesIO()
-    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(uri, draft.getvalue())
+    write_parquet(conform_table(read_parquet(uri), schema), uri)
 
 
 def _info(

@@ -32,8 +32,8 @@ def is_vector(kind: pa.DataType) -> bool:
 def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], Codes]:
     """Return a column of vectors as a matrix, and what is wrong with each row.
 
-    Accepts list, large_list, fixed_size_list (of any number type), fixed_size_binary of `dimension` little-endian floats
-    and strings with JSON lists. Returns ((n, dimension) dtype, (n,) uint8 reasons).
+    Accepts list, large_list, fixed_size_list (of any number type), fixed_size_binary of `dimension` little-endian
+    floats and strings with JSON lists. Returns ((n, dimension) dtype, (n,) uint8 reasons).
     Rows with a reason are zero where they could not be placed.
     """
     parts = [_matrix(chunk, dimension) for chunk in column.chunks] or [_matrix(pa.nulls(0, column.type), dimension)]

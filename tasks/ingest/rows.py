@@ -1,0 +1,192 @@
+"""The rows of a shard on their way into a block: checked, named where they are refused, described where they stay."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.ingest import columns
+from tasks.ingest.config import ShardStamp
+from tasks.ingest.plan import Plan, ShardJob
+from tasks.ingest.pool import SHARD_BITS
+from tasks.ingest.readers import Batch
+from tasks.ingest.reasons import Reason
+from tasks.ingest.tables import conform_table, stack
+from tasks.ingest.vectors import check_matrix, to_matrix
+
+Refusal = tuple[int, str, Reason, str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sound rows on their way to a block: numbers (n,), ids, payload, groups and scores by name, vectors (n, d)."""
+
+    numbers: npt.NDArray[np.int64]
+    ids: pa.ChunkedArray
+    payload: pa.Table
+    extra: pa.Table
+    vectors: npt.NDArray[Any] | None
+
+    def slice(self, begin: int, end: int) -> "Rows":
+        """Return the rows from begin up to end."""
+        vectors = None if self.vectors is None else self.vectors[begin:end]
+        return Rows(
+            self.numbers[begin:end],
+            self.ids.slice(begin, end - begin),
+            self.payload.slice(begin, end - begin),
+            self.extra.slice(begin, end - begin),
+            vectors,
+        )
+
+
+def together(parts: list[Rows]) -> Rows:
+    """Return several runs of rows as one."""
+    if len(parts) == 1:
+        return parts[0]
+    vectors = [part.vectors for part in parts if part.vectors is not None]
+    return Rows(
+        np.concatenate([part.numbers for part in parts]),
+        pa.chunked_array([chunk for part in parts for chunk in part.ids.chunks], pa.string()),
+        stack([part.payload for part in parts]),
+        pa.concat_tables([part.extra for part in parts]),
+        np.concatenate(vectors) if vectors else None,
+    )
+
+
+def typed(payload: pa.Table, plan: Plan) -> pa.Table:
+    """Return a payload of strings with numbers as numbers; what the recipe calls id, text or group stays as written."""
+    from tasks.ingest.readers.delimited import plain_types
+
+    kept = {plan.id, plan.text, *plan.groups}
+    arrays = {name: payload[name] if name in kept else plain_types(payload[name]) for name in payload.column_names}
+    return pa.table(arrays)
+
+
+def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
+    """Return the sound rows of a batch, and (row, id, reason, detail) of the others."""
+    plan, table, rows = job.plan, batch.table, len(batch.rows)
+    codes = np.zeros(rows, dtype=np.uint8)
+
+    def column(name: str) -> pa.ChunkedArray:
+        return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
+
+    ids = _ids(column(plan.id), codes) if plan.id is not None else _made_ids(batch.rows, job.stamp.name)
+    if plan.text is not None:
+        texts = columns.conform(column(plan.text), pa.string())
+        columns.refuse(codes, ~columns.sound_text(texts), Reason.EMPTY_TEXT)
+    payload = table.drop_columns([name for name in (plan.vector, "") if name in table.column_names])
+    sizes = sum((columns.row_bytes(item) for item in payload.itercolumns()), np.zeros(rows, dtype=np.int64))
+    columns.refuse(codes, sizes > job.max_row_bytes, Reason.OVERSIZE_ROW)
+    matrix = _matrix(batch, plan, codes)
+    extra: dict[str, Any] = {}
+    for name in plan.groups:
+        texts = columns.conform(column(name), pa.string())
+        extra[f"group.{name}"] = pc.fill_null(texts, columns.NO_GROUP)
+    for name in plan.scores:
+        extra[f"score.{name}"], bad = columns.as_score(column(name))
+        columns.refuse(codes, bad, Reason.SCORE_NOT_A_NUMBER)
+    payload = _payload(payload, plan, job.stamp)
+    refusals = []
+    for at in np.flatnonzero(codes):
+        reason = Reason(int(codes[at]))
+        refusals.append(
+            (int(batch.rows[at]), ids[at].as_py() or "", reason, _detail(reason, batch, job, sizes, int(at)))
+        )
+    sound = codes == Reason.SOUND
+    extras = pa.table(extra) if extra else pa.table({"": pa.nulls(rows)})
+    if sound.all():
+        return Rows(batch.rows, ids, payload, extras, matrix), refusals
+    mask = pa.array(sound)
+    taken = Rows(
+        batch.rows[sound],
+        ids.filter(mask),
+        payload.filter(mask),
+        extras.filter(mask),
+        None if matrix is None else matrix[sound],
+    )
+    return taken, refusals
+
+
+def _ids(column: pa.ChunkedArray, codes: npt.NDArray[np.uint8]) -> pa.ChunkedArray:
+    ids = columns.conform(column, pa.string())
+    missing = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True).to_numpy(zero_copy_only=False)
+    columns.refuse(codes, missing, Reason.NULL_ID)
+    return ids
+
+
+def _made_ids(rows: npt.NDArray[np.int64], shard: str) -> pa.ChunkedArray:
+    numbers = pa.array(rows).cast(pa.string())
+    return pa.chunked_array([pc.binary_join_element_wise(shard, numbers, ":")])
+
+
+def _matrix(batch: Batch, plan: Plan, codes: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+    """Return the vectors of a batch as the pool stores them, and mark the rows whose vector is not sound."""
+    if plan.vector is None or plan.dimension is None or plan.dtype is None:
+        return None
+    if batch.vectors is None:
+        if plan.vector not in batch.table.column_names:
+            columns.refuse(codes, np.ones(len(codes), dtype=np.bool_), Reason.NULL_VECTOR)
+            return np.zeros((len(codes), plan.dimension), dtype=plan.dtype)
+        matrix, found = to_matrix(batch.table[plan.vector], plan.dimension, plan.dtype)
+    elif batch.vectors.shape[1] != plan.dimension:
+        columns.refuse(codes, np.ones(len(codes), dtype=np.bool_), Reason.WRONG_DIMENSION)
+        return np.zeros((len(codes), plan.dimension), dtype=plan.dtype)
+    else:
+        with np.errstate(over="ignore"):
+            matrix = batch.vectors.astype(plan.dtype)
+        found = check_matrix(matrix, np.zeros(len(matrix), dtype=np.uint8))
+    np.copyto(codes, found, where=(codes == Reason.SOUND))
+    return matrix
+
+
+def _payload(payload: pa.Table, plan: Plan, stamp: ShardStamp) -> pa.Table:
+    """Return the user's columns in the types agreed on before reading, and without Arrow's ways of storing them."""
+    kinds = [(item.name, plan.types.get(item.name, columns.plain_type(item.type))) for item in payload.schema]
+    if stamp.format == "parquet":
+        names = {name for name, _ in kinds}
+        kinds += [(name, kind) for name, kind in plan.types.items() if name not in names]
+        order = {name: at for at, name in enumerate(plan.types)}
+        kinds.sort(key=lambda item: order[item[0]])
+    else:
+        kinds = [(item.name, columns.plain_type(item.type)) for item in payload.schema]
+    return conform_table(payload.replace_schema_metadata(), pa.schema(kinds))
+
+
+def _detail(reason: Reason, batch: Batch, job: ShardJob, sizes: npt.NDArray[np.int64], at: int) -> str:
+    plan = job.plan
+    if reason is Reason.OVERSIZE_ROW:
+        return f"{sizes[at]:,} bytes"
+    if reason is Reason.WRONG_DIMENSION:
+        if batch.vectors is not None:
+            return f"{batch.vectors.shape[1]} instead of {plan.dimension}"
+        value = batch.table[plan.vector][at]
+        length = len(value.as_py()) if pa.types.is_nested(value.type) else value
+        return f"{length} instead of {plan.dimension}"
+    if reason is Reason.SCORE_NOT_A_NUMBER:
+        values = {name: batch.table[name][at].as_py() for name in plan.scores if name in batch.table.column_names}
+        return f"{values}"[:200]
+    return ""
+
+
+def row_table(rows: Rows, job: ShardJob) -> pa.Table:
+    """Return the row table of a block, as docs/ARCHITECTURE.md describes it."""
+    count = len(rows.numbers)
+    if job.plan.text is not None:
+        texts = columns.conform(rows.payload[job.plan.text], pa.string())
+        hashes, words = columns.text_hashes(texts), columns.word_counts(texts)
+    else:
+        hashes, words = pa.nulls(count, pa.binary(16)), pa.nulls(count, pa.int32())
+    table = {
+        "row_id": rows.numbers.astype(np.uint64) | np.uint64(job.number << SHARD_BITS),
+        "shard": np.full(count, job.number, dtype=np.int32),
+        "row": rows.numbers,
+        "id": rows.ids,
+        "identity": columns.identities(rows.ids),
+        "text_hash": hashes,
+        "tokens": words,
+    }
+    extra = {name: rows.extra[name] for name in rows.extra.column_names if name}
+    return pa.table({**table, **extra})

@@ -1,0 +1,50 @@
+"""Arrow tables that came from many shards as one: the same columns, in types that hold the values of all."""
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from tasks.ingest import columns
+
+
+def read_parquet(uri: str) -> pa.Table:
+    """Return a table that `write_parquet` wrote; a flipped bit is an error."""
+    return pq.read_table(io.BytesIO(storage.read_bytes(uri)), use_threads=False, page_checksum_verification=True)
+
+
+def write_parquet(table: pa.Table, uri: str) -> None:
+    """Write a table of a block's size, whole or not at all, so that a flipped bit is found when it is read."""
+    draft = io.BytesIO()
+    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(uri, draft.getvalue())
+
+
+def stack(tables: list[pa.Table]) -> pa.Table:
+    """Return tables one below the other, their columns in the types they have in common, text where they have none."""
+    schema = common_schema([table.schema for table in tables])
+    return pa.concat_tables([conform_table(table, schema) for table in tables])
+
+
+def common_schema(schemas: list[pa.Schema]) -> pa.Schema:
+    """Return all columns, in the order they first appear, each in the type that holds the values of every schema."""
+    kinds: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        for item in schema:
+            known = kinds.get(item.name, item.type)
+            kinds[item.name] = columns.common_type(known, item.type) or pa.string()
+    return pa.schema(list(kinds.items()))
+
+
+def conform_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with the columns and types of a schema; what it lacks is null."""
+    if table.schema == schema:
+        return table
+    arrays = [
+        columns.conform(table[item.name], item.type)
+        if item.name in table.column_names
+        else pa.nulls(table.num_rows, item.type)
+        for item in schema
+    ]
+    return pa.table(arrays, schema=schema)
