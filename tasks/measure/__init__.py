@@ -1,0 +1,1 @@
+"""Measure balance before and after, and account for every row: the profile of a version."""

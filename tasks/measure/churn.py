@@ -1,0 +1,32 @@
+"""How much of the last version is still here: a sketch of the kept rows that outlives the workspace."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.sample.hashing import mix
+
+SEED = 0x6368_7572_6E
+
+
+def sketch(identities: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
+    """Return the `size` smallest hashes of row identities, ascending uint64: a bottom-k sketch (Broder 1997)."""
+    return smallest(mix(SEED, identities), size)
+
+
+def smallest(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
+    """Return the `size` smallest of some hashes, ascending: the sketch of a union of sketched parts."""
+    return np.unique(hashes)[:size]
+
+
+def retained(previous: NDArray[np.uint64], current: NDArray[np.uint64], size: int) -> float:
+    """Return the share of the previous rows that are still here, in [0, 1].
+
+    Exact where both sketches hold all their rows, else an estimate over the rows that both would have kept. NaN where
+    the previous version had no rows.
+    """
+    limits = [sketched[-1] for sketched in (previous, current) if len(sketched) >= size]
+    if limits:
+        previous, current = (sketched[sketched <= min(limits)] for sketched in (previous, current))
+    if not len(previous):
+        return float("nan")
+    return float(np.isin(previous, current, assume_unique=True).mean())

@@ -1,0 +1,13 @@
+"""What measuring may be told."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MeasureConfig(BaseModel):
+    """The measure step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sketch_rows: int = Field(
+        1 << 20, ge=1024, le=1 << 26, description="Rows compared with the last version; churn is exact up to this many."
+    )

@@ -1,0 +1,54 @@
+"""The profile: small tables that say how balanced a version is and where every row went."""
+
+import io
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from infra import storage
+from infra.workspace import StepRef
+
+TABLES = ("clusters", "groups", "totals", "balance")
+
+
+class Profile:
+    """Read access to a finished profile; the tables are pandas frames, read when asked for."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @classmethod
+    def open(cls, ref: StepRef | str) -> "Profile":
+        """Open the profile that a measure step left, given its reference or the URI of its folder."""
+        return cls(ref if isinstance(ref, str) else ref.uri)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return the table `clusters`, `groups`, `totals` or `balance`."""
+        return pd.read_parquet(io.BytesIO(storage.read_bytes(storage.join(self.uri, f"{name}.parquet"))))
+
+    @property
+    def clusters(self) -> pd.DataFrame:
+        """One row per cluster and level: level, cluster, parent, before, after, their shares, radius, duplicates."""
+        return self.table("clusters")
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """One row per group column and value: group, value, before, after, share_before, share_after."""
+        return self.table("groups")
+
+    @property
+    def totals(self) -> pd.DataFrame:
+        """One row: rows by fate, tokens, balance before and after, churn against the last version."""
+        return self.table("totals")
+
+    @property
+    def balance(self) -> pd.DataFrame:
+        """One row per scope (level-1 .., group.<name>) and stage (before, after, random, flat, top-down, previous)."""
+        return self.table("balance")
+
+    def sketch(self) -> NDArray[np.uint64]:
+        """Return the sketch of the kept rows, ascending uint64; see `tasks.measure.churn`."""
+        stream = io.BytesIO(storage.read_bytes(storage.join(self.uri, "sketch.npy")))
+        hashes: NDArray[np.uint64] = np.load(stream, allow_pickle=False)
+        return hashes

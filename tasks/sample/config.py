@@ -1,0 +1,124 @@
+"""How many rows to keep, and by which rule."""
+
+import re
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from tasks.sample.options import Balanced, Strategy
+
+ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
+SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
+TOKENS = re.compile(r"^([\d_,]+(?:\.\d+)?) ?([kMBT]?) ?tokens$")
+SCALES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+class Budget(NamedTuple):
+    """A target resolved against a pool: an amount of rows or of tokens."""
+
+    amount: int
+    unit: Literal["rows", "tokens"]
+
+
+class GroupShare(BaseModel):
+    """Bounds on the share or number of selected rows that carry one value of a group column."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group: str = Field(description="Name of a group column (source.groups).", min_length=1)
+    value: str = Field(description="The value whose rows are bounded.")
+    at_least: float = Field(0.0, ge=0, le=1, description="Least share of the selected rows.")
+    at_most: float = Field(1.0, ge=0, le=1, description="Largest share of the selected rows.")
+    rows_at_least: int = Field(0, ge=0, description="Least number of rows: the floor of a protected group.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GroupShare":
+        if self.at_least > self.at_most:
+            raise ValueError(
+                f"contradictory bounds for {self.group}={self.value}: at_least {self.at_least} > at_most {self.at_most}"
+            )
+        return self
+
+
+def _named(strategy: Any) -> Any:
+    """Let `strategy: balanced` stand for `strategy: {name: balanced}`."""
+    return {"name": strategy} if isinstance(strategy, str) else strategy
+
+
+def _as_tabs(schema: dict[str, Any]) -> None:
+    """Spell the union so that the Prefect form shows tabs."""
+    schema["anyOf"] = schema.pop("oneOf", schema.get("anyOf"))
+    schema.pop("discriminator", None)
+
+
+class SamplingConfig(BaseModel):
+    """The sampling section of a recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strategy: Annotated[
+        Strategy,
+        BeforeValidator(_named),
+        Field(discriminator="name", json_schema_extra=_as_tabs, description="The rule."),
+    ] = Field(default_factory=Balanced)
+    target: int | str = Field(
+        description='How much to keep: rows (50000), a share of the pool ("10%") or a token budget ("2B tokens").'
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="The same seed keeps the same rows where the data allow it.")
+    order: Literal["hash", "closest", "furthest", "score", "diverse"] = Field(
+        "hash", description="Which rows of a cluster come first: hash is random, stable from version to version."
+    )
+    score: str = Field("", description="Score column for order: score, highest first.")
+    max_repeats: int = Field(1, ge=1, le=1000, description="How often a row of a rare cluster may be repeated.")
+    floor: int = Field(0, ge=0, description="Rows that every cluster keeps, as far as it has them.")
+    cap: int | None = Field(None, ge=1, description="Rows that no cluster may exceed.")
+    shares: list[GroupShare] = Field(default_factory=list, description="Bounds on the share of group values.")
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _readable(cls, target: Any) -> Any:
+        if isinstance(target, float) and target.is_integer():
+            target = int(target)
+        if isinstance(target, str) and ROWS.match(target.strip()):
+            target = int(re.sub("[_,]| rows", "", target.strip()))
+        if isinstance(target, bool) or not isinstance(target, int | str):
+            raise ValueError('expected rows (50000), a share ("10%") or tokens ("2B tokens")')
+        if isinstance(target, int):
+            if target < 1:
+                raise ValueError("the target must be at least 1 row")
+            return target
+        text = target.strip()
+        if share := SHARE.match(text):
+            if not 0 < float(share[1]) <= 100_000:
+                raise ValueError("the share must be above 0%")
+        elif tokens := TOKENS.match(text):
+            if float(re.sub("[_,]", "", tokens[1])) <= 0:
+                raise ValueError("the target must be at least 1 token")
+        else:
+            raise ValueError('expected rows (50000), a share ("10%") or tokens ("2B tokens")')
+        return text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SamplingConfig":
+        if self.order == "score" and not self.score:
+            raise ValueError("order: score needs score: the name of a score column")
+        if self.cap is not None and self.cap < self.floor:
+            raise ValueError(f"contradictory: cap {self.cap} is below floor {self.floor}")
+        for group in {bound.group for bound in self.shares}:
+            bounds = [bound for bound in self.shares if bound.group == group]
+            values = [bound.value for bound in bounds]
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"contradictory: {group}={twice[0]} is bounded twice")
+            if (least := sum(bound.at_least for bound in bounds)) > 1 + 1e-9:
+                raise ValueError(f"contradictory: the least shares of {group} sum to {least:g}, more than 1")
+        return self
+
+    def budget(self, rows: int) -> Budget:
+        """Return the target as rows or tokens, for a pool of so many rows."""
+        if isinstance(self.target, int):
+            return Budget(self.target, "rows")
+        if share := SHARE.match(self.target):
+            return Budget(max(1, round(float(share[1]) / 100 * rows)), "rows")
+        tokens = TOKENS.match(self.target)
+        assert tokens is not None
+        return Budget(round(float(re.sub("[_,]", "", tokens[1])) * SCALES[tokens[2]]), "tokens")

@@ -1,0 +1,27 @@
+"""Coordinated random numbers: the same row gets the same number in every run with the same seed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a uniform 64-bit hash of (seed, identity), (n,) uint64.
+
+    The finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied twice so that near seeds give unrelated orders.
+    """
+    with np.errstate(over="ignore"):
+        start = _finalise(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN + GOLDEN)
+        return _finalise(np.asarray(identity, dtype=np.uint64) ^ start)
+
+
+def uniform(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return `mix(seed, identity)` as numbers strictly between 0 and 1, (n,) float64."""
+    return ((mix(seed, identity) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def _finalise(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))

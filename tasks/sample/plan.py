@@ -1,0 +1,87 @@
+"""What a strategy returns: which cell a row is in, what each cell gives, and how likely each row is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from infra.compute import Compute
+from tasks.sample.allocation import Allocation, split, water_fill
+from tasks.sample.rows import Rows
+from tasks.sample.tree import ClusterTree
+
+CellsOf = Callable[[pa.Table], NDArray[np.int64]]
+WeightsOf = Callable[[pa.Table], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds that every strategy keeps: repeats of a row, and the least and most rows of a cluster."""
+
+    max_repeats: int = 1
+    floor: int = 0
+    cap: int | None = None
+
+    def caps(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the most that cells of these sizes can give, (n,) int64."""
+        most = sizes.astype(np.int64) * self.max_repeats
+        return most if self.cap is None else np.minimum(most, self.cap)
+
+    def floors(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the least that cells of these sizes give, (n,) int64."""
+        return np.minimum(sizes, self.floor)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a strategy chooses from.
+
+    target: how many rows. sizes: (k1,) int64 what each leaf holds.
+    """
+
+    rows: Rows
+    tree: ClusterTree
+    target: int
+    seed: int
+    limits: Limits = field(default_factory=Limits)
+    compute: Compute = field(default_factory=Compute)
+
+    def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
+        """Water-fill the target over the leaves, or over cells of these sizes."""
+        sizes = self.tree.sizes if sizes is None else sizes
+        return water_fill(
+            self.limits.caps(sizes), self.target, weights=weights, floors=self.limits.floors(sizes), seed=self.seed
+        )
+
+    def descend(self, weights: list[NDArray[np.float64] | None] | None = None) -> Allocation:
+        """Split the target at the top of the tree and again inside every cluster."""
+        sizes = self.tree.sizes
+        return split(
+            self.tree,
+            self.limits.caps(sizes),
+            self.target,
+            weights=weights,
+            floors=self.limits.floors(sizes),
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How rows are drawn: in every cell, the quota's worth of rows, likelier by weight.
+
+    allocation: quotas and expected shares per cell. sizes: (cells,) int64. cells_of: the cell of each row of a table of
+    `Rows`; None = its leaf. weights_of: (n,) float64 >= 0 relative chances inside a cell; None = equal. columns: what
+    these two read. facts: what was chosen and why, for people. candidates: one row per rule that was measured.
+    """
+
+    allocation: Allocation
+    sizes: NDArray[np.int64]
+    cells_of: CellsOf | None = None
+    weights_of: WeightsOf | None = None
+    columns: Sequence[str] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    candidates: list[dict[str, Any]] = field(default_factory=list)

@@ -1,0 +1,44 @@
+"""The selection: which rows are kept, how often, and what each stands for."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from infra import storage
+from infra.workspace import StepRef
+from tasks.sample.rows import read_parquet, read_range
+
+
+class Selection:
+    """Read access to a finished selection; cheap to open, reads what it is asked for."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @classmethod
+    def open(cls, ref: StepRef | str) -> "Selection":
+        """Open the selection that a sample step left, given its reference or the URI of its folder."""
+        return cls(ref if isinstance(ref, str) else ref.uri)
+
+    def table(self) -> pa.Table:
+        """Return row_id uint64, copies int32, weight float64 (1 / inclusion probability), leaf int32, by row_id."""
+        return read_parquet(storage.join(self.uri, "selection.parquet"))
+
+    def between(self, first: int, last: int) -> pa.Table:
+        """Return the part of `table` with first <= row_id <= last, reading only the row groups that hold it."""
+        return read_range(storage.join(self.uri, "selection.parquet"), first, last)
+
+    def row_ids(self) -> NDArray[np.uint64]:
+        """Return the kept row ids, ascending, (kept,) uint64."""
+        ids: NDArray[np.uint64] = read_parquet(storage.join(self.uri, "selection.parquet"), ["row_id"])[
+            "row_id"
+        ].to_numpy()
+        return ids
+
+    def quotas(self) -> pa.Table:
+        """Return one row per leaf: leaf, size, quota, kept, and the quota that each baseline would give it."""
+        return read_parquet(storage.join(self.uri, "quotas.parquet"))
+
+    def candidates(self) -> pa.Table:
+        """Return the balance of every candidate rule and baseline beside the chosen one."""
+        return read_parquet(storage.join(self.uri, "candidates.parquet"))

@@ -1,0 +1,100 @@
+"""Quotas sum exactly, stay in bounds, and are as even as the clusters allow."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.errors import RecipeError
+from tasks.sample.allocation import split, water_fill
+from tasks.sample.tree import ClusterTree
+
+SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64))
+
+
+@st.composite
+def trees(draw):
+    sizes = draw(SIZES)
+    parents, width = [], len(sizes)
+    for _ in range(draw(st.integers(0, 3))):
+        above = draw(st.integers(1, width))
+        up = [draw(st.integers(0, above - 1)) for _ in range(width - 1)]
+        parents.append(np.array([*up, above - 1], np.int32))
+        width = above
+    return ClusterTree(sizes, tuple(parents))
+
+
+@settings(max_examples=4000, deadline=None)
+@given(sizes=SIZES, target=st.integers(0, 50_000), seed=st.integers(0, 5))
+def test_equal_quotas_are_the_largest_common_cap(sizes, target, seed):
+    quotas = water_fill(sizes, target, seed=seed).quotas
+    assert quotas.sum() == min(target, sizes.sum())
+    assert (quotas >= 0).all()
+    assert (quotas <= sizes).all()
+    open_quotas = quotas[quotas < sizes]
+    if len(open_quotas):
+        assert open_quotas.max() - open_quotas.min() <= 1
+        assert quotas.max() <= open_quotas.min() + 1
+
+
+@settings(max_examples=3000, deadline=None)
+@given(data=st.data(), sizes=SIZES, seed=st.integers(0, 5))
+def test_weighted_quotas_keep_floors_and_caps(data, sizes, seed):
+    count = len(sizes)
+    weights = np.array(data.draw(st.lists(st.just(0.0) | st.floats(1e-40, 1e40), min_size=count, max_size=count)))
+    weights[data.draw(st.integers(0, count - 1))] = 1.0
+    floors = np.minimum(sizes, data.draw(st.integers(0, 5)))
+    caps = np.minimum(sizes, data.draw(st.integers(5, 2000)))
+    if not weights[caps > 0].any():
+        return
+    target = data.draw(st.integers(int(floors.sum()), int(floors.sum()) + 20_000))
+    quotas, shares = water_fill(caps, target, weights=weights, floors=floors, seed=seed)
+    most = np.where(weights > 0, caps, np.minimum(floors, caps))
+    assert quotas.sum() == min(target, most.sum())
+    assert (quotas >= np.minimum(floors, caps)).all()
+    assert (quotas <= most).all()
+    assert (np.abs(quotas - shares) < 1 + 1e-6).all()
+    between = (shares > floors + 1e-6) & (shares < most - 1e-6)
+    if between.sum() > 1:
+        levels = shares[between] / weights[between]
+        assert levels.max() <= levels.min() * (1 + 1e-6)
+
+
+@settings(max_examples=3000, deadline=None)
+@given(tree=trees(), target=st.integers(0, 20_000), seed=st.integers(0, 5), repeats=st.integers(1, 3))
+def test_a_split_tree_is_exact_at_every_level(tree, target, seed, repeats):
+    caps = tree.sizes * repeats
+    quotas, shares = split(tree, caps, target, seed=seed)
+    assert quotas.sum() == min(target, caps.sum())
+    assert (quotas >= 0).all()
+    assert (quotas <= caps).all()
+    for level in range(1, tree.depth + 1):
+        assert (np.abs(tree.lift(quotas, level) - np.bincount(tree.ancestors(level), shares)) < 1 + 1e-6).all()
+    top, capacity = tree.lift(quotas, tree.depth), tree.lift(caps, tree.depth)
+    still_open = top[top < capacity]
+    if len(still_open):
+        assert still_open.max() - still_open.min() <= 1
+
+
+def test_rounding_keeps_the_expected_share():
+    sizes, weights = np.array([50, 50, 50, 50]), np.array([1.0, 2.0, 3.0, 4.0])
+    drawn = np.array([water_fill(sizes, 5, weights=weights, seed=seed).quotas for seed in range(4000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.5, 1.0, 1.5, 2.0], atol=0.06)
+
+
+def test_ties_are_broken_by_the_seed_alone():
+    sizes = np.full(100, 10)
+    first, again, other = (water_fill(sizes, 37, seed=seed).quotas for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0], [1.0, float("nan")], [0.0, 0.0], [1.0, float("inf")]])
+def test_unusable_weights_are_refused(weights):
+    with pytest.raises(RecipeError, match="weight"):
+        water_fill(np.array([5, 5]), 4, weights=np.array(weights))
+
+
+def test_floors_above_the_target_are_refused():
+    with pytest.raises(RecipeError, match="floors alone exceed"):
+        water_fill(np.array([5, 5]), 4, floors=np.array([3, 3]))

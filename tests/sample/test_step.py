@@ -1,0 +1,137 @@
+"""The sample step selects what its config asks for, the same rows every time."""
+
+import numpy as np
+import pytest
+
+from infra.errors import RecipeError
+from sample.pools import make_run, write_pool
+from tasks.sample.config import SamplingConfig
+from tasks.sample.selection import Selection
+from tasks.sample.step import SAMPLE
+
+
+def lopsided(rows=600, leaves=12, seed=0):
+    rng = np.random.default_rng(seed)
+    leaf = np.minimum(rng.geometric(0.3, rows) - 1, leaves - 1)
+    vectors = rng.normal(0, 4, (leaves, 6))[leaf] + rng.normal(0, 0.3, (rows, 6))
+    return vectors, leaf
+
+
+@pytest.fixture
+def pool(tmp_path):
+    vectors, leaf = lopsided()
+    quality = np.linspace(0, 1, len(vectors))
+    inputs = write_pool(
+        tmp_path / "pool",
+        vectors,
+        levels=[leaf],
+        parents=[np.arange(12) // 4],
+        groups={"language": ["en" if row % 10 else "is" for row in range(600)]},
+        scores={"quality": quality},
+        drop={5: (4, "exact"), 77: (76, "near")},
+    )
+    return inputs, make_run(tmp_path)
+
+
+def select(pool, **settings):
+    inputs, run = pool
+    ref = SAMPLE(SamplingConfig.model_validate({"target": 100, **settings}), inputs, run)
+    return ref, Selection.open(ref)
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "flat", "top-down", "random"])
+def test_every_strategy_keeps_exactly_the_target(pool, strategy):
+    ref, selection = select(pool, strategy=strategy)
+    table = selection.table()
+    assert table.num_rows == ref.counts["kept"] == ref.counts["copies"] == 100
+    assert ref.facts["shortfall"] == 0
+    row_ids = table["row_id"].to_numpy()
+    assert (np.diff(row_ids.astype(np.int64)) > 0).all()
+    assert not np.isin([5, 77], row_ids).any()
+    assert selection.quotas()["kept"].to_numpy().sum() == 100
+
+
+def test_flat_gives_equal_quotas_and_quotas_are_kept(pool):
+    quotas = select(pool, strategy="flat")[1].quotas().to_pandas()
+    assert (quotas["kept"] == quotas["quota"]).all()
+    assert (quotas["quota"] <= quotas["size"]).all()
+    open_leaves = quotas[quotas["quota"] < quotas["size"]]
+    assert open_leaves["quota"].max() - open_leaves["quota"].min() <= 1
+
+
+def test_a_share_is_of_the_rows_after_deduplication(pool):
+    assert select(pool, target="10%")[0].counts["kept"] == 60
+
+
+def test_repeats_fill_what_one_copy_cannot(pool):
+    ref, selection = select(pool, strategy="flat", target=900, max_repeats=4)
+    copies = selection.table()["copies"].to_numpy()
+    assert copies.sum() == ref.counts["copies"] == 900
+    assert copies.min() >= 1
+    assert copies.max() <= 4
+
+
+def test_a_target_larger_than_the_pool_is_refused(pool):
+    with pytest.raises(RecipeError, match="larger than the pool"):
+        select(pool, target=599)
+    with pytest.raises(RecipeError, match="larger than the pool"):
+        select(pool, target=10**9, max_repeats=3)
+
+
+def test_orders_take_the_rows_they_name(pool):
+    inputs, _ = pool
+    best = select(pool, strategy="random", order="score", score="quality")[1].row_ids()
+    assert best.min() == 500
+    from tasks.cluster.hierarchy import Hierarchy
+
+    rows = Hierarchy.open(inputs["cluster"]).rows().to_pandas().set_index("row_id")
+    closest = select(pool, strategy="flat", order="closest")[1].table().to_pandas()
+    furthest = select(pool, strategy="flat", order="furthest")[1].table().to_pandas()
+    for leaf, quota in closest.groupby("leaf").size().items():
+        distances = rows[rows["leaf"] == leaf]["distance"].sort_values()
+        near = rows.loc[closest[closest["leaf"] == leaf]["row_id"], "distance"]
+        far = rows.loc[furthest[furthest["leaf"] == leaf]["row_id"], "distance"]
+        np.testing.assert_allclose(np.sort(near), distances[:quota])
+        np.testing.assert_allclose(np.sort(far), distances[-quota:])
+
+
+def test_a_missing_score_column_is_named(pool):
+    with pytest.raises(RecipeError, match="'beauty'"):
+        select(pool, order="score", score="beauty")
+
+
+def test_block_size_does_not_change_the_rows(tmp_path):
+    vectors, leaf = lopsided()
+    kept = []
+    for block_rows in (1000, 50, 7):
+        inputs = write_pool(tmp_path / f"pool{block_rows}", vectors, levels=[leaf], block_rows=block_rows)
+        ref = SAMPLE(SamplingConfig(target=120), inputs, make_run(tmp_path))
+        kept.append(Selection.open(ref).table())
+    assert kept[0].equals(kept[1])
+    assert kept[0].equals(kept[2])
+
+
+def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path):
+    vectors, leaf = lopsided()
+    ids = np.array([f"doc-{row}" for row in range(len(vectors))])
+    shuffled = np.random.default_rng(1).permutation(len(vectors))
+    kept = []
+    for name, order in (("a", np.arange(len(vectors))), ("b", shuffled)):
+        inputs = write_pool(tmp_path / name, vectors[order], levels=[leaf[order]], ids=list(ids[order]))
+        ref = SAMPLE(SamplingConfig(target=120), inputs, make_run(tmp_path))
+        kept.append(set(ids[order][Selection.open(ref).row_ids().astype(int)]))
+    assert kept[0] == kept[1]
+
+
+def test_horvitz_thompson_weights_undo_the_balancing(pool):
+    table = select(pool, strategy="flat", target=200)[1].table()
+    estimate = np.bincount(table["leaf"], table["weight"], 12)
+    sizes = select(pool, strategy="flat", target=200)[1].quotas()["size"].to_numpy()
+    np.testing.assert_allclose(estimate, sizes, rtol=0.05, atol=1.01)
+
+
+def test_one_row_and_equal_rows(tmp_path):
+    one = write_pool(tmp_path / "one", np.ones((1, 3)), levels=[np.zeros(1, int)])
+    assert SAMPLE(SamplingConfig(target=1), one, make_run(tmp_path)).counts["kept"] == 1
+    same = write_pool(tmp_path / "same", np.ones((50, 3)), levels=[np.zeros(50, int)])
+    assert SAMPLE(SamplingConfig(target=7), same, make_run(tmp_path)).counts["kept"] == 7
