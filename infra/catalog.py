@@ -1,0 +1,94 @@
+"""The Iceberg catalog that says which versions exist: SQLite beside the workspace, PostgreSQL, REST or any by name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec import AbstractFileSystem
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.fsspec import FsspecFileIO
+
+from infra import storage
+from infra.errors import RecipeError, StorageError
+
+NAME = "evenkeel"
+LOCK_SECONDS = 60
+
+
+class StorageIO(FsspecFileIO):
+    """Iceberg's metadata files through the same fsspec stores, and so the same credentials, as everything else."""
+
+    def _get_fs(self, scheme: str, hostname: str | None = None) -> AbstractFileSystem:
+        if scheme in ("", "file"):
+            return super()._get_fs("file")
+        return storage.filesystem(f"{scheme}://{hostname or ''}")[0]
+
+
+@contextmanager
+def open_catalog(uri: str | None, workspace: str) -> Iterator[Catalog]:
+    """Open the catalog at `uri`, or the SQLite file `catalog.db` in a local `workspace`.
+
+    uri: `sqlite:///path`, `postgresql://host/database`, `http(s)://` of a REST catalog, or the name of a catalog from
+    PyIceberg's own configuration (.pyiceberg.yaml, PYICEBERG_CATALOG__*). Passwords and tokens come from the
+    environment (PGPASSWORD, ~/.pgpass, PYICEBERG_CATALOG__EVENKEEL__TOKEN), never from here.
+    Raises RecipeError where the workspace cannot hold a SQLite file, StorageError where the catalog does not answer.
+    """
+    catalog = _open(uri, workspace)
+    try:
+        yield catalog
+    finally:
+        if isinstance(catalog, SqlCatalog):
+            catalog.engine.dispose()
+
+
+def _open(uri: str | None, workspace: str) -> Catalog:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if uri is None:
+        uri = f"sqlite:///{_beside(workspace)}"
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    io = f"{StorageIO.__module__}.{StorageIO.__qualname__}"
+    try:
+        if scheme.startswith("sqlite"):
+            Path(uri.partition(":///")[2]).absolute().parent.mkdir(parents=True, exist_ok=True)
+            return _sql(f"{uri}?timeout={LOCK_SECONDS}", io)
+        if scheme.startswith("postgres"):
+            return _sql(f"postgresql+psycopg://{uri.partition('://')[2]}", io)
+        if scheme in ("http", "https"):
+            return load_catalog(NAME, type="rest", uri=uri)
+        return load_catalog(uri)
+    except (SQLAlchemyError, OSError, ValueError) as error:
+        raise StorageError(
+            "the catalog does not answer",
+            where=uri,
+            found=f"{type(error).__name__}: {_first_line(error)}",
+            remedy="check that it runs, that its address is right, and that its password is in the environment",
+        ) from error
+
+
+def _sql(uri: str, io: str) -> SqlCatalog:
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
+    options: dict[str, Any] = {"uri": uri, "py-io-impl": io, "pool_pre_ping": "true"}
+    try:
+        return SqlCatalog(NAME, **options)
+    except (OperationalError, ProgrammingError):
+        return SqlCatalog(NAME, **options)  # another process created the catalog's tables between our look and our try
+
+
+def _beside(workspace: str) -> Path:
+    if not storage.is_local(workspace):
+        raise RecipeError(
+            "a workspace on an object store cannot hold a SQLite catalog",
+            where="destination.catalog",
+            found=workspace,
+            remedy="name a catalog that many machines can share: postgresql://host/database or https://...",
+        )
+    return Path(storage.filesystem(workspace)[1]) / "catalog.db"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]

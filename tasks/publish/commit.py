@@ -1,0 +1,158 @@
+"""The two commits of a publication: data files on an audit branch, then one that makes them the current version."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import PrivateAttr
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io.pyarrow import parquet_file_to_data_file, pyarrow_to_schema
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.update import (
+    AddSchemaUpdate,
+    AssertRefSnapshotId,
+    RemoveSnapshotRefUpdate,
+    SetCurrentSchemaUpdate,
+    SetPropertiesUpdate,
+    SetSnapshotRefUpdate,
+    TableRequirement,
+    TableUpdate,
+    ValidatableTableRequirement,
+)
+
+from tasks.publish.table import HIGHEST_PROPERTY
+
+FOOTER_THREADS = 16
+
+
+class AssertUnchanged(ValidatableTableRequirement):
+    """The table is still what it was when this commit was prepared: same snapshots, names, schemas and properties.
+
+    Checked where PyIceberg itself checks requirements (SQL, Glue, Hive, ...); a REST server has its own.
+    """
+
+    type: Literal["assert-unchanged"] = "assert-unchanged"
+    _expected: tuple[Any, ...] = PrivateAttr()
+
+    @classmethod
+    def of(cls, metadata: TableMetadata) -> "AssertUnchanged":
+        """Return the requirement that the table is still what `metadata` says."""
+        requirement = cls()
+        requirement._expected = _state(metadata)
+        return requirement
+
+    def validate(self, base_metadata: TableMetadata) -> None:  # type: ignore[override]
+        """Raise CommitFailedException where another commit came between."""
+        if _state(base_metadata) != self._expected:
+            raise CommitFailedException("another commit came between")
+
+
+def _state(metadata: TableMetadata) -> tuple[Any, ...]:
+    snapshots = [snapshot.snapshot_id for snapshot in metadata.snapshots]
+    schemas = [schema.schema_id for schema in metadata.schemas]
+    return snapshots, dict(metadata.refs), schemas, metadata.current_schema_id, dict(metadata.properties)
+
+
+def begin(table: Table) -> Transaction:
+    """Return a transaction that fails, changing nothing, if anybody else commits before it does."""
+    transaction = Transaction(table)
+    if not isinstance(table.catalog, RestCatalog):
+        transaction._stage((), (AssertUnchanged.of(table.metadata),))  # type: ignore[arg-type]
+    return transaction
+
+
+def read_footers(table: Table, schema: pa.Schema, paths: list[str]) -> list[DataFile]:
+    """Return what the catalog records of each data file, statistics included, from the files' footers."""
+    metadata = table.metadata.model_copy(update={"schemas": [_iceberg(schema, 0)], "current_schema_id": 0})
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        return list(pool.map(lambda path: parquet_file_to_data_file(table.io, metadata, path), paths))
+
+
+def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: dict[str, Any]) -> int:
+    """Commit data files on an audit branch, where no reader looks, and return the id of their snapshot.
+
+    A branch of that name that a killed attempt left is replaced. The table's current schema stays what it was, so that
+    readers of the current version see no column of the coming one. Raises CommitFailedException where others commit.
+    """
+    transaction = begin(table)
+    if branch in table.metadata.refs:
+        transaction._stage((RemoveSnapshotRefUpdate(ref_name=branch),))
+    before = table.metadata.current_schema_id
+    number = _use_schema(transaction, schema)
+    with transaction._append_snapshot_producer({"evenkeel": json.dumps(facts)}, branch=branch) as append:
+        for file in files:
+            append.append_data_file(file)
+    if number != before:
+        transaction._stage((SetCurrentSchemaUpdate(schema_id=before),))
+    transaction.commit_transaction()
+    return table.metadata.refs[branch].snapshot_id
+
+
+def promote(table: Table, branch: str, version: int, tag: str | None) -> None:
+    """In one commit: make the audited snapshot current, tag it `v<version>`, move `tag` to it and drop the branch."""
+    snapshot = table.metadata.refs[branch].snapshot_id
+    moved = [f"v{version}"] if tag is None else [f"v{version}", tag]
+    updates, requirements = point(table, snapshot, [*moved, "main"])
+    updates += (RemoveSnapshotRefUpdate(ref_name=branch), SetPropertiesUpdate(updates={HIGHEST_PROPERTY: str(version)}))
+    apply(table, updates, (*requirements, _stays(table, branch)))
+
+
+def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...]) -> None:
+    """Commit `updates` at once, or raise CommitFailedException where anybody else committed first."""
+    transaction = begin(table)
+    transaction._stage(updates, requirements)
+    transaction.commit_transaction()
+
+
+def point(
+    table: Table, snapshot: int, names: list[str]
+) -> tuple[tuple[TableUpdate, ...], tuple[TableRequirement, ...]]:
+    """Return the updates that let `names` (tags, or "main") mean `snapshot`, and that nobody moved them meanwhile.
+
+    Where "main" moves, the current schema becomes the snapshot's.
+    """
+    updates: list[TableUpdate] = []
+    for name in names:
+        kind = SnapshotRefType.BRANCH if name == "main" else SnapshotRefType.TAG
+        updates.append(
+            SetSnapshotRefUpdate(
+                ref_name=name,
+                type=kind.value,
+                snapshot_id=snapshot,
+                max_ref_age_ms=None,
+                max_snapshot_age_ms=None,
+                min_snapshots_to_keep=None,
+            )
+        )
+    held = table.metadata.snapshot_by_id(snapshot)
+    if "main" in names and held is not None and held.schema_id not in (None, table.metadata.current_schema_id):
+        updates.append(SetCurrentSchemaUpdate(schema_id=held.schema_id))
+    return tuple(updates), tuple(_stays(table, name) for name in names)
+
+
+def _stays(table: Table, name: str) -> AssertRefSnapshotId:
+    held = table.metadata.refs.get(name)
+    return AssertRefSnapshotId(ref=name, snapshot_id=held.snapshot_id if held is not None else None)
+
+
+def _use_schema(transaction: Transaction, schema: pa.Schema) -> int:
+    """Stage `schema` as the current one, adding it where the table does not know it yet, and return its number."""
+    metadata = transaction.table_metadata
+    fields = _iceberg(schema, 0).fields
+    known = next((other.schema_id for other in metadata.schemas if other.fields == fields), None)
+    number = known if known is not None else 1 + max(other.schema_id for other in metadata.schemas)
+    if known is None:
+        transaction._stage((AddSchemaUpdate(schema_=_iceberg(schema, number)),))
+    if number != metadata.current_schema_id:
+        transaction._stage((SetCurrentSchemaUpdate(schema_id=number),))
+    return number
+
+
+def _iceberg(schema: pa.Schema, number: int) -> Schema:
+    return Schema(*pyarrow_to_schema(schema).fields, schema_id=number)

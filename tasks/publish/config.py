@@ -1,0 +1,100 @@
+"""Where versions go, under which name, how their files are cut, and how long they are kept."""
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+DATASET_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+TAG_NAME = r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?"
+VERSION_TAG = r"v[1-9][0-9]{0,8}"
+
+
+def check_dataset_name(name: str) -> str:
+    """Return `name`, or raise ValueError: it becomes a folder, a table and a part of addresses on every store."""
+    if not re.fullmatch(DATASET_NAME, name):
+        raise ValueError(
+            f"{name!r} is not a dataset name: 1 to 64 lower-case letters, digits, '-' and '_', the first no sign"
+        )
+    return name
+
+
+def check_tag_name(name: str) -> str:
+    """Return `name`, or raise ValueError: tags are free names; `v7`, `main` and `audit-...` belong to the versions."""
+    if not re.fullmatch(TAG_NAME, name) or ".." in name:
+        raise ValueError(f"{name!r} is not a tag: 1 to 64 lower-case letters, digits, '-', '_' and single '.' inside")
+    if re.fullmatch(r"v[0-9]+", name) or name == "main" or name.startswith("audit-"):
+        raise ValueError(f"the name {name!r} is kept for the versions themselves: choose another")
+    return name
+
+
+class Retention(BaseModel):
+    """What `prune` keeps: every tagged version and the current one always, and of the others the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep_last: int = Field(10, ge=1, description="The newest versions kept, tagged or not.")
+    keep_days: float = Field(30, ge=0, description="Versions younger than this many days are kept.")
+    grace_hours: float = Field(
+        24, ge=0, description="Files that no version holds are removed only when they are older than this."
+    )
+
+
+class StageConfig(BaseModel):
+    """The part of a destination that decides what the data files are; the rest may change without staging again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str = Field(description="Folder for datasets: a path or an fsspec URI such as s3://bucket/curated.")
+    payload: Literal["rows", "pointers"] = Field(
+        "rows", description="`rows` publishes the kept rows with all their columns, `pointers` only where they lie."
+    )
+    rows_per_file: int = Field(
+        250_000, ge=1, le=100_000_000, description="Most rows in a data file; wide rows make files shorter (256 MiB)."
+    )
+    rows_per_group: int = Field(
+        10_000, ge=1, le=10_000_000, description="Most rows in a row group, the unit of streaming; wide rows: 16 MiB."
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _plain_place(cls, uri: str) -> str:
+        if not uri.strip() or uri != uri.strip():
+            raise ValueError("name a folder or a URI, without spaces around it")
+        if ".." in re.split(r"[/\\]", uri):
+            raise ValueError("write the destination without '..'")
+        return _without_secrets(uri)
+
+
+class DestinationConfig(StageConfig):
+    """Where versions are published, what they hold and how long they are kept."""
+
+    tag: str | None = Field("latest", description="A name that is moved to every new version; null moves none.")
+    catalog: str | None = Field(
+        None,
+        description="The Iceberg catalog: postgresql://host/database, https://... (REST), sqlite:///path, or the name "
+        "of one from PyIceberg's configuration. Default: catalog.db in the workspace, for one machine.",
+    )
+    retention: Retention = Field(default_factory=Retention, description="What prune keeps.")
+
+    @field_validator("tag")
+    @classmethod
+    def _tag(cls, tag: str | None) -> str | None:
+        return tag if tag is None else check_tag_name(tag)
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog(cls, catalog: str | None) -> str | None:
+        return catalog if catalog is None else _without_secrets(catalog)
+
+    def staging(self) -> StageConfig:
+        """Return the part that the STAGE step is keyed by."""
+        return StageConfig(**{name: getattr(self, name) for name in StageConfig.model_fields})
+
+
+def _without_secrets(uri: str) -> str:
+    """Return `uri`, or raise ValueError, without repeating it, where it carries a password."""
+    if "://" in uri and urlsplit(uri).password:
+        raise ValueError("a password has no place in a recipe: take it from the environment (see docs/SECURITY.md)")
+    return uri

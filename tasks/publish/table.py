@@ -1,0 +1,194 @@
+"""The Iceberg table of a dataset: one snapshot per version, tagged `vN`; `main` is the current one."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
+
+from infra import storage
+from infra.catalog import NAME, open_catalog
+from infra.errors import RecipeError, VersionNotFound
+from tasks.publish.config import VERSION_TAG, DestinationConfig
+from tasks.publish.layout import MANIFEST, dataset_folder
+
+FORMAT, FORMAT_PROPERTY = 1, "evenkeel.format"
+HIGHEST_PROPERTY = "evenkeel.highest-version"
+PROPERTIES = {
+    FORMAT_PROPERTY: str(FORMAT),
+    "commit.retry.num-retries": "0",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+}
+
+
+class Version(BaseModel):
+    """One published version, as the catalog knows it.
+
+    location: the folder with everything about it. data: the folder of its Parquet files. tags: free names that mean it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    version: int
+    tags: list[str]
+    current: bool
+    created: str
+    created_by: str
+    rows: int
+    copies: int
+    files: int
+    bytes: int
+    location: str
+    data: str
+    manifest_sha256: str
+    content_key: str
+    recipe_hash: str
+    parent: int | None
+    metrics: dict[str, Any]
+    reason: str
+    snapshot_id: int
+
+    @property
+    def manifest(self) -> str:
+        """URI of the manifest."""
+        return storage.join(self.location, MANIFEST)
+
+    @property
+    def profile(self) -> str:
+        """URI of the folder with the profile's tables."""
+        return storage.join(self.location, "profile")
+
+
+@contextmanager
+def dataset_table(config: DestinationConfig, dataset: str, workspace: str, *, create: bool = False) -> Iterator[Table]:
+    """Open the table of a dataset; with `create`, an empty one where there is none.
+
+    Raises VersionNotFound where the dataset has none, RecipeError where it lives elsewhere or is of a newer Evenkeel.
+    """
+    folder = dataset_folder(config.uri, dataset)
+    with open_catalog(config.catalog, workspace) as catalog:
+        table = _load(catalog, dataset, folder) if not create else _load_or_create(catalog, dataset, folder)
+        if int(table.metadata.properties.get(FORMAT_PROPERTY, "1")) > FORMAT:
+            raise RecipeError(
+                f"the versions of {dataset!r} were written by a newer Evenkeel",
+                expected=f"format {FORMAT}",
+                found=f"format {table.metadata.properties[FORMAT_PROPERTY]}",
+                remedy="upgrade Evenkeel on this machine",
+            )
+        if table.metadata.location.rstrip("/") != folder:
+            raise RecipeError(
+                f"dataset {dataset!r} of this catalog is published elsewhere",
+                expected=table.metadata.location,
+                found=folder,
+                where="destination.uri",
+                remedy="use that destination, another dataset name or another catalog",
+            )
+        if create:
+            _ensure_root(table)
+        yield table
+
+
+def _load(catalog: Catalog, dataset: str, folder: str) -> Table:
+    try:
+        return catalog.load_table((NAME, dataset))
+    except NoSuchTableError:
+        raise VersionNotFound(
+            f"dataset {dataset!r} has no versions yet", where=folder, remedy="publish one: evenkeel run RECIPE"
+        ) from None
+
+
+def _load_or_create(catalog: Catalog, dataset: str, folder: str) -> Table:
+    from sqlalchemy.exc import IntegrityError
+
+    try:
+        return _load(catalog, dataset, folder)
+    except VersionNotFound:
+        pass
+    with suppress(NamespaceAlreadyExistsError, IntegrityError):  # where another publisher made it a moment ago
+        catalog.create_namespace_if_not_exists((NAME,))
+    with suppress(TableAlreadyExistsError, IntegrityError):
+        catalog.create_table((NAME, dataset), schema=Schema(), location=folder, properties=PROPERTIES)
+    return _load(catalog, dataset, folder)
+
+
+def _ensure_root(table: Table) -> None:
+    """Commit an empty snapshot to a table without any: Iceberg's branches need one to start from."""
+    while not table.metadata.snapshots:
+        try:
+            with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+                pass
+        except CommitFailedException:
+            table.refresh()
+
+
+def versions(table: Table) -> list[Version]:
+    """Return every version, newest first, from the table's metadata alone: no file of a version is read."""
+    current = table.metadata.refs["main"].snapshot_id if "main" in table.metadata.refs else None
+    snapshots = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
+    tags: dict[int, list[str]] = {}
+    numbers: dict[int, int] = {}
+    for name, ref in table.metadata.refs.items():
+        if re.fullmatch(VERSION_TAG, name):
+            numbers[int(name[1:])] = ref.snapshot_id
+        elif ref.snapshot_ref_type == "tag":
+            tags.setdefault(ref.snapshot_id, []).append(name)
+    dataset = table.name()[-1]
+    return [
+        _version(dataset, number, snapshots[snapshot], sorted(tags.get(snapshot, [])), snapshot == current)
+        for number, snapshot in sorted(numbers.items(), reverse=True)
+    ]
+
+
+def _version(dataset: str, number: int, snapshot: Snapshot, tags: list[str], current: bool) -> Version:
+    facts = facts_of(snapshot)
+    return Version(
+        dataset=dataset,
+        version=number,
+        tags=tags,
+        current=current,
+        snapshot_id=snapshot.snapshot_id,
+        data=storage.join(facts["location"], "data"),
+        **facts,
+    )
+
+
+def facts_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what publish wrote beside a snapshot; empty where the snapshot is not one of ours."""
+    summary = snapshot.summary
+    return json.loads(summary.additional_properties.get("evenkeel", "{}")) if summary is not None else {}
+
+
+def find(table: Table, ref: str | int) -> Version:
+    """Return the version that `ref` means: 3, "3", "v3", a tag, or "latest" (without such a tag, the current one).
+
+    Raises VersionNotFound, naming what there is.
+    """
+    known = versions(table)
+    wanted = str(ref).strip()
+    for version in known:
+        if wanted in (str(version.version), f"v{version.version}", *version.tags):
+            return version
+    if wanted == "latest":
+        for version in known:
+            if version.current:
+                return version
+    have = ", ".join([f"v{version.version}" for version in known[:20]] + sorted(tag for v in known for tag in v.tags))
+    raise VersionNotFound(
+        f"dataset {table.name()[-1]!r} has no version {wanted!r}",
+        found=have or "none",
+        remedy="evenkeel versions lists them",
+    )
