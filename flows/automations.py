@@ -1,20 +1,26 @@
-"""Automations of a Prefect server that every deployment of Evenkeel wants. `python -m flows.automations` makes them."""
+"""Automations that every Prefect server of Evenkeel wants: crash silent runs, tell people of blocked and failed ones."""
 
+import os
+from collections.abc import Iterator
 from datetime import timedelta
 
 from prefect.automations import Automation
+from prefect.blocks.core import Block
 from prefect.events import Posture
-from prefect.events.actions import ChangeFlowRunState
+from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger
-from prefect.exceptions import ObjectNotFound
 
-from infra.environment import set_defaults
+from infra.errors import RecipeError
 
 # At least three heartbeats: workers must run with PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30, or healthy runs are crashed.
 SILENCE = timedelta(seconds=120)
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused")
+NOTIFY = "EVENKEEL_NOTIFY"
+BLOCKED = """{{ event.payload.dataset }}: nothing was published.
+{% for failure in event.payload.failed %}- {{ failure.reason or failure }}
+{% endfor %}Card: {{ event.payload.card }}"""
 
-CRASH_ZOMBIES = Automation(
+CRASH_SILENT = Automation(
     name="evenkeel: crash runs that fell silent",
     description="A run whose process and worker were both killed stays Running for ever; this marks it as Crashed.",
     trigger=EventTrigger(
@@ -31,16 +37,57 @@ CRASH_ZOMBIES = Automation(
 
 
 def create() -> None:
-    """Create the automations, or bring them up to date."""
-    for automation in (CRASH_ZOMBIES,):
+    """Create the automations, or bring them up to date.
+
+    Notifications are sent through the block that the environment names: EVENKEEL_NOTIFY=slack-webhook/alerts.
+    """
+    for automation in (CRASH_SILENT, *notifications(os.environ.get(NOTIFY))):
         try:
             known = Automation.read(name=automation.name)
-        except (ObjectNotFound, ValueError):
+        except ValueError:
             automation.create()
         else:
             automation.model_copy(update={"id": known.id}).update()
 
 
-if __name__ == "__main__":
-    set_defaults()
-    create()
+def notifications(block: str | None) -> Iterator[Automation]:
+    """Yield the automations that tell people, through the notification block `type/name`; none without one."""
+    if block is None:
+        return
+    try:
+        found = Block.load(block)
+    except ValueError as error:
+        raise RecipeError(
+            f"there is no notification block {block!r} on this server",
+            expected="type/name of a block, such as slack-webhook/alerts",
+            where=NOTIFY,
+            remedy="make it in the Prefect UI (Blocks), or correct the name",
+        ) from error
+    yield Automation(
+        name="evenkeel: tell of blocked versions",
+        trigger=EventTrigger(expect={"evenkeel.version.blocked"}, posture=Posture.Reactive, threshold=1),
+        actions=[
+            SendNotification(
+                block_document_id=found._block_document_id,
+                subject="{{ event.payload.dataset }}: version blocked",
+                body=BLOCKED,
+            )
+        ],
+    )
+    yield Automation(
+        name="evenkeel: tell of runs that failed",
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "curate"},
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=found._block_document_id,
+                subject="curate: {{ flow_run.name }} {{ flow_run.state.name }}",
+                body="{{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+            )
+        ],
+    )

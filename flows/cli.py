@@ -85,3 +85,85 @@ def run(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, ver
         print_json(result)
     else:
         show_result(console, result, wanted.dataset)
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@reports_errors
+def plan(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what a run of RECIPE would read, and which steps are done already. Computes nothing."""
+    from flows.plan import plan as plan_run
+    from flows.recipe import load
+    from flows.running import running
+
+    with running(load(recipe, overrides)) as where:
+        planned = plan_run(load(recipe, overrides), where)
+    if as_json:
+        print_json(planned.model_dump())
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_plan
+
+    show_plan(Console(), planned)
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
+@click.option("--deployment", default="curate/on-demand", show_default=True, help="The deployment to run.")
+@reports_errors
+def curate(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, deployment: str) -> None:
+    """Hand RECIPE to a Prefect server (PREFECT_API_URL), whose workers curate it."""
+    from flows.hand_over import hand_over
+    from flows.recipe import load
+
+    flow_run = hand_over(deployment, load(recipe, overrides), force)
+    if as_json:
+        print_json(flow_run)
+    else:
+        click.echo(f"flow run {flow_run['name']} is {flow_run['state']}: {flow_run['url']}")
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@reports_errors
+def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """List the published versions of RECIPE's dataset, newest first."""
+    from flows.history import published_versions
+    from flows.recipe import load
+
+    wanted = load(recipe, overrides)
+    known = published_versions(wanted, wanted.workspace)[::-1]
+    if as_json:
+        print_json([version.model_dump(mode="json") for version in known])
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_versions
+
+    show_versions(Console(), wanted.dataset, known)
+
+
+@main.command()
+@click.option("--markdown", is_flag=True, help="A table of all fields instead of the JSON schema.")
+def schema(markdown: bool) -> None:
+    """Print the JSON schema of a recipe."""
+    if markdown:
+        from flows.recipe_docs import table
+
+        click.echo(table())
+    else:
+        from flows.recipe import json_schema
+
+        print_json(json_schema())
+
+
+if __name__ == "__main__":
+    main()

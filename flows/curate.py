@@ -1,9 +1,5 @@
 """The main flow: ingest -> embed -> dedup -> cluster -> sample -> stage -> measure -> validate -> report -> publish."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -11,16 +7,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from flows.history import earlier_versions, profile_of
 from flows.perform import perform
 from flows.pipeline import CURATION, PROOF, Stage
 from flows.recipe import Recipe, RecipeFile
+from flows.running import running
 from infra import storage
-from infra.compute import open_compute
 from infra.errors import GateFailed
 from infra.workspace import StepRef
-from tasks.measure.profile import Profile
+from tasks.measure.profile import TABLES, Profile
 from tasks.publish.layout import check_destination
-from tasks.publish.publish import PublishResult, publish
+from tasks.publish.publish import publish
+from tasks.publish.stage import read_staged
 from tasks.report.config import ReportConfig
 from tasks.report.step import REPORT
 from tasks.step import Run
@@ -55,17 +53,6 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
     return summary(wanted, run.workspace, done, published)
 
 
-@contextmanager
-def running(recipe: Recipe) -> Iterator[Run]:
-    """Yield where and how the steps of `recipe` run: its compute, started when first needed, and a scratch folder."""
-    with (
-        tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch,
-        open_compute(recipe.compute, Path(scratch)) as compute,
-    ):
-        workspace = str(Path(recipe.workspace).absolute()) if storage.is_local(recipe.workspace) else recipe.workspace
-        yield Run(workspace, recipe.dataset, Path(scratch), compute)
-
-
 def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
     """Run every step up to the card and return the finished outputs by step name. Nothing is visible yet."""
     done: dict[str, StepRef] = {}
@@ -76,9 +63,9 @@ def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
 
     for stage in CURATION:
         follow(stage)
-    history = earlier_versions(recipe, run, done["stage"])
+    history = earlier_versions(recipe, run.workspace, read_staged(done["stage"]).content_key)
     if history:
-        done["previous"] = history[-1]
+        done["previous"] = profile_of(history[-1])
     for stage in PROOF:
         follow(stage)
     report = ReportConfig(dataset=recipe.dataset, recipe=recipe.model_dump(mode="json"), version=len(history) + 1)
@@ -89,8 +76,40 @@ def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)
 def publish_version(recipe: Recipe, done: dict[str, StepRef], workspace: str, force: bool) -> dict[str, Any]:
     """Make the staged version visible in one commit, with its card, proof and manifest beside it."""
-    result: PublishResult = publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, workspace, force)
+    measured, report = done["measure"], done["report"]
+    extras = {
+        **{f"profile/{name}.parquet": storage.join(measured.uri, f"{name}.parquet") for name in TABLES},
+        "profile/sketch.npy": storage.join(measured.uri, "sketch.npy"),
+        "card.html": storage.join(report.uri, "card.html"),
+        "README.md": storage.join(report.uri, "README.md"),
+        "expectations.json": storage.join(done["validate"].uri, "results.json"),
+        "docs": storage.join(done["validate"].uri, "docs"),
+    }
+    document = {
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.sampling.seed,
+        "metrics": measured.facts,
+        "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
+    }
+    result = publish(recipe.destination, recipe.dataset, done["stage"], extras, document, workspace, force)
     return result.model_dump(mode="json")
+
+
+def summary(recipe: Recipe, workspace: str, done: dict[str, StepRef], published: dict[str, Any]) -> dict[str, Any]:
+    """Return what the command line and the run's result say: version, fates, balance, card, how to read it."""
+    profile = Profile.open(done["measure"])
+    return {
+        **published,
+        "card": storage.join(published["location"], "card.html"),
+        "totals": profile.totals.to_dict("records")[0],
+        "balance": profile.balance.to_dict("records"),
+        "workspace": workspace,
+        "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
+        "read_with": [
+            f'pandas.read_parquet("{published["data"]}")',
+            f"duckdb.sql(\"select * from read_parquet('{published['data']}/*.parquet')\")",
+        ],
+    }
 
 
 def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:

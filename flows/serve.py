@@ -126,7 +126,7 @@ def _start_s3(home: Path, port: int) -> str:
     data.mkdir(parents=True, exist_ok=True)
     command = [weed, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={port}"]
     command += ["-volume.max=0", "-master.volumeSizeLimitMB=512", "-master.telemetry=false"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=1"]
     inner = ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")
     command += [f"-{name}={free_port()}" for name in (*inner, "s3.port.grpc")]
     _start(home, "s3", command, os.environ | S3_KEYS)

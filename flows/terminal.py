@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.plan import Plan
 from flows.progress import LISTENER
+from tasks.publish.table import Version
 
 
 @contextmanager
@@ -91,3 +93,37 @@ def show_result(console: Console, result: dict[str, Any], dataset: str) -> None:
     console.print("Read it with what you already use:", style="bold")
     for line in result["read_with"]:
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Print what a run would read and which steps are done already."""
+    console.print(
+        f"[bold]{plan.dataset}[/]: {plan.shards:,} shards, {plan.bytes / 1e6:,.1f} MB to read", highlight=False
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("step", "state", "rows", "seconds then"):
+        table.add_column(name, justify="right" if name != "step" else "left")
+    for step in plan.steps:
+        rows = next(iter(step.counts.values()), None)
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        table.add_row(step.name, "done" if step.done else "to do", "" if rows is None else f"{rows:,}", seconds)
+    console.print(table)
+    console.print(
+        f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False
+    )
+
+
+def show_versions(console: Console, dataset: str, versions: list[Version]) -> None:
+    """Print the versions of a dataset, newest first."""
+    if not versions:
+        console.print(f"{dataset} has no versions yet")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "tags", "created", "by", "rows", "files", "reason"):
+        table.add_column(name, justify="right" if name in ("rows", "files") else "left")
+    for version in versions:
+        name = f"v{version.version}" + (" (current)" if version.current else "")
+        created = version.created[:19].replace("T", " ")
+        cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
+        table.add_row(name, *cells, version.reason)
+    console.print(table)

@@ -1,0 +1,45 @@
+"""Handing a recipe to a Prefect server, whose workers run it."""
+
+import os
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+
+from flows.recipe import Recipe
+from infra.errors import ResourceError
+
+
+def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str, Any]:
+    """Ask the server at PREFECT_API_URL for a run of `deployment` and return its name, state and address at once.
+
+    Raises ResourceError where no server is named or none answers, or where it knows no such deployment.
+    """
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        raise ResourceError(
+            "no Prefect server is named",
+            expected="PREFECT_API_URL=http://host:4200/api",
+            remedy="`make serve` starts one here; `evenkeel run` needs none",
+        )
+    with get_client(sync_client=True) as client:
+        if (error := client.api_healthcheck()) is not None:
+            raise ResourceError(
+                "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
+            )
+    parameters = {"recipe": recipe.model_dump(mode="json"), "force": force}
+    try:
+        flow_run = run_deployment(deployment, parameters=parameters, timeout=0)
+    except ObjectNotFound as error:
+        raise ResourceError(
+            f"the server knows no deployment {deployment}",
+            where=address,
+            remedy="deploy them all: prefect --no-prompt deploy --all",
+        ) from error
+    return {
+        "name": flow_run.name,
+        "id": str(flow_run.id),
+        "state": flow_run.state_name,
+        "url": f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
+    }

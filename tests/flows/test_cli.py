@@ -1,0 +1,71 @@
+"""The command line: exit codes that mean something, JSON that parses, errors that say what to do."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_help_answers_at_once() -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 2.0
+    assert "balanced training sets" in done.stdout
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_run_show_and_versions_agree(recipe_file: Path, document: dict[str, Any]) -> None:
+    code, output = invoke("run", recipe_file, "--json")
+    assert code == 0, output
+    published = json.loads(output[output.index("{") :])
+    assert (published["status"], published["version"], published["rows"]) == ("published", 1, 240)
+    code, output = invoke("versions", recipe_file, "--json")
+    assert [(version["version"], version["rows"]) for version in json.loads(output)] == [(1, 240)]
+    code, output = invoke("plan", recipe_file, "--json")
+    assert all(step["done"] for step in json.loads(output)["steps"])
+    code, output = invoke("run", recipe_file)
+    assert code == 0
+    assert "unchanged" in output
+
+
+def test_bad_recipe_is_2(recipe_file: Path) -> None:
+    code, output = invoke("run", recipe_file, "--set", "samplng.target=1")
+    assert code == 2
+    assert "did you mean sampling?" in output
+    code, output = invoke("plan", "gone.yaml", "--json")
+    assert code == 2
+    assert json.loads(output)["error"] == "RecipeError"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_failed_gate_is_3(recipe_file: Path) -> None:
+    code, output = invoke("run", recipe_file, "--set", "gates.change={largest_share: {at_most: 0.000001}}")
+    assert code == 3
+    assert "nothing was published" in output
+
+
+def test_schema_is_json_schema() -> None:
+    code, output = invoke("schema")
+    assert code == 0
+    assert set(json.loads(output)["required"]) == {"dataset", "source", "sampling", "destination"}
+    code, output = invoke("schema", "--markdown")
+    assert "`sampling.target`" in output
+
+
+def test_curate_without_a_server_says_how_to_start_one(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    code, output = invoke("curate", recipe_file)
+    assert code == 1
+    assert "make serve" in output
