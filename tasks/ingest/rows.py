@@ -88,7 +88,7 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
     for name in plan.scores:
         extra[f"score.{name}"], bad = columns.as_score(column(name))
         columns.refuse(codes, bad, Reason.SCORE_NOT_A_NUMBER)
-    payload = _payload(payload, plan, job.stamp)
+    payload = _payload(payload, plan, job.stamp) if payload.num_columns else pa.table({"": pa.nulls(rows)})
     refusals = []
     for at in np.flatnonzero(codes):
         reason = Reason(int(codes[at]))

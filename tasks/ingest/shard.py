@@ -191,6 +191,8 @@ class _Writer:
         job, name = self.job, f"s{self.job.number:06d}-b{len(self.blocks):06d}"
         table = row_table(rows, job)
         payload = typed(rows.payload, job.plan) if "csv" in (job.stamp.format, _ids_format(job)) else rows.payload
+        if "" in payload.column_names:
+            payload = payload.drop_columns([""])
         if payload.num_columns == 0:
             payload = pa.table({"id": rows.ids})
         write_parquet(table, storage.join(job.out, "rows", f"{name}.parquet"))

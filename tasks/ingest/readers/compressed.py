@@ -46,6 +46,9 @@ class _Kept(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         return self._raw.read(-1 if size is None else size)
 
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._raw.read(size)
+
 
 class _WholeZstd(io.RawIOBase):
     """Zstandard frames one after another; unlike the library's own reader it raises where the last one is cut short."""
