@@ -1,5 +1,7 @@
 """What a recipe may say about duplicates."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -14,6 +16,11 @@ class NearConfig(BaseModel):
     shingle: int = Field(3, ge=1, le=32, description="words per shingle; a shorter text is one shingle")
     recall: float = Field(
         0.95, ge=0.5, lt=1, description="wanted chance that a pair right at the threshold is found; higher costs time"
+    )
+    groups: Literal["direct", "linked"] = Field(
+        "direct",
+        description="direct = a dropped row is itself that similar to the row that stands for it; linked = chains "
+        "count: one row stands for a whole connected component",
     )
     longest: int = Field(262_144, ge=1024, description="characters of a text that are read; the rest is ignored")
     seed: int = Field(0, ge=0, lt=2**63, description="chooses the hash functions")

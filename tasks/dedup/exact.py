@@ -15,6 +15,7 @@ import xxhash
 
 from infra import storage
 from tasks.dedup.drops import EXACT, Drops, Ids
+from tasks.dedup.duplicates import Duplicates
 from tasks.dedup.rank import demerit, rank_columns
 from tasks.embed.arrays import read_array, write_array
 from tasks.embed.vectors import Vectors
@@ -25,7 +26,9 @@ RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("demerit", "<u4"), ("ident
 RECORDS_PER_RANGE = 1 << 24
 
 
-def exact_duplicates(pool: Pool, vectors: Vectors, best: str | None, before: Drops, folder: str, run: Run) -> Drops:
+def exact_duplicates(
+    pool: Pool, vectors: Vectors, best: str | None, before: Duplicates, folder: str, run: Run
+) -> Drops:
     """Return the rows that repeat another, each with the best row of its group; rows in `before` take no part."""
     columns = rank_columns(pool, best)
     size = pool.rows * RECORD.itemsize
@@ -38,7 +41,9 @@ def exact_duplicates(pool: Pool, vectors: Vectors, best: str | None, before: Dro
     return Drops.of(dropped[0], dropped[1], EXACT)
 
 
-def _write_run(pool: Pool, vectors: Vectors, columns: Sequence[str], before: Drops, folder: str, block: Block) -> None:
+def _write_run(
+    pool: Pool, vectors: Vectors, columns: Sequence[str], before: Duplicates, folder: str, block: Block
+) -> None:
     """Write the records of one block, sorted by hash."""
     table = pool.table(block, [*columns, "text_hash"])
     records = np.empty(table.num_rows, RECORD)
@@ -50,7 +55,7 @@ def _write_run(pool: Pool, vectors: Vectors, columns: Sequence[str], before: Dro
     records["demerit"] = demerit(table, columns)
     records["identity"] = table["identity"].to_numpy()
     records["row_id"] = table["row_id"].to_numpy()
-    records = records[~before.holds(records["row_id"])]
+    records = records[before.kept(records["row_id"])]
     write_array(storage.join(folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
 
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
-from embed.pools import make_pool, new_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,16 +18,18 @@ from tasks.dedup.config import DedupConfig
 from tasks.dedup.duplicates import Duplicates
 from tasks.dedup.rank import demerit
 from tasks.dedup.step import DEDUP
-from tasks.embed.config import AutoEmbedding
+from tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
 from tasks.embed.step import EMBED
 from tasks.ingest.pool import Pool
 from tasks.step import Run
+from tests.embed.pools import make_pool, new_run
 
 ONLY_EXACT = DedupConfig(near=None)
 
 
 def dedup(run: Run, pool: StepRef, config: DedupConfig = ONLY_EXACT) -> tuple[StepRef, Duplicates]:
-    embedded = EMBED(AutoEmbedding(), {"ingest": pool}, run)
+    light = TfidfSvdEmbedding(dimension=4, buckets=1 << 10, sample=100)
+    embedded = EMBED(light if Pool.open(pool).has_text else ColumnEmbedding(), {"ingest": pool}, run)
     ref = DEDUP(config, {"ingest": pool, "embed": embedded}, run)
     return ref, Duplicates.open(ref)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from embed.pools import make_pool, new_run
 from infra.compute import Compute
 from infra.errors import InputError, RecipeError
 from infra.workspace import StepRef
@@ -16,6 +15,7 @@ from tasks.embed.step import EMBED
 from tasks.embed.vectors import Vectors
 from tasks.ingest.pool import Pool
 from tasks.step import Run
+from tests.embed.pools import make_pool, new_run
 
 TOPICS = {
     "cook": ["salt", "pepper", "onion", "butter", "oven", "simmer", "garlic", "recipe", "pan", "boil"],

@@ -1,0 +1,223 @@
+"""Near duplicates of texts over the whole pool, out of core: hash, meet, verify, choose.
+
+1. Every block leaves its rows' buckets, sorted, band by band. 2. Every (band, range of buckets) is gathered from all
+blocks; rows that share a bucket become pairs. 3. Pairs are verified on sketches of their shingles. 4. One row stands
+for each group. Nothing depends on the number of workers; what the driver holds grows with the pairs, not the pool.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from tasks.dedup.config import NearConfig
+from tasks.dedup.drops import NEAR, Drops, Ids
+from tasks.dedup.duplicates import Duplicates
+from tasks.dedup.groups import bucket_pairs, cover, link
+from tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
+from tasks.dedup.rank import demerit, rank_columns
+from tasks.embed.arrays import read_array, write_array
+from tasks.ingest.pool import Pool
+from tasks.step import Run
+
+BUCKET = np.dtype([("bucket", "<u8"), ("row", "<u4")])
+RANK = np.dtype([("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
+ROWS_PER_RANGE = 1 << 24
+Pairs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Near:
+    """What every task of the search knows. Rows are numbered through the pool: `starts[b]` is block b's first."""
+
+    pool: Pool
+    config: NearConfig
+    bands: Bands
+    ranges: int
+    folder: str
+    scratch: Path
+    starts: tuple[int, ...]
+
+    def path(self, part: str, block: int) -> str:
+        return storage.join(self.folder, part, f"{self.pool.blocks[block].name}.npy")
+
+    def array(self, part: str, block: int) -> npt.NDArray[Any]:
+        return read_array(self.path(part, block), self.scratch)
+
+
+def near_duplicates(
+    pool: Pool, config: NearConfig, best: str | None, before: Duplicates, folder: str, run: Run
+) -> tuple[Drops, dict[str, Any]]:
+    """Return rows that are nearly another, each with the row that stands for it, and facts; `before` take no part."""
+    bands = choose_bands(config.threshold, config.recall)
+    starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
+    ranges = -(-pool.rows // ROWS_PER_RANGE)
+    near = _Near(pool, config, bands, ranges, folder, run.scratch, tuple(starts.tolist()))
+    blocks = range(len(pool.blocks))
+    work = sum(shard.bytes for shard in pool.shards)
+
+    run.progress(0.1, "near duplicates: hashing texts")
+    run.compute.map(partial(_hash_block, near, rank_columns(pool, best), before), blocks, work=work)
+    run.progress(0.5, "near duplicates: gathering buckets")
+    parts = run.compute.map(partial(_meet, near), list(product(range(bands.bands), range(ranges))), work=work)
+    pairs = _distinct(parts)
+    run.progress(0.7, f"near duplicates: verifying {len(pairs):,} pairs")
+    found = _verify(near, pairs, "pairs", run)
+    alike = found >= config.threshold
+    drops = _choose(near, pairs[alike], found[alike], run)
+    facts = {
+        "bands": bands.bands,
+        "rows": bands.rows,
+        "pairs": len(pairs),
+        "pairs_verified": int(alike.sum()),
+        "chance_at_threshold": round(bands.chance(config.threshold), 4),
+    }
+    return drops, facts
+
+
+def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: int) -> None:
+    """Write the sorted buckets of each band, (bands, rows with words), and what ranks the block's rows."""
+    if storage.exists(near.path("buckets", block)):
+        return
+    table = near.pool.table(near.pool.blocks[block], columns)
+    ranks = np.empty(table.num_rows, RANK)
+    ranks["demerit"] = demerit(table, columns)
+    ranks["identity"] = table["identity"].to_numpy()
+    ranks["row_id"] = table["row_id"].to_numpy()
+    hashes, wordy = band_hashes(near.pool.text(near.pool.blocks[block]), near.config, near.bands)
+    rows = np.flatnonzero(wordy & before.kept(ranks["row_id"]))
+    hashes = hashes[:, rows]
+    order = np.argsort(hashes, axis=1, kind="stable")
+    buckets = np.empty(hashes.shape, BUCKET)
+    buckets["bucket"] = np.take_along_axis(hashes, order, axis=1)
+    buckets["row"] = rows[order]
+    write_array(near.path("ranks", block), ranks)
+    write_array(near.path("buckets", block), buckets)
+
+
+def _meet(near: _Near, part: tuple[int, int]) -> Pairs:
+    """Return distinct pairs of rows, (pairs, 2) int64, better row first, that share a bucket of one band and range."""
+    band, range_ = part
+    low, high = (np.uint64(range_ * 2**64 // near.ranges), np.uint64((range_ + 1) * 2**64 // near.ranges - 1))
+    buckets, rows = [], []
+    for block, start in enumerate(near.starts[:-1]):
+        run = near.array("buckets", block)[band]
+        first = np.searchsorted(run["bucket"], low)
+        last = np.searchsorted(run["bucket"], high, side="right")
+        buckets.append(run["bucket"][first:last])
+        rows.append(run["row"][first:last].astype(np.int64) + start)
+    bucket, row = np.concatenate(buckets), np.concatenate(rows)
+    order = np.argsort(bucket, kind="stable")
+    bucket, row = bucket[order], row[order]
+    equal = bucket[1:] == bucket[:-1]
+    shared = np.append(equal, False) | np.append(False, equal)
+    bucket, row = bucket[shared], row[shared]
+    ranks = _ranks(near, row)
+    order = np.lexsort((row, ranks["identity"], ranks["demerit"], bucket))
+    return _distinct([bucket_pairs(bucket[order], row[order])])
+
+
+def _verify(near: _Near, pairs: Pairs, part: str, run: Run) -> npt.NDArray[np.float32]:
+    """Return the similarity of every pair, (pairs,) float32."""
+    starts = np.array(near.starts)
+    candidates = np.unique(pairs)
+    cuts = np.searchsorted(candidates, starts)
+    wanted = [(block, candidates[cuts[block] : cuts[block + 1]] - starts[block]) for block in range(len(starts) - 1)]
+    work = sum(shard.bytes for shard in near.pool.shards)
+    run.compute.map(partial(_sketch_block, near, part), [item for item in wanted if len(item[1])], work=work)
+    left, right = (np.searchsorted(starts, pairs[:, side], side="right") - 1 for side in (0, 1))
+    order = np.lexsort((right, left))
+    edges = np.flatnonzero(np.diff(left[order], prepend=-1, append=len(starts)))
+    jobs = [
+        (int(left[order[first]]), right[order[first:last]], _places(candidates, cuts, pairs, order[first:last]))
+        for first, last in pairwise(edges)
+    ]
+    parts = run.compute.map(partial(_compare, near, part), jobs, work=work)
+    found = np.empty(len(pairs), np.float32)
+    found[order] = np.concatenate([np.empty(0, np.float32), *parts])
+    return found
+
+
+def _places(candidates: Pairs, cuts: Pairs, pairs: Pairs, which: Pairs) -> Pairs:
+    """Return (n, 2) int64: where the sketches of some pairs' rows are within their blocks."""
+    at = np.searchsorted(candidates, pairs[which])
+    return at - cuts[np.searchsorted(cuts, at, side="right") - 1]
+
+
+def _sketch_block(near: _Near, part: str, item: tuple[int, Pairs]) -> None:
+    """Write the sketches of some rows of a block: one flat array, and where each ends."""
+    block, rows = item
+    texts = near.pool.text(near.pool.blocks[block]).take(rows)
+    flat, offsets = sketches(texts, near.config)
+    write_array(near.path(f"{part}-sketches", block), flat)
+    write_array(near.path(f"{part}-offsets", block), offsets)
+
+
+def _compare(near: _Near, part: str, job: tuple[int, Pairs, Pairs]) -> npt.NDArray[np.float32]:
+    """Return the similarity of pairs whose first rows lie in one block; (other block, places) come sorted by block."""
+    block, others, places = job
+    flat, offsets = _sketches_of(near, part, block)
+    found = np.empty(len(others), np.float32)
+    edges = np.flatnonzero(np.diff(others, prepend=-1, append=-1))
+    for first, last in pairwise(edges):
+        other = int(others[first])
+        similarities(
+            flat,
+            offsets,
+            np.ascontiguousarray(places[first:last, 0]),
+            *_sketches_of(near, part, other),
+            np.ascontiguousarray(places[first:last, 1]),
+            found[first:last],
+        )
+    return found
+
+
+def _sketches_of(near: _Near, part: str, block: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    return np.asarray(near.array(f"{part}-sketches", block)), np.asarray(near.array(f"{part}-offsets", block))
+
+
+def _choose(near: _Near, pairs: Pairs, found: npt.NDArray[np.float32], run: Run) -> Drops:
+    """Return which rows are dropped in favour of which."""
+    rows = np.unique(pairs)
+    ranks = _ranks(near, rows)
+    order = np.lexsort((rows, ranks["identity"], ranks["demerit"]))
+    place = np.empty(len(rows), np.int64)
+    place[order] = np.arange(len(rows))
+    ends = place[np.searchsorted(rows, pairs)]
+    ids: Ids = ranks["row_id"][order]
+    if near.config.groups == "direct":
+        stands, similarity = cover(len(rows), ends, found)
+    else:
+        stands = link(len(rows), ends)
+        gone = np.flatnonzero(stands != np.arange(len(rows)))
+        by_place = rows[order]
+        similarity = np.ones(len(rows), np.float32)
+        groups = np.stack([by_place[stands[gone]], by_place[gone]], axis=1)
+        similarity[gone] = _verify(near, groups, "groups", run)
+    gone = np.flatnonzero(stands != np.arange(len(rows)))
+    return Drops.of(ids[gone], ids[stands[gone]], NEAR, similarity[gone])
+
+
+def _ranks(near: _Near, rows: Pairs) -> npt.NDArray[Any]:
+    """Return what ranks some rows of the pool, in their order."""
+    block = np.searchsorted(near.starts, rows, side="right") - 1
+    ranks = np.empty(len(rows), RANK)
+    for one in np.unique(block):
+        mine = block == one
+        ranks[mine] = near.array("ranks", int(one))[rows[mine] - near.starts[one]]
+    return ranks
+
+
+def _distinct(parts: Sequence[Pairs]) -> Pairs:
+    """Return the distinct pairs of all parts, sorted."""
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    new = np.ones(len(pairs), bool)
+    new[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return pairs[new]
