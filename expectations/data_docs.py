@@ -77,8 +77,9 @@ def _mark(passed: bool) -> str:
 
 
 def _page(title: str, body: str) -> str:
+    heading = title.capitalize().replace("-", ": ")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{html.escape(title.capitalize().replace("-", ": "))}</h1>{body}</body></html>\n"
+        f"<style>{STYLE}</style></head><body><h1>{html.escape(heading)}</h1>{body}</body></html>\n"
     )

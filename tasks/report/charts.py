@@ -1,0 +1,233 @@
+"""The card's pictures: Altair charts rendered to small SVGs that follow the page's light or dark colours.
+
+Before and after always have the same two colours. They are written as the light theme's values, so that an SVG stands
+alone; the page's stylesheet replaces them by its variables.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from expectations.expectation import percent
+from tasks.report.facts import Spread
+from tasks.validate.examples import shorten
+
+if TYPE_CHECKING:
+    import altair as alt
+
+BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#b08d57", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
+FONT = "system-ui, sans-serif"
+CURVE_POINTS = 120
+NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
+
+def render(chart: "alt.Chart | alt.LayerChart | alt.HConcatChart", label: str) -> str:
+    """Return a chart as an SVG element that scales to its place and says `label` to screen readers."""
+    import vl_convert
+
+    svg = str(vl_convert.vegalite_to_svg(_themed(chart).to_dict(), allowed_base_urls=[]))
+    svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', r' style="max-width:\1px"', svg, count=1)
+    svg = re.sub(r'<rect [^>]*fill="(?:white|transparent)"[^>]*/>', "", svg, count=1)
+    svg = re.sub(r' (?:aria-[a-z]+|role|class|xmlns:xlink|version)="[^"]*"', "", svg)
+    svg = NUMBER.sub(lambda number: f"{float(number.group()):.1f}", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{_attribute(label)}"', 1)
+
+
+def map_panel(places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], colour: str, names: dict[int, str]) -> Any:
+    """Return the map of clusters: one dot each at `places` (k, 2), its area the share of rows (k,) float64.
+
+    names: words beside some dots, by cluster.
+    """
+    import altair as alt
+
+    table = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "share": shares})
+    table = table[table["share"] > 0].sort_values("share", ascending=False)
+    axes = {
+        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.06])),
+        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.06])),
+    }
+    area = alt.Size("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[2, 90_000], type="linear"))
+    dots = (
+        alt.Chart(table)
+        .mark_circle(color=colour, opacity=0.55, stroke=PAPER, strokeWidth=0.5)
+        .encode(**axes, size=area)
+    )
+    words = pd.DataFrame(
+        [{"x": places[c, 0], "y": places[c, 1], "word": shorten(word, 28)} for c, word in names.items() if shares[c] > 0],
+        columns=["x", "y", "word"],
+    )
+    text = alt.Chart(words).mark_text(color=INK, fontSize=12, fontWeight=600).encode(**axes, text="word:N")
+    return (dots + text).properties(width=460, height=400)
+
+
+def size_curve(spread: Spread, width: int) -> Any:
+    """Return rank against rows, both on logarithmic scales, before and after."""
+    import altair as alt
+
+    parts = []
+    for stage, counts in (("before", spread.before), ("after", spread.after)):
+        ordered = np.sort(counts[counts > 0])[::-1]
+        ranks = np.unique(np.geomspace(1, len(ordered), CURVE_POINTS).round().astype(int)) if len(ordered) else []
+        parts.append(pd.DataFrame({"rank": ranks, "rows": ordered[np.asarray(ranks, int) - 1], "stage": stage}))
+    table = pd.concat(parts)
+    line = (
+        alt.Chart(table)
+        .mark_line(strokeWidth=2.5, interpolate="step-after")
+        .encode(
+            x=alt.X("rank:Q", scale=alt.Scale(type="log"), title="cluster, from the largest to the smallest", axis=_log_axis(table["rank"])),
+            y=alt.Y("rows:Q", scale=alt.Scale(type="log"), title="rows", axis=_log_axis(table["rows"])),
+            color=_stages(),
+        )
+    )
+    ends = table.groupby("stage", sort=False).first().reset_index()
+    ends["label"] = [f"{stage}: largest {rows:,.0f}" for stage, rows in zip(ends["stage"], ends["rows"], strict=True)]
+    names = (
+        alt.Chart(ends)
+        .mark_text(align="left", dx=6, dy=-9, fontWeight=600, fontSize=12)
+        .encode(x="rank:Q", y="rows:Q", text="label:N", color=_stages())
+    )
+    return (line + names).properties(width=width, height=260)
+
+
+def group_shares(spread: Spread, width: int, shown: int = 14) -> Any:
+    """Return the share of each of the largest values of a group column, before and after, joined by a line."""
+    import altair as alt
+
+    order = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")[:shown]
+    names = [shorten(spread.names[i], 22 if width > 400 else 14) or "(empty)" for i in order]
+    names = _distinct(names)
+    long = pd.DataFrame(
+        {
+            "value": names * 2,
+            "share": np.concatenate([spread.share_before[order], spread.share_after[order]]),
+            "stage": ["before"] * len(order) + ["after"] * len(order),
+        }
+    )
+    wide = pd.DataFrame({"value": names, "low": spread.share_before[order], "high": spread.share_after[order]})
+    y = alt.Y("value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170, labelPadding=8))
+    rule = alt.Chart(wide).mark_rule(color=LINE, strokeWidth=3).encode(y=y, x="low:Q", x2="high:Q")
+    dots = (
+        alt.Chart(long)
+        .mark_circle(size=90, opacity=1)
+        .encode(
+            y=y,
+            x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format=".1~%", tickCount=5)),
+            color=_stages(),
+        )
+    )
+    return (rule + dots).properties(width=width, height=max(60, 22 * len(order)))
+
+
+def baseline_strip(balance: pd.DataFrame, width: int) -> Any:
+    """Return the evenness (normalised entropy) of every scope at every stage: the version beside the baselines."""
+    import altair as alt
+
+    table = balance[["scope", "stage", "entropy"]].copy()
+    table["scope"] = [shorten(str(name).removeprefix("group.").replace("-", " "), 18) for name in table["scope"]]
+    scopes = list(dict.fromkeys(table["scope"]))
+    main = table[table["stage"].isin(["before", "after"])]
+    other = table[~table["stage"].isin(["before", "after"])]
+    y = alt.Y("scope:N", sort=scopes, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8))
+    low = float(table["entropy"].min(skipna=True))
+    x = alt.X(
+        "entropy:Q",
+        title="evenness (normalised entropy; 1 = every class the same)",
+        scale=alt.Scale(domain=[max(0.0, np.floor(low * 20) / 20 - 0.02), 1.0]),
+        axis=alt.Axis(tickCount=5),
+    )
+    shape = alt.Shape(
+        "stage:N",
+        scale=alt.Scale(domain=["random", "flat", "top-down", "previous"], range=["cross", "square", "triangle-up", "diamond"]),
+        legend=alt.Legend(title=None, orient="top", symbolFillColor=SOFT, symbolStrokeColor=SOFT),
+    )
+    marks = alt.Chart(other).mark_point(filled=True, size=45, color=SOFT, opacity=0.9).encode(y=y, x=x, shape=shape)
+    dots = alt.Chart(main).mark_circle(size=130, opacity=1).encode(y=y, x=x, color=_stages())
+    return (marks + dots).properties(width=width, height=max(50, 34 * len(scopes)))
+
+
+def history_line(versions: pd.DataFrame, width: int) -> Any:
+    """Return evenness by version: version, before, after."""
+    import altair as alt
+
+    table = versions.melt("version", ["before", "after"], "stage", "entropy")
+    base = alt.Chart(table).encode(
+        x=alt.X("version:O", title="version", axis=alt.Axis(labelAngle=0, labelExpr="'v' + datum.label")),
+        y=alt.Y("entropy:Q", title="evenness", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4)),
+        color=_stages(),
+    )
+    return (base.mark_line(strokeWidth=2) + base.mark_circle(size=60, opacity=1)).properties(width=width, height=180)
+
+
+def change_bars(spread: Spread, width: int, shown: int = 12) -> Any:
+    """Return the values of a group column whose share changed most since the last version, in percentage points."""
+    import altair as alt
+
+    assert spread.previous is not None
+    now, last = spread.share_after, spread.previous / max(spread.previous.sum(), 1.0)
+    order = np.argsort(-np.abs(now - last), kind="stable")[:shown]
+    names = _distinct([shorten(spread.names[i], 22 if width > 400 else 14) or "(empty)" for i in order])
+    table = pd.DataFrame({"value": names, "change": 100 * (now - last)[order]})
+    return (
+        alt.Chart(table)
+        .mark_bar(color=AFTER, height=12)
+        .encode(
+            y=alt.Y("value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+            x=alt.X("change:Q", title="percentage points since the last version", axis=alt.Axis(format="+.2~f", tickCount=5)),
+        )
+        .properties(width=width, height=max(50, 22 * len(names)))
+    )
+
+
+def _stages() -> Any:
+    import altair as alt
+
+    return alt.Color("stage:N", scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]), legend=None)
+
+
+def _log_axis(values: "pd.Series[float]") -> Any:
+    import altair as alt
+
+    top = float(values.max())
+    ticks = [10.0**power for power in range(int(np.ceil(np.log10(max(top, 1)))) + 1)]
+    return alt.Axis(values=ticks, format="~s", grid=True)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return names made different by a zero-width mark where shortening made them equal."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name + "\u200b" * (seen[name] - 1))
+    return found
+
+
+def _themed(chart: Any) -> Any:
+    return (
+        chart.configure(background="transparent", font=FONT, aria=False, padding={"left": 2, "right": 14, "top": 6, "bottom": 2})
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=SOFT,
+            titleColor=SOFT,
+            titleFontWeight="normal",
+            titleFontSize=12,
+            labelFontSize=12,
+            gridColor=LINE,
+            domainColor=LINE,
+            tickColor=LINE,
+            titlePadding=10,
+        )
+        .configure_legend(labelColor=SOFT, labelFontSize=12, symbolSize=60)
+    )
+
+
+def _attribute(words: str) -> str:
+    return words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def share_label(share: float) -> str:
+    """Return a share as the card writes it."""
+    return percent(share)

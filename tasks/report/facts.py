@@ -1,0 +1,162 @@
+"""Everything the card says, gathered from the finished steps: numbers and tables, no words and no pictures yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from expectations.engine import Result
+from infra.workspace import StepRef
+from tasks.dedup.duplicates import Duplicates
+from tasks.ingest.pool import Pool
+from tasks.measure.profile import Profile
+from tasks.report.config import ReportConfig
+from tasks.validate.step import read_results
+
+Floats = npt.NDArray[np.float64]
+STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")
+LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How rows lie over the classes of one scope: a level of clusters or a group column.
+
+    names: (k,) what the classes are called. before, after: (k,) float64 rows. previous: the last version's, or None.
+    """
+
+    scope: str
+    names: list[str]
+    before: Floats
+    after: Floats
+    previous: Floats | None = None
+
+    @property
+    def share_before(self) -> Floats:
+        """Shares of the pool, (k,) float64."""
+        return self.before / max(self.before.sum(), 1.0)
+
+    @property
+    def share_after(self) -> Floats:
+        """Shares of the version, (k,) float64."""
+        return self.after / max(self.after.sum(), 1.0)
+
+    @property
+    def title(self) -> str:
+        """What the scope is called in a sentence."""
+        return self.scope.removeprefix("group.") if self.scope.startswith("group.") else self.scope.replace("-", " ")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is made from."""
+
+    config: ReportConfig
+    totals: dict[str, float]
+    spreads: list[Spread]
+    balance: pd.DataFrame
+    results: list[Result]
+    dropped: dict[str, int]
+    quarantined: dict[str, int]
+    shards: pd.DataFrame
+    licences: Spread | None
+    seconds: dict[str, float]
+    details: dict[str, str]
+    previous: bool = False
+    reused: list[str] = field(default_factory=list)
+
+    @property
+    def leaves(self) -> Spread:
+        """The finest clusters."""
+        return self.spreads[0]
+
+    @property
+    def groups(self) -> list[Spread]:
+        """The group columns."""
+        return [spread for spread in self.spreads if spread.scope.startswith("group.")]
+
+    @property
+    def failed(self) -> list[Result]:
+        """The blocking expectations that failed."""
+        return [one for one in self.results if one.status == "failed"]
+
+    @property
+    def warned(self) -> list[Result]:
+        """The warning expectations that failed."""
+        return [one for one in self.results if one.status == "warned"]
+
+
+def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) -> CardFacts:
+    """Return the facts of a card. inputs: ingest, dedup, cluster, sample, measure and validate; previous is optional."""
+    pool = Pool.open(inputs["ingest"], scratch)
+    profile = Profile.open(inputs["measure"])
+    previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
+    totals = {name: float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))}
+    spreads = [*_levels(profile), *_groups(profile, previous)]
+    licences = next((one for one in spreads if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS), None)
+    columns = ["uri", "rows", "quarantined", "bytes", "sha256", "reason"]
+    shards = pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
+    return CardFacts(
+        config=config,
+        totals=totals,
+        spreads=spreads,
+        balance=profile.balance,
+        results=read_results(inputs["validate"]),
+        dropped=_dropped(inputs["dedup"]),
+        quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
+        shards=shards,
+        licences=licences,
+        seconds={name: inputs[name].seconds for name in STEPS if name in inputs},
+        details=_details(inputs, pool),
+        previous=previous is not None,
+    )
+
+
+def _levels(profile: Profile) -> list[Spread]:
+    clusters = profile.clusters
+    spreads = []
+    for level in sorted(clusters["level"].unique()):
+        rows = clusters[clusters["level"] == level]
+        names = [str(cluster) for cluster in rows["cluster"]] if len(rows) <= 100_000 else []
+        spreads.append(Spread(f"level-{level}", names, _counts(rows, "before"), _counts(rows, "after")))
+    return spreads
+
+
+def _groups(profile: Profile, previous: Profile | None) -> list[Spread]:
+    spreads = []
+    last = previous.groups if previous is not None else None
+    for group, rows in profile.groups.groupby("group", sort=True):
+        before = None
+        if last is not None and (last["group"] == group).any():
+            known = last[last["group"] == group].set_index("value")["after"]
+            before = known.reindex(rows["value"]).fillna(0).to_numpy(np.float64)
+        names = [str(value) for value in rows["value"]]
+        spreads.append(Spread(f"group.{group}", names, _counts(rows, "before"), _counts(rows, "after"), before))
+    return spreads
+
+
+def _counts(rows: pd.DataFrame, column: str) -> Floats:
+    counts: Floats = rows[column].to_numpy(dtype=np.float64)
+    return counts
+
+
+def _dropped(dedup: StepRef) -> dict[str, int]:
+    kinds = Duplicates.open(dedup).dropped().column("kind").value_counts().to_pylist()
+    return {str(entry["values"]): int(entry["counts"]) for entry in kinds}
+
+
+def _details(inputs: Mapping[str, StepRef], pool: Pool) -> dict[str, str]:
+    """Return what identifies the run: hashes, keys and sizes, as plain words."""
+    cluster, stage = inputs["cluster"], inputs.get("stage")
+    facts: dict[str, Any] = {
+        "Centroid hash": cluster.facts.get("centroid_hash"),
+        "Content key": stage.facts.get("content_key") if stage else None,
+        "Clusters": " → ".join(f"{entry['clusters']:,}" for entry in cluster.facts.get("levels", [])),
+        "Strategy": inputs["sample"].facts.get("strategy"),
+        "Text column": pool.info.text,
+        "Vectors": f"{pool.info.dimension} dimensions" if pool.info.dimension else None,
+    }
+    return {name: str(value) for name, value in facts.items() if value}

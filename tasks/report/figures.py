@@ -1,0 +1,156 @@
+"""Which pictures a card has: each with its sentence, its wide and narrow drawing, and the same as a table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from expectations.expectation import percent
+from tasks.report import charts, findings
+from tasks.report.facts import CardFacts, Spread
+from tasks.report.landscape import Landscape
+
+WIDE, NARROW = 620, 250
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture. svgs: (css class, SVG); table: header and rows of the same numbers."""
+
+    title: str
+    note: str
+    svgs: list[tuple[str, str]]
+    header: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def landscape(facts: CardFacts, scene: Landscape) -> Figure:
+    """Return the map of clusters, before and after side by side."""
+    panels = []
+    for stage, colour, shares in (
+        ("before", charts.BEFORE, scene.share_before),
+        ("after", charts.AFTER, scene.share_after),
+    ):
+        label = f"Map of {len(shares):,} clusters {stage} balancing; the largest dot is {percent(shares.max())} of the rows"
+        panels.append((stage, charts.render(charts.map_panel(scene.places, shares, colour, scene.labels), label)))
+    note = (
+        f"Each dot is one of {len(scene.places):,} clusters{scene.partial}; near dots are alike; the area is its share of the "
+        "rows. Both maps are drawn to the same scale."
+    )
+    order = np.argsort(-scene.share_before, kind="stable")[:10]
+    rows = [[scene.name(i), percent(scene.share_before[i]), percent(scene.share_after[i])] for i in order]
+    return Figure(findings.of_map(facts), note, panels, ["Cluster", "Before", "After"], rows)
+
+
+def sizes(facts: CardFacts) -> Figure:
+    """Return the curve of cluster sizes."""
+    leaves = facts.leaves
+    ranks = sorted({rank for rank in (1, 10, 100, 1000, 10_000, 100_000) if rank <= len(leaves.before)} | {len(leaves.before)})
+    before, after = np.sort(leaves.before)[::-1], np.sort(leaves.after)[::-1]
+    rows = [[f"{rank:,}", f"{before[rank - 1]:,.0f}", f"{after[rank - 1]:,.0f}"] for rank in ranks]
+    label = f"Rows per cluster by rank on logarithmic scales: before from {before[0]:,.0f}, after from {after[0]:,.0f}"
+    return Figure(
+        findings.of_sizes(facts),
+        "Clusters in order of size, both scales logarithmic. A flat line is a balanced version.",
+        _both(lambda width: charts.size_curve(leaves, width), label),
+        ["Rank", "Rows before", "Rows after"],
+        rows,
+    )
+
+
+def groups(facts: CardFacts) -> list[tuple[Spread, Figure]]:
+    """Return one picture per group column."""
+    return [(spread, _group(spread)) for spread in facts.groups if len(spread.names)]
+
+
+def _group(spread: Spread) -> Figure:
+    order = np.argsort(-spread.before, kind="stable")
+    rows = [
+        [
+            spread.names[i],
+            f"{spread.before[i]:,.0f}",
+            percent(spread.share_before[i]),
+            f"{spread.after[i]:,.0f}",
+            percent(spread.share_after[i]),
+        ]
+        for i in order[:100]
+    ]
+    more = "" if len(order) <= 14 else f" The 14 largest of {len(order):,} values."
+    return Figure(
+        findings.of_group(spread),
+        f"Share of the rows by {spread.title}; the clustering never saw this column.{more}",
+        _both(lambda width: charts.group_shares(spread, width), f"Share of rows by {spread.title}, before and after"),
+        [spread.title, "Rows before", "Share", "Rows after", "Share"],
+        rows,
+    )
+
+
+def baselines(facts: CardFacts) -> Figure:
+    """Return evenness of the version beside the baselines."""
+    wanted = [stage for stage in ("before", "random", "top-down", "flat", "previous", "after") if (facts.balance["stage"] == stage).any()]
+    pivot = facts.balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False)
+    rows = [
+        [str(scope).removeprefix("group.").replace("-", " "), *(f"{line[stage]:.3f}" if line[stage] == line[stage] else "–" for stage in wanted)]
+        for scope, line in pivot.reindex(columns=wanted).iterrows()
+    ]
+    return Figure(
+        findings.of_balance(facts),
+        "Every level of clusters and every group column, with what simpler rules would have given for the same number of rows.",
+        _both(lambda width: charts.baseline_strip(facts.balance, width), "Evenness of the version and of the baselines"),
+        ["", *wanted],
+        rows,
+    )
+
+
+def history(facts: CardFacts) -> Figure | None:
+    """Return evenness over the last ten versions and this one, or None where there is no earlier version."""
+    lines = [
+        {"version": past.version, "before": past.metrics.get("entropy_before"), "after": past.metrics.get("entropy_after"), "rows": past.rows}
+        for past in facts.config.history[-10:]
+    ]
+    if not lines:
+        return None
+    number = facts.config.version or facts.config.history[-1].version + 1
+    now = facts.totals
+    lines.append({"version": number, "before": now.get("entropy_before"), "after": now.get("entropy_after"), "rows": now["kept"]})
+    table = pd.DataFrame(lines).dropna(subset=["before", "after"])
+    if len(table) < 2:
+        return None
+    first, last = table.iloc[0], table.iloc[-1]
+    title = f"Evenness {_moved(float(first['after']), float(last['after']))} since v{first['version']:.0f}"
+    rows = [[f"v{line.version:.0f}", f"{line.rows:,.0f}", f"{line.before:.3f}", f"{line.after:.3f}"] for line in table.itertuples()]
+    return Figure(
+        title,
+        "Normalised entropy over the clusters, of the pool and of the version.",
+        _both(lambda width: charts.history_line(table, width), title),
+        ["Version", "Rows", "Before", "After"],
+        rows,
+    )
+
+
+def drift(facts: CardFacts) -> list[Figure]:
+    """Return what changed by group column since the last version."""
+    found = []
+    for spread in facts.groups:
+        if spread.previous is None or not spread.previous.sum() or not spread.after.sum():
+            continue
+        last = spread.previous / spread.previous.sum()
+        moved = float(np.abs(spread.share_after - last).sum() / 2)
+        order = np.argsort(-np.abs(spread.share_after - last), kind="stable")[:20]
+        rows = [[spread.names[i], percent(last[i]), percent(spread.share_after[i])] for i in order]
+        title = f"{percent(moved)} of the rows changed {spread.title} since the last version"
+        svgs = _both(lambda width, spread=spread: charts.change_bars(spread, width), title)  # type: ignore[misc]
+        found.append(Figure(title, "The values whose share changed most.", svgs, [spread.title, "Last version", "This version"], rows))
+    return found
+
+
+def _both(draw: Callable[[int], Any], label: str) -> list[tuple[str, str]]:
+    return [("wide", charts.render(draw(WIDE), label)), ("narrow", charts.render(draw(NARROW), label))]
+
+
+def _moved(first: float, last: float) -> str:
+    if abs(first - last) < 0.005:
+        return f"has held at {last:.2f}"
+    return f"{'rose' if last > first else 'fell'} from {first:.2f} to {last:.2f}"

@@ -1,0 +1,84 @@
+"""What the numbers say, in sentences: the titles of the card."""
+
+import numpy as np
+
+from expectations.expectation import percent
+from tasks.report.facts import CardFacts, Spread
+
+
+def headline(facts: CardFacts) -> str:
+    """Return the one sentence at the top: what balancing did to the largest cluster."""
+    leaves = facts.leaves
+    before, after = float(leaves.share_before.max(initial=0)), float(leaves.share_after.max(initial=0))
+    if after < 0.95 * before:
+        return f"The largest cluster fell from {percent(before)} to {percent(after)} of the rows"
+    if after <= 1.05 * before:
+        return f"No cluster holds more than {percent(after)} of the rows"
+    return f"The largest cluster grew from {percent(before)} to {percent(after)} of the rows"
+
+
+def of_map(facts: CardFacts) -> str:
+    """Return what happened to the most crowded tenth of the clusters."""
+    leaves = facts.leaves
+    crowded = np.argsort(-leaves.before, kind="stable")[: max(1, len(leaves.before) // 10)]
+    before, after = float(leaves.share_before[crowded].sum()), float(leaves.share_after[crowded].sum())
+    return f"The most crowded tenth of the clusters went from {percent(before)} to {percent(after)} of the rows"
+
+
+def of_sizes(facts: CardFacts) -> str:
+    """Return how many clusters hold half of the rows."""
+    leaves = facts.leaves
+    before, after = half(leaves.before), half(leaves.after)
+    noun = "cluster" if before == 1 else "clusters"
+    return f"{before:,} {noun} held half of the pool; now it takes {after:,} to hold half of the version"
+
+
+def half(counts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
+    """Return how many of the largest classes hold half of the rows."""
+    ordered = np.cumsum(np.sort(counts)[::-1])
+    return int(np.searchsorted(ordered, counts.sum() / 2) + 1) if counts.sum() > 0 else 0
+
+
+def of_group(spread: Spread) -> str:
+    """Return what happened to the largest value of a group column, and how many values are left."""
+    top = int(np.argmax(spread.before))
+    before, after = float(spread.share_before[top]), float(spread.share_after[top])
+    there, kept = int((spread.before > 0).sum()), int(((spread.after > 0) & (spread.before > 0)).sum())
+    left = f"all {there:,}" if kept == there else f"{kept:,} of {there:,}"
+    verb = "fell" if after < before else "rose" if after > before else "stayed"
+    moved = f"from {percent(before)} to {percent(after)}" if after != before else f"at {percent(before)}"
+    return f"{spread.title}: {spread.names[top]} {verb} {moved}; {left} values are in the version"
+
+
+def of_balance(facts: CardFacts) -> str:
+    """Return the evenness of the leaves before and after, beside a random draw."""
+    rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")["entropy"]
+    random = f"; a random draw would give {rows['random']:.2f}" if "random" in rows.index else ""
+    return f"Evenness went from {rows['before']:.2f} to {rows['after']:.2f} over the clusters{random}"
+
+
+def of_fates(facts: CardFacts) -> str:
+    """Return where the rows went."""
+    totals = facts.totals
+    share = percent(totals["kept"] / max(totals["read"], 1))
+    return f"Of {totals['read']:,.0f} rows read, {totals['kept']:,.0f} were kept ({share}); every other row has a reason"
+
+
+def of_drift(facts: CardFacts) -> str:
+    """Return how far the version is from the last one."""
+    retained = facts.totals.get("retained", float("nan"))
+    if not facts.previous:
+        return "This is the first version: there is nothing to compare it with yet"
+    if retained != retained:
+        return "Compared with the last version"
+    return f"{percent(retained)} of the last version's rows are in this one too"
+
+
+def of_gates(facts: CardFacts) -> str:
+    """Return the verdict of the gates."""
+    checked = sum(one.status != "skipped" for one in facts.results)
+    if facts.failed:
+        return f"Blocked: {len(facts.failed):,} of {checked:,} checks failed"
+    if facts.warned:
+        return f"Nothing blocks this version; {len(facts.warned):,} of {checked:,} checks give a warning"
+    return f"All {checked:,} checks passed"

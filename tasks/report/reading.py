@@ -1,0 +1,22 @@
+"""How to read a version with the tools people already use."""
+
+
+def snippets(location: str) -> list[tuple[str, str]]:
+    """Return (tool, lines of code) that read the data files at `location`, the folder or URI of a version."""
+    files = f"{(location or '<version>').rstrip('/')}/data"
+    return [
+        ("pandas", f'import pandas as pd\n\nrows = pd.read_parquet("{files}")'),
+        ("Polars", f'import polars as pl\n\nrows = pl.scan_parquet("{files}/**/*.parquet")'),
+        ("DuckDB", f"SELECT ek_cluster_1, count(*) FROM '{files}/**/*.parquet' GROUP BY 1 ORDER BY 2 DESC;"),
+        (
+            "datasets",
+            f'from datasets import load_dataset\n\nrows = load_dataset("parquet", data_files="{files}/**/*.parquet", split="train")',
+        ),
+        (
+            "PyTorch",
+            "from torch.utils.data import DataLoader, WeightedRandomSampler\n\n"
+            'rows = rows.with_format("torch")  # the rows read with datasets\n'
+            'sampler = WeightedRandomSampler(rows["ek_copies"], len(rows))\n'
+            "batches = DataLoader(rows, batch_size=256, sampler=sampler)",
+        ),
+    ]

@@ -1,0 +1,58 @@
+"""The version's README in the form that dataset hubs read: a YAML header, then what it is and how to read it."""
+
+from typing import Any
+
+import yaml
+
+from tasks.report import findings
+from tasks.report.facts import CardFacts
+from tasks.report.page import lead
+from tasks.report.reading import snippets
+from tasks.report.summary import balance_table, text
+
+SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
+FENCES = {"pandas": "python", "Polars": "python", "DuckDB": "sql", "datasets": "python", "PyTorch": "python"}
+
+
+def render_readme(facts: CardFacts) -> str:
+    """Return the README of the version."""
+    lines = ["---", yaml.safe_dump(header(facts), sort_keys=False, allow_unicode=True).strip(), "---", ""]
+    version = f" v{facts.config.version}" if facts.config.version else ""
+    lines += [f"# {text(facts.config.dataset)}{version}", "", f"**{text(findings.headline(facts))}.** {text(lead(facts))}", ""]
+    lines += ["The whole story, with pictures, is in `card.html` beside this file.", "", "## Balance", ""]
+    lines += balance_table(facts.balance)
+    lines += ["", *(f"- {text(findings.of_group(spread))}" for spread in facts.groups), ""]
+    lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", "## How to read it", ""]
+    for name, code in snippets(facts.config.location):
+        lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
+    lines += ["## Where it comes from", "", f"{text(findings.of_fates(facts))}.", ""]
+    lines += [f"- {name}: {text(value)}" for name, value in facts.details.items()]
+    lines += [
+        "",
+        "Columns that begin with `ek_` tell where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters from the "
+        "finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`) and what it stands for (`ek_weight`, one over "
+        "its chance of being kept).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def header(facts: CardFacts) -> dict[str, Any]:
+    """Return the YAML header: size, licences where a column names them, and where the data files are."""
+    rows = facts.totals["kept"]
+    document: dict[str, Any] = {"pretty_name": facts.config.dataset}
+    if facts.licences is not None:
+        held = [name for name, after in zip(facts.licences.names, facts.licences.after, strict=True) if after > 0]
+        document["license"] = held[0] if len(held) == 1 else "other"
+        document["license_details"] = ", ".join(sorted(held)[:20])
+    document["size_categories"] = [next((name for limit, name in SIZES if rows < limit), "n>1B")]
+    document["tags"] = ["evenkeel", "curated", "balanced"]
+    document["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/**/*.parquet"}]}]
+    return document

@@ -1,0 +1,38 @@
+"""The report step: the card as a page, as a short summary and as a README. It is part of the version."""
+
+from collections.abc import Mapping
+
+from infra import storage
+from infra.workspace import StepFolder, StepRef
+from tasks.ingest.pool import Pool
+from tasks.report.config import ReportConfig
+from tasks.report.facts import gather
+from tasks.report.findings import headline, of_gates
+from tasks.report.landscape import survey
+from tasks.report.page import render_page
+from tasks.report.readme import render_readme
+from tasks.report.summary import render_summary
+from tasks.step import Outcome, Run, Step
+
+
+def report(config: ReportConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Write card.html, card.md and README.md.
+
+    inputs: ingest, embed, dedup, cluster, sample, measure and validate; stage (for the place of the files) and previous
+    (for drift) where there are any.
+    """
+    if "stage" in inputs and not config.location:
+        config = config.model_copy(update={"location": str(inputs["stage"].facts.get("location", ""))})
+    run.progress(0.05, "gathering the facts")
+    facts = gather(config, inputs, str(run.scratch))
+    run.progress(0.2, "drawing the map of clusters")
+    scene = survey(facts, inputs, Pool.open(inputs["ingest"], run.scratch))
+    run.progress(0.6, "drawing the charts")
+    page = render_page(facts, scene).encode()
+    storage.write_bytes(out.path("card.html"), page)
+    storage.write_bytes(out.path("card.md"), render_summary(facts).encode())
+    storage.write_bytes(out.path("README.md"), render_readme(facts).encode())
+    return Outcome(counts={"bytes": len(page)}, facts={"headline": headline(facts), "gates": of_gates(facts)})
+
+
+REPORT = Step("report", 1, report)

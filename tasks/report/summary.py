@@ -1,0 +1,48 @@
+"""The card in short, as Markdown: what the Prefect UI shows beside a run."""
+
+import html
+import re
+
+import pandas as pd
+
+from tasks.report import findings
+from tasks.report.facts import CardFacts
+from tasks.report.page import SIGNS, fates, printable
+
+MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+
+
+def render_summary(facts: CardFacts) -> str:
+    """Return the headline, the balance, the fates and what the gates say, as Markdown."""
+    name = facts.config.dataset + (f" v{facts.config.version}" if facts.config.version else "")
+    lines = [f"# {text(name)}: {text(findings.headline(facts))}", "", f"{text(findings.of_fates(facts))}.", ""]
+    lines += balance_table(facts.balance)
+    lines += ["", f"## {text(findings.of_gates(facts))}", ""]
+    for one in [*facts.failed, *facts.warned]:
+        lines.append(f"- {SIGNS[one.status]} **{text(one.sentence)}**: {text(one.reason)}")
+        lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.blame[:5]]
+    lines += ["", "## Rows", "", "| fate | rows | share | why |", "| --- | ---: | ---: | --- |"]
+    for part in fates(facts)["parts"]:
+        lines.append(f"| {part['name']} | {part['count']} | {part['share']} | {text(part['why'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def balance_table(balance: pd.DataFrame) -> list[str]:
+    """Return evenness by scope and stage as the lines of a Markdown table."""
+    known = set(balance["stage"])
+    stages = [stage for stage in ("before", "random", "top-down", "flat", "previous", "after") if stage in known]
+    lines = [
+        f"| evenness over | {' | '.join(stages)} |",
+        f"| --- |{' ---: |' * len(stages)}",
+    ]
+    table = balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False).reindex(columns=stages)
+    for scope, row in table.iterrows():
+        cells = " | ".join("" if value != value else f"{value:.3f}" for value in row)
+        lines.append(f"| {text(str(scope).removeprefix('group.').replace('-', ' '))} | {cells} |")
+    return lines
+
+
+def text(words: str) -> str:
+    """Return words that neither Markdown nor HTML nor a terminal can misread."""
+    line = " ".join(str(printable(words)).split())
+    return MARKUP.sub(r"\\\1", html.escape(line, quote=False))

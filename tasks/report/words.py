@@ -1,0 +1,34 @@
+"""What a cluster is about: the words its rows use and others do not."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+WORD = re.compile(r"[^\W\d_]{3,24}")
+STOP = frozenset(
+    "the and for with that this from are was were not but you your all any can has have had its into use used using will "
+    "when which than then them they their there these those what who how why where one two also may must more most other "
+    "such only over under between out our his her she him a an of to in is it as be by or on at if so no do does der die das "
+    "und den von mit für ein eine les des une est que pour dans con los las del por para una".split()
+)
+
+
+def distinctive_words(texts: Mapping[int, Sequence[str]], words: int = 3) -> dict[int, str]:
+    """Return the `words` most distinctive words of every cluster, joined by commas (class-based tf-idf, Grootendorst 2022).
+
+    texts: a few texts by cluster. Weight = share of the cluster's texts with the word x log(1 + clusters / clusters with
+    it); ties go by the alphabet. Clusters without words get "".
+    """
+    counts = {cluster: _texts_with(texts[cluster]) for cluster in texts}
+    spread = Counter(word for counter in counts.values() for word in counter)
+    names = {}
+    for cluster, counter in counts.items():
+        size = max(len(texts[cluster]), 1)
+        weight = {word: count / size * math.log1p(len(counts) / spread[word]) for word, count in counter.items()}
+        names[cluster] = ", ".join(sorted(weight, key=lambda word: (-weight[word], word))[:words])
+    return names
+
+
+def _texts_with(texts: Sequence[str]) -> Counter[str]:
+    return Counter(word for text in texts for word in {match.lower() for match in WORD.findall(text)} - STOP)
