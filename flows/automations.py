@@ -1,8 +1,9 @@
-"""Automations that every Prefect server of Evenkeel wants: crash silent runs, tell people of blocked and failed ones."""
+"""Automations that every Prefect server of Evenkeel wants: crash silent runs, tell people of blocked versions."""
 
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
 from prefect.blocks.core import Block
@@ -43,7 +44,7 @@ def create() -> None:
     """
     for automation in (CRASH_SILENT, *notifications(os.environ.get(NOTIFY))):
         try:
-            known = Automation.read(name=automation.name)
+            known = cast(Automation, Automation.read(name=automation.name))
         except ValueError:
             automation.create()
         else:
@@ -55,7 +56,7 @@ def notifications(block: str | None) -> Iterator[Automation]:
     if block is None:
         return
     try:
-        found = Block.load(block)
+        found = cast(Block, Block.load(block))
     except ValueError as error:
         raise RecipeError(
             f"there is no notification block {block!r} on this server",
@@ -63,6 +64,7 @@ def notifications(block: str | None) -> Iterator[Automation]:
             where=NOTIFY,
             remedy="make it in the Prefect UI (Blocks), or correct the name",
         ) from error
+    assert found._block_document_id is not None
     yield Automation(
         name="evenkeel: tell of blocked versions",
         trigger=EventTrigger(expect={"evenkeel.version.blocked"}, posture=Posture.Reactive, threshold=1),

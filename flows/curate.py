@@ -19,7 +19,8 @@ from tasks.measure.profile import TABLES, Profile
 from tasks.publish.layout import check_destination
 from tasks.publish.publish import publish
 from tasks.publish.stage import read_staged
-from tasks.report.config import ReportConfig
+from tasks.publish.table import Version
+from tasks.report.config import PastVersion, ReportConfig
 from tasks.report.step import REPORT
 from tasks.step import Run
 
@@ -68,9 +69,20 @@ def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
         done["previous"] = profile_of(history[-1])
     for stage in PROOF:
         follow(stage)
-    report = ReportConfig(dataset=recipe.dataset, recipe=recipe.model_dump(mode="json"), version=len(history) + 1)
+    report = ReportConfig(
+        dataset=recipe.dataset,
+        recipe=recipe.model_dump(mode="json"),
+        version=history[-1].version + 1 if history else 1,
+        history=[past(version) for version in history[-10:]],
+    )
     done["report"] = perform(REPORT, report, done, run)
     return done
+
+
+def past(version: Version) -> PastVersion:
+    """Return what the card says of an earlier version."""
+    metrics = {name: value for name, value in version.metrics.items() if isinstance(value, float)}
+    return PastVersion(version=version.version, created=version.created, rows=version.rows, metrics=metrics)
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)

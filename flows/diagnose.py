@@ -2,13 +2,14 @@
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
@@ -83,30 +84,24 @@ def packages(_recipe: Recipe) -> str:
 
 def server(_recipe: Recipe) -> str:
     """Ask the Prefect server whether it is well and of our version."""
-    address = _server_address()
     import prefect
 
-    with get_client(sync_client=True) as client:
-        if (error := client.api_healthcheck()) is not None:
-            raise ResourceError(
-                f"no Prefect server answers at {address}",
-                found=f"{type(error).__name__}: {error}",
-                remedy="start it (make serve), or correct PREFECT_API_URL",
-            )
+    with _server_client() as client:
         version = client.api_version()
     if version != prefect.__version__:
         raise ResourceError(
             f"the server is Prefect {version}, this is {prefect.__version__}", remedy="run both from one image"
         )
-    return f"Prefect {version} at {address}"
+    return f"Prefect {version} at {get_current_settings().api.url}"
 
 
 def workers(recipe: Recipe) -> str:
     """Look for a worker that would take a run of this recipe, and for heartbeats often enough to be believed."""
-    _server_address()
     pool = "gpu" if read_cluster(recipe.compute).kind == "gpu" else "cpu"
-    with get_client(sync_client=True) as client:
-        answer = client.request("POST", "/work_pools/{name}/workers/filter", {"name": pool}, json={})
+    with _server_client() as client:
+        answer = client.request(
+            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
+        )
         online = [worker["name"] for worker in answer.json() if worker["status"] == "ONLINE"]
     if not online:
         raise ResourceError(
@@ -164,14 +159,22 @@ CHECKS: dict[str, Callable[[Recipe], str]] = {
 }
 
 
-def _server_address() -> str:
+@contextmanager
+def _server_client() -> Iterator[SyncPrefectClient]:
     address = get_current_settings().api.url
     if not address:
         raise ResourceError(
             "no Prefect server is named; runs here start a temporary one",
             remedy="for schedules and the UI: make serve, then export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
-    return str(address)
+    with get_client(sync_client=True) as client:
+        if (error := client.api_healthcheck()) is not None:
+            raise ResourceError(
+                f"no Prefect server answers at {address}",
+                found=f"{type(error).__name__}: {error}",
+                remedy="start it (make serve), or correct PREFECT_API_URL",
+            )
+        yield client
 
 
 def _round_trip(folder: str) -> str:

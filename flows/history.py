@@ -1,6 +1,7 @@
 """What was published before: the versions that a coming one is compared with."""
 
 from flows.recipe import Recipe
+from infra import storage
 from infra.errors import VersionNotFound
 from infra.workspace import StepRef
 from tasks.publish.table import Version, dataset_table, versions
@@ -29,4 +30,6 @@ def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[V
 
 def profile_of(version: Version) -> StepRef:
     """Return the profile of a published version as an input for steps, keyed by the version's own checksum."""
-    return StepRef(step="previous", key=version.manifest_sha256[:20], uri=version.profile)
+    manifest = storage.read_json(version.manifest)
+    facts = {"centroid_hash": manifest["centroid_hash"], "version": version.version}
+    return StepRef(step="previous", key=version.manifest_sha256[:20], uri=version.profile, facts=facts)

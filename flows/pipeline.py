@@ -38,5 +38,9 @@ CURATION = (
 )
 PROOF = (
     Stage(MEASURE, lambda _: MeasureConfig(), ("ingest", "embed", "dedup", "cluster", "sample", "previous")),
-    Stage(VALIDATE, lambda recipe: recipe.gates, ("ingest", "measure", "previous")),
+    Stage(
+        VALIDATE,
+        lambda recipe: recipe.gates,
+        ("ingest", "embed", "dedup", "cluster", "sample", "measure", "previous"),
+    ),
 )

@@ -21,6 +21,7 @@ from infra.environment import set_defaults
 from infra.errors import ResourceError, StorageError
 
 HOME = Path(".evenkeel/serve")
+STARTED: list[subprocess.Popen[bytes]] = []  # held here: they outlive whoever calls `up`
 PREFECT = (sys.executable, "-m", "prefect")
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
 
@@ -138,6 +139,7 @@ def _start_s3(home: Path, port: int) -> str:
 def _start(home: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
     with (home / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
+    STARTED.append(process)
     recorded = {**_recorded(home), name: (process.pid, psutil.Process(process.pid).create_time())}
     (home / "processes.json").write_text(json.dumps(recorded))
 
