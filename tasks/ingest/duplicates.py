@@ -47,7 +47,7 @@ def find_duplicates(
     """
     groups = min(PARTITIONS, max(1, -(-rows // _ROWS_AT_ONCE)))
     spans = [(PARTITIONS * at // groups, PARTITIONS * (at + 1) // groups) for at in range(groups)]
-    found = compute.map(partial(_within, folder, list(names)), spans)
+    found = compute.map(partial(_within, folder, list(names)), spans, work=24 * rows)
     pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.uint64)
     pairs = pairs[np.argsort(pairs[:, 0])]
     where = np.searchsorted(firsts, pairs[:, 0], side="right") - 1

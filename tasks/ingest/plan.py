@@ -140,7 +140,8 @@ def _roles(source: SourceConfig, fit: dict[int, Look]) -> tuple[dict[str, str | 
     if source.id is None and not any(map(pa.types.is_nested, kinds.get("id", [pa.list_(pa.null())]))):
         roles["id"] = "id"
         guessed.append("id")
-    if source.text is None and all(map(_is_text, kinds.get("text", [pa.null()]))):
+    texts = [kind for kind in kinds.get("text", []) if not pa.types.is_null(kind)]
+    if source.text is None and texts and all(map(_is_text, texts)):
         roles["text"] = "text"
         guessed.append("text")
     floats = [name for name in everywhere if all(map(is_list_of_floats, kinds[name]))]

@@ -20,6 +20,9 @@ from tasks.ingest.shard import BlockReport, ShardReport, read_shard, remove_bloc
 from tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
 from tasks.step import Outcome, Run, Step
 
+_LOOK_BYTES = 1 << 20
+_BLOCK_BYTES = 32 << 20
+
 
 def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
     """Read a source into a pool.
@@ -30,7 +33,7 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     shards, harvest = _real_shards(request, run)
     begin = 0.5 if harvest else 0.0
     run.progress(begin, f"looking at {len(shards):,} shards")
-    plan = make_plan(request.source, shards, run.compute.map(look, shards))
+    plan = make_plan(request.source, shards, run.compute.map(look, shards, work=_LOOK_BYTES * len(shards)))
     jobs = [
         ShardJob(
             number=number,
@@ -44,7 +47,12 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
         )
         for number, shard in enumerate(shards)
     ]
-    reports = run.compute.map(read_shard, jobs, on_done=_counter(run, len(jobs), begin, 0.9, "shards read"))
+    reports = run.compute.map(
+        read_shard,
+        jobs,
+        work=sum(shard.bytes for shard in shards),
+        on_done=_counter(run, len(jobs), begin, 0.9, "shards read"),
+    )
     _enough_room_for_errors(request, shards, reports)
     blocks = [block for report in reports for block in report.blocks]
     gone = _take_out_duplicates(blocks, shards, plan, out, run)
@@ -129,7 +137,8 @@ def _take_out_duplicates(
     firsts = np.array([block.first for block in blocks], dtype=np.uint64)
     rows = sum(block.rows for block in blocks)
     found = find_duplicates(out.path("keys"), [block.name for block in blocks], firsts, rows, run.compute)
-    counts = run.compute.map(partial(drop_duplicates, out.uri, [shard.name for shard in shards]), found)
+    drop = partial(drop_duplicates, out.uri, [shard.name for shard in shards])
+    counts = run.compute.map(drop, found, work=_BLOCK_BYTES * len(found))
     return {duplicate.block: count for duplicate, count in zip(found, counts, strict=True)}
 
 
@@ -146,7 +155,7 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
         if len(kinds) > 1:
             mixed[item.name] = f"{', '.join(kinds)} -> {item.type}"
     unequal = [block.name for block, one in zip(blocks, schemas, strict=True) if one != schema]
-    run.compute.map(partial(_conform_block, out.uri, schema), unequal)
+    run.compute.map(partial(_conform_block, out.uri, schema), unequal, work=_BLOCK_BYTES * len(unequal))
     return schema, mixed
 
 

@@ -15,7 +15,9 @@ from tasks.step import Run
 
 
 def run_at(folder: Path, compute: Compute | None = None) -> Run:
-    return Run(workspace=str(folder / "workspace"), dataset="d", scratch=folder / "scratch", compute=compute or Compute())
+    return Run(
+        workspace=str(folder / "workspace"), dataset="d", scratch=folder / "scratch", compute=compute or Compute()
+    )
 
 
 def ingest(folder: Path, compute: Compute | None = None, **source: Any) -> Pool:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.compute import Compute
-from .pools import ingest, refused, run_at, whole, write
+from infra.compute import Compute, open_compute
 from tasks.ingest import duplicates
 from tasks.ingest.config import SourceConfig
 from tasks.ingest.pool import Pool
 from tasks.ingest.source import ingest_request
 from tasks.ingest.step import INGEST
+
+from .pools import ingest, refused, run_at, whole, write
 
 IDS = st.one_of(st.none(), st.integers(0, 9).map(str), st.text(max_size=3).filter(lambda text: "\x00" not in text))
 TEXTS = st.sampled_from(["a", "word word", "", "  ", None, "x" * 300])
@@ -24,7 +25,14 @@ VECTORS = st.sampled_from([[1.0, 2.0], [0.5, -1.0], [0.0, 0.0], [1.0], None, [fl
 ROW = st.fixed_dictionaries({"id": IDS, "text": TEXTS, "v": VECTORS})
 SHARDS = st.lists(st.lists(ROW, min_size=1, max_size=12), min_size=1, max_size=4)
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("v", pa.list_(pa.float32()))])
-OPTIONS: dict[str, Any] = {"max_quarantined": 1.0, "max_row_bytes": 200, "id": "id", "vector": "v", "dimension": 2}
+OPTIONS: dict[str, Any] = {
+    "max_quarantined": 1.0,
+    "max_row_bytes": 200,
+    "id": "id",
+    "text": "text",
+    "vector": "v",
+    "dimension": 2,
+}
 
 
 def expected(shards: list[list[dict[str, Any]]]) -> tuple[list[tuple[int, int]], dict[tuple[int, int], str]]:
@@ -96,7 +104,10 @@ def many(folder: Path, shards: int = 5, rows: int = 400) -> str:
     rng = np.random.default_rng(3)
     for shard in range(shards):
         ids = [f"{n}" for n in rng.integers(0, 4 * shards * rows, rows)]
-        write(folder / f"{shard}.parquet", {"id": ids, "text": [f"t {one}" for one in ids], "v": np.ones((rows, 2)).tolist()})
+        write(
+            folder / f"{shard}.parquet",
+            {"id": ids, "text": [f"t {one}" for one in ids], "v": np.ones((rows, 2)).tolist()},
+        )
     return str(folder)
 
 
@@ -115,7 +126,13 @@ def test_first_of_equal_ids_stays_however_the_keys_are_parted(tmp_path: Path, mo
 def test_blocks_and_workers_change_no_row(tmp_path: Path) -> None:
     source = many(tmp_path / "pool")
     pools = [
-        ingest(tmp_path / f"{threads}-{block}", Compute(threads=threads), uri=source, max_quarantined=1.0, rows_per_block=block)
+        ingest(
+            tmp_path / f"{threads}-{block}",
+            Compute(threads=threads),
+            uri=source,
+            max_quarantined=1.0,
+            rows_per_block=block,
+        )
         for threads, block in ((1, 64), (4, 64), (2, 1000))
     ]
     assert whole(pools[0]) == whole(pools[1]) == whole(pools[2])
@@ -123,17 +140,11 @@ def test_blocks_and_workers_change_no_row(tmp_path: Path) -> None:
 
 
 def test_same_rows_on_dask_workers(tmp_path: Path) -> None:
-    from distributed import Client, LocalCluster
-
     source = many(tmp_path / "pool")
     here = ingest(tmp_path / "here", uri=source, max_quarantined=1.0, rows_per_block=64)
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        there = ingest(
-            tmp_path / "there", Compute("local", workers=2, client=client), uri=source, max_quarantined=1.0, rows_per_block=64
-        )
+    with open_compute("local", tmp_path) as compute:
+        compute.inline_below = 0
+        there = ingest(tmp_path / "there", compute, uri=source, max_quarantined=1.0, rows_per_block=64)
     assert whole(there) == whole(here)
     assert there.quarantine().equals(here.quarantine())
 

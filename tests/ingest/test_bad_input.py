@@ -12,10 +12,11 @@ import pytest
 import zstandard
 
 from infra.errors import InputError, QuarantineLimitError, RecipeError
-from .pools import ingest, refused, run_at, whole, write
 from tasks.ingest.config import SourceConfig
 from tasks.ingest.source import ingest_request
 from tasks.ingest.step import INGEST
+
+from .pools import ingest, refused, run_at, whole, write
 
 GOOD = {"id": [f"g{n}" for n in range(100)], "text": ["words enough"] * 100}
 
@@ -171,7 +172,7 @@ def test_lines_that_do_not_parse_are_rows_in_quarantine(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     pool = ingest(tmp_path, uri=str(tmp_path), max_quarantined=1.0)
     assert refused(pool) == [(0, row, "unparsable row") for row in (1, 2, 3, 4, 5)] + [(0, 7, "null id")]
-    assert whole(pool)["id"] == ["1", "7"] or whole(pool)["id"] == [1, 7]
+    assert whole(pool)["id"] == [1, 7]
     assert whole(pool)["row"] == [0, 6]
     assert pool.info.read == 8
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from .pools import ingest, run_at, whole
 from tasks.ingest import docstrings
 from tasks.ingest.config import SourceConfig
 from tasks.ingest.harvest import docstrings as docstrings_of
 from tasks.ingest.source import ingest_request
 from tasks.ingest.step import INGEST
+
+from .pools import ingest, run_at, whole
 
 SOURCE = b'''"""Module."""
 import nowhere_to_be_found

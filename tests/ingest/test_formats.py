@@ -72,7 +72,13 @@ def test_lists_with_null_slots_and_wrong_lengths_lose_only_those_rows(tmp_path: 
 
 
 LINES = [
-    {"id": n, "text": f"text {n} – ünï\n\"quoted\" 数据 \U0001f600", "lang": "de" if n % 3 else None, "q": n / 2, "when": "2020-01-01"}
+    {
+        "id": n,
+        "text": f'text {n} – ünï\n"quoted" 数据 \U0001f600',
+        "lang": "de" if n % 3 else None,
+        "q": n / 2,
+        "when": "2020-01-01",
+    }
     for n in range(1, 31)
 ]
 PACK: dict[str, Any] = {
@@ -96,7 +102,7 @@ def test_json_lines(tmp_path: Path, suffix: str) -> None:
     assert found["score.q"] == [line["q"] for line in LINES]
     assert found["row"] == list(range(30))
     assert pool.info.payload["when"] == "string"
-    assert [pool.text(block).to_pylist() for block in pool.blocks][0] == [line["text"] for line in LINES[:7]]
+    assert pool.text(pool.blocks[0]).to_pylist() == [line["text"] for line in LINES[:7]]
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -148,7 +154,13 @@ def test_npy_with_its_ids(tmp_path: Path, beside: str | None) -> None:
 
 def test_memory_store_globs_folders_and_lists_of_places(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")
-    for name, n in (("pool/a/1.jsonl", 1), ("pool/b/2.jsonl", 2), ("other/3.jsonl", 3), ("pool/_SUCCESS", 0), ("pool/x.md", 0)):
+    for name, n in (
+        ("pool/a/1.jsonl", 1),
+        ("pool/b/2.jsonl", 2),
+        ("other/3.jsonl", 3),
+        ("pool/_SUCCESS", 0),
+        ("pool/x.md", 0),
+    ):
         store.pipe_file(f"/{tmp_path.name}/{name}", f'{{"text": "t{n}"}}\n'.encode())
     root = f"memory:///{tmp_path.name}"
     assert whole(ingest(tmp_path, uri=f"{root}/pool/*/*.jsonl"))["id"] == ["a/1.jsonl:0", "b/2.jsonl:0"]
@@ -176,7 +188,10 @@ def test_pool_in_a_remote_workspace(tmp_path: Path) -> None:
 
 
 def test_formats_and_types_mix_into_one_schema(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", {"id": [1, 2], "text": ["a", "b"], "n": pa.array([1, 2], pa.int32()), "only": [True, None]})
+    write(
+        tmp_path / "a.parquet",
+        {"id": [1, 2], "text": ["a", "b"], "n": pa.array([1, 2], pa.int32()), "only": [True, None]},
+    )
     write(tmp_path / "b.parquet", {"id": [3], "text": pa.array(["c"]).dictionary_encode(), "n": pa.array([2.5])})
     (tmp_path / "c.jsonl").write_text('{"id": "4", "text": "d", "n": "many", "deep": {"k": [1, {"z": null}]}}\n')
     pool = ingest(tmp_path, uri=str(tmp_path))

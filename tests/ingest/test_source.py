@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from .pools import ingest, run_at, whole, write
 from tasks.ingest.config import SourceConfig
 from tasks.ingest.source import ingest_request, source_fingerprint
 from tasks.ingest.step import INGEST
+
+from .pools import ingest, run_at, whole, write
 
 
 def test_new_and_changed_shards_give_a_new_key_and_others_the_cached_pool(tmp_path: Path) -> None:
@@ -65,6 +66,10 @@ def test_only_what_cannot_be_mistaken_is_guessed(tmp_path: Path) -> None:
 
 
 def test_a_wrong_source_names_the_field() -> None:
-    for wrong, field in (({"uri": ""}, "uri"), ({"uri": "x", "formt": "csv"}, "formt"), ({"uri": "x", "dimension": 0}, "dimension")):
+    for wrong, field in (
+        ({"uri": ""}, "uri"),
+        ({"uri": "x", "formt": "csv"}, "formt"),
+        ({"uri": "x", "dimension": 0}, "dimension"),
+    ):
         with pytest.raises(ValidationError, match=field):
             SourceConfig.model_validate(wrong)
