@@ -12,6 +12,9 @@ from tasks.publish.config import check_dataset_name
 
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
+PRUNED = "PRUNED"
+BESIDE = ("fates", "centroids", "selection")
+OURS = ("data", *BESIDE, MANIFEST, PRUNED)
 
 
 def dataset_folder(destination: str, dataset: str) -> str:

@@ -19,18 +19,17 @@ from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import storage
-from infra.errors import CommitStateUnknown, PublishConflict, RecipeError, StorageError
+from infra.errors import CommitStateUnknown, InputError, PublishConflict, RecipeError, StorageError
 from infra.workspace import DONE, StepRef
 from tasks.publish import commit
 from tasks.publish.config import DestinationConfig
-from tasks.publish.layout import MANIFEST, copy_hashed
+from tasks.publish.exclusions import excluded_ids, find_ids
+from tasks.publish.layout import MANIFEST, OURS, PRUNED, copy_hashed
 from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document
 from tasks.publish.stage import read_staged
 from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, versions
 
 CONFLICT_SECONDS = 120.0
-PRUNED = "PRUNED"
-OURS = ("data", "fates", "centroids", "selection", MANIFEST, PRUNED)
 PACKAGES = ("dask", "numba", "numpy", "pandas", "pyarrow", "pyiceberg", "scikit-learn", "cudf-cu13", "cuml-cu13")
 CATALOG_ERRORS = (CommitStateUnknownException, RESTError, SQLAlchemyError, OSError)
 
@@ -70,7 +69,22 @@ def publish(
     Raises PublishConflict where others kept committing first, CommitStateUnknown where the catalog stopped answering
     in the one commit that counts, StorageError where a store or the catalog refuses or staged files are missing.
     """
-    work = _Publication(config, dataset, read_staged(staged), staged, dict(document))
+    return publish_files(config, dataset, read_staged(staged), extras, document, workspace, force=force, ref=staged)
+
+
+def publish_files(
+    config: DestinationConfig,
+    dataset: str,
+    staged: Staged,
+    extras: Mapping[str, str | bytes],
+    document: Mapping[str, Any],
+    workspace: str,
+    *,
+    force: bool = False,
+    ref: StepRef | None = None,
+) -> PublishResult:
+    """Publish files that lie in a version's folder already; see `publish`. ref: the step that made them, if one did."""
+    work = _Publication(config, dataset, staged, ref, dict(document))
     with dataset_table(config, dataset, workspace, create=True) as table:
         until = time.monotonic() + CONFLICT_SECONDS
         for attempt in range(1 << 30):
@@ -93,7 +107,7 @@ class _Publication:
     """One publication: what is the same in all its attempts."""
 
     def __init__(
-        self, config: DestinationConfig, dataset: str, staged: Staged, ref: StepRef, document: dict[str, Any]
+        self, config: DestinationConfig, dataset: str, staged: Staged, ref: StepRef | None, document: dict[str, Any]
     ) -> None:
         self.config, self.dataset, self.staged, self.ref, self.document = config, dataset, staged, ref, document
         self.extras: list[FileEntry] | None = None
@@ -176,7 +190,7 @@ class _Publication:
             raise
 
     def audit(self) -> None:
-        """Check that every file of the version is there in its full length and that no prune has begun to remove it."""
+        """Check that every file is there in full length, that no prune began to remove them, and no row is excluded."""
         fs, path = storage.filesystem(self.staged.folder)
         fs.invalidate_cache()
         sizes = {name[len(path.rstrip("/")) + 1 :]: info["size"] for name, info in fs.find(path, detail=True).items()}
@@ -188,9 +202,19 @@ class _Publication:
                     storage.join(self.staged.folder, entry.path), f"{sizes.get(entry.path)} of {entry.bytes} bytes"
                 )
 
+        excluded = excluded_ids(self.config.uri, self.dataset)
+        if excluded and (found := find_ids(self.staged.folder, self.staged.data, excluded)):
+            raise InputError(
+                f"{len(found):,} rows that were taken down would be published again",
+                found=", ".join(found[:5]),
+                where=self.staged.folder,
+                remedy="exclude them from the run: the list is in the dataset's folder `takedowns/`",
+            )
+
     def gone(self, where: str, found: str = "not there") -> None:
         """Forget the staged output, so that the next run stages anew, and say so."""
-        storage.remove(storage.join(self.ref.uri, DONE))
+        if self.ref is not None:
+            storage.remove(storage.join(self.ref.uri, DONE))
         raise StorageError(
             "staged files are missing or were removed by a prune",
             where=where,

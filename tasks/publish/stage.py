@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.errors import AccountingError, InputError
-from infra.workspace import StepFolder, StepRef
+from infra.workspace import DONE, StepFolder, StepRef
 from tasks.cluster.hierarchy import Hierarchy
 from tasks.ingest.pool import Pool
 from tasks.publish.config import StageConfig
@@ -42,23 +42,32 @@ def stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
     attempt = out.path("attempts", f"{name}.json")
     storage.write_json(attempt, {"folder": folder, "host": socket.gethostname(), "pid": os.getpid()})
     try:
-        staged = _stage(config, inputs, out, run, folder)
+        found = _stage(config, inputs, out, run, folder)
     except Exception:
         _remove_attempt(attempt, folder)
         raise
-    storage.write_json(out.path(STAGED), staged.model_dump(mode="json"))
+    storage.write_json(out.path(STAGED), found.model_dump(mode="json"))
     storage.remove(attempt)
-    run.progress(1.0, f"staged {staged.counts['kept']:,} rows in {len(staged.data):,} files")
+    run.progress(1.0, f"staged {found.counts['kept']:,} rows in {len(found.data):,} files")
     facts = {
         "location": folder,
-        "content_key": staged.content_key,
-        "files": len(staged.data),
-        "bytes": sum(entry.bytes for entry in staged.data),
+        "content_key": found.content_key,
+        "files": len(found.data),
+        "bytes": sum(entry.bytes for entry in found.data),
     }
-    return Outcome(counts=staged.counts, facts=facts)
+    return Outcome(counts=found.counts, facts=facts)
 
 
 STAGE = Step("stage", 1, stage)
+
+
+def staged(config: StageConfig, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
+    """Return STAGE's output, made anew where the workspace remembers files that a prune has removed since."""
+    ref = STAGE(config, inputs, run)
+    if storage.exists(storage.join(ref.facts["location"], read_staged(ref).data[0].path)):
+        return ref
+    storage.remove(storage.join(ref.uri, DONE))
+    return STAGE(config, inputs, run)
 
 
 def read_staged(ref: StepRef) -> Staged:

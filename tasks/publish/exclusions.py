@@ -1,0 +1,47 @@
+"""Rows that were taken down: the list beside a dataset that every coming version is held against."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow.parquet as pq
+import xxhash
+
+from infra import storage
+from tasks.publish.layout import dataset_folder
+from tasks.publish.manifest import FileEntry
+
+TAKEDOWNS = "takedowns"
+
+
+def exclude_ids(destination: str, dataset: str, ids: Iterable[str], reason: str) -> str:
+    """Add ids to a dataset's list, as a file of its own so that two takedowns never collide, and return its URI."""
+    wanted = sorted(set(ids))
+    name = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
+    uri = storage.join(dataset_folder(destination, dataset), TAKEDOWNS, f"{name}.json")
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    storage.write_json(uri, {"ids": wanted, "reason": reason, "created": created})
+    return uri
+
+
+def excluded_ids(destination: str, dataset: str) -> set[str]:
+    """Return every id that was ever taken down from a dataset."""
+    files = storage.list_files(storage.join(dataset_folder(destination, dataset), TAKEDOWNS))
+    return {one for uri in files for one in storage.read_json(uri)["ids"]}
+
+
+def find_ids(folder: str, files: list[FileEntry], ids: Collection[str]) -> list[str]:
+    """Return which of `ids` the data files in a version's folder hold, sorted; reads a row group at a time."""
+    wanted = np.sort(np.array([xxhash.xxh3_64_intdigest(one.encode()) for one in ids], np.uint64).view(np.int64))
+    found: set[str] = set()
+    for entry in files:
+        with storage.open_read(storage.join(folder, entry.path)) as stream:
+            file = pq.ParquetFile(stream)
+            for number in range(file.num_row_groups):
+                identity = file.read_row_group(number, columns=["ek_identity"])["ek_identity"].to_numpy()
+                places = np.flatnonzero(np.isin(identity, wanted))
+                if len(places):
+                    found |= set(file.read_row_group(number, columns=["ek_id"])["ek_id"].take(places).to_pylist())
+    return sorted(found & set(ids))
