@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class NearConfig(BaseModel):
@@ -26,6 +26,37 @@ class NearConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="chooses the hash functions")
 
 
+class SemanticConfig(BaseModel):
+    """Semantic duplicates: rows whose vectors point the same way (SemDeDup), and prototypes on top (D4)."""
+
+    model_config = ConfigDict(extra="forbid", title="semantic")
+
+    epsilon: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a row goes whose cosine with a kept row is at least 1 - epsilon; empty: 0.05, or by rate",
+    )
+    rate: float | None = Field(
+        None, gt=0, lt=1, description="share of rows to drop; epsilon is then found for it, on a sample of cells"
+    )
+    keep: Literal["score", "closest", "furthest", "random"] = Field(
+        "score",
+        description="who is kept: the best by dedup.best, the closest to or furthest from the centroid, or any",
+    )
+    clusters: int | None = Field(None, ge=1, description="cells to compare within; empty = root of the rows")
+    prototypes: float = Field(
+        0.0, ge=0, lt=1, description="share of what is left to drop after that: the rows nearest their centroid (D4)"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed and rows give the same clusters")
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> "SemanticConfig":
+        if self.rate is not None and self.epsilon is not None:
+            raise ValueError("give either epsilon or rate, not both")
+        return self
+
+
 class DedupConfig(BaseModel):
     """Which rows stand for one another. Of every group one row is kept: the best by score, then by hash of its id."""
 
@@ -35,6 +66,7 @@ class DedupConfig(BaseModel):
     near: NearConfig | None = Field(
         default_factory=NearConfig, description="drop rows whose text is nearly another's; null = off. Needs texts"
     )
+    semantic: SemanticConfig | None = Field(None, description="drop rows whose vector is nearly another's; null = off")
     best: str | None = Field(
         None, description="score column (named in source.scores) whose highest row of a group is kept; empty = none"
     )

@@ -1,5 +1,6 @@
 """Dropped rows and the rows that stand for them: collected stage by stage, resolved once, written sorted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,6 +36,13 @@ class Drops:
         order = np.argsort(row_id, kind="stable")
         alike = np.broadcast_to(np.asarray(similarity, np.float32), row_id.shape)[order]
         return cls(row_id[order], duplicate_of[order], np.full(len(order), kind, np.uint8), alike)
+
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[Ids, Ids, npt.NDArray[np.float32]]], kind: int) -> Self:
+        """Return drops of one kind from parts (row_id, duplicate_of, similarity) in any order."""
+        nothing = (np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.float32))
+        row_id, duplicate_of, similarity = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))
+        return cls.of(row_id, duplicate_of, kind, similarity)
 
     @classmethod
     def none(cls) -> Self:

@@ -10,6 +10,8 @@ from tasks.dedup.drops import Drops
 from tasks.dedup.duplicates import Duplicates
 from tasks.dedup.exact import exact_duplicates
 from tasks.dedup.near import near_duplicates
+from tasks.dedup.prototypes import drop_prototypes
+from tasks.dedup.semantic import semantic_duplicates
 from tasks.embed.vectors import Vectors
 from tasks.ingest.pool import Pool
 from tasks.step import Outcome, Run, Step
@@ -33,6 +35,14 @@ def dedup(config: DedupConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
             pool, config.near, config.best, before("near"), out.path("stages", "near"), run
         )
         drops = drops.followed_by(near)
+    if config.semantic is not None:
+        stage = (pool, vectors, config.semantic, config.best)
+        semantic, facts["semantic"] = semantic_duplicates(*stage, before("semantic"), out.path("stages", "cells"), run)
+        drops = drops.followed_by(semantic)
+        if config.semantic.prototypes:
+            central = drop_prototypes(*stage, before("prototypes"), out.path("stages", "cells-again"), run)
+            facts["semantic"]["prototypes"] = len(central)
+            drops = drops.followed_by(central)
     drops.write(out.uri)
     storage.remove(out.path("stages"))
     return _outcome(pool, drops, facts)

@@ -1,0 +1,142 @@
+"""Vectors of a pool in cells: k-means clusters made for comparing like with like, read a few cells at a time."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from tasks.dedup.config import SemanticConfig
+from tasks.dedup.duplicates import Duplicates
+from tasks.dedup.rank import demerit, rank_columns
+from tasks.embed.arrays import read_array, write_array
+from tasks.embed.post import normalise
+from tasks.embed.sampled import sample_rows
+from tasks.embed.vectors import Vectors
+from tasks.ingest.pool import Pool
+from tasks.step import Run
+
+Floats = npt.NDArray[np.float32]
+Members = npt.NDArray[Any]
+MEMBER = np.dtype(
+    [
+        ("cell", "<i4"),
+        ("block", "<i4"),
+        ("row", "<u4"),
+        ("demerit", "<u4"),
+        ("centrality", "<f4"),
+        ("identity", "<u8"),
+        ("row_id", "<u8"),
+    ]
+)
+LEAST_ROWS, MOST_CELLS, ROWS_TO_FIT = 1000, 1 << 15, 32
+SCORES_AT_A_TIME = 1 << 25
+ROWS_PER_BATCH = 1 << 16
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the members of each cell lie. sizes: rows of each cell."""
+
+    pool: Pool
+    vectors: Vectors
+    folder: str
+    scratch: Path
+    sizes: tuple[int, ...]
+
+    def members(self, first: int, last: int) -> Members:
+        """Return the members of cells first .. last - 1, sorted by cell."""
+        parts = []
+        for block in self.pool.blocks:
+            run = read_array(storage.join(self.folder, f"{block.name}.npy"), self.scratch)
+            start, stop = np.searchsorted(run["cell"], [first, last])
+            parts.append(np.array(run[start:stop]))
+        members = np.concatenate(parts)
+        return members[np.argsort(members["cell"], kind="stable")]
+
+    def rows(self, members: Members) -> Floats:
+        """Return the vectors of some members, scaled to length 1: (n, d) float32."""
+        found = np.empty((len(members), self.vectors.dimension), np.float32)
+        for block in np.unique(members["block"]):
+            mine = members["block"] == block
+            found[mine] = self.vectors.block(self.pool.blocks[block])[members["row"][mine]]
+        return normalise(found)
+
+    def batches(self) -> list[tuple[int, int]]:
+        """Return runs of whole cells, (first, last + 1), of about 65,536 rows each (more where one cell has more)."""
+        ends = np.cumsum(self.sizes)
+        cuts = [0]
+        while cuts[-1] < len(ends):
+            done = ends[cuts[-1] - 1] if cuts[-1] else 0
+            cuts.append(max(int(np.searchsorted(ends, done + ROWS_PER_BATCH, side="right")), cuts[-1] + 1))
+        return list(pairwise(cuts))
+
+
+def make_cells(
+    pool: Pool,
+    vectors: Vectors,
+    config: SemanticConfig,
+    best: str | None,
+    before: Duplicates,
+    folder: str,
+    run: Run,
+) -> Cells:
+    """Cluster a seeded sample of the rows that `before` kept, by cosine, and put every kept row in its nearest cell.
+
+    Rows with a zero vector point nowhere and are in no cell. The number of cells grows as the root of the number of
+    rows, which makes placing and comparing cost the same; no cell is meant to have fewer than 1,000 rows.
+    """
+    from tasks.cluster.kmeans import kmeans
+
+    wanted = config.clusters or max(1, min(pool.rows // LEAST_ROWS, math.isqrt(pool.rows), MOST_CELLS))
+    parts = []
+    for block, positions in sample_rows(pool.blocks, max(20_000, wanted * ROWS_TO_FIT), config.seed):
+        ids = pool.table(block, ["row_id"])["row_id"].to_numpy()[positions]
+        parts.append(np.asarray(vectors.block(block))[positions[before.kept(ids)]])
+    sample = normalise(np.concatenate([np.empty((0, vectors.dimension), vectors.dtype), *parts]))
+    sample = sample[sample.any(axis=1)]
+    if not len(sample):
+        return Cells(pool, vectors, folder, run.scratch, ())
+    fitted = kmeans(sample, wanted, iterations=8, seed=config.seed, metric="cosine", threads=run.compute.threads)
+    centroids = normalise(fitted.centroids)
+    place = partial(_place_block, pool, vectors, rank_columns(pool, best), before, centroids, folder)
+    placed = run.compute.map(place, range(len(pool.blocks)), work=pool.rows * vectors.dimension * 4)
+    sizes = np.sum(placed, axis=0)
+    return Cells(pool, vectors, folder, run.scratch, tuple(int(size) for size in sizes))
+
+
+def _place_block(
+    pool: Pool,
+    vectors: Vectors,
+    columns: list[str],
+    before: Duplicates,
+    centroids: Floats,
+    folder: str,
+    number: int,
+) -> npt.NDArray[np.int64]:
+    """Write the members of a block, sorted by cell; return how many each cell got, (cells,) int64."""
+    block = pool.blocks[number]
+    table = pool.table(block, columns)
+    members = np.zeros(table.num_rows, MEMBER)
+    members["block"], members["row"] = number, np.arange(len(members))
+    members["demerit"] = demerit(table, columns)
+    members["identity"], members["row_id"] = table["identity"].to_numpy(), table["row_id"].to_numpy()
+    stored = vectors.block(block)
+    pointing = np.empty(len(members), bool)
+    chunk = max(1, SCORES_AT_A_TIME // len(centroids))
+    for start in range(0, len(members), chunk):
+        part = slice(start, start + chunk)
+        rows = normalise(stored[part])
+        scores = rows @ centroids.T
+        members["cell"][part] = scores.argmax(axis=1)
+        members["centrality"][part] = scores.max(axis=1)
+        pointing[part] = rows.any(axis=1)
+    members = members[pointing & before.kept(members["row_id"])]
+    members = members[np.argsort(members["cell"], kind="stable")]
+    write_array(storage.join(folder, f"{block.name}.npy"), members)
+    return np.bincount(members["cell"], minlength=len(centroids))
