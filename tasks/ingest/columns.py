@@ -150,17 +150,17 @@ def id_keys(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
-def text_hashes(texts: pa.ChunkedArray) -> pa.Array:
-    """Return xxh3-128 of each text, (n,) fixed_size_binary[16], Unicode composed (NFC), runs of white space as one."""
-    composed = pc.utf8_normalize(texts, form="NFC")
-    plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(composed, r"[\s\pZ]+", " "))
-    digests = b"".join([xxhash.xxh3_128_digest(item) for item in _utf8(plain)])
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(texts), [None, pa.py_buffer(digests)])
+def hash_and_count(texts: pa.ChunkedArray) -> tuple[pa.Array, pa.ChunkedArray]:
+    """Return what tells equal texts, and how long they are: (n,) fixed_size_binary[16] and (n,) int32 words.
 
-
-def word_counts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the number of words between white space in each text, (n,) int32."""
-    return pc.count_substring_regex(texts, r"[^\s\pZ]+").cast(pa.int32())
+    The hash is xxh3-128 of the text with Unicode composed (NFC) and each run of white space as one blank.
+    """
+    if not pc.all(pc.string_is_ascii(texts)).as_py():
+        texts = pc.utf8_normalize(texts, form="NFC")
+    words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts))
+    digests = b"".join([xxhash.xxh3_128_digest(item) for item in _utf8(pc.binary_join(words, " "))])
+    hashes = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(texts), [None, pa.py_buffer(digests)])
+    return hashes, pc.list_value_length(words)
 
 
 def _utf8(texts: pa.ChunkedArray) -> list[bytes]:

@@ -176,7 +176,7 @@ def row_table(rows: Rows, job: ShardJob) -> pa.Table:
     count = len(rows.numbers)
     if job.plan.text is not None:
         texts = columns.conform(rows.payload[job.plan.text], pa.string())
-        hashes, words = columns.text_hashes(texts), columns.word_counts(texts)
+        hashes, words = columns.hash_and_count(texts)
     else:
         hashes, words = pa.nulls(count, pa.binary(16)), pa.nulls(count, pa.int32())
     table = {

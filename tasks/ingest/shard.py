@@ -149,7 +149,7 @@ class _Writer:
         while sum(len(part.numbers) for part in self.waiting) >= size:
             rows = together(self.waiting)
             self._write_block(rows.slice(0, size))
-            self.waiting = [rows.slice(size, len(rows.numbers))]
+            self.waiting = [rows.slice(size, len(rows.numbers))] if len(rows.numbers) > size else []
         if len(self.refusals) >= _PART_ROWS:
             self._write_refusals()
 

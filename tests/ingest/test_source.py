@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.ingest.config import SourceConfig
+from tasks.ingest.reasons import Reason
 from tasks.ingest.source import ingest_request, source_fingerprint
 from tasks.ingest.step import INGEST
 
@@ -73,3 +74,13 @@ def test_a_wrong_source_names_the_field() -> None:
     ):
         with pytest.raises(ValidationError, match=field):
             SourceConfig.model_validate(wrong)
+
+
+def test_every_reason_and_every_field_is_in_the_docs() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    ingest_page = (docs / "INGEST.md").read_text()
+    for reason in Reason:
+        assert reason is Reason.SOUND or f"| {reason.label} |" in ingest_page
+    pages = ingest_page + (docs / "RECIPES.md").read_text()
+    for name in SourceConfig.model_fields:
+        assert name in pages
