@@ -1,5 +1,7 @@
 """Lloyd's iteration: assign, update, re-seed what is empty. The exact path, and the oracle of the fast one."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +10,7 @@ from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.threads import spread
 
 Labels = npt.NDArray[np.int32]
+Watch = Callable[[int, float, int, int], None]
 Members = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 CLUSTERS = 256
 
@@ -101,3 +104,23 @@ def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats)
             squared[row] = 0
             filled += 1
     return filled
+
+
+def lloyd(
+    rows: Rows, centroids: Floats, iterations: int, tolerance: float, watch: Watch | None
+) -> tuple[Floats, Labels, int]:
+    """Run Lloyd iterations and a last assignment: (centroids, labels of the nearest of them, iterations run)."""
+    before, previous = np.inf, np.full(len(rows.x), -1, np.int32)
+    ran = 0
+    for ran in range(1, iterations + 1):
+        labels = assign_exact(rows, centroids)
+        squared = squared_distances(rows, centroids, labels)
+        reseeded = reseed_empty(rows, centroids, labels, squared)
+        inertia = total(rows, squared)
+        if watch is not None:
+            watch(ran, inertia / rows.scale**2, int((labels != previous).sum()), reseeded)
+        update(rows, centroids, *members(labels, len(centroids)))
+        if inertia >= before * (1 - tolerance) and not reseeded:
+            break
+        before, previous = inertia, labels
+    return centroids, assign_exact(rows, centroids), ran

@@ -1,12 +1,13 @@
 """The working copy of the rows: float32, centred, scaled to a safe range, checked once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from infra.errors import InputError
+from tasks.cluster import pruned
 from tasks.cluster.threads import spread
 
 Floats = npt.NDArray[np.float32]
@@ -17,7 +18,7 @@ class Rows:
     """Rows ready for the kernels: x = (original - shift) * scale.
 
     x: (n, d) float32, C order. weights: (n,) float32, or (0,) where all rows weigh the same. shift: (d,) float32.
-    scale: a power of two. spherical: rows have length 1 and so shall centroids.
+    scale: a power of two. spherical: rows have length 1 and so shall centroids. norms: (n,) float32, |x|^2.
     """
 
     x: Floats
@@ -26,6 +27,18 @@ class Rows:
     scale: float
     spherical: bool
     threads: int
+    norms: Floats
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Rows":
+        """Return a copy of the rows at `index`."""
+        weights = self.weights[index] if self.weights.size else self.weights
+        return replace(self, x=self.x[index], weights=weights, norms=self.norms[index])
+
+    def reorder(self, order: npt.NDArray[np.int64]) -> "Rows":
+        """Return the rows in another order, moved in place: the present object is used up."""
+        pruned.permute_rows(self.x, order)
+        weights = self.weights[order] if self.weights.size else self.weights
+        return replace(self, weights=weights, norms=self.norms[order])
 
     def inside(self, centroids: npt.ArrayLike) -> Floats:
         """Return original centroids in working coordinates."""
@@ -93,9 +106,11 @@ def prepare(x: Any, weights: Any, metric: str, threads: int) -> Rows:
             part -= shift
         else:
             part[:] = (part.astype(np.float64) - shift) * scale
+        norms[first:last] = np.einsum("ij,ij->i", part, part)
 
+    norms = np.empty(n, np.float32)
     spread(centre, n, threads)
-    return Rows(work, weights, shift, scale, spherical, threads)
+    return Rows(work, weights, shift, scale, spherical, threads, norms)
 
 
 def _weights(weights: Any, n: int) -> Floats:

@@ -13,7 +13,7 @@ Log = Callable[[dict[str, Any]], None]
 
 
 def nearest_members(labels: npt.NDArray[np.int32], distances: npt.NDArray[np.float32], r: int) -> npt.NDArray[np.int64]:
-    """Return the rows that are among the r nearest to the centroid of their cluster, ascending; ties to the lowest row."""
+    """Return the rows among the r nearest to the centroid of their cluster, ascending; ties go to the lowest row."""
     order = np.lexsort((distances, labels))
     ordered = labels[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))

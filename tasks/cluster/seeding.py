@@ -11,7 +11,7 @@ from tasks.cluster.threads import spread
 def seed_random(rows: Rows, k: int, rng: np.random.Generator) -> Floats:
     """Return k different rows of weight above zero, (k, d); fewer where there are fewer."""
     heavy = np.flatnonzero(rows.weights) if rows.weights.size else np.arange(len(rows.x))
-    return rows.x[np.sort(rng.choice(heavy, size=min(k, len(heavy)), replace=False))]
+    return np.take(rows.x, np.sort(rng.choice(heavy, size=min(k, len(heavy)), replace=False)), axis=0)
 
 
 def seed_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Floats:
@@ -31,7 +31,7 @@ def seed_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Floats:
         if not mass.any():
             break
         chosen.append(_draw(mass, rng))
-    return rows.x[np.array(chosen)]
+    return np.take(rows.x, chosen, axis=0)
 
 
 def _draw(mass: npt.NDArray[np.float64], rng: np.random.Generator) -> int:

@@ -1,0 +1,123 @@
+"""Coarse groups of the space: every row knows its nearest few, every centroid is filed under one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.cluster import kernels, pruned
+from tasks.cluster.lloyd import Labels, Members, assign_exact, half_norms, members, squared_distances, update
+from tasks.cluster.prepare import Floats, Rows
+from tasks.cluster.seeding import seed_random
+from tasks.cluster.threads import spread
+
+Ints = npt.NDArray[np.int32]
+
+PROBES = 16
+ROOM = 3
+SAMPLE = 64
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Coarse centres, (G, d) float32, and the nearest of them to every row, (n, <= 16) int32, nearest first."""
+
+    centres: Floats
+    probes: Ints
+
+
+def coarse_groups(rows: Rows, k: int, rng: np.random.Generator) -> Groups:
+    """Return about sqrt(16 k) groups, where finding a row's groups and searching them cost the same."""
+    n = len(rows.x)
+    size = int(min(max(2, np.sqrt(PROBES * k)), n))
+    sample = np.sort(rng.choice(n, size=min(n, SAMPLE * size), replace=False))
+    part = rows.take(sample)
+    centres = seed_random(part, size, rng)
+    for _ in range(3):
+        update(part, centres, *members(assign_exact(part, centres), len(centres)))
+    return Groups(centres, nearest_groups(rows.x, centres, PROBES, rows.threads))
+
+
+def nearest_groups(x: Floats, centres: Floats, most: int, threads: int) -> Ints:
+    """Return the nearest centres of every row, (n, min(most, G)) int32, nearest first."""
+    out = np.empty((len(x), min(most, len(centres))), np.int32)
+    half = half_norms(centres)
+    spread(lambda first, last: pruned.nearest_many(x, first, last, centres, half, out), len(x), threads, part=1024)
+    return out
+
+
+def file_centroids(centroids: Floats, groups: Groups, probes: int, threads: int) -> tuple[Ints, Members]:
+    """File every centroid under its nearest group with room: (groups near each centroid, centroids by group).
+
+    A group takes at most three times the mean, so that no crowded region makes a search cost n x k.
+    """
+    near = nearest_groups(centroids, groups.centres, probes, threads)
+    filed, size = np.empty(len(centroids), np.int32), len(groups.centres)
+    pruned.file_bounded(near, size, -(-ROOM * len(centroids) // size), filed)
+    return near, members(filed, size)
+
+
+def search(rows: Rows, groups: Groups, centroids: Floats, labels: Labels | None, probes: int = PROBES) -> Labels:
+    """Return the nearest centroid of every row among those filed under its nearest groups, (n,) int32.
+
+    labels: present ones, kept where nothing nearer is found. A row whose groups hold no centroid is compared with all.
+    """
+    _, (member, begin) = file_centroids(centroids, groups, PROBES // 2, rows.threads)
+    half, norms = half_norms(centroids), rows.norms
+    if labels is None:
+        found, best = np.zeros(len(norms), np.int32), np.full(len(norms), np.inf, np.float32)
+    else:
+        found, best = labels.copy(), (squared_distances(rows, centroids, labels) - norms) * np.float32(0.5)
+    probed = np.ascontiguousarray(groups.probes[:, :probes])
+    spread(
+        lambda first, last: pruned.nearest_probed(
+            rows.x, first, last, probed, member, begin, centroids, half, found, best
+        ),
+        len(found),
+        rows.threads,
+        part=1024,
+    )
+    lost = np.flatnonzero(np.isinf(best))
+    if lost.size:
+        nearest = np.empty(len(lost), np.int32)
+        kernels.nearest_of_all(rows.x[lost], 0, len(lost), centroids, half, nearest)
+        found[lost] = nearest
+    return found
+
+
+def seed_grouped(rows: Rows, groups: Groups, k: int, rng: np.random.Generator) -> Floats:
+    """Return first centroids by k-means++ inside every group on its own, (<= k, d): n sqrt(k) products in all.
+
+    The number of seeds of a group follows half its share of the rows and half its share of the error; it never exceeds
+    the group's rows.
+    """
+    home = np.ascontiguousarray(groups.probes[:, 0])
+    size = len(groups.centres)
+    weights = rows.weights if rows.weights.size else None
+    error = squared_distances(rows, groups.centres, home) * (1 if weights is None else weights)
+    mass = np.bincount(home, weights=weights, minlength=size).astype(np.float64)
+    spread_of = np.bincount(home, weights=error, minlength=size)
+    share = mass / mass.sum() + (spread_of / spread_of.sum() if spread_of.any() else 0)
+    place = np.concatenate(([0], np.cumsum(allot(share, k, np.bincount(home, minlength=size)))))
+    order, starts = members(home, size)
+    seeds, squared, draws = np.empty(place[-1], np.int64), np.empty(len(home), np.float32), rng.random(place[-1])
+    spread(
+        lambda first, last: pruned.seed_groups(
+            rows.x, rows.weights, order, starts, place, draws, first, last, seeds, squared
+        ),
+        size,
+        rows.threads,
+        part=1,
+    )
+    return np.take(rows.x, seeds[seeds >= 0], axis=0)
+
+
+def allot(share: npt.NDArray[np.float64], k: int, most: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return whole numbers in proportion to `share`, none above `most`, that add up to min(k, sum(most))."""
+    exact = share / share.sum() * k
+    quota = np.minimum(np.floor(exact).astype(np.int64), most)
+    while (missing := min(k, int(most.sum())) - int(quota.sum())) > 0:
+        gap = np.where(quota < most, exact - quota, -np.inf)
+        best = np.argsort(-gap, kind="stable")[: min(missing, int((quota < most).sum()))]
+        quota[best] += 1
+    return np.asarray(quota, np.int64)
