@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,9 @@ class FatesAddUp(Expectation):
         row = table.iloc[0]
         short = int(row["read"]) - sum(int(row[fate]) for fate in FATES)
         parts = " + ".join(f"{int(row[fate]):,} {fate.replace('_', ' ')}" for fate in FATES)
-        return Measurement(float(short), blame=[Blame(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")])
+        return Measurement(
+            float(short), blame=[Blame(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
+        )
 
     def holds(self, found: Measurement) -> bool:
         return found.value == 0

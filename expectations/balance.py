@@ -1,4 +1,4 @@
-"""Balance: how evenly the rows of the version lie over the clusters of a level, or over the values of a group column."""
+"""Balance: how evenly the version lies over the clusters of a level, or over the values of a group column."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from expectations import measures
-from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
 from expectations.scopes import blame, counts, pick, share_of, version_counts
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,9 @@ class MisplacedRows(_Balance, AtMost):
     at_most: float = Field(0.15, ge=0, le=1, description="Largest share of rows that may be misplaced.")
 
     def sentence(self) -> str:
-        return f"at most {percent(self.at_most)} of the rows lie elsewhere than in the most even version over {self.scope}"
+        return (
+            f"at most {percent(self.at_most)} of the rows lie elsewhere than in the most even version over {self.scope}"
+        )
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope)
@@ -59,7 +62,7 @@ class MisplacedRows(_Balance, AtMost):
 
 
 class NormalisedEntropy(_Balance, AtLeast):
-    """The Shannon entropy of the shares, divided by its maximum log k: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
+    """The Shannon entropy of the shares over its maximum log k: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
 
     expect: Literal["normalised_entropy"] = "normalised_entropy"
     at_least: float = Field(0.85, ge=0, le=1, description="Smallest normalised entropy, 0 to 1.")
@@ -113,8 +116,8 @@ class KLTarget(_Balance, AtMost):
         after = version_counts(rows, self.scope)
         absent = sorted(set(self.target) - set(map(str, rows["name"])))
         values = np.append(after, np.zeros(len(absent)))
-        wanted = np.array([self.target.get(str(name), 0.0) for name in rows["name"]] + [self.target[n] for n in absent])
-        wanted = wanted * values.sum()
+        shares = [self.target.get(str(name), 0.0) for name in rows["name"]] + [self.target[name] for name in absent]
+        wanted = np.array(shares) * values.sum()
         found = blame(
             rows,
             self.scope,
@@ -167,7 +170,7 @@ class LargestShare(_Balance, AtMost):
 
 
 class SmallestShare(_Balance, AtLeast):
-    """Every class that the pool has keeps a share of the version; the worst group's share where the scope is a group."""
+    """Every class that the pool has keeps a share of the version; over a group column, the worst group's share."""
 
     expect: Literal["smallest_share"] = "smallest_share"
     at_least: float = Field(0.0001, ge=0, le=1, description="Smallest share of the version that a class may hold.")
@@ -218,7 +221,7 @@ class EffectiveClasses(_Balance, AtLeast):
         best = min(best, after.sum())
 
         def statistic(sample: measures.Counts) -> float:
-            return measures.hill(sample, self.order) / best
+            return measures.hill(sample, self.order) / float(best)
 
         margin = measures.bootstrap_margin(statistic, after) if self.order else 0.0
         return Measurement(statistic(after), margin, blame=self._too_many(rows, after))
@@ -232,7 +235,7 @@ class EffectiveClasses(_Balance, AtLeast):
 
 
 class NoWorseThan(Expectation):
-    """The version is at least as even as a baseline: the pool itself, a random draw, flat or top-down, the last version."""
+    """The version is at least as even as a baseline: the pool, a random draw, flat, top-down, the last version."""
 
     concern: ClassVar[str] = "balance"
     table: ClassVar[str] = "baselines"
@@ -245,8 +248,9 @@ class NoWorseThan(Expectation):
     tolerance: float = Field(0.01, ge=0, le=1, description="By how much the normalised entropy may be lower.")
 
     def sentence(self) -> str:
-        name = {"before": "the pool", "random": "a random draw", "previous": "the last version"}
-        return f"{self.scope} is as even as {name.get(self.baseline, f'the {self.baseline} baseline')}, by normalised entropy"
+        names = {"before": "the pool", "random": "a random draw", "previous": "the last version"}
+        name = names.get(self.baseline, f"the {self.baseline} baseline")
+        return f"{self.scope} is as even as {name}, by normalised entropy"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope).set_index("stage")["entropy"]

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
 from expectations.scopes import blame, counts, pick, share_of, version_counts
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,8 +21,9 @@ LINK = re.compile(r"<a\b[^>]*>(.*?)</a>", re.S | re.I)
 HANDLER = re.compile(r"\son\w+=(\"[^\"]*\"|'[^']*')", re.I)
 ICONS = {"fa-check-circle": "✓", "fa-times": "✕", "fa-exclamation-triangle": "!"}
 STYLE = """
-:root{--page:#fbfaf8;--ink:#1d2126;--soft:#667078;--line:#e2dfd9;--good:#2b7a4b;--bad:#b3362b;color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{--page:#15181b;--ink:#e7e6e3;--soft:#9aa3aa;--line:#30353a;--good:#6cc28d;--bad:#ee8478}}
+:root{--page:#fbfaf8;--ink:#1d2126;--soft:#5d666e;--line:#e2dfd9;--good:#22703f;--bad:#a8322a;color-scheme:light dark}
+@media (prefers-color-scheme:dark){
+:root{--page:#131618;--ink:#e9e7e3;--soft:#a0a8ae;--line:#2d3338;--good:#6fc492;--bad:#f08d82}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:60rem;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -30,7 +31,8 @@ h1{font-size:1.5rem;line-height:1.25;margin:0 0 1.5rem}
 h2,h4,h5,h6{font-size:1rem;margin:1.75rem 0 .5rem}
 a{color:inherit}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
-th,td{padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;overflow-wrap:anywhere}
+th,td{padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+td{overflow-wrap:anywhere}
 th{color:var(--soft);font-weight:500}
 thead[hidden],.collapse,[id$=content-block-3-parent]{display:none}
 .table-responsive{overflow-x:auto}

@@ -1,13 +1,15 @@
 """Drift: the version against the last one and against the pool, beyond what two samples of one pool differ by."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from expectations import measures
-from expectations.expectation import AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.expectation import AtMost, Blame, Expectation, Measurement, NotApplicable
 from expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,9 @@ class _Distance(AtMost):
             change,
             lambda i: f"{percent(after[i] / after.sum())} now, {percent(reference[i] / reference.sum())} in {name}",
         )
-        return Measurement(self.distance(after, reference), measures.null_margin(self.distance, after, reference), blame=why)
+        return Measurement(
+            self.distance(after, reference), measures.null_margin(self.distance, after, reference), blame=why
+        )
 
     def _of(self) -> str:
         return "every group column" if self.scope == "groups" else self.scope
@@ -65,7 +69,7 @@ class _Distance(AtMost):
 
 
 class PSI(_Distance):
-    """The population stability index, sum (p - q) log(p / q): under 0.1 is calm, over 0.25 is a different population."""
+    """The population stability index, sum (p - q) log(p / q): under 0.1 is calm, over 0.25 another population."""
 
     expect: Literal["psi"] = "psi"
     at_most: float = Field(0.25, gt=0, description="Largest index, beyond sampling noise.")
@@ -135,7 +139,10 @@ class WorstGroupChange(AtMost):
         noise = measures.noise_quantile(len(rows)) * spread
         worst = int(np.argmax(change - noise))
         why = blame(
-            rows, scope, change - noise, lambda i: f"{share_of(after, after, i)} now, {percent(q[i])} in the last version"
+            rows,
+            scope,
+            change - noise,
+            lambda i: f"{share_of(after, after, i)} now, {percent(q[i])} in the last version",
         )
         return Measurement(float(change[worst]), float(noise[worst]), blame=why)
 
@@ -169,7 +176,7 @@ class LostGroups(Expectation):
             missing = np.where(missing >= self.min_rows, missing, 0.0)
             gone += int((missing > 0).sum())
             where = "the pool" if self.against == "pool" else "the last version"
-            lost += blame(rows, scope, missing, lambda i, ref=reference, w=where: f"{ref[i]:,.0f} rows in {w}, none now")
+            lost += blame(rows, scope, missing, partial(_gone, reference, where))
         return Measurement(float(gone), blame=lost[:20])
 
     def holds(self, found: Measurement) -> bool:
@@ -181,3 +188,7 @@ class LostGroups(Expectation):
     @property
     def label(self) -> str:
         return f"{self.expect}({self.scope}, {self.against})"
+
+
+def _gone(reference: measures.Counts, where: str, i: int) -> str:
+    return f"{reference[i]:,.0f} rows in {where}, none now"

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtMost, Measurement, NotApplicable, percent
+from expectations.expectation import AtMost, Measurement, NotApplicable
 from expectations.scopes import blame, pick, version_counts
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -54,8 +54,7 @@ def evaluate(
         for name, table, numbers in _parts(expectations):
             outcomes |= context.validate(name, tables[table], {number: expectations[number] for number in numbers})
         context.write_docs()
-    results = [_result(one, outcomes.get(number)) for number, one in enumerate(expectations)]
-    return results
+    return [_result(one, outcomes.get(number)) for number, one in enumerate(expectations)]
 
 
 def _parts(expectations: Sequence[Expectation]) -> list[tuple[str, str, list[int]]]:

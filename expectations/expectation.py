@@ -5,9 +5,9 @@ An expectation is a pydantic model, so a recipe can hold it and bad thresholds a
 
 A table is a pandas frame. The tables are:
 
-- `shares`: one row per cluster of a level and per value of a group column. `scope` ("level-1", "group.language"), `name`,
-  `before` and `after` (rows), `previous` (rows in the last version, null where it cannot be compared), `radius`,
-  `near_duplicate_rate` (clusters only).
+- `shares`: one row per cluster of a level and per value of a group column. `scope` ("level-1", "group.language"),
+  `name`, `before` and `after` (rows), `previous` (rows in the last version, null where it cannot be compared),
+  `radius`, `near_duplicate_rate` (clusters only).
 - `baselines`: one row per scope and stage (before, after, random, flat, top-down, previous) with its balance.
 - `totals`: one row: rows by fate, target, and the same of the last version with the prefix `previous_`.
 - `shards`: one row per shard: `uri`, `rows`, `quarantined`, `reason`.
@@ -52,16 +52,16 @@ class Measurement:
     blame: list[Blame] = field(default_factory=list)
 
 
-class UnknownScope(ValueError):  # noqa: N818
+class UnknownScope(ValueError):
     """An expectation names a level, a group column or a pattern that the data does not have."""
 
 
-class NotApplicable(Exception):  # noqa: N818
+class NotApplicable(Exception):
     """The expectation has nothing to look at here, for a reason worth telling: no last version, no group columns."""
 
 
 class Expectation(BaseModel):
-    """Base of all expectations. Subclasses set `expect`, `table` and `concern`, and implement `sentence` and `measure`."""
+    """Base of all expectations; subclasses set `expect`, `table` and `concern`, and say what they measure."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -124,16 +124,6 @@ class AtLeast(Expectation):
     def reason(self, found: Measurement) -> str:
         noise = f" (noise {self.show(found.margin)})" if found.margin else ""
         return f"{self.show(found.value)}{noise}, at least {self.show(_limit(found, self.at_least))}"
-
-
-def percent(value: float) -> str:
-    """Return a share as a percentage with two significant digits: 0.1234 -> 12 %, 0.0042 -> 0.42 %."""
-    if value != value:
-        return "not a number"
-    magnitude = abs(value * 100)
-    digits = 0 if magnitude >= 9.95 or magnitude == 0 else 1 if magnitude >= 0.995 else 2 if magnitude >= 0.0995 else 3
-    number = f"{value * 100:.{digits}f}"
-    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} %"
 
 
 def _limit(found: Measurement, otherwise: float) -> float:

@@ -29,11 +29,12 @@ from great_expectations.render.renderer.renderer import renderer
 from expectations.data_docs import make_self_contained
 from expectations.expectation import Expectation, NotApplicable, UnknownScope
 from expectations.suites import EXPECTATIONS
+from expectations.wording import printable
 
 NUMBER = "number"
 
 
-class ProfileExpectation(BatchExpectation):
+class ProfileExpectation(BatchExpectation):  # type: ignore[misc]
     """A Great Expectations expectation whose verdict is that of one of ours; subclasses are made by `_classes`."""
 
     ours: ClassVar[type[Expectation]]
@@ -42,7 +43,9 @@ class ProfileExpectation(BatchExpectation):
     def is_abstract(cls) -> bool:
         return not hasattr(cls, "ours")
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> Any:
+    def _validate(
+        self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
+    ) -> Any:
         found = metrics[self.metric_dependencies[0]]
         return {"success": found["success"], "result": {"observed_value": found["reason"], "details": found}}
 
@@ -116,7 +119,9 @@ class Project:
         """Write the Data Docs of all validations so far, self-contained."""
         if self.site is not None:
             self.context.build_data_docs()
-            make_self_contained(self.folder / "gx" / "uncommitted" / "data_docs" / "local_site", self.site, self.verdicts)
+            make_self_contained(
+                self.folder / "gx" / "uncommitted" / "data_docs" / "local_site", self.site, self.verdicts
+            )
 
 
 def _measure(one: Expectation, table: pd.DataFrame) -> dict[str, Any]:
@@ -142,7 +147,7 @@ def _register(model: type[Expectation]) -> type[ProfileExpectation]:
     name = str(model.model_fields["expect"].default)
     parameters = tuple(field for field in model.model_fields if field not in ("expect", "severity"))
 
-    class Metric(TableMetricProvider):
+    class Metric(TableMetricProvider):  # type: ignore[misc]
         metric_name = f"evenkeel.{name}"
         value_keys = parameters
 
@@ -171,7 +176,9 @@ def _register(model: type[Expectation]) -> type[ProfileExpectation]:
         "args_keys": parameters,
     }
     title = "".join(part.capitalize() for part in name.split("_"))
-    return type(ProfileExpectation)(f"Expect{title}", (ProfileExpectation,), attributes)  # type: ignore[return-value]
+    metaclass: Any = type(ProfileExpectation)
+    made: type[ProfileExpectation] = metaclass(f"Expect{title}", (ProfileExpectation,), attributes)
+    return made
 
 
 CLASSES = {model: _register(model) for model in EXPECTATIONS}
@@ -196,10 +203,11 @@ def _exceptions(info: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 def _text(words: str) -> RenderedStringTemplateContent:
     return RenderedStringTemplateContent(
-        content_block_type="string_template", string_template={"template": _safe(words).replace("$", "$$"), "params": {}}
+        content_block_type="string_template",
+        string_template={"template": _safe(words).replace("$", "$$"), "params": {}},
     )
 
 
 def _safe(words: str) -> str:
     """Return words that no page can misread: HTML escaped, control characters replaced."""
-    return html.escape("".join(c if c.isprintable() else "�" for c in words))
+    return html.escape(printable(words))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, percent
+from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
 from expectations.scopes import blame, counts, pick, share_of
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,9 @@ class UnreadableShards(AtMost):
         if table.empty:
             return Measurement(1.0, blame=[Blame(scope="source", name="shards", why="the source has no shard")])
         refused = table[table["reason"].astype(str) != ""]
-        why = [Blame(scope="shard", name=str(row.uri), why=str(row.reason)) for row in refused.head(BLAMED).itertuples()]
+        why = [
+            Blame(scope="shard", name=str(row.uri), why=str(row.reason)) for row in refused.head(BLAMED).itertuples()
+        ]
         return Measurement(len(refused) / len(table), blame=why)
 
     def show(self, value: float) -> str:

@@ -70,7 +70,8 @@ def attainable(sizes: Counts, rows: float) -> Counts:
         return sizes.astype(np.float64)
     below = ordered[:first].sum()
     cap = (rows - below) / (len(sizes) - first)
-    return np.minimum(sizes, cap).astype(np.float64)
+    even: Counts = np.minimum(sizes, cap).astype(np.float64)
+    return even
 
 
 def bootstrap_margin(statistic: Callable[[Counts], float], counts: Counts, seed: int = 0) -> float:
@@ -114,4 +115,5 @@ def _replicates(classes: int) -> int:
 
 
 def _smoothed(counts: Counts) -> Counts:
-    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    shares: Counts = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    return shares

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, percent
+from expectations.expectation import AtMost, Blame, Measurement, NotApplicable
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PATTERNS = {
-    "email": re.compile(r"\b[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b"),
-    "phone": re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w.])|(?<![\w.])\+\d{10,14}(?!\w)"),
+    "email": re.compile(
+        r"\b[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b"
+    ),
+    "phone": re.compile(
+        r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w.])|(?<![\w.])\+\d{10,14}(?!\w)"
+    ),
     "secret": re.compile(
         r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS access key
         r"|\bgh[pousr]_[A-Za-z0-9]{36}\b"  # GitHub token
@@ -45,18 +50,18 @@ class PatternRate(AtMost):
         rows = table[table["pattern"] == self.pattern]
         if rows.empty or rows["rows"].sum() == 0:
             raise NotApplicable("the version has no text columns")
-        rates = rows["hits"] / rows["rows"].clip(lower=1)
+        columns = sorted(rows.to_dict("records"), key=lambda row: -row["hits"])
         why = [
             Blame(
                 scope="column",
-                name=str(row.column),
-                why=f"{row.hits:,} of {row.rows:,} texts ({percent(row.hits / max(row.rows, 1))})",
-                examples=tuple(row.examples),
+                name=str(row["column"]),
+                why=f"{row['hits']:,} of {row['rows']:,} texts ({percent(row['hits'] / max(row['rows'], 1))})",
+                examples=tuple(row["examples"]),
             )
-            for row in rows.sort_values("hits", ascending=False).itertuples()
-            if row.hits
+            for row in columns
+            if row["hits"]
         ]
-        return Measurement(float(rates.max()), blame=why)
+        return Measurement(max(row["hits"] / max(row["rows"], 1) for row in columns), blame=why)
 
     def show(self, value: float) -> str:
         return percent(value)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope, percent
+from expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope
 from expectations.measures import Counts
+from expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,8 @@ def scopes(shares: "pd.DataFrame", scope: str) -> list[str]:
 
 def counts(rows: "pd.DataFrame", column: str) -> Counts:
     """Return a column of row counts (k,) float64, missing ones as 0."""
-    return np.nan_to_num(rows[column].to_numpy(dtype=np.float64, na_value=np.nan))
+    found: Counts = np.nan_to_num(rows[column].to_numpy(dtype=np.float64, na_value=np.nan))
+    return found
 
 
 def version_counts(rows: "pd.DataFrame", scope: str) -> Counts:
@@ -61,9 +63,7 @@ def previous_counts(rows: "pd.DataFrame", scope: str) -> Counts:
     return counts(rows, "previous")
 
 
-def blame(
-    rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], why: Callable[[int], str]
-) -> list[Blame]:
+def blame(rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], why: Callable[[int], str]) -> list[Blame]:
     """Return the worst classes of `rows` by `badness` (k,), largest first, those with badness > 0 only.
 
     `why(i)` words the complaint about row i.

@@ -78,7 +78,6 @@ ALWAYS: tuple[Expectation, ...] = (
     Dust(severity="warn"),
     MisplacedRows(),
     NoWorseThan(baseline="random"),
-    NoWorseThan(baseline="before"),
     LargestShare(),
     EffectiveClasses(order=1),
     EffectiveClasses(order=2, severity="warn"),
@@ -146,7 +145,7 @@ def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[st
 
 
 def remove(expectations: Sequence[Expectation], names: Sequence[str]) -> list[Expectation]:
-    """Return the expectations without the named ones (by name or label). Raises ValueError for a name it does not have."""
+    """Return the expectations without the named ones, by name or label. Raises ValueError for a name it has not."""
     _check_known(expectations, names)
     return [one for one in expectations if one.expect not in names and one.label not in names]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from expectations.expectation import percent
+from expectations.wording import percent
 from tasks.report.facts import Spread
 from tasks.validate.examples import shorten
 
@@ -36,7 +36,9 @@ def render(chart: "alt.Chart | alt.LayerChart | alt.HConcatChart", label: str) -
     return svg.replace("<svg", f'<svg role="img" aria-label="{_attribute(label)}"', 1)
 
 
-def map_panel(places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], colour: str, names: dict[int, str]) -> Any:
+def map_panel(
+    places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], colour: str, names: dict[int, str]
+) -> Any:
     """Return the map of clusters: one dot each at `places` (k, 2), its area the share of rows (k,) float64.
 
     names: words beside some dots, by cluster.
@@ -56,7 +58,11 @@ def map_panel(places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], 
         .encode(**axes, size=area)
     )
     words = pd.DataFrame(
-        [{"x": places[c, 0], "y": places[c, 1], "word": shorten(word, 28)} for c, word in names.items() if shares[c] > 0],
+        [
+            {"x": places[c, 0], "y": places[c, 1], "word": shorten(word, 28)}
+            for c, word in names.items()
+            if shares[c] > 0
+        ],
         columns=["x", "y", "word"],
     )
     text = alt.Chart(words).mark_text(color=INK, fontSize=12, fontWeight=600).encode(**axes, text="word:N")
@@ -70,14 +76,19 @@ def size_curve(spread: Spread, width: int) -> Any:
     parts = []
     for stage, counts in (("before", spread.before), ("after", spread.after)):
         ordered = np.sort(counts[counts > 0])[::-1]
-        ranks = np.unique(np.geomspace(1, len(ordered), CURVE_POINTS).round().astype(int)) if len(ordered) else []
+        ranks: Any = np.unique(np.geomspace(1, len(ordered), CURVE_POINTS).round().astype(int)) if len(ordered) else []
         parts.append(pd.DataFrame({"rank": ranks, "rows": ordered[np.asarray(ranks, int) - 1], "stage": stage}))
     table = pd.concat(parts)
     line = (
         alt.Chart(table)
         .mark_line(strokeWidth=2.5, interpolate="step-after")
         .encode(
-            x=alt.X("rank:Q", scale=alt.Scale(type="log"), title="cluster, from the largest to the smallest", axis=_log_axis(table["rank"])),
+            x=alt.X(
+                "rank:Q",
+                scale=alt.Scale(type="log"),
+                title="cluster, from the largest to the smallest",
+                axis=_log_axis(table["rank"]),
+            ),
             y=alt.Y("rows:Q", scale=alt.Scale(type="log"), title="rows", axis=_log_axis(table["rows"])),
             color=_stages(),
         )
@@ -107,7 +118,9 @@ def group_shares(spread: Spread, width: int, shown: int = 14) -> Any:
         }
     )
     wide = pd.DataFrame({"value": names, "low": spread.share_before[order], "high": spread.share_after[order]})
-    y = alt.Y("value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170, labelPadding=8))
+    y = alt.Y(
+        "value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170, labelPadding=8)
+    )
     rule = alt.Chart(wide).mark_rule(color=LINE, strokeWidth=3).encode(y=y, x="low:Q", x2="high:Q")
     dots = (
         alt.Chart(long)
@@ -140,7 +153,9 @@ def baseline_strip(balance: pd.DataFrame, width: int) -> Any:
     )
     shape = alt.Shape(
         "stage:N",
-        scale=alt.Scale(domain=["random", "flat", "top-down", "previous"], range=["cross", "square", "triangle-up", "diamond"]),
+        scale=alt.Scale(
+            domain=["random", "flat", "top-down", "previous"], range=["cross", "square", "triangle-up", "diamond"]
+        ),
         legend=alt.Legend(title=None, orient="top", symbolFillColor=SOFT, symbolStrokeColor=SOFT),
     )
     marks = alt.Chart(other).mark_point(filled=True, size=45, color=SOFT, opacity=0.9).encode(y=y, x=x, shape=shape)
@@ -175,7 +190,9 @@ def change_bars(spread: Spread, width: int, shown: int = 12) -> Any:
         .mark_bar(color=AFTER, height=12)
         .encode(
             y=alt.Y("value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
-            x=alt.X("change:Q", title="percentage points since the last version", axis=alt.Axis(format="+.2~f", tickCount=5)),
+            x=alt.X(
+                "change:Q", title="percentage points since the last version", axis=alt.Axis(format="+.2~f", tickCount=5)
+            ),
         )
         .properties(width=width, height=max(50, 22 * len(names)))
     )
@@ -207,7 +224,9 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _themed(chart: Any) -> Any:
     return (
-        chart.configure(background="transparent", font=FONT, aria=False, padding={"left": 2, "right": 14, "top": 6, "bottom": 2})
+        chart.configure(
+            background="transparent", font=FONT, aria=False, padding={"left": 2, "right": 14, "top": 6, "bottom": 2}
+        )
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=SOFT,

@@ -37,12 +37,12 @@ class Spread:
     @property
     def share_before(self) -> Floats:
         """Shares of the pool, (k,) float64."""
-        return self.before / max(self.before.sum(), 1.0)
+        return _shares(self.before)
 
     @property
     def share_after(self) -> Floats:
         """Shares of the version, (k,) float64."""
-        return self.after / max(self.after.sum(), 1.0)
+        return _shares(self.after)
 
     @property
     def title(self) -> str:
@@ -90,11 +90,13 @@ class CardFacts:
 
 
 def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) -> CardFacts:
-    """Return the facts of a card. inputs: ingest, dedup, cluster, sample, measure and validate; previous is optional."""
+    """Return the facts of a card. inputs: ingest, dedup, cluster, sample, measure, validate; previous is optional."""
     pool = Pool.open(inputs["ingest"], scratch)
     profile = Profile.open(inputs["measure"])
     previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
-    totals = {name: float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))}
+    totals = {
+        str(name): float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))
+    }
     spreads = [*_levels(profile), *_groups(profile, previous)]
     licences = next((one for one in spreads if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS), None)
     columns = ["uri", "rows", "quarantined", "bytes", "sha256", "reason"]
@@ -136,6 +138,11 @@ def _groups(profile: Profile, previous: Profile | None) -> list[Spread]:
         names = [str(value) for value in rows["value"]]
         spreads.append(Spread(f"group.{group}", names, _counts(rows, "before"), _counts(rows, "after"), before))
     return spreads
+
+
+def _shares(counts: Floats) -> Floats:
+    shares: Floats = counts / max(float(counts.sum()), 1.0)
+    return shares
 
 
 def _counts(rows: pd.DataFrame, column: str) -> Floats:

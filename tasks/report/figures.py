@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.expectation import percent
+from expectations.wording import percent
 from tasks.report import charts, findings
 from tasks.report.facts import CardFacts, Spread
 from tasks.report.landscape import Landscape
@@ -33,11 +33,13 @@ def landscape(facts: CardFacts, scene: Landscape) -> Figure:
         ("before", charts.BEFORE, scene.share_before),
         ("after", charts.AFTER, scene.share_after),
     ):
-        label = f"Map of {len(shares):,} clusters {stage} balancing; the largest dot is {percent(shares.max())} of the rows"
+        label = (
+            f"Map of {len(shares):,} clusters {stage} balancing; the largest dot is {percent(shares.max())} of the rows"
+        )
         panels.append((stage, charts.render(charts.map_panel(scene.places, shares, colour, scene.labels), label)))
     note = (
-        f"Each dot is one of {len(scene.places):,} clusters{scene.partial}; near dots are alike; the area is its share of the "
-        "rows. Both maps are drawn to the same scale."
+        f"Each dot is one of {len(scene.places):,} clusters{scene.partial}; near dots are alike; the area is its share of "
+        "the rows. Both maps are drawn to the same scale."
     )
     order = np.argsort(-scene.share_before, kind="stable")[:10]
     rows = [[scene.name(i), percent(scene.share_before[i]), percent(scene.share_after[i])] for i in order]
@@ -47,10 +49,12 @@ def landscape(facts: CardFacts, scene: Landscape) -> Figure:
 def sizes(facts: CardFacts) -> Figure:
     """Return the curve of cluster sizes."""
     leaves = facts.leaves
-    ranks = sorted({rank for rank in (1, 10, 100, 1000, 10_000, 100_000) if rank <= len(leaves.before)} | {len(leaves.before)})
+    ranks = sorted(
+        {rank for rank in (1, 10, 100, 1000, 10_000, 100_000) if rank <= len(leaves.before)} | {len(leaves.before)}
+    )
     before, after = np.sort(leaves.before)[::-1], np.sort(leaves.after)[::-1]
     rows = [[f"{rank:,}", f"{before[rank - 1]:,.0f}", f"{after[rank - 1]:,.0f}"] for rank in ranks]
-    label = f"Rows per cluster by rank on logarithmic scales: before from {before[0]:,.0f}, after from {after[0]:,.0f}"
+    label = f"Rows per cluster by rank: the largest has {before[0]:,.0f} before and {after[0]:,.0f} after"
     return Figure(
         findings.of_sizes(facts),
         "Clusters in order of size, both scales logarithmic. A flat line is a balanced version.",
@@ -89,16 +93,25 @@ def _group(spread: Spread) -> Figure:
 
 def baselines(facts: CardFacts) -> Figure:
     """Return evenness of the version beside the baselines."""
-    wanted = [stage for stage in ("before", "random", "top-down", "flat", "previous", "after") if (facts.balance["stage"] == stage).any()]
+    wanted = [
+        stage
+        for stage in ("before", "random", "top-down", "flat", "previous", "after")
+        if (facts.balance["stage"] == stage).any()
+    ]
     pivot = facts.balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False)
     rows = [
-        [str(scope).removeprefix("group.").replace("-", " "), *(f"{line[stage]:.3f}" if line[stage] == line[stage] else "–" for stage in wanted)]
+        [
+            str(scope).removeprefix("group.").replace("-", " "),
+            *(f"{line[stage]:.3f}" if line[stage] == line[stage] else "–" for stage in wanted),
+        ]
         for scope, line in pivot.reindex(columns=wanted).iterrows()
     ]
     return Figure(
         findings.of_balance(facts),
-        "Every level of clusters and every group column, with what simpler rules would have given for the same number of rows.",
-        _both(lambda width: charts.baseline_strip(facts.balance, width), "Evenness of the version and of the baselines"),
+        "Every level of clusters and every group column, with what simpler rules would have given.",
+        _both(
+            lambda width: charts.baseline_strip(facts.balance, width), "Evenness of the version and of the baselines"
+        ),
         ["", *wanted],
         rows,
     )
@@ -107,20 +120,30 @@ def baselines(facts: CardFacts) -> Figure:
 def history(facts: CardFacts) -> Figure | None:
     """Return evenness over the last ten versions and this one, or None where there is no earlier version."""
     lines = [
-        {"version": past.version, "before": past.metrics.get("entropy_before"), "after": past.metrics.get("entropy_after"), "rows": past.rows}
+        {
+            "version": past.version,
+            "before": past.metrics.get("entropy_before"),
+            "after": past.metrics.get("entropy_after"),
+            "rows": past.rows,
+        }
         for past in facts.config.history[-10:]
     ]
     if not lines:
         return None
     number = facts.config.version or facts.config.history[-1].version + 1
     now = facts.totals
-    lines.append({"version": number, "before": now.get("entropy_before"), "after": now.get("entropy_after"), "rows": now["kept"]})
+    lines.append(
+        {"version": number, "before": now.get("entropy_before"), "after": now.get("entropy_after"), "rows": now["kept"]}
+    )
     table = pd.DataFrame(lines).dropna(subset=["before", "after"])
     if len(table) < 2:
         return None
     first, last = table.iloc[0], table.iloc[-1]
     title = f"Evenness {_moved(float(first['after']), float(last['after']))} since v{first['version']:.0f}"
-    rows = [[f"v{line.version:.0f}", f"{line.rows:,.0f}", f"{line.before:.3f}", f"{line.after:.3f}"] for line in table.itertuples()]
+    rows = [
+        [f"v{line.version:.0f}", f"{line.rows:,.0f}", f"{line.before:.3f}", f"{line.after:.3f}"]
+        for line in table.itertuples()
+    ]
     return Figure(
         title,
         "Normalised entropy over the clusters, of the pool and of the version.",
@@ -142,7 +165,15 @@ def drift(facts: CardFacts) -> list[Figure]:
         rows = [[spread.names[i], percent(last[i]), percent(spread.share_after[i])] for i in order]
         title = f"{percent(moved)} of the rows changed {spread.title} since the last version"
         svgs = _both(lambda width, spread=spread: charts.change_bars(spread, width), title)  # type: ignore[misc]
-        found.append(Figure(title, "The values whose share changed most.", svgs, [spread.title, "Last version", "This version"], rows))
+        found.append(
+            Figure(
+                title,
+                "The values whose share changed most.",
+                svgs,
+                [spread.title, "Last version", "This version"],
+                rows,
+            )
+        )
     return found
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from expectations.expectation import percent
+from expectations.wording import percent
 from tasks.report.facts import CardFacts, Spread
 
 
@@ -61,14 +61,14 @@ def of_fates(facts: CardFacts) -> str:
     """Return where the rows went."""
     totals = facts.totals
     share = percent(totals["kept"] / max(totals["read"], 1))
-    return f"Of {totals['read']:,.0f} rows read, {totals['kept']:,.0f} were kept ({share}); every other row has a reason"
+    return (
+        f"Of {totals['read']:,.0f} rows read, {totals['kept']:,.0f} were kept ({share}); every other row has a reason"
+    )
 
 
 def of_drift(facts: CardFacts) -> str:
     """Return how far the version is from the last one."""
     retained = facts.totals.get("retained", float("nan"))
-    if not facts.previous:
-        return "This is the first version: there is nothing to compare it with yet"
     if retained != retained:
         return "Compared with the last version"
     return f"{percent(retained)} of the last version's rows are in this one too"

@@ -14,7 +14,7 @@ from tasks.report.projection import project
 from tasks.report.words import distinctive_words
 from tasks.validate.examples import Example, read_examples, rows_of_leaves
 
-DOTS, ROWS, NAMED = 1200, 6, 7
+DOTS, ROWS, NAMED = 1200, 6, 9
 Floats = npt.NDArray[np.float64]
 
 
@@ -22,9 +22,10 @@ Floats = npt.NDArray[np.float64]
 class Landscape:
     """Clusters of one level on a flat map.
 
-    level: which. clusters: (m,) int64, their numbers. places: (m, 2) float32 in [0, 1]. share_before, share_after: (m,) of
-    all rows. words: what each is about, "" where nobody knows. examples: a few rows of each. labels: words of the few to
-    name on the map, by place in the arrays. newest: places of clusters that had no rows in the last version's pool. partial: words that say so where not all clusters are shown.
+    level: which. clusters: (m,) int64, their numbers. places: (m, 2) float32 in [0, 1]. before, after: (m,) rows;
+    share_before, share_after: (m,) of all rows. By place in these arrays: words: what each cluster is about, ""
+    where nobody knows; examples: a few rows of each; labels: a word for the few that are named on the map; newest:
+    clusters that the last version's pool had no rows of. partial: says so where not all clusters are shown.
     """
 
     level: int
@@ -60,10 +61,10 @@ def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Lands
     rows = rows_of_leaves(inputs["sample"], place_of[ancestors], ROWS)
     texts = read_examples(pool, [row for ids in rows.values() for row in ids])
     examples = {place: [texts[row] for row in ids if row in texts] for place, ids in rows.items()}
-    words = (
-        distinctive_words({place: [one.text for one in found] for place, found in examples.items()}) if pool.has_text else {}
-    )
+    texts_of = {place: [one.text for one in found] for place, found in examples.items()} if pool.has_text else {}
+    words = distinctive_words(texts_of)
     places = project(level.centroids[shown])
+    regions = level.parents[shown] if len(hierarchy.levels) > number + 1 else np.arange(len(shown), dtype=np.int32)
     before, after = spread.share_before[shown], spread.share_after[shown]
     return Landscape(
         level=number + 1,
@@ -75,22 +76,35 @@ def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Lands
         share_after=after,
         words=words,
         examples=examples,
-        labels=_labels(places, before, words),
+        labels=_labels(places, before, regions, texts_of),
         partial="" if len(shown) == level.clusters else f" of {level.clusters:,}, the largest",
     )
 
 
-def _labels(places: npt.NDArray[np.float32], shares: Floats, words: Mapping[int, str]) -> dict[int, str]:
-    """Return the first word of the largest clusters that lie far enough from one another to be named."""
+def _labels(
+    places: npt.NDArray[np.float32], shares: Floats, regions: npt.NDArray[np.int32], texts: Mapping[int, list[str]]
+) -> dict[int, str]:
+    """Return a word for some regions (clusters of the level above) by their middle cluster, the largest regions first.
+
+    A region is named only where its word lies clear of the others, and each word is used once.
+    """
+    of_region: dict[int, list[str]] = {}
+    for place, found in texts.items():
+        of_region.setdefault(int(regions[place]), []).extend(found)
+    words = distinctive_words(of_region, 1)
+    share = np.bincount(regions, weights=shares)
     chosen: dict[int, str] = {}
-    for place in np.argsort(-shares, kind="stable"):
-        word = words.get(int(place), "").split(",")[0]
-        apart = all(
-            abs(places[place, 0] - places[other, 0]) > 0.22 or abs(places[place, 1] - places[other, 1]) > 0.07
-            for other in chosen
-        )
-        if word and apart and word not in chosen.values():
-            chosen[int(place)] = word
+    for region in np.argsort(-share, kind="stable"):
+        members = np.flatnonzero(regions == region)
+        word = words.get(int(region), "")
+        if not len(members) or not word or word in chosen.values():
+            continue
+        middle = np.median(places[members], axis=0)
+        place = int(members[np.abs(places[members] - middle).sum(axis=1).argmin()])
+        if all(
+            abs(places[place, 0] - places[o, 0]) > 0.24 or abs(places[place, 1] - places[o, 1]) > 0.08 for o in chosen
+        ):
+            chosen[place] = word
         if len(chosen) == NAMED:
             break
     return chosen

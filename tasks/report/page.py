@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from expectations.expectation import percent
+from expectations.wording import percent, printable
 from tasks.report import figures, findings
 from tasks.report.facts import CardFacts
 from tasks.report.landscape import Landscape
@@ -34,7 +35,7 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
-        finalize=printable,
+        finalize=plain,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
@@ -42,8 +43,8 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
     def safe(figure: figures.Figure | None) -> figures.Figure | None:
         if figure is None:
             return None
-        svgs = [(kind, Markup(svg)) for kind, svg in figure.svgs]
-        return figures.Figure(figure.title, figure.note, svgs, figure.header, figure.rows)
+        svgs: list[tuple[str, str]] = [(kind, Markup(svg)) for kind, svg in figure.svgs]
+        return replace(figure, svgs=svgs)
 
     drift = [safe(figure) for figure in figures.drift(facts)]
     version = f"v{facts.config.version}" if facts.config.version else ""
@@ -64,18 +65,21 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
         "history": safe(figures.history(facts)),
         "fates": fates(facts),
         "drift": drift,
-        "drift_title": findings.of_drift(facts),
-        "drift_note": "Against the version before this one." if facts.previous else "The next version will say how far it moved from this one.",
-        "drift_empty": "There are no group columns to compare." if facts.previous else "Drift is measured from the second version on.",
+        "drift_title": findings.of_drift(facts) if facts.previous else "",
+        "drift_note": "Against the version before this one.",
         "examples": examples(scene),
         "gates": gates(facts),
         "reading": snippets(facts.config.location),
         "shard_count": f"{len(facts.shards):,} shard{'s' if len(facts.shards) != 1 else ''}",
         "licences": licences(facts),
         "shards": shards(facts),
-        "more_shards": f"and {len(facts.shards) - SHARDS:,} more, listed in manifest.json" if len(facts.shards) > SHARDS else "",
+        "more_shards": f"and {len(facts.shards) - SHARDS:,} more, listed in manifest.json"
+        if len(facts.shards) > SHARDS
+        else "",
         "details": list(facts.details.items()),
-        "recipe": yaml.safe_dump(facts.config.recipe, sort_keys=False, allow_unicode=True, width=88) if facts.config.recipe else "",
+        "recipe": yaml.safe_dump(facts.config.recipe, sort_keys=False, allow_unicode=True, width=88)
+        if facts.config.recipe
+        else "",
         "cost": cost(facts),
     }
     context["contents"] = [
@@ -85,7 +89,7 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
             ("groups", "Groups", bool(context["groups"])),
             ("balance", "Balance", True),
             ("fates", "What was dropped", True),
-            ("drift", "Drift", True),
+            ("drift", "Drift", facts.previous),
             ("examples", "Examples", bool(context["examples"])),
             ("gates", "Checks", True),
             ("read", "How to read it", True),
@@ -97,22 +101,22 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
     return environment.get_template("card.html.j2").render(context)
 
 
-def printable(value: Any) -> Any:
-    """Return text without control characters (a terminal escape, a zero byte); markup of ours passes unchanged."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in value)
-    return value
+def plain(value: Any) -> Any:
+    """Return what the template writes: text without control characters; markup of ours and numbers as they are."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def lead(facts: CardFacts) -> str:
     """Return what the version is, in two sentences."""
     totals, leaves = facts.totals, facts.leaves
-    covered, there = int((leaves.after > 0).sum()), int((leaves.before > 0).sum())
+    there = leaves.before > 0
+    covered = int((leaves.after[there] > 0).sum())
+    size = f"the middle one has {np.median(leaves.after[there]):,.0f} rows, the largest {leaves.after.max():,.0f}"
     groups = ", ".join(spread.title for spread in facts.groups)
     told = f" Balance is also reported by {groups}, which the clustering never saw." if groups else ""
     return (
-        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}, so that {covered:,} of {there:,} kinds of content are "
-        f"in it, each with about as many rows as the others.{told}"
+        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} clusters "
+        f"of like content; {size}.{told}"
     )
 
 
@@ -126,20 +130,27 @@ def key_figures(facts: CardFacts) -> list[dict[str, str]]:
     """Return the four numbers under the map."""
     leaves, totals = facts.leaves, facts.totals
     rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")
+    entropy, effective = rows["entropy"], rows["hill1"]
     covered, there = int((leaves.after > 0).sum()), int((leaves.before > 0).sum())
-    return [
-        {"name": "Rows", "was": "", "value": f"{totals['kept']:,.0f}", "note": f"{percent(totals['kept'] / max(totals['read'], 1))} of {totals['read']:,.0f} read"},
-        {"name": "Clusters covered", "was": "", "value": percent(covered / max(there, 1)), "note": f"{covered:,} of {there:,}"},
-        {"name": "Evenness", "was": f"{rows['entropy']['before']:.2f}", "value": f"{rows['entropy']['after']:.2f}", "note": "normalised entropy; 1 is even"},
-        {"name": "Effective clusters", "was": f"{rows['hill1']['before']:,.0f}", "value": f"{rows['hill1']['after']:,.0f}", "note": "as diverse as so many equal ones"},
-    ]  # fmt: skip
+    share = percent(totals["kept"] / max(totals["read"], 1))
+    lines = [
+        ("Rows", "", f"{totals['kept']:,.0f}", f"{share} of {totals['read']:,.0f} read"),
+        ("Clusters covered", "", percent(covered / max(there, 1)), f"{covered:,} of {there:,}"),
+        ("Evenness", f"{entropy['before']:.2f}", f"{entropy['after']:.2f}", "normalised entropy; 1 is even"),
+        ("Effective clusters", f"{effective['before']:,.0f}", f"{effective['after']:,.0f}", "as many equal ones"),
+    ]
+    return [dict(zip(("name", "was", "value", "note"), line, strict=True)) for line in lines]
 
 
 def fates(facts: CardFacts) -> dict[str, Any]:
     """Return rows by fate with the reasons."""
     totals, read = facts.totals, max(facts.totals["read"], 1)
     excluded = facts.dropped.get("excluded", 0)
-    duplicates = [f"{count:,} {WHY[kind]}" for kind, count in facts.dropped.items() if kind in WHY and kind != "excluded" and count]
+    duplicates = [
+        f"{count:,} {WHY[kind]}"
+        for kind, count in facts.dropped.items()
+        if kind in WHY and kind != "excluded" and count
+    ]
     refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
     why = {
         "kept": "in this version",
@@ -224,7 +235,12 @@ def licences(facts: CardFacts) -> list[list[str]]:
 def shards(facts: CardFacts) -> list[list[str]]:
     """Return the first shards: where, rows, refused, checksum."""
     return [
-        [str(row.uri), f"{row.rows:,}", f"{row.quarantined:,}" if not row.reason else str(row.reason), str(row.sha256)[:12]]
+        [
+            str(row.uri),
+            f"{row.rows:,}",
+            f"{row.quarantined:,}" if not row.reason else str(row.reason),
+            str(row.sha256)[:12],
+        ]
         for row in facts.shards.head(SHARDS).itertuples()
     ]
 
@@ -232,7 +248,9 @@ def shards(facts: CardFacts) -> list[list[str]]:
 def cost(facts: CardFacts) -> dict[str, Any]:
     """Return the seconds of every step, rows per second, and the price where an hour has one."""
     total, read = sum(facts.seconds.values()), facts.totals["read"]
-    rows = [[name, f"{spent:,.1f}", f"{read / spent:,.0f}" if spent > 0 else "–"] for name, spent in facts.seconds.items()]
+    rows = [
+        [name, f"{spent:,.1f}", f"{read / spent:,.0f}" if spent > 0 else "–"] for name, spent in facts.seconds.items()
+    ]
     price = facts.config.currency_per_hour
     note = "Time of the steps that made this version, whenever each was run; finished steps are not run again."
     if price is not None:

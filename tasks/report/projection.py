@@ -19,24 +19,27 @@ def project(centroids: Points, seed: int = 0) -> Points:
     places = start
     if k >= 8 and np.ptp(start) > 0:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
 
         small = centroids if centroids.shape[1] <= 50 else _components(centroids.astype(np.float64), 50)
         scaled = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
-        perplexity = min(30.0, max(2.0, (k - 1) / 4))
-        model = TSNE(init=scaled.astype(np.float32), perplexity=perplexity, random_state=seed, max_iter=500, n_jobs=1)
-        places = model.fit_transform(np.ascontiguousarray(small, dtype=np.float32))
+        perplexity = min(20.0, max(2.0, (k - 1) / 4))
+        model = TSNE(init=scaled.astype(np.float32), perplexity=perplexity, random_state=seed, max_iter=400, n_jobs=1)
+        with threadpool_limits(1):
+            places = model.fit_transform(np.ascontiguousarray(small, dtype=np.float32))
     places = places - places.min(axis=0)
     scale = places.max()
     if scale == 0:
         turn = 2 * np.pi * np.arange(k) / k
         return np.stack([0.5 + 0.3 * np.cos(turn), 0.5 + 0.3 * np.sin(turn)], axis=1).astype(np.float32)
-    return (places / places.max(axis=0).clip(1e-12)).astype(np.float32)
+    unit: Points = (places / places.max(axis=0).clip(1e-12)).astype(np.float32)
+    return unit
 
 
 def _components(points: npt.NDArray[np.float64], wanted: int = 2) -> npt.NDArray[np.float64]:
     """Return the first principal components (k, wanted), signs fixed so that the largest loading is positive."""
     centred = points - points.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
     axes = vectors[:, ::-1][:, :wanted]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     found = centred @ axes

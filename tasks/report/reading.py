@@ -10,7 +10,8 @@ def snippets(location: str) -> list[tuple[str, str]]:
         ("DuckDB", f"SELECT ek_cluster_1, count(*) FROM '{files}/**/*.parquet' GROUP BY 1 ORDER BY 2 DESC;"),
         (
             "datasets",
-            f'from datasets import load_dataset\n\nrows = load_dataset("parquet", data_files="{files}/**/*.parquet", split="train")',
+            "from datasets import load_dataset\n\n"
+            f'rows = load_dataset("parquet", data_files="{files}/**/*.parquet", split="train")',
         ),
         (
             "PyTorch",

@@ -26,7 +26,12 @@ def render_readme(facts: CardFacts) -> str:
     """Return the README of the version."""
     lines = ["---", yaml.safe_dump(header(facts), sort_keys=False, allow_unicode=True).strip(), "---", ""]
     version = f" v{facts.config.version}" if facts.config.version else ""
-    lines += [f"# {text(facts.config.dataset)}{version}", "", f"**{text(findings.headline(facts))}.** {text(lead(facts))}", ""]
+    lines += [
+        f"# {text(facts.config.dataset)}{version}",
+        "",
+        f"**{text(findings.headline(facts))}.** {text(lead(facts))}",
+        "",
+    ]
     lines += ["The whole story, with pictures, is in `card.html` beside this file.", "", "## Balance", ""]
     lines += balance_table(facts.balance)
     lines += ["", *(f"- {text(findings.of_group(spread))}" for spread in facts.groups), ""]
@@ -37,9 +42,9 @@ def render_readme(facts: CardFacts) -> str:
     lines += [f"- {name}: {text(value)}" for name, value in facts.details.items()]
     lines += [
         "",
-        "Columns that begin with `ek_` tell where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters from the "
-        "finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`) and what it stands for (`ek_weight`, one over "
-        "its chance of being kept).",
+        "Columns that begin with `ek_` tell where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters "
+        "from the finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`) and what it stands for "
+        "(`ek_weight`, one over its chance of being kept).",
     ]
     return "\n".join(lines) + "\n"
 

@@ -5,9 +5,10 @@ import re
 
 import pandas as pd
 
+from expectations.wording import printable
 from tasks.report import findings
 from tasks.report.facts import CardFacts
-from tasks.report.page import SIGNS, fates, printable
+from tasks.report.page import SIGNS, fates
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
@@ -44,5 +45,5 @@ def balance_table(balance: pd.DataFrame) -> list[str]:
 
 def text(words: str) -> str:
     """Return words that neither Markdown nor HTML nor a terminal can misread."""
-    line = " ".join(str(printable(words)).split())
+    line = " ".join(printable(words).split())
     return MARKUP.sub(r"\\\1", html.escape(line, quote=False))

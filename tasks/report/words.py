@@ -6,26 +6,32 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 WORD = re.compile(r"[^\W\d_]{3,24}")
-STOP = frozenset(
-    "the and for with that this from are was were not but you your all any can has have had its into use used using will "
-    "when which than then them they their there these those what who how why where one two also may must more most other "
-    "such only over under between out our his her she him a an of to in is it as be by or on at if so no do does der die das "
-    "und den von mit für ein eine les des une est que pour dans con los las del por para una".split()
-)
+COMMON = """
+the and for with that this from are was were not but you your all any can has have had its into use used using will when
+which than then them they their there these those what who how why where one two also may must more most other such only
+over under between out our his her she him an of to in is it as be by or on at if so no do does der die das und den von
+mit für ein eine les des une est que pour dans con los las del por para una
+"""
+STOP = frozenset(COMMON.split())
 
 
 def distinctive_words(texts: Mapping[int, Sequence[str]], words: int = 3) -> dict[int, str]:
-    """Return the `words` most distinctive words of every cluster, joined by commas (class-based tf-idf, Grootendorst 2022).
+    """Return the `words` most distinctive words of every cluster, joined by commas.
 
-    texts: a few texts by cluster. Weight = share of the cluster's texts with the word x log(1 + clusters / clusters with
-    it); ties go by the alphabet. Clusters without words get "".
+    texts: a few texts by cluster. Weight (class-based tf-idf, Grootendorst 2022) = share of the cluster's texts with
+    the word x log(1 + clusters / clusters with it); a word of one text only names nothing where there are three texts
+    or more. Ties go by the alphabet. Clusters without words get "".
     """
     counts = {cluster: _texts_with(texts[cluster]) for cluster in texts}
     spread = Counter(word for counter in counts.values() for word in counter)
     names = {}
     for cluster, counter in counts.items():
         size = max(len(texts[cluster]), 1)
-        weight = {word: count / size * math.log1p(len(counts) / spread[word]) for word, count in counter.items()}
+        weight = {
+            word: count / size * math.log1p(len(counts) / spread[word])
+            for word, count in counter.items()
+            if count > 1 or size < 3
+        }
         names[cluster] = ", ".join(sorted(weight, key=lambda word: (-weight[word], word))[:words])
     return names
 

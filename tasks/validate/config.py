@@ -23,21 +23,22 @@ class GatesConfig(BaseModel):
 
     suite: SuiteName = Field(
         "default",
-        description="default; strict = tighter and with absolute balance; first-version = nothing about a last version.",
+        description="default; strict = tighter, and balance in absolute terms; first-version = no last version.",
     )
     change: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="Parameters to change, by expectation: {coverage: {at_least: 0.9, severity: warn}}.",
     )
     add: Annotated[list[AnyExpectation], Field(json_schema_extra=_tabs)] = Field(
-        default_factory=list, description="Expectations to add: [{expect: allowed_values, scope: group.licence, ...}]."
+        default_factory=list,
+        description="Expectations to add: [{expect: allowed_values, scope: group.licence, allowed: [MIT]}].",
     )
     remove: list[str] = Field(default_factory=list, description="Expectations of the suite to leave out, by name.")
     examples: int = Field(3, ge=0, le=20, description="Example texts shown with each counterexample.")
     scan_rows: int = Field(
         100_000,
         ge=0,
-        description="How many rows of the version are searched for near-duplicates, e-mail, phone and secrets; 0 = none.",
+        description="Rows of the version that are searched for near-duplicates, e-mail, phone and secrets; 0 = none.",
     )
     near_duplicate_similarity: float = Field(
         0.95, gt=0, le=1, description="Two rows of a cluster are near-duplicates from this cosine on."

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expectations.wording import printable
 from infra import storage
 from infra.workspace import StepRef
 from tasks.ingest.pool import Block, Pool
@@ -68,7 +69,9 @@ def read_examples(pool: Pool, row_ids: Sequence[int]) -> dict[int, Example]:
     return examples
 
 
-def rows_of_groups(pool: Pool, column: str, values: Sequence[str], wanted: int, blocks: int = 64) -> dict[str, list[int]]:
+def rows_of_groups(
+    pool: Pool, column: str, values: Sequence[str], wanted: int, blocks: int = 64
+) -> dict[str, list[int]]:
     """Return up to `wanted` pool row ids for every value of a group column, looking at the first `blocks` blocks."""
     found: dict[str, list[int]] = {value: [] for value in values}
     for block in pool.blocks[:blocks]:
@@ -117,7 +120,7 @@ def _example(row_id: int, user_id: str, values: Mapping[str, object], text: str 
 
 def shorten(words: str, length: int = LENGTH) -> str:
     """Return words on one line, control characters replaced, cut at `length` characters."""
-    line = " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in words[: 8 * length]).split())
+    line = " ".join(printable(words[: 8 * length]).split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 

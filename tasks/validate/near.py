@@ -32,9 +32,7 @@ def near_duplicates_left(
     vectors = _read(inputs["embed"], pool, scratch, row_id)
     order = np.argsort(leaf, kind="stable")
     leaves, first = np.unique(leaf[order], return_index=True)
-    rates = [
-        _rate(vectors[part[:ROWS_PER_CLUSTER]], similarity) for part in np.split(order, first[1:]) if len(leaves)
-    ]
+    rates = [_rate(vectors[part[:ROWS_PER_CLUSTER]], similarity) for part in np.split(order, first[1:]) if len(leaves)]
     return pd.Series(rates[: len(leaves)], index=leaves, dtype=np.float64)
 
 
@@ -48,7 +46,8 @@ def _read(embed: StepRef, pool: Pool, scratch: str, row_ids: npt.NDArray[np.uint
         if start < stop:
             found[start:stop] = vectors.block(block.name)[np.searchsorted(held, row_ids[start:stop])]
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.maximum(lengths, 1e-12)
+    unit: npt.NDArray[np.float32] = found / np.maximum(lengths, 1e-12)
+    return unit
 
 
 def _rate(vectors: npt.NDArray[np.float32], similarity: float) -> float:

@@ -36,7 +36,9 @@ def scan(pool: Pool, sample: StepRef | None, rows: int, run: Run) -> pd.DataFram
             found[key]["rows"] += counts["rows"]
             found[key]["hits"] += counts["hits"]
             found[key]["examples"] = (found[key]["examples"] + counts["examples"])[:EXAMPLES]
-    return pd.DataFrame([{"column": column, "pattern": pattern, **counts} for (column, pattern), counts in found.items()])
+    return pd.DataFrame(
+        [{"column": column, "pattern": pattern, **counts} for (column, pattern), counts in found.items()]
+    )
 
 
 def _spread(selection: Selection, rows: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -60,7 +62,11 @@ def _scan_block(
         for name, pattern in PATTERNS.items():
             hits = [(place, match) for place, text in enumerate(texts) if text and (match := pattern.search(text))]
             examples = [f"row {row_ids[places[place]]}: {_masked(match.group())}" for place, match in hits[:EXAMPLES]]
-            found[column, name] = {"rows": sum(text is not None for text in texts), "hits": len(hits), "examples": examples}
+            found[column, name] = {
+                "rows": sum(text is not None for text in texts),
+                "hits": len(hits),
+                "examples": examples,
+            }
     return found
 
 

@@ -1,4 +1,4 @@
-"""The validate step: build the tables, run the suite, name who is to blame, keep the evidence. It never raises a verdict."""
+"""The validate step: build the tables, run the suite, name who is to blame, keep the evidence."""
 
 import tempfile
 from collections.abc import Mapping
@@ -29,9 +29,10 @@ DOCS = "docs"
 def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
     """Check the profile and write `results.json` and the Data Docs.
 
-    inputs: ingest and measure; previous (the last version's profile, with its centroid_hash in the facts) turns drift on;
-    embed, dedup, cluster and sample turn on near-duplicates, exclusions, the privacy scan and example rows. Whether the version may be published is in the facts:
-    `success`, `failed` and `warnings` (expectation, reason, blame) and `skipped`; the flow decides what to do.
+    inputs: ingest and measure; previous (the last version's profile, with its centroid_hash in the facts) turns drift
+    on; embed, dedup, cluster and sample turn on near-duplicates, exclusions, the privacy scan and example rows.
+    A failed gate is a result, not an error: the facts hold `success`, `failed` and `warnings` (expectation, reason,
+    blame) and `skipped`, and the flow decides what to do.
     Raises RecipeError where an expectation names a level, a column or a pattern that the data does not have.
     """
     pool = Pool.open(inputs["ingest"], run.scratch)
@@ -72,7 +73,9 @@ def read_results(ref: StepRef) -> list[Result]:
 
 
 def _outcome(results: list[Result]) -> Outcome:
-    counts = {status: sum(one.status == status for one in results) for status in ("passed", "failed", "warned", "skipped")}
+    counts = {
+        status: sum(one.status == status for one in results) for status in ("passed", "failed", "warned", "skipped")
+    }
     facts = {
         "success": counts["failed"] == 0,
         "failed": [_fact(one) for one in results if one.status == "failed"],

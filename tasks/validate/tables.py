@@ -1,4 +1,4 @@
-"""The small tables that expectations look at, made from the pool's shards and the profiles of this and the last version."""
+"""The small tables that expectations look at: shards of the pool, profiles of this and of the last version."""
 
 from typing import Any
 
@@ -16,7 +16,8 @@ def shares(
     """Return one row per cluster of every level and per value of every group column, with the last version's counts.
 
     scope category, name, before, after, previous float64 (null where there is nothing to compare with), radius,
-    near_duplicate_rate (null but for the leaves in `near`). Clusters are compared only where both versions have the same centroids.
+    near_duplicate_rate (null but for the leaves in `near`). Clusters are compared only where both versions have the
+    same centroids.
     """
     clusters, groups = profile.clusters, profile.groups
     rates = np.full(len(clusters), np.nan)
@@ -32,7 +33,9 @@ def shares(
                 "after": clusters["after"].astype(np.float64),
                 "radius": clusters["radius"].astype(np.float64),
                 "near_duplicate_rate": rates,
-                "previous": _last(clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"]),
+                "previous": _last(
+                    clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"]
+                ),
             }
         )
     ]
@@ -58,9 +61,7 @@ def shares(
     return table
 
 
-def totals(
-    profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None
-) -> pd.DataFrame:
+def totals(profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None) -> pd.DataFrame:
     """Return one row: rows by fate, copies, target, excluded rows kept, inertia per row, and the last version's."""
     row: dict[str, Any] = {fate: int(profile.totals[fate].iloc[0]) for fate in ("read", "copies", *FATES)}
     row["target"] = np.nan if target is None else float(target)
