@@ -169,7 +169,8 @@ def _folders(table: Table) -> list[Folder]:
     parts: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for path, info in _listing(base).items():
         run, _, rest = path.partition("/")
-        parts.setdefault(run, []).append((rest, info))
+        if rest:  # some stores list an emptied folder as a file of no bytes
+            parts.setdefault(run, []).append((rest, info))
     return [
         Folder(
             uri=storage.join(base, run),
