@@ -100,6 +100,7 @@ def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, 
     scattered = run.compute.map(
         partial(scatter, work),
         groups,
+        work=pool.rows * row_bytes,
         on_done=lambda n: run.progress(0.05 + 0.45 * n / len(groups), "sorting kept rows"),
     )
     counts = _counts(scattered, pool)
@@ -114,6 +115,7 @@ def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, 
     data = run.compute.map(
         partial(gather, files),
         range(order.files),
+        work=pool.rows * row_bytes,
         on_done=lambda n: run.progress(0.5 + 0.45 * n / order.files, f"writing data files: {n:,} of {order.files:,}"),
     )
     beside = [entry for part in scattered for entry in part.fates]
