@@ -78,7 +78,8 @@ def run(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, ver
     from flows.curate import curate
 
     if not verbose:
-        logging.getLogger("prefect").setLevel(logging.CRITICAL)
+        for name in ("prefect", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with step_bars(console):
         result = curate(wanted, force)
     if as_json:

@@ -4,6 +4,7 @@ A cluster is a small YAML file in `infra/clusters/`; `open_compute("local")` rea
 `tcp://scheduler:8786` (also spelled `dask://scheduler:8786`) joins a cluster that runs already.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -216,6 +217,7 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
             processes=True,
             dashboard_address=None,
             local_directory=spill,
+            silence_logs=logging.ERROR,
             **config.options,
         )
     elif config.kind == "gpu":
