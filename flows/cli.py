@@ -131,28 +131,6 @@ def curate(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, 
 
 
 @main.command()
-@RECIPE
-@SET
-@JSON
-@reports_errors
-def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """List the published versions of RECIPE's dataset, newest first."""
-    from flows.history import published_versions
-    from flows.recipe import load
-
-    wanted = load(recipe, overrides)
-    known = published_versions(wanted, wanted.workspace)[::-1]
-    if as_json:
-        print_json([version.model_dump(mode="json") for version in known])
-        return
-    from rich.console import Console
-
-    from flows.terminal import show_versions
-
-    show_versions(Console(), wanted.dataset, known)
-
-
-@main.command()
 @click.option("--markdown", is_flag=True, help="A table of all fields instead of the JSON schema.")
 def schema(markdown: bool) -> None:
     """Print the JSON schema of a recipe."""
@@ -165,6 +143,46 @@ def schema(markdown: bool) -> None:
 
         print_json(json_schema())
 
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@reports_errors
+def diagnose(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check store, catalog, workers, devices and packages for RECIPE; say what is wrong and what to do."""
+    from flows.diagnose import examine
+    from flows.recipe import load
+
+    found = examine(load(recipe, overrides))
+    if as_json:
+        print_json([finding.model_dump() for finding in found])
+    else:
+        for finding in found:
+            click.echo(f"{'ok   ' if finding.ok else 'WRONG'} {finding.check}: {finding.found}")
+            if finding.remedy:
+                click.echo(f"      {finding.remedy}")
+    if not all(finding.ok for finding in found):
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--port", default=4200, show_default=True, help="Where the server and its pages answer.")
+@click.option("--s3-port", type=int, help="Also start an S3 server there.")
+@click.option("--down", is_flag=True, help="End exactly what was started.")
+@reports_errors
+def serve(port: int, s3_port: int | None, down: bool) -> None:
+    """Start a Prefect server and a worker on this machine, and deploy everything."""
+    from flows import serve as serving
+
+    if down:
+        click.echo(f"ended: {', '.join(serving.down()) or 'nothing was running'}")
+        return
+    for name, address in serving.up(port=port, s3_port=s3_port).items():
+        click.echo(f"{name:<4} {address}")
+
+
+import flows.cli_versions  # noqa: F401  the verbs register themselves
 
 if __name__ == "__main__":
     main()

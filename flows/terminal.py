@@ -10,6 +10,9 @@ from rich.table import Table
 
 from flows.plan import Plan
 from flows.progress import LISTENER
+from tasks.measure.profile import Profile
+from tasks.publish.diff import VersionDiff
+from tasks.publish.manifest import Manifest
 from tasks.publish.table import Version
 
 
@@ -45,24 +48,24 @@ def step_bars(console: Console) -> Iterator[None]:
 
 def balance_table(rows: list[dict[str, Any]]) -> Table:
     """Return the balance before and after, one line per scope (`level-1`, `group.package`, ...)."""
-    table = Table(title="Balance", title_justify="left", box=None, pad_edge=False)
-    table.add_column("over")
-    for name in ("entropy", "largest share", "coverage"):
-        table.add_column(f"{name} before", justify="right")
-        table.add_column("after", justify="right", style="bold")
-        table.add_column("random", justify="right", style="dim")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("balance over")
+    for name in ("evenness", "a random draw", "largest share", "effective number"):
+        table.add_column(name, justify="right")
     scopes: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
         scopes.setdefault(row["scope"], {})[row["stage"]] = row
     for scope, stages in scopes.items():
-        if "before" not in stages or "after" not in stages:
+        before, after = stages.get("before"), stages.get("after")
+        if before is None or after is None:
             continue
-        cells = [scope.removeprefix("group.")]
-        for name, form in (("entropy", "{:.3f}"), ("largest_share", "{:.1%}"), ("coverage", "{:.1%}")):
-            for stage in ("before", "after", "random"):
-                value = stages.get(stage, {}).get(name)
-                cells.append("" if value is None else form.format(value))
-        table.add_row(*cells)
+        table.add_row(
+            scope.removeprefix("group."),
+            f"{before['entropy']:.3f} -> [bold]{after['entropy']:.3f}[/]",
+            f"{stages['random']['entropy']:.3f}" if "random" in stages else "",
+            f"{before['largest_share']:.1%} -> [bold]{after['largest_share']:.1%}[/]",
+            f"{before['hill1']:,.0f} -> [bold]{after['hill1']:,.0f}[/]",
+        )
     return table
 
 
@@ -127,3 +130,35 @@ def show_versions(console: Console, dataset: str, versions: list[Version]) -> No
         cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
         table.add_row(name, *cells, version.reason)
     console.print(table)
+
+
+def show_version(console: Console, version: Version, manifest: Manifest) -> None:
+    """Print one version: what it is, its fates, its balance, where it lies."""
+    tags = f" ({', '.join(version.tags)})" if version.tags else ""
+    console.print(f"[bold]{version.dataset} v{version.version}[/]{tags}, {version.created[:19].replace('T', ' ')}")
+    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.counts.items())
+    console.print(counts, highlight=False)
+    console.print(balance_table(Profile.open(version.profile).balance.to_dict("records")))
+    console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
+    console.print(f"data    {version.data}", highlight=False, soft_wrap=True)
+
+
+def show_diff(console: Console, found: VersionDiff) -> None:
+    """Print what changed from one version to another."""
+    console.print(
+        f"[bold]v{found.a} -> v{found.b}[/] of {found.dataset}: {found.added:,} rows added, {found.removed:,} removed, "
+        f"{found.unchanged:,} unchanged",
+        highlight=False,
+    )
+    for title, changes in (("cluster", found.clusters), ("group", found.groups)):
+        table = Table(box=None, pad_edge=False)
+        for name in (title, "before", "after", "added", "removed"):
+            table.add_column(name, justify="left" if name == title else "right")
+        for change in sorted(changes, key=lambda one: one.added + one.removed, reverse=True)[:10]:
+            numbers = (change.before, change.after, change.added, change.removed)
+            table.add_row(f"{change.name} {change.value}", *(f"{number:,}" for number in numbers))
+        console.print(table)
+    for title, values in (("metric", found.metrics), ("recipe", found.recipe)):
+        for name, (was, now) in values.items():
+            if was != now:
+                console.print(f"{title} {name}: {was} -> {now}", highlight=False)

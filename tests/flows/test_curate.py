@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from flows.curate import curate
-from flows.history import published_versions
 from flows.recipe import parse
 from infra.errors import EvenkeelError, GateFailed
+from tasks.publish.versions import list_versions
 from tests.flows.conftest import write_shards
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -40,7 +40,7 @@ def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(docume
     assert {"id", "topic", "text", "ek_row_id", "ek_cluster_1", "ek_cluster_2", "ek_copies", "ek_weight"} <= set(frame)
     before = pd.concat(pd.read_parquet(path) for path in Path(document["source"]["uri"]).glob("*.parquet"))
     assert frame["topic"].value_counts(normalize=True).max() < before["topic"].value_counts(normalize=True).max()
-    assert Path(first["card"]).read_text().startswith("<!doctype html>")
+    assert Path(first["card"]).read_text().startswith("<!DOCTYPE html>")
 
     second = curate(parse(document))
     assert (second["status"], second["version"]) == ("unchanged", 1)
@@ -71,7 +71,7 @@ def test_a_failed_gate_publishes_nothing_and_keeps_the_evidence(document: dict[s
     with pytest.raises(GateFailed, match="coverage") as caught:
         curate(strict)
     assert Path(str(caught.value.where)).is_file()
-    assert [version.version for version in published_versions(strict, strict.workspace)] == [1]
+    assert [version.version for version in list_versions(strict.destination, strict.dataset, strict.workspace)] == [1]
 
 
 @pytest.mark.parametrize("compute", ["inline", "local"])

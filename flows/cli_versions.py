@@ -1,0 +1,193 @@
+"""The verbs of the command line that look at published versions, or change what names mean."""
+
+from typing import Any
+
+import click
+
+from flows.cli import JSON, RECIPE, SET, main, print_json, reports_errors
+
+VERSION = click.argument("version", metavar="VERSION")
+YES = click.option("--yes", is_flag=True, help="Do it; without this only say what would be done.")
+
+
+def dataset_of(recipe: str, overrides: tuple[str, ...]) -> tuple[Any, str, str]:
+    """Return the destination, the dataset's name and the workspace of a recipe."""
+    from flows.recipe import load
+    from flows.running import absolute
+
+    wanted = load(recipe, overrides)
+    return wanted.destination, wanted.dataset, absolute(wanted.workspace)
+
+
+def tell(result: Any, as_json: bool, words: str) -> None:
+    """Print a result as JSON, or the sentence that says it."""
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        click.echo(words)
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@reports_errors
+def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """List the published versions of RECIPE's dataset, newest first."""
+    from tasks.publish.versions import list_versions
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    known = list_versions(destination, dataset, workspace)
+    if as_json:
+        print_json([version.model_dump(mode="json") for version in known])
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_versions
+
+    show_versions(Console(), dataset, known)
+
+
+@main.command()
+@RECIPE
+@click.argument("version", metavar="[VERSION]", default="latest")
+@SET
+@JSON
+@reports_errors
+def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show one version: balance before and after, fates, gates, where it lies (default: latest)."""
+    from tasks.publish.versions import read_manifest, read_version
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = read_version(destination, dataset, version, workspace)
+    if as_json:
+        print_json({**found.model_dump(mode="json"), "manifest": read_manifest(found).model_dump(mode="json")})
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_version
+
+    show_version(Console(), found, read_manifest(found))
+
+
+@main.command()
+@RECIPE
+@click.argument("a")
+@click.argument("b")
+@SET
+@JSON
+@reports_errors
+def diff(recipe: str, a: str, b: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say how version B differs from version A: rows, clusters, groups, metrics, recipe."""
+    from tasks.publish.diff import diff as compare
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = compare(destination, dataset, a, b, workspace)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_diff
+
+    show_diff(Console(), found)
+
+
+@main.command()
+@RECIPE
+@VERSION
+@click.argument("name")
+@SET
+@JSON
+@reports_errors
+def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Let NAME mean VERSION."""
+    from tasks.publish.versions import tag as move
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = move(destination, dataset, version, name, workspace)
+    tell(found, as_json, f"{name} means v{found.version} of {dataset}")
+
+
+@main.command()
+@RECIPE
+@VERSION
+@SET
+@JSON
+@reports_errors
+def rollback(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Make an earlier VERSION the current one; nothing is removed."""
+    from tasks.publish.versions import rollback as go_back
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = go_back(destination, dataset, version, workspace)
+    tell(found, as_json, f"v{found.version} is the current version of {dataset}")
+
+
+@main.command()
+@RECIPE
+@click.argument("version", metavar="[VERSION]", default="latest")
+@SET
+@JSON
+@reports_errors
+def verify(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Read every file of a version and compare it with its checksum; exit code 1 where one is damaged."""
+    from tasks.publish.verify import verify as check
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = check(destination, dataset, version, workspace)
+    damaged = "".join(f"\n  {damage.path}: {damage.problem}" for damage in found.damages)
+    verdict = f"{len(found.damages)} are damaged:{damaged}" if found.damages else "all as they were written"
+    tell(found, as_json, f"v{found.version} of {dataset}: {found.files} files, {found.bytes:,} bytes, {verdict}")
+    if found.damages:
+        raise SystemExit(1)
+
+
+@main.command()
+@RECIPE
+@SET
+@JSON
+@YES
+@click.option("--drop", multiple=True, metavar="VERSION", help="Remove this version whatever the retention rule says.")
+@reports_errors
+def prune(recipe: str, overrides: tuple[str, ...], as_json: bool, yes: bool, drop: tuple[str, ...]) -> None:
+    """Remove versions that no tag and no retention rule holds, and files of runs that died."""
+    from tasks.publish.prune import prune as remove
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = remove(destination, dataset, workspace, drop=drop, dry_run=not yes)
+    numbers = ", ".join(f"v{number}" for number in found.versions) or "no version"
+    verb = "removed" if yes else "would remove (--yes does it)"
+    tell(found, as_json, f"{verb}: {numbers}, {found.files} files, {found.bytes:,} bytes")
+
+
+@main.command()
+@RECIPE
+@click.argument("ids", nargs=-1)
+@SET
+@JSON
+@YES
+@click.option("--from-file", type=click.File(), help="A file with one id per line.")
+@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--republish", is_flag=True, help="Also publish the current version again without them.")
+@reports_errors
+def takedown(
+    recipe: str,
+    ids: tuple[str, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+    yes: bool,
+    from_file: Any,
+    reason: str,
+    republish: bool,
+) -> None:
+    """Keep rows with these IDS out of all coming versions, and say which published ones hold them."""
+    from tasks.publish.takedown import takedown as take_down
+
+    wanted = [*ids, *(line.strip() for line in from_file or ())]
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = take_down(destination, dataset, wanted, workspace, reason=reason, republish=republish, dry_run=not yes)
+    held = "; ".join(f"v{number} holds {len(here)}" for number, here in found.held.items()) or "no version holds any"
+    done = f"excluded from all coming versions ({found.list})" if yes else "nothing is changed (--yes excludes them)"
+    again = f"; v{found.republished.version} is published without them" if found.republished else ""
+    tell(found, as_json, f"{found.ids} ids: {held}; {done}{again}")
