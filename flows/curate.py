@@ -113,8 +113,8 @@ def summary(recipe: Recipe, workspace: str, done: dict[str, StepRef], published:
     return {
         **published,
         "card": storage.join(published["location"], "card.html"),
-        "totals": profile.totals.to_dict("records")[0],
-        "balance": profile.balance.to_dict("records"),
+        "totals": profile.records("totals")[0],
+        "balance": profile.records("balance"),
         "workspace": workspace,
         "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
         "read_with": [
@@ -129,7 +129,7 @@ def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
     card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
     create_markdown_artifact(card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made")
     create_table_artifact(
-        Profile.open(done["measure"]).balance.to_dict("records"),
+        Profile.open(done["measure"]).records("balance"),
         key=f"{recipe.dataset.replace('_', '-')}-balance",
         description="Balance before and after, beside the baselines",
     )

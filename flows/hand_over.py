@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
@@ -37,6 +38,7 @@ def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str,
             where=address,
             remedy="deploy them all: prefect --no-prompt deploy --all",
         ) from error
+    assert isinstance(flow_run, FlowRun)
     return {
         "name": flow_run.name,
         "id": str(flow_run.id),

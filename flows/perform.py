@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from prefect import Task, task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 from pydantic import BaseModel
 
 from flows.progress import LISTENER, StepProgress

@@ -13,14 +13,19 @@ from pydantic_core import PydanticUndefined
 from flows.recipe import Recipe
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
+LONGEST_UNION = 20  # expectations have a page of their own
 MARK = "<!-- fields: written by `python -m flows.recipe_docs` -->"
 
 
 def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Yield (path, type, default, description) of every field of a recipe, sections before their fields."""
     for name, field in model.model_fields.items():
+        if _only_value(field) is not None:
+            continue
         path = f"{prefix}{name}"
         models = list(_models(field.annotation))
+        if len(models) > LONGEST_UNION:
+            models = []
         yield path, _type_name(field.annotation), _default(field), field.description or ""
         for inner in models:
             label = f"{path}[{_tag(inner)}]." if len(models) > 1 else f"{path}."
@@ -51,10 +56,15 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _tag(model: type[BaseModel]) -> str:
     """Return what tells this member of a union from the others: the value of its only-one-value field, or its name."""
-    for field in model.model_fields.values():
-        if typing.get_origin(field.annotation) is typing.Literal and len(typing.get_args(field.annotation)) == 1:
-            return str(typing.get_args(field.annotation)[0])
-    return model.__name__
+    tags = (_only_value(field) for field in model.model_fields.values())
+    return next((tag for tag in tags if tag is not None), model.__name__)
+
+
+def _only_value(field: FieldInfo) -> str | None:
+    """Return the value of a field that can have only one: the tag of a member of a union."""
+    if typing.get_origin(field.annotation) is typing.Literal and len(typing.get_args(field.annotation)) == 1:
+        return str(typing.get_args(field.annotation)[0])
+    return None
 
 
 def _type_name(annotation: Any) -> str:

@@ -138,7 +138,7 @@ def show_version(console: Console, version: Version, manifest: Manifest) -> None
     console.print(f"[bold]{version.dataset} v{version.version}[/]{tags}, {version.created[:19].replace('T', ' ')}")
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.counts.items())
     console.print(counts, highlight=False)
-    console.print(balance_table(Profile.open(version.profile).balance.to_dict("records")))
+    console.print(balance_table(Profile.open(version.profile).records("balance")))
     console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
     console.print(f"data    {version.data}", highlight=False, soft_wrap=True)
 

@@ -1,6 +1,7 @@
 """The profile: small tables that say how balanced a version is and where every row went."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,10 @@ class Profile:
     def table(self, name: str) -> pd.DataFrame:
         """Return the table `clusters`, `groups`, `totals` or `balance`."""
         return pd.read_parquet(io.BytesIO(storage.read_bytes(storage.join(self.uri, f"{name}.parquet"))))
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Return a table as plain rows, column by name."""
+        return [{str(column): value for column, value in row.items()} for row in self.table(name).to_dict("records")]
 
     @property
     def clusters(self) -> pd.DataFrame:

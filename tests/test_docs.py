@@ -1,0 +1,111 @@
+"""The docs name everything there is: every recipe field, command, flow, strategy, expectation, cluster and step."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from expectations.suites import EXPECTATIONS
+from flows.cli import main
+from flows.recipe import ready_recipes
+from flows.recipe_docs import PAGE, field_rows, with_table
+from infra.compute import cluster_names
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def test_the_field_reference_is_of_today() -> None:
+    assert PAGE.read_text() == with_table(PAGE.read_text()), "run `python -m flows.recipe_docs`"
+
+
+def test_every_recipe_field_says_what_it_means() -> None:
+    assert [path for path, _, _, description in field_rows() if len(description) < 10] == []
+
+
+@pytest.mark.parametrize("name", ready_recipes())
+def test_ready_recipes_are_named(name: str) -> None:
+    assert f"`{name}`" in page("RECIPES.md")
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_is_explained(command: str) -> None:
+    assert f"`evenkeel {command}" in page("COMMANDS.md")
+    for parameter in main.commands[command].params:
+        if isinstance(parameter, click.Option) and not parameter.help:
+            raise AssertionError(f"{command} {parameter.opts[0]} has no help")
+
+
+def deployments() -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    return listed
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda one: one["name"])
+def test_every_deployment_is_explained(deployment: dict[str, str]) -> None:
+    flow = deployment["entrypoint"].rpartition(":")[2]
+    assert f"`{flow}/{deployment['name']}`" in page("OPERATE.md")
+
+
+@pytest.mark.parametrize("name", cluster_names())
+def test_every_cluster_is_explained(name: str) -> None:
+    assert f"`{name}`" in page("OPERATE.md")
+
+
+def test_every_strategy_is_explained() -> None:
+    from tasks.sample.config import SamplingConfig
+
+    schema = SamplingConfig.model_json_schema()
+    names = [one["properties"]["name"]["const"] for one in schema["$defs"].values() if "name" in one.get("properties", {})]
+    assert len(names) >= 4
+    assert [name for name in names if f"`{name}`" not in page("SAMPLING.md")] == []
+
+
+@pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda one: one.__name__)
+def test_every_expectation_is_explained(expectation: type) -> None:
+    assert f"`{expectation.model_fields['expect'].default}`" in page("EXPECTATIONS.md")  # type: ignore[attr-defined]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for path in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+            if "://" not in target and not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_the_readme_names_its_two_commands_and_they_exist() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("run", "test"):
+        assert f"make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_make_help_lists_every_target_people_call() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = ("help", "run", "test", "test-all", "bench", "lint", "serve", "clean")
+    assert [target for target in wanted if f"make {target}" not in shown] == []
+
+
+def test_the_product_speaks_of_itself_alone() -> None:
+    assert sys.version_info >= (3, 11)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    private = re.compile(r"/work/|/root/|\.library")
+    told = [name for name in tracked if name != "tests/test_docs.py" and _text(ROOT / name, private)]
+    assert told == []
+
+
+def _text(path: Path, pattern: re.Pattern[str]) -> bool:
+    try:
+        return bool(pattern.search(path.read_text()))
+    except (UnicodeDecodeError, FileNotFoundError):
+        return False
