@@ -2,7 +2,6 @@
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import psutil
@@ -10,24 +9,22 @@ import pytest
 
 from flows import serve
 from infra.errors import RecipeError, ResourceError
-
-if TYPE_CHECKING:
-    from conftest import Served
+from tests.conftest import Served
 
 
-def test_server_is_healthy_and_shows_its_pages(served: "Served") -> None:
+def test_server_is_healthy_and_shows_its_pages(served: Served) -> None:
     assert served.ask("GET", "/health") is True
     page = httpx.get(served.addresses["ui"], follow_redirects=True)
     assert page.status_code == 200
     assert "<title>Prefect Server</title>" in page.text
 
 
-def test_pools_have_their_workers(served: "Served") -> None:
+def test_pools_have_their_workers(served: Served) -> None:
     pools = {pool["name"]: pool["status"] for pool in served.ask("POST", "/work_pools/filter", {})}
     assert pools == {"cpu": "READY", "gpu": "NOT_READY"}
 
 
-def test_every_process_heeds_the_shared_settings(served: "Served") -> None:
+def test_every_process_heeds_the_shared_settings(served: Served) -> None:
     for name, process in serve.processes(served.home).items():
         if name != "s3":
             environment = process.environ()
@@ -36,11 +33,11 @@ def test_every_process_heeds_the_shared_settings(served: "Served") -> None:
             assert environment["DO_NOT_TRACK"] == "1"
 
 
-def test_s3_server_wants_keys(served: "Served") -> None:
+def test_s3_server_wants_keys(served: Served) -> None:
     assert httpx.get(served.addresses["s3"]).status_code == 403
 
 
-def test_everything_listens_on_this_machine_only(served: "Served") -> None:
+def test_everything_listens_on_this_machine_only(served: Served) -> None:
     family = [member for each in serve.processes(served.home).values() for member in (each, *each.children(True))]
     listening = {
         connection.laddr.ip
@@ -51,7 +48,7 @@ def test_everything_listens_on_this_machine_only(served: "Served") -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_starting_twice_is_refused(served: "Served") -> None:
+def test_starting_twice_is_refused(served: Served) -> None:
     with pytest.raises(ResourceError, match=r"already serving\n  found: s3, server, worker"):
         serve.up(served.home, port=serve.free_port())
     assert set(serve.processes(served.home)) == {"s3", "server", "worker"}

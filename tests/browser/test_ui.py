@@ -1,0 +1,115 @@
+"""The Prefect UI in a real browser: fill the recipe's form, submit, see the run complete, open what it shows."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Served
+from tests.flows.conftest import write_shards
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
+PATIENCE = 60_000
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}: apt install chromium"
+)
+
+
+@pytest.fixture
+def page(served: Served) -> Iterator["Page"]:
+    """An empty page of a headless browser; asking any host but the server fails the test."""
+    from playwright.sync_api import sync_playwright
+
+    outside: list[str] = []
+    own = tuple(f"{scheme}{served.addresses['ui']}" for scheme in ("", "blob:", "data:"))
+    with sync_playwright() as playwright:
+        arguments = [f"--{argument}" for argument in QUIET]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000}, base_url=served.addresses["ui"])
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(own) else None)
+        yield page
+        browser.close()
+    assert [url for url in outside if not url.startswith(("data:", served.addresses["ui"].replace("http", "ws")))] == []
+
+
+def field(scope: "Page | Locator", *path: str) -> "Locator":
+    """Return the form's field at `path`, such as ("Source", "Uri")."""
+    for name in path:
+        label = f"span[@class='schema-form-property__label'][.='{name}' or .='{name} (Optional)']"
+        header = f"div[contains(@class,'p-label__header')]//{label}"
+        scope = scope.locator(f"xpath=.//div[contains(@class,'schema-form-property')][{header}]").first
+    return scope
+
+
+def fill(page: "Page", value: str, *path: str) -> None:
+    field(page, *path).locator("textarea, input").first.fill(value)
+
+
+def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    page.goto("/deployments")
+    page.get_by_role("link", name="on-demand", exact=True).first.wait_for()
+    page.goto(f"/deployments/deployment/{served.deployment('curate/on-demand')['id']}/run")
+
+    # The whole recipe is a form: tabs for alternatives, descriptions, bounds and defaults, no JSON but for one field.
+    recipe = field(page, "recipe")
+    for choice in ("Recipe", "Recipe file", "tfidf-svd", "Balanced"):
+        expect(recipe.get_by_text(choice, exact=True).first).to_be_visible()
+    expect(recipe.get_by_text("How many rows to keep, and by which rule.")).to_be_visible()
+    assert recipe.locator(".cm-editor, .p-code-input").count() == 1  # gates.change
+
+    fill(page, "Not A Name", "Dataset")
+    fill(page, str(write_shards(tmp_path / "pool")), "Source", "Uri")
+    fill(page, "240", "Sampling", "Target")
+    fill(page, str(tmp_path / "published"), "Destination", "Uri")
+    fill(page, str(tmp_path / "workspace"), "Workspace")
+    fill(page, "inline", "Compute")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("'Not A Name' does not match").first).to_be_visible()
+    assert served.runs("curate/on-demand") == []
+
+    fill(page, "notes", "Dataset")
+    page.get_by_role("button", name="Submit").click()
+    [run] = served.wait_for("curate/on-demand", "COMPLETED", seconds=180)
+
+    page.goto(f"/runs/flow-run/{run['id']}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    page.get_by_role("tab", name="Task Runs").or_(page.get_by_text("Task Runs", exact=True)).first.click()
+    for step in ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate", "report", "publish"):
+        expect(page.get_by_text(step, exact=True).first).to_be_visible()
+    page.screenshot(path=tmp_path / "run.png")
+
+    page.get_by_text("Artifacts", exact=True).first.click()
+    page.get_by_role("link", name="notes-card").or_(page.get_by_text("notes-card")).first.click()
+    expect(page.get_by_text("1,200").first).to_be_visible()
+    page.screenshot(path=tmp_path / "card.png", full_page=True)
+    page.goto(f"/runs/flow-run/{run['id']}?tab=Artifacts")
+    page.get_by_text("notes-balance").first.click()
+    for word in ("level-1", "entropy"):
+        expect(page.get_by_text(word).first).to_be_visible()
+    page.screenshot(path=tmp_path / "balance.png", full_page=True)
+    assert (tmp_path / "published" / "notes").is_dir()
+
+
+def test_a_failed_run_says_why_where_people_look(served: Served, page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    missing = {"recipe": {"file": "/no/such/recipe.yaml"}}
+    run = served.start("curate/on-demand", missing)
+    deadline = time.monotonic() + 120
+    while served.ask("GET", f"/flow_runs/{run}")["state_type"] != "FAILED":
+        assert time.monotonic() < deadline, json.dumps(served.ask("GET", f"/flow_runs/{run}")["state"])
+        time.sleep(0.5)
+    page.goto(f"/runs/flow-run/{run}")
+    expect(page.get_by_text("there is no recipe at /no/such/recipe.yaml").first).to_be_visible(timeout=PATIENCE)
