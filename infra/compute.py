@@ -215,7 +215,7 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
             threads_per_worker=config.threads,
             memory_limit=limit,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             local_directory=spill,
             silence_logs=logging.ERROR,
             **config.options,

@@ -76,11 +76,7 @@ def test_a_wrong_source_names_the_field() -> None:
             SourceConfig.model_validate(wrong)
 
 
-def test_every_reason_and_every_field_is_in_the_docs() -> None:
-    docs = Path(__file__).parents[2] / "docs"
-    ingest_page = (docs / "INGEST.md").read_text()
+def test_every_reason_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "INGEST.md").read_text()
     for reason in Reason:
-        assert reason is Reason.SOUND or f"| {reason.label} |" in ingest_page
-    pages = ingest_page + (docs / "RECIPES.md").read_text()
-    for name in SourceConfig.model_fields:
-        assert name in pages
+        assert reason is Reason.SOUND or f"| {reason.label} |" in page
