@@ -42,7 +42,7 @@ class MisplacedRows(_Balance, AtMost):
     """
 
     expect: Literal["misplaced_rows"] = "misplaced_rows"
-    at_most: float = Field(0.15, ge=0, le=1, description="Largest share of rows that may be misplaced.")
+    at_most: float = Field(0.1, ge=0, le=1, description="Largest share of rows that may be misplaced.")
 
     def sentence(self) -> str:
         return (

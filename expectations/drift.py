@@ -135,7 +135,8 @@ class WorstGroupChange(AtMost):
         p, q = after / after.sum(), last / last.sum()
         there = last > 0
         change = np.where(there, np.abs(p - q) / np.where(there, q, 1.0), 0.0)
-        spread = np.sqrt(1 / np.maximum(last, 1.0) + 1 / np.maximum(after, 1.0))
+        pooled = (after + last) / (after.sum() + last.sum())
+        spread = np.sqrt(pooled * (1 - pooled) * (1 / after.sum() + 1 / last.sum())) / np.where(there, q, 1.0)
         noise = measures.noise_quantile(len(rows)) * spread
         worst = int(np.argmax(change - noise))
         why = blame(

@@ -68,11 +68,13 @@ def blame(rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], wh
 
     `why(i)` words the complaint about row i.
     """
-    few = min(BLAMED, len(badness))
-    worst = np.argpartition(-badness, few - 1)[:few] if few else np.empty(0, dtype=np.int64)
+    guilty = np.flatnonzero(badness > 0)
+    if len(guilty) > BLAMED:
+        least = np.partition(badness[guilty], len(guilty) - BLAMED)[len(guilty) - BLAMED]
+        guilty = guilty[badness[guilty] >= least]
+    worst = guilty[np.argsort(-badness[guilty], kind="stable")][:BLAMED]
     names = rows["name"].to_numpy()
-    ordered = sorted((int(i) for i in worst if badness[i] > 0), key=lambda i: (-badness[i], i))
-    return [Blame(scope=scope, name=str(names[i]), why=why(i)) for i in ordered]
+    return [Blame(scope=scope, name=str(names[i]), why=why(int(i))) for i in worst]
 
 
 def share_of(part: Counts, whole: Counts, i: int) -> str:

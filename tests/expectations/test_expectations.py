@@ -1,0 +1,223 @@
+"""Every expectation passes on a good version, fails on the fault it is there for, names the culprit, and says so."""
+
+import re
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from expectations.expectation import Expectation, NotApplicable, UnknownScope
+from expectations.suites import EXPECTATIONS, NAMES, AnyExpectation
+from tests.expectations.profiles import changed, planted, tables, totals
+
+EVERY = TypeAdapter(AnyExpectation)
+Tables = dict[str, pd.DataFrame]
+
+
+def shards(**values: Any) -> Tables:
+    frame = tables()["shards"]
+    for column, value in values.items():
+        frame.loc[2, column] = value
+    return tables(shares=tables()["shares"], shards=frame)
+
+
+def hits(pattern: str) -> Tables:
+    frame = tables()["patterns"]
+    frame.loc[frame["pattern"] == pattern, "hits"] = 400
+    return tables(patterns=frame)
+
+
+def stage(name: str, entropy: float) -> Tables:
+    frame = tables()["baselines"]
+    frame.loc[frame["stage"] == name, "entropy"] = entropy
+    return tables(baselines=frame)
+
+
+def crowded(scope: str = "level-1", name: str = "399", share: float = 0.2) -> Tables:
+    return tables(shares=planted(tables()["shares"], scope, name, share))
+
+
+def every_cluster(column: str, value: float) -> Tables:
+    frame = tables()["shares"]
+    frame.loc[frame["scope"] == "level-1", column] = value
+    return tables(shares=frame)
+
+
+LANGUAGE = "group.language"
+TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
+FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
+    ({"expect": "rows_read", "at_least": 1000}, totals(read=10), None),
+    ({"expect": "row_count_change"}, totals(previous_read=10_000), "read"),
+    ({"expect": "quarantine_rate"}, shards(quarantined=5000), "s3://pool/2.parquet"),
+    ({"expect": "unreadable_shards"}, shards(reason="truncated"), "s3://pool/2.parquet"),
+    ({"expect": "allowed_sources", "allowed": ["s3://pool/*"]}, shards(uri="s3://other/9.parquet"), "s3://other/9.parquet"),
+    (
+        {"expect": "allowed_values", "scope": LANGUAGE, "allowed": [f"lang-{n:02d}" for n in range(40)]},
+        changed("name", "lang-03", "tlh", LANGUAGE),  # type: ignore[arg-type]
+        "tlh",
+    ),
+    ({"expect": "coverage", "at_least": 0.999}, changed("after", "7", 0), "7"),
+    ({"expect": "giant_cluster"}, changed("before", "0", 60_000), "0"),
+    ({"expect": "dust", "at_most": 0.1}, every_cluster("before", 1), "0"),
+    ({"expect": "inertia_change"}, totals(inertia=0.3), "inertia"),
+    ({"expect": "misplaced_rows"}, crowded(), "399"),
+    ({"expect": "normalised_entropy"}, crowded(share=0.6), "399"),
+    ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
+    (
+        {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},
+        crowded(LANGUAGE, "lang-30"),
+        "lang-30",
+    ),
+    ({"expect": "gini"}, crowded(share=0.6), "399"),
+    ({"expect": "largest_share"}, crowded(), "399"),
+    (
+        {"expect": "smallest_share", "scope": LANGUAGE, "at_least": 0.001},
+        changed("after", "lang-20", 0, LANGUAGE),
+        "lang-20",
+    ),
+    ({"expect": "effective_classes", "order": 1}, crowded(share=0.5), "399"),
+    ({"expect": "effective_classes", "order": 2}, crowded(share=0.3), "399"),
+    ({"expect": "no_worse_than"}, stage("after", 0.7), "random"),
+    ({"expect": "no_worse_than", "baseline": "previous"}, stage("previous", 1.05), "previous"),
+    ({"expect": "psi", "scope": "level-1"}, crowded(), "399"),
+    ({"expect": "kl_drift", "scope": LANGUAGE}, crowded(LANGUAGE, "lang-30"), "lang-30"),
+    ({"expect": "kl_drift", "scope": LANGUAGE, "against": "pool"}, crowded(LANGUAGE, "lang-30"), "lang-30"),
+    ({"expect": "moved_rows"}, crowded(LANGUAGE, "lang-30"), "lang-30"),
+    ({"expect": "worst_group_change"}, changed("after", "lang-01", 100, LANGUAGE), "lang-01"),
+    ({"expect": "lost_groups"}, changed("after", "lang-05", 0, LANGUAGE), "lang-05"),
+    ({"expect": "near_duplicate_rate"}, every_cluster("near_duplicate_rate", 0.2), "0"),
+    ({"expect": "fates_add_up"}, totals(not_sampled=72_399), "read"),
+    ({"expect": "exclusions_honoured"}, totals(excluded_kept=3), "excluded"),
+    ({"expect": "target_reached"}, totals(copies=4000), "copies"),
+    ({"expect": "pattern_rate", "pattern": "email"}, hits("email"), "text"),
+]  # fmt: skip
+IDS = [
+    " ".join(str(value) for value in list(wanted.values())[:2] if isinstance(value, str | int))
+    for wanted, _, _ in FAULTS
+]
+
+
+def made(wanted: dict[str, Any]) -> Expectation:
+    one: Expectation = EVERY.validate_python(wanted)
+    return one
+
+
+def test_no_expectation_is_without_a_test() -> None:
+    assert {wanted["expect"] for wanted, _, _ in FAULTS} == set(NAMES)
+
+
+@pytest.mark.parametrize(("wanted", "_faulty", "_culprit"), FAULTS, ids=IDS)
+def test_a_good_version_passes(wanted: dict[str, Any], _faulty: Tables, _culprit: str | None) -> None:
+    one = made(wanted)
+    assert one.holds(one.measure(tables()[one.table]))
+
+
+@pytest.mark.parametrize(("wanted", "faulty", "culprit"), FAULTS, ids=IDS)
+def test_a_faulty_version_fails_and_the_culprit_is_named(
+    wanted: dict[str, Any], faulty: Tables, culprit: str | None
+) -> None:
+    one = made(wanted)
+    found = one.measure(faulty[one.table])
+    assert not one.holds(found)
+    assert one.reason(found)
+    assert len(found.blame) <= 20
+    if culprit is not None:
+        assert found.blame[0].name == culprit
+        assert found.blame[0].why
+
+
+@pytest.mark.parametrize("model", EXPECTATIONS, ids=NAMES)
+def test_every_expectation_says_what_it_is(model: type[Expectation]) -> None:
+    assert model.__doc__
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", model.model_fields["expect"].default)
+    for name, field in model.model_fields.items():
+        assert name == "expect" or field.description, f"{model.__name__}.{name} has no description"
+    sentence = made(
+        next(wanted for wanted, _, _ in FAULTS if wanted["expect"] == model.model_fields["expect"].default)
+    ).sentence()
+    assert sentence
+    assert not sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"expect": "coverage", "at_least": 1.5},
+        {"expect": "gini", "at_most": -0.1},
+        {"expect": "largest_share", "at_most": 0},
+        {"expect": "psi", "scope": "cluster-1"},
+        {"expect": "kl_target", "scope": LANGUAGE, "target": {"en": 0.9}},
+        {"expect": "kl_target", "scope": LANGUAGE, "target": {"en": 1.5, "de": -0.5}},
+        {"expect": "pattern_rate", "pattern": "iban"},
+        {"expect": "no_worse_than", "baseline": "best"},
+        {"expect": "coverage", "at_leats": 0.5},
+        {"expect": "misplaced_rows", "severity": "panic"},
+    ],
+)
+def test_thresholds_out_of_range_are_refused_before_anything_runs(wanted: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        EVERY.validate_python(wanted)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"expect": "coverage", "scope": "level-9"}, {"expect": "psi", "scope": "group.langauge"}]
+)
+def test_a_scope_that_is_not_there_is_an_error_that_names_those_that_are(wanted: dict[str, Any]) -> None:
+    with pytest.raises(UnknownScope, match=r"not in the profile; it has group\.language, level-1"):
+        made(wanted).measure(tables()["shares"])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"expect": "psi"},
+        {"expect": "moved_rows"},
+        {"expect": "worst_group_change"},
+        {"expect": "lost_groups"},
+        {"expect": "psi", "scope": "level-1"},
+    ],
+)
+def test_the_first_version_has_nothing_to_drift_from(wanted: dict[str, Any]) -> None:
+    shares = tables()["shares"].assign(previous=float("nan"))
+    with pytest.raises(NotApplicable, match="no last version"):
+        made(wanted).measure(shares)
+
+
+def test_a_pool_without_groups_is_not_checked_for_groups() -> None:
+    shares = tables()["shares"]
+    with pytest.raises(NotApplicable, match="no group columns"):
+        made({"expect": "moved_rows"}).measure(shares[shares["scope"] == "level-1"])
+
+
+def test_a_group_with_no_rows_at_all_is_no_trouble() -> None:
+    shares = tables()["shares"]
+    empty = (shares["scope"] == LANGUAGE) & (shares["name"] == "lang-39")
+    shares.loc[empty, ["before", "after", "previous"]] = 0.0
+    for wanted, _, _ in FAULTS:
+        one = made(wanted)
+        if one.table == "shares" and one.expect != "allowed_values":
+            assert one.holds(one.measure(shares)), one.label
+
+
+def test_nan_never_passes() -> None:
+    one = made({"expect": "inertia_change"})
+    found = one.measure(totals(inertia=float("nan"))["totals"])
+    assert not one.holds(found)
+
+
+def test_replicated_rows_of_rare_clusters_are_not_misplaced() -> None:
+    shares = tables()["shares"]
+    rare = (shares["scope"] == "level-1") & (shares["before"] < 30)
+    shares.loc[rare, "after"] = 20.0
+    one = made({"expect": "misplaced_rows"})
+    assert one.holds(one.measure(shares))
+
+
+def test_a_target_smaller_than_the_number_of_clusters_can_still_be_even() -> None:
+    shares = tables()["shares"]
+    shares = shares[shares["scope"] == "level-1"].copy()
+    shares["after"] = [1.0 if number % 2 else 0.0 for number in range(len(shares))]
+    for expect in ("misplaced_rows", "coverage", "largest_share", "effective_classes"):
+        one = made({"expect": expect})
+        assert one.holds(one.measure(shares)), expect
