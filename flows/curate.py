@@ -6,7 +6,9 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
+from flows.approval import decide
 from flows.history import earlier_versions, profile_of
 from flows.perform import perform
 from flows.pipeline import CURATION, PROOF, Stage
@@ -20,12 +22,19 @@ from tasks.publish.layout import check_destination
 from tasks.publish.publish import publish
 from tasks.publish.stage import read_staged
 from tasks.publish.table import Version
+from tasks.publish.versions import previous_version
 from tasks.report.config import PastVersion, ReportConfig
 from tasks.report.step import REPORT
 from tasks.step import Run
 
 
-@flow(name="curate", flow_run_name="curate", persist_result=True, result_serializer="json")
+def run_name() -> str:
+    """Name a run after what it curates."""
+    recipe = flow_run.parameters["recipe"]
+    return f"curate {getattr(recipe, 'dataset', None) or getattr(recipe, 'file', '')}"
+
+
+@flow(name="curate", flow_run_name=run_name, persist_result=True, result_serializer="json")
 def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
     """Curate a pool into a balanced, validated, published version.
 
@@ -47,6 +56,10 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
                 where=storage.join(done["report"].uri, "card.html"),
                 remedy="read the card and the Data Docs beside it; change the recipe or its gates",
             )
+        if wanted.gates.approval == "required" and (force or is_new(wanted, run.workspace, done)):
+            card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
+            decision = decide(card, wanted.gates.approval_hours * 3600)
+            log.info("approved: %s", decision["reason"])
         published = publish_version(wanted, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
     if published["status"] == "published":
@@ -77,6 +90,12 @@ def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
     )
     done["report"] = perform(REPORT, report, done, run)
     return done
+
+
+def is_new(recipe: Recipe, workspace: str, done: dict[str, StepRef]) -> bool:
+    """Tell whether publishing would make a new version rather than find the current one unchanged."""
+    current = previous_version(recipe.destination, recipe.dataset, workspace)
+    return current is None or current.content_key != read_staged(done["stage"]).content_key
 
 
 def past(version: Version) -> PastVersion:

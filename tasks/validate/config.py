@@ -46,6 +46,7 @@ class GatesConfig(BaseModel):
     approval: Literal["none", "required"] = Field(
         "none", description="required: the run waits for a person after the gates have passed."
     )
+    approval_hours: float = Field(72, gt=0, le=8760, description="How long it waits; then the run fails.")
 
     @model_validator(mode="after")
     def _composes(self) -> "GatesConfig":

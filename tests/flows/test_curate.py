@@ -9,7 +9,7 @@ import pytest
 
 from flows.curate import curate
 from flows.recipe import parse
-from infra.errors import EvenkeelError, GateFailed
+from infra.errors import EvenkeelError, GateFailed, RecipeError
 from tasks.publish.versions import list_versions
 from tests.flows.conftest import write_shards
 
@@ -131,18 +131,20 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("rows", "overrides"),
-    [
-        (1, ["sampling.target=1"]),
-        (60, ["sampling.target=1000"]),
-        (60, ["clustering.levels=[500, 100]", "sampling.target=10"]),
-    ],
-    ids=["one row", "target larger than the pool", "more clusters than rows"],
+    [(1, ["sampling.target=1"]), (60, ["clustering.levels=[500, 100]", "sampling.target=10"])],
+    ids=["one row", "more clusters than rows"],
 )
 def test_extreme_pools_are_curated(document: dict[str, Any], tmp_path: Path, rows: int, overrides: list[str]) -> None:
     document["source"]["uri"] = str(write_shards(tmp_path / "small", rows, shards=1))
-    result = curate(parse(document, [*overrides, "gates.suite=first-version"]))
-    wanted = int(overrides[-1].rpartition("=")[2])
-    assert result["totals"]["kept"] == min(wanted, rows)
+    result = curate(parse(document, overrides))
+    assert result["totals"]["kept"] == int(overrides[-1].rpartition("=")[2])
+
+
+def test_a_target_larger_than_the_pool_says_so(document: dict[str, Any], tmp_path: Path) -> None:
+    recipe = parse(document, ["sampling.target=5000"])
+    with pytest.raises(RecipeError, match="larger than the pool"):
+        curate(recipe)
+    assert not list((tmp_path / "published").rglob("*.parquet"))
 
 
 def test_all_rows_equal_keep_one(document: dict[str, Any], tmp_path: Path) -> None:
@@ -152,5 +154,12 @@ def test_all_rows_equal_keep_one(document: dict[str, Any], tmp_path: Path) -> No
     frame["vector"] = [np.ones(4, np.float32)] * 50
     frame.to_parquet(pool / "shard.parquet")
     document["source"]["uri"] = str(pool)
-    totals = curate(parse(document))["totals"]
+    totals = curate(parse(document, ["sampling.target=1"]))["totals"]
     assert (totals["kept"], totals["deduplicated"]) == (1, 49)
+
+
+def test_approval_needs_somebody_to_ask(document: dict[str, Any]) -> None:
+    recipe = parse(document, ["gates.approval=required"])
+    with pytest.raises(GateFailed, match="nobody to ask"):
+        curate(recipe)
+    assert list_versions(recipe.destination, recipe.dataset, recipe.workspace) == []
