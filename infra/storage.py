@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from infra.errors import StorageError
 
 CHUNK = 8 << 20
+CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError
 
 
 def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
@@ -160,7 +161,9 @@ def _store_errors(verb: str, uri: str) -> Iterator[None]:
             found=f"{type(error).__name__}: {error}",
             remedy="check the permissions and credentials of the process that runs this",
         ) from error
-    except OSError as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in CLIENTS:
+            raise
         raise StorageError(
             f"cannot {verb} {uri}",
             found=f"{type(error).__name__}: {error}",

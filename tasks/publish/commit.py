@@ -80,9 +80,9 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     A branch of that name that a killed attempt left is replaced. The table's current schema stays what it was, so that
     readers of the current version see no column of the coming one. Raises CommitFailedException where others commit.
     """
-    transaction = begin(table)
     if branch in table.metadata.refs:
-        transaction._stage((RemoveSnapshotRefUpdate(ref_name=branch),))
+        apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (_stays(table, branch),))
+    transaction = begin(table)
     before = table.metadata.current_schema_id
     number = _use_schema(transaction, schema)
     with transaction._append_snapshot_producer({"evenkeel": json.dumps(facts)}, branch=branch) as append:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, RESTError
 from pyiceberg.table import Table
@@ -31,7 +32,7 @@ from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, versio
 
 CONFLICT_SECONDS = 120.0
 PACKAGES = ("dask", "numba", "numpy", "pandas", "pyarrow", "pyiceberg", "scikit-learn", "cudf-cu13", "cuml-cu13")
-CATALOG_ERRORS = (CommitStateUnknownException, RESTError, SQLAlchemyError, OSError)
+CATALOG_ERRORS = (CommitStateUnknownException, RESTError, SQLAlchemyError, BotoCoreError, ClientError, OSError)
 
 
 class PublishResult(BaseModel):

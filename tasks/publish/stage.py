@@ -16,7 +16,7 @@ from tasks.cluster.hierarchy import Hierarchy
 from tasks.ingest.pool import Pool
 from tasks.publish.config import StageConfig
 from tasks.publish.gather import DataFiles, gather
-from tasks.publish.layout import VERSIONS, check_destination, copy_hashed, dataset_folder
+from tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
 from tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key, without_secrets
 from tasks.publish.order import plan
 from tasks.publish.scatter import FATES, Inputs, Scattered, scatter, write_table
@@ -44,10 +44,10 @@ def stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
     try:
         found = _stage(config, inputs, out, run, folder)
     except Exception:
-        _remove_attempt(attempt, folder)
+        storage.remove(folder)
+        storage.remove(attempt)
         raise
     storage.write_json(out.path(STAGED), found.model_dump(mode="json"))
-    storage.remove(attempt)
     run.progress(1.0, f"staged {found.counts['kept']:,} rows in {len(found.data):,} files")
     facts = {
         "location": folder,
@@ -219,17 +219,17 @@ def _runs(blocks: list[str], count: int) -> list[tuple[str, ...]]:
 
 
 def _clear_earlier(out: StepFolder) -> None:
-    """Remove what killed attempts of this very step on this machine left; other machines' leavings fall to prune."""
+    """Remove what killed attempts of this very step on this machine left; other machines' leavings fall to prune.
+
+    A folder with a manifest may be a version by now, and is left alone.
+    """
     for uri in storage.list_files(out.path("attempts")):
         attempt = storage.read_json(uri)
         if attempt["host"] == socket.gethostname() and not _alive(attempt["pid"]):
-            _remove_attempt(uri, attempt["folder"])
+            if not storage.exists(storage.join(attempt["folder"], MANIFEST)):
+                storage.remove(attempt["folder"])
+            storage.remove(uri)
     storage.remove(out.path("pieces"))
-
-
-def _remove_attempt(attempt: str, folder: str) -> None:
-    storage.remove(folder)
-    storage.remove(attempt)
 
 
 def _alive(pid: int) -> bool:

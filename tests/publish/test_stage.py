@@ -143,7 +143,7 @@ def test_the_next_attempt_clears_what_a_killed_one_left(
     )
     STAGE(destination.staging(), small.refs, run)
     assert not storage.exists(left)
-    assert storage.list_files(folder.path("attempts")) == []
+    assert len(storage.list_files(folder.path("attempts"))) == 1
 
 
 @settings(max_examples=60, deadline=None)
