@@ -194,6 +194,17 @@ def test_an_empty_pool_says_so(tmp_path: Path, content: str) -> None:
     assert not list((tmp_path / "workspace").rglob("done.json"))
 
 
+def test_empty_shards_among_good_ones_change_nothing(tmp_path: Path) -> None:
+    source = good(tmp_path / "pool")
+    before = ingest(tmp_path, uri=source)
+    for name in ("a.jsonl", "m.csv", "z.csv"):
+        (tmp_path / "pool" / name).write_text("id,text\n" if name == "z.csv" else "")
+    pool = ingest(tmp_path, uri=source)
+    assert (pool.rows, pool.info.id, pool.info.text) == (200, "id", "text")
+    assert whole(pool)["identity"] == whole(before)["identity"]
+    assert not any(shard.reason for shard in pool.shards)
+
+
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     for uri in (tmp_path / "nothing", tmp_path / "*.parquet"):
         with pytest.raises(InputError, match=r"not there|no shard"):

@@ -24,7 +24,7 @@ def look_csv(stream: BinaryIO, name: str) -> Look:
     """Return the header as a schema of strings: types are told when all is read."""
     with decompressed(stream, name) as plain:
         names = _header(plain, name)
-    return Look(schema=pa.schema([(column, pa.string()) for column in names]))
+    return Look(schema=pa.schema([(column, pa.string()) for column in names]), rows=None if names else 0)
 
 
 def read_csv(path: Path) -> Iterator[Batch]:

@@ -32,7 +32,7 @@ def look_jsonl(stream: BinaryIO, name: str) -> Look:
                 if is_list_of_numbers(field.type)
             }
             return Look(schema=table.schema, lengths=lengths, sample=True)
-    return Look(schema=pa.schema([]), sample=True)
+    return Look(schema=pa.schema([]), rows=0)
 
 
 def read_jsonl(path: Path) -> Iterator[Batch]:
