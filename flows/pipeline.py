@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from flows.recipe import Recipe
+from infra import storage
 from tasks.cluster.step import CLUSTER
+from tasks.dedup.lists import dedup_request
 from tasks.dedup.step import DEDUP
 from tasks.embed.step import EMBED
 from tasks.ingest.source import ingest_request
 from tasks.ingest.step import INGEST
 from tasks.measure.config import MeasureConfig
 from tasks.measure.step import MEASURE
+from tasks.publish.exclusions import TAKEDOWNS
+from tasks.publish.layout import dataset_folder
 from tasks.publish.stage import STAGE
 from tasks.sample.step import SAMPLE
 from tasks.step import Step
@@ -28,10 +32,14 @@ class Stage:
     inputs: tuple[str, ...] = ()
 
 
+def _takedowns(recipe: Recipe) -> str:
+    return storage.join(dataset_folder(recipe.destination.uri, recipe.dataset), TAKEDOWNS)
+
+
 CURATION = (
     Stage(INGEST, lambda recipe: ingest_request(recipe.source)),
     Stage(EMBED, lambda recipe: recipe.embedding, ("ingest",)),
-    Stage(DEDUP, lambda recipe: recipe.dedup, ("ingest", "embed")),
+    Stage(DEDUP, lambda recipe: dedup_request(recipe.dedup, _takedowns(recipe)), ("ingest", "embed")),
     Stage(CLUSTER, lambda recipe: recipe.clustering, ("ingest", "embed", "dedup")),
     Stage(SAMPLE, lambda recipe: recipe.sampling, ("ingest", "embed", "dedup", "cluster")),
     Stage(STAGE, lambda recipe: recipe.destination.staging(), ("ingest", "dedup", "cluster", "sample")),

@@ -1,6 +1,6 @@
 """What a recipe may say about duplicates."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -45,6 +45,9 @@ class SemanticConfig(BaseModel):
         description="who is kept: the best by dedup.best, the closest to or furthest from the centroid, or any",
     )
     clusters: int | None = Field(None, ge=1, description="cells to compare within; empty = root of the rows")
+    passes: int = Field(
+        2, ge=1, le=10, description="clusterings to compare within; another one finds pairs that a border had parted"
+    )
     prototypes: float = Field(
         0.0, ge=0, lt=1, description="share of what is left to drop after that: the rows nearest their centroid (D4)"
     )
@@ -57,11 +60,79 @@ class SemanticConfig(BaseModel):
         return self
 
 
+class ExclusionList(BaseModel):
+    """A list that the pool is held against."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str | list[str] = Field(
+        description="files, folders or globs: Parquet (a published version's data too), JSONL, CSV, also .gz and .zst; "
+        ".npy vectors, .txt with one item per line",
+    )
+    stamp: str = Field("", description="what the files were when the run began; filled in by the run")
+
+
+class IdList(ExclusionList):
+    """Takedowns: rows with one of these ids."""
+
+    model_config = ConfigDict(extra="forbid", title="ids")
+
+    by: Literal["ids"] = "ids"
+    column: str = Field("id", description="the column with the ids; .txt has just one")
+
+
+class TextList(ExclusionList):
+    """Earlier versions, test sets: rows whose text is, or nearly is, one of these."""
+
+    model_config = ConfigDict(extra="forbid", title="texts")
+
+    by: Literal["texts"] = "texts"
+    column: str = Field("text", description="the column with the texts; .txt has just one")
+    near: NearConfig | None = Field(
+        default_factory=NearConfig, description="how alike is too alike; null = only equal texts"
+    )
+
+
+class NgramList(ExclusionList):
+    """Benchmarks: rows that share a run of words with one of these texts (decontamination as in GPT-3)."""
+
+    model_config = ConfigDict(extra="forbid", title="ngrams")
+
+    by: Literal["ngrams"] = "ngrams"
+    column: str = Field("text", description="the column with the texts; .txt has just one")
+    words: int = Field(13, ge=3, le=100, description="length of a run; a shorter text of the list is one run")
+    shortest: int = Field(8, ge=3, le=100, description="texts of the list with fewer words than this are ignored")
+    runs: int = Field(1, ge=1, description="how many runs of words a row must share to be excluded")
+
+
+class VectorList(ExclusionList):
+    """Benchmarks: rows whose vector points the way of one of these (decontamination by embedding)."""
+
+    model_config = ConfigDict(extra="forbid", title="vectors")
+
+    by: Literal["vectors"] = "vectors"
+    column: str = Field("vector", description="the column with vectors like the pool's; .npy holds nothing else")
+    text: str | None = Field(None, description="column of texts to embed as the pool's were, instead of vectors")
+    similarity: float = Field(0.95, gt=0, le=1, description="cosine from which a row is excluded")
+
+
+def _tabs(schema: dict[str, Any]) -> None:
+    """Spell the union as `anyOf`, which forms render as tabs."""
+    schema["anyOf"] = schema.pop("oneOf")
+    schema.pop("discriminator", None)
+
+
+Exclusion = Annotated[IdList | TextList | NgramList | VectorList, Field(discriminator="by", json_schema_extra=_tabs)]
+
+
 class DedupConfig(BaseModel):
     """Which rows stand for one another. Of every group one row is kept: the best by score, then by hash of its id."""
 
     model_config = ConfigDict(extra="forbid")
 
+    exclude: list[Exclusion] = Field(
+        default_factory=list, description="lists whose rows must not be in the dataset: takedowns, benchmarks, versions"
+    )
     exact: bool = Field(True, description="drop rows whose text (or vector, where there is no text) occurs already")
     near: NearConfig | None = Field(
         default_factory=NearConfig, description="drop rows whose text is nearly another's; null = off. Needs texts"

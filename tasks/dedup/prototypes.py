@@ -36,8 +36,7 @@ def drop_prototypes(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        again = config.model_copy(update={"seed": config.seed + 1})
-        cells = make_cells(pool, vectors, again, best, before, folder, run)
+        cells = make_cells(pool, vectors, config, best, before, folder, run)
         parts = run.compute.map(partial(_centralities, cells), cells.batches())
         central = np.sort(np.concatenate([np.empty(0, np.float32), *parts]))[::-1]
         wanted = int(config.prototypes * sum(cells.sizes))

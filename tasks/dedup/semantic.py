@@ -46,14 +46,12 @@ def semantic_duplicates(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
-        run.progress(0.0, "semantic duplicates: clustering")
         cells = make_cells(pool, vectors, config, best, before, folder, run)
         epsilon = epsilon_for(cells, config)
-        run.progress(0.5, f"semantic duplicates: comparing inside {len(cells.sizes):,} cells")
         work = pool.rows * vectors.dimension * 4
         parts = run.compute.map(partial(_compare, cells, config.keep, 1 - epsilon), cells.batches(), work=work)
     drops = Drops.gathered(parts, SEMANTIC)
-    facts = {"epsilon": round(epsilon, 6), "cells": len(cells.sizes), "largest_cell": max(cells.sizes, default=0)}
+    facts = {"epsilon": epsilon, "cells": len(cells.sizes), "largest_cell": max(cells.sizes, default=0)}
     return drops, facts
 
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from infra.errors import InputError
 from tasks.embed.sampled import Positions
 from tasks.ingest.pool import Block, Pool
 
@@ -17,3 +20,10 @@ class Column:
         """Return the source's vectors, (rows, d) float16 or float32, memory-mapped."""
         vectors = pool.vectors(block)
         return vectors if positions is None else vectors[positions]
+
+    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+        """Raise InputError: nobody here knows the model that made the vectors."""
+        raise InputError(
+            "texts cannot be embedded as the pool's were: its vectors came with the source",
+            remedy="give vectors made by the same model",
+        )

@@ -29,9 +29,12 @@ class Sentences:
     backend: Backend
 
     def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
-        """Return raw vectors, (rows, d) float32, d being the model's."""
+        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32."""
         texts = pool.text(block)
-        texts = texts if positions is None else texts.take(pa.array(positions))
+        return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
+
+    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+        """Return raw vectors, (rows, d) float32, d being the model's."""
         with _ONE_AT_A_TIME:
             model = _load(self.config.model, self.config.revision, self.config.longest, self.backend)
             vectors = model.encode(

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import TypeAdapter
 
 from infra import storage
 from infra.errors import InputError
@@ -19,15 +22,16 @@ from tasks.embed.config import (
     AutoEmbedding,
     ColumnEmbedding,
     EmbeddingConfig,
-    PostSteps,
     SentenceEmbedding,
     TfidfSvdEmbedding,
 )
 from tasks.embed.embedder import Embedder
 from tasks.embed.post import Post
+from tasks.embed.vectors import Vectors
 from tasks.ingest.pool import Block, Pool
 from tasks.step import Outcome, Run, Step
 
+Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding
 MAP_FILES = ("features.npy", "idf.npy", "projection.npy", "mean.npy", "rotation.npy", "map.json")
 
 
@@ -39,7 +43,9 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     pool = Pool.open(inputs["ingest"], run.scratch)
     settings = resolve(config, pool)
     run.progress(0, f"fitting {settings.method}")
-    embedder, after, facts = _prepare(settings, pool, out.path("map"), run)
+    embedder, after = _embedder(settings, out.path("map"), run)
+    facts = _fit(settings, pool, embedder, out.path("map"))
+    storage.write_json(out.path("embedding.json"), settings.model_dump(mode="json"))
     storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
     if isinstance(embedder, Column) and after.nothing:
         about = {"dimension": pool.info.dimension, "dtype": pool.info.dtype, "zero": 0}
@@ -62,7 +68,7 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     return Outcome({"rows": pool.rows, "zero": zero}, {**facts, "method": settings.method, **shape, "zero": zero})
 
 
-def resolve(config: EmbeddingConfig, pool: Pool) -> ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding:
+def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
     """Return the method that a config means for this pool; `auto` takes the source's vectors, else its texts."""
     if isinstance(config, AutoEmbedding):
         if not (pool.has_vectors or pool.has_text):
@@ -82,37 +88,49 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> ColumnEmbedding | TfidfSvdEm
     return config
 
 
-def _prepare(
-    settings: ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding, pool: Pool, uri: str, run: Run
-) -> tuple[Embedder, Post, dict[str, Any]]:
-    """Fit (or take over) what the method needs and return the embedder, its post-steps and facts about the fit."""
+def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> npt.NDArray[Any]:
+    """Return vectors of texts, (n, d), by the map that made the vectors of a pool.
+
+    Raises InputError where those came with the source.
+    """
+    written = storage.read_json(storage.join(vectors.uri, "embedding.json"))
+    settings: Settings = TypeAdapter(Settings).validate_python(written)
+    embedder, after = _embedder(settings, storage.join(vectors.uri, "map"), run)
+    return after.apply(embedder.embed_texts(texts))
+
+
+def _embedder(settings: Settings, uri: str, run: Run) -> tuple[Embedder, Post]:
+    """Return the embedder of a method and its post-steps; what they were fitted to lies (or will lie) in `uri`."""
+    after = Post(settings, uri, str(run.scratch))
+    if isinstance(settings, ColumnEmbedding):
+        return Column(), after
+    if isinstance(settings, TfidfSvdEmbedding):
+        return tfidf.TfidfSvd(settings, uri, str(run.scratch)), after
+    from tasks.embed.sentences import Sentences
+
+    return Sentences(settings, run.compute.backend), after
+
+
+def _fit(settings: Settings, pool: Pool, embedder: Embedder, uri: str) -> dict[str, Any]:
+    """Fit what the method and its post-steps need, or take over an earlier fit; return facts about it."""
     about = storage.join(uri, "map.json")
     made: dict[str, Any] = {}
     if settings.fitted:
-        made = _take_over(settings, uri)
+        made = _take_over(settings, settings.fitted, uri)
     elif storage.exists(about):
         made = storage.read_json(about)
-    embedder: Embedder
-    scratch = str(run.scratch)
-    if isinstance(settings, ColumnEmbedding):
-        embedder = Column()
-    elif isinstance(settings, TfidfSvdEmbedding):
-        embedder = tfidf.TfidfSvd(settings, uri, scratch)
-        made = made or {"method": settings.method, **tfidf.fit(pool, settings, uri)}
-    else:
-        from tasks.embed.sentences import Sentences
-
-        embedder = Sentences(settings, run.compute.backend)
+    if isinstance(settings, TfidfSvdEmbedding) and not made:
+        made = {"method": settings.method, **tfidf.fit(pool, settings, uri)}
     if post.needs_fit(settings) and "post" not in made:
         made = {"method": settings.method, **made, "post": post.fit(pool, embedder, settings, uri)}
     if made:
         storage.write_json(about, made)
-    return embedder, Post(settings, uri, scratch), made
+    return made
 
 
-def _take_over(settings: PostSteps, uri: str) -> dict[str, Any]:
+def _take_over(settings: Settings, earlier: str, uri: str) -> dict[str, Any]:
     """Copy the fitted map of an earlier embedding here, so that this output stands on its own."""
-    source = storage.join(str(settings.fitted), "map")
+    source = storage.join(earlier, "map")
     try:
         made: dict[str, Any] = storage.read_json(storage.join(source, "map.json"))
     except FileNotFoundError as error:
@@ -122,10 +140,10 @@ def _take_over(settings: PostSteps, uri: str) -> dict[str, Any]:
             where="embedding.fitted",
             remedy="name the folder of a finished embed step that fitted one",
         ) from error
-    if made["method"] != getattr(settings, "method", None):
+    if made["method"] != settings.method:
         raise InputError(
             "the fitted map belongs to another method",
-            expected=getattr(settings, "method", ""),
+            expected=settings.method,
             found=made["method"],
             where="embedding.fitted",
         )

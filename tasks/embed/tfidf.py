@@ -36,10 +36,13 @@ class TfidfSvd:
     scratch: str
 
     def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32."""
+        texts = pool.text(block)
+        return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
+
+    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
         """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
         features, idf, projection = _load_map(self.uri, self.scratch)
-        texts = pool.text(block)
-        texts = texts if positions is None else texts.take(pa.array(positions))
         vectors = np.zeros((len(texts), projection.shape[1]), np.float32)
         for start, counts in ngram_counts(texts, self.config):
             vectors[start : start + counts.shape[0]] = _weigh(counts[:, features], idf) @ projection

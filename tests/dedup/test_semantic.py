@@ -145,3 +145,13 @@ def test_two_thresholds_at_once_are_refused() -> None:
         SemanticConfig(epsilon=0.1, rate=0.1)
     again = SemanticConfig.model_validate(SemanticConfig(rate=0.1).model_dump())
     assert again.rate == 0.1
+
+
+def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(3000, 32)).astype("f4")
+    moved = points + rng.normal(0, 0.15, points.shape).astype("f4")
+    pool = make_pool(run, tmp_path / "p", {"v": np.concatenate([points, moved])}, rows_per_block=2000)
+    found = [dedup(run, pool, semantic(epsilon=0.1, clusters=20, passes=n))[0].counts["semantic"] for n in (1, 2, 4)]
+    assert found[0] < found[1] < found[2] <= 3000
+    assert found[2] > 2900

@@ -1,0 +1,67 @@
+"""Runs of words that texts share with a list: decontamination by n-gram (Brown et al. 2020, arXiv 2005.14165, C)."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from tasks.embed.words import Hashes, Offsets, mix
+
+
+def runs_of(words: Hashes, offsets: Offsets, width: int, shortest: int) -> dict[int, Hashes]:
+    """Return the distinct runs of the texts of a list as sorted hashes, by their length in words.
+
+    A text of `width` words or more gives its runs of that length; one of at least `shortest` words is one run.
+    """
+    lengths = np.diff(offsets)
+    found = {}
+    for size in range(min(shortest, width), width + 1):
+        chosen = np.flatnonzero(lengths >= width if size == width else lengths == size)
+        if len(chosen):
+            counts = lengths[chosen] - size + 1
+            hashes = np.empty(int(counts.sum()), np.uint64)
+            _runs(words, offsets, chosen, size, hashes)
+            found[size] = np.unique(hashes)
+    return found
+
+
+def shared_runs(words: Hashes, offsets: Offsets, runs: dict[int, Hashes]) -> npt.NDArray[np.int64]:
+    """Return how many runs of each text are on the list, (n,) int64; a run that comes twice counts twice."""
+    shared = np.zeros(len(offsets) - 1, np.int64)
+    for width, hashes in runs.items():
+        _count_shared(words, offsets, width, hashes, shared)
+    return shared
+
+
+@numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _run(words: Any, first: int, width: int) -> Any:
+    value = np.uint64(width)
+    for place in range(first, first + width):
+        value = (value ^ words[place]) * np.uint64(0xBF58476D1CE4E5B9)
+        value ^= value >> np.uint64(29)
+    return mix(value)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _runs(words: Any, offsets: Any, chosen: Any, width: int, hashes: Any) -> None:
+    used = 0
+    for text in chosen:
+        for first in range(offsets[text], offsets[text + 1] - width + 1):
+            hashes[used] = _run(words, first, width)
+            used += 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _count_shared(words: Any, offsets: Any, width: int, hashes: Any, shared: Any) -> None:
+    for text in range(len(offsets) - 1):
+        for first in range(offsets[text], offsets[text + 1] - width + 1):
+            wanted = _run(words, first, width)
+            low, high = 0, len(hashes)
+            while low < high:
+                middle = (low + high) // 2
+                if hashes[middle] < wanted:
+                    low = middle + 1
+                else:
+                    high = middle
+            shared[text] += low < len(hashes) and hashes[low] == wanted
