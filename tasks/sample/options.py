@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Options(BaseModel):
@@ -13,6 +13,8 @@ class Balanced(_Options):
     """Measure several rules on structure they did not see and take the most balanced; never worse than random."""
 
     name: Literal["balanced"] = "balanced"
+    probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
+    rule: str = Field("", description="A candidate rule to take without measuring; empty = measure and choose.")
 
 
 class TopDown(_Options):

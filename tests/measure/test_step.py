@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sample.pools import make_run, write_pool
 
 from infra.errors import AccountingError
 from infra.workspace import StepRef
@@ -13,6 +12,7 @@ from tasks.measure.profile import Profile
 from tasks.measure.step import MEASURE
 from tasks.sample.config import SamplingConfig
 from tasks.sample.step import SAMPLE
+from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 400, 8
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from infra.errors import RecipeError
-from sample.pools import make_run, write_pool
 from tasks.sample.config import SamplingConfig
 from tasks.sample.selection import Selection
 from tasks.sample.step import SAMPLE
+from tests.sample.pools import make_run, write_pool
 
 
 def lopsided(rows=600, leaves=12, seed=0):

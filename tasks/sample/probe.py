@@ -1,0 +1,60 @@
+"""The probe: rows drawn evenly from all leaves, on which candidate rules are measured."""
+
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from infra.compute import Compute
+from tasks.sample.hashing import uniform
+from tasks.sample.rows import Rows
+from tasks.sample.structure import Probe
+from tasks.sample.tree import ClusterTree
+
+SEED = 0x70_726F_6265
+
+
+def draw_probe(rows: Rows, tree: ClusterTree, size: int, seed: int, compute: Compute) -> Probe:
+    """Return about `size` rows, the same number from every leaf that has them, by coordinated hashing.
+
+    With more leaves than that, a random few leaves give one row each, and stand for the others.
+    """
+    per_leaf = max(1, size // max(1, tree.leaves))
+    draws = uniform(SEED + seed, np.arange(tree.leaves, dtype=np.uint64))
+    chosen = draws <= min(1.0, size / max(1, tree.leaves))
+    needs = np.where(chosen, np.minimum(tree.sizes, per_leaf), 0)
+    find = partial(_first_rows, rows=rows, needs=needs, sizes=tree.sizes, seed=SEED + seed)
+    found = pa.concat_tables(compute.map(find, rows.blocks, work=rows.pool.rows * 30))
+    leaf = found["leaf"].to_numpy().astype(np.int64)
+    order = np.lexsort((found["identity"].to_numpy(), found["value"].to_numpy(), leaf))
+    leaf = leaf[order]
+    inside = np.arange(len(leaf)) - np.searchsorted(leaf, leaf) < needs[leaf]
+    found, leaf = found.take(order[inside]), leaf[inside]
+    half = uniform(SEED + seed + 1, found["identity"].to_numpy()) < 0.5
+    portion = 1.0 / np.bincount(leaf, minlength=tree.leaves)[leaf]
+    return Probe(_vectors(rows, found), leaf, portion, half)
+
+
+def _first_rows(block: str, rows: Rows, needs: NDArray[np.int64], sizes: NDArray[np.int64], seed: int) -> pa.Table:
+    """Return the rows of a block that may be in the probe: those whose hash is small for the size of their leaf."""
+    table = rows.table(block, ["identity"])
+    leaf = table["leaf"].to_numpy()
+    value = uniform(seed, table["identity"].to_numpy())
+    needed = needs[leaf]
+    likely = value <= (needed + 4 * np.sqrt(needed) + 8) / np.maximum(1, sizes[leaf])
+    found = table.append_column("value", pa.array(value)).append_column("block", pa.array([block] * table.num_rows))
+    return found.filter(pa.array(likely & (needed > 0)))
+
+
+def _vectors(rows: Rows, found: pa.Table) -> NDArray[np.float32]:
+    """Return the vectors of some rows in the order given, (n, d) float32, reading every block once."""
+    blocks, row_id = np.array(found["block"].to_pylist()), found["row_id"].to_numpy()
+    picked: NDArray[np.float32] = np.empty((0, 1), np.float32)
+    for block in np.unique(blocks):
+        here = np.flatnonzero(blocks == block)
+        vectors = rows.vectors(str(block), row_id[here])
+        if not picked.size:
+            picked = np.empty((len(blocks), vectors.shape[1]), np.float32)
+        picked[here] = vectors
+    return picked
