@@ -82,7 +82,7 @@ class Surveyor:
             storage.join(self.folder, f"{block.name}.parquet"),
             pa.table({"hash": sketch(identity[of_pool], self.sketch_rows)}),
         )
-        tokens = pool["tokens"].to_numpy().astype(np.int64)
+        tokens = pool["tokens"].fill_null(0).to_numpy().astype(np.int64)
         place = np.searchsorted(row_id, clustered["row_id"].to_numpy())
         copies = np.zeros(len(row_id), np.int64)
         copies[of_pool] = selected["copies"].to_numpy()

@@ -163,3 +163,12 @@ def test_approval_needs_somebody_to_ask(document: dict[str, Any]) -> None:
     with pytest.raises(GateFailed, match="nobody to ask"):
         curate(recipe)
     assert list_versions(recipe.destination, recipe.dataset, recipe.workspace) == []
+
+
+def test_a_pool_of_vectors_alone_is_curated_with_defaults(document: dict[str, Any]) -> None:
+    for shard in Path(document["source"]["uri"]).iterdir():
+        pd.read_parquet(shard)[["vector"]].to_parquet(shard)
+    document.pop("dedup")
+    document["source"].pop("groups")
+    totals = curate(parse(document))["totals"]
+    assert (totals["kept"], totals["tokens_before"]) == (240, 0)
