@@ -33,6 +33,35 @@ class _Balance(Expectation):
         )
 
 
+class FollowsPlan(_Balance, AtMost):
+    """The version has the rows that the sampling strategy planned for every cluster.
+
+    The value is the share of rows that would have to move to meet the quotas. Whatever the strategy meant by balance, a
+    version that something crowded, thinned or filtered behind its back is caught here.
+    """
+
+    expect: Literal["follows_plan"] = "follows_plan"
+    scope: Literal["level-1"] = Field("level-1", description="Quotas are planned for the finest level.")
+    at_most: float = Field(0.02, ge=0, le=1, description="Largest share of rows that may be off plan.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the rows are off the quotas that the strategy planned"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after, planned = version_counts(rows, self.scope), counts(rows, "planned")
+        if planned.sum() == 0:
+            raise NotApplicable("the plan of the sampling strategy is not known here")
+        wanted = planned * after.sum() / planned.sum()
+        off = blame(
+            rows, self.scope, np.abs(after - wanted), lambda i: f"{after[i]:,.0f} rows; {planned[i]:,.0f} were planned"
+        )
+        return Measurement(measures.moved(after, planned), blame=off)
+
+    def show(self, value: float) -> str:
+        return percent(value)
+
+
 class MisplacedRows(_Balance, AtMost):
     """The version is close to the most even one that the pool allows.
 
@@ -42,7 +71,7 @@ class MisplacedRows(_Balance, AtMost):
     """
 
     expect: Literal["misplaced_rows"] = "misplaced_rows"
-    at_most: float = Field(0.1, ge=0, le=1, description="Largest share of rows that may be misplaced.")
+    at_most: float = Field(0.25, ge=0, le=1, description="Largest share of rows that may be misplaced.")
 
     def sentence(self) -> str:
         return (
@@ -146,7 +175,10 @@ class Gini(_Balance, AtMost):
 
 
 class LargestShare(_Balance, AtMost):
-    """No class holds too much of the version; where the pool forces more, the most even version sets the limit."""
+    """No class holds too much of the version.
+
+    Where the pool or the strategy's plan forces more than the threshold, the limit is half as much again as they do.
+    """
 
     expect: Literal["largest_share"] = "largest_share"
     at_most: float = Field(0.05, gt=0, le=1, description="Largest share of the version that one class may hold.")
@@ -159,7 +191,8 @@ class LargestShare(_Balance, AtMost):
         after = version_counts(rows, self.scope)
         shares, total = after / after.sum(), after.sum()
         forced = float(np.ceil(measures.attainable(counts(rows, "before"), total).max()) / total)
-        limit = max(self.at_most, 1.5 * forced)
+        planned = counts(rows, "planned")
+        limit = max(self.at_most, 1.5 * max(forced, float(planned.max() / max(planned.sum(), 1.0))))
         top = float(shares.max())
         margin = measures.noise_quantile(len(shares)) * float(np.sqrt(top * (1 - top) / total))
         too_much = blame(rows, self.scope, shares - limit, lambda i: share_of(after, after, i))
@@ -206,7 +239,9 @@ class EffectiveClasses(_Balance, AtLeast):
 
     expect: Literal["effective_classes"] = "effective_classes"
     order: Literal[0, 1, 2] = Field(1, description="Order of the Hill number.")
-    at_least: float = Field(0.5, ge=0, le=1, description="Smallest share of the number that the most even version has.")
+    at_least: float = Field(
+        0.25, ge=0, le=1, description="Smallest share of the number that the most even version has."
+    )
 
     def sentence(self) -> str:
         return (
@@ -245,7 +280,7 @@ class NoWorseThan(Expectation):
     baseline: Literal["before", "random", "flat", "top-down", "previous"] = Field(
         "random", description="What to compare with; before is the pool."
     )
-    tolerance: float = Field(0.01, ge=0, le=1, description="By how much the normalised entropy may be lower.")
+    tolerance: float = Field(0.05, ge=0, le=1, description="By how much the normalised entropy may be lower.")
 
     def sentence(self) -> str:
         names = {"before": "the pool", "random": "a random draw", "previous": "the last version"}

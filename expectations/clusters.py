@@ -29,7 +29,7 @@ class Coverage(_Clusters, AtLeast):
     """Nearly every cluster that has rows in the pool has rows in the version, as far as the target has rows to give."""
 
     expect: Literal["coverage"] = "coverage"
-    at_least: float = Field(0.95, ge=0, le=1, description="Smallest share of the clusters that must be covered.")
+    at_least: float = Field(0.8, ge=0, le=1, description="Smallest share of the clusters that must be covered.")
 
     def sentence(self) -> str:
         return f"at least {percent(self.at_least)} of the clusters of {self.scope} have rows in the version"

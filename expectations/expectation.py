@@ -6,8 +6,8 @@ An expectation is a pydantic model, so a recipe can hold it and bad thresholds a
 A table is a pandas frame. The tables are:
 
 - `shares`: one row per cluster of a level and per value of a group column. `scope` ("level-1", "group.language"),
-  `name`, `before` and `after` (rows), `previous` (rows in the last version, null where it cannot be compared),
-  `radius`, `near_duplicate_rate` (clusters only).
+  `name`, `before` and `after` (rows), `planned` (rows the strategy wanted; leaves only), `previous` (rows in the last
+  version, null where it cannot be compared), `radius`, `near_duplicate_rate` (of the version; leaves only).
 - `baselines`: one row per scope and stage (before, after, random, flat, top-down, previous) with its balance.
 - `totals`: one row: rows by fate, target, and the same of the last version with the prefix `previous_`.
 - `shards`: one row per shard: `uri`, `rows`, `quarantined`, `reason`.

@@ -32,6 +32,18 @@ PATTERNS = {
 }
 
 
+def mask(words: str) -> str:
+    """Return text in which every match of a pattern keeps enough to be found again, and no more."""
+    for pattern in PATTERNS.values():
+        words = pattern.sub(lambda match: masked(match.group()), words)
+    return words
+
+
+def masked(match: str) -> str:
+    """Return the first three characters of a match and how long it is."""
+    return f"{match[:3]}… ({len(match)} characters)"
+
+
 class PatternRate(AtMost):
     """Few texts of the version match a pattern: e-mail, phone or secret (keys, tokens, private keys)."""
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from expectations.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
 from expectations.balance import (
     EffectiveClasses,
+    FollowsPlan,
     Gini,
     KLTarget,
     KLUniform,
@@ -45,6 +46,7 @@ AnyExpectation = Annotated[
     | GiantCluster
     | Dust
     | InertiaChange
+    | FollowsPlan
     | MisplacedRows
     | NormalisedEntropy
     | KLUniform
@@ -76,11 +78,12 @@ ALWAYS: tuple[Expectation, ...] = (
     Coverage(),
     GiantCluster(severity="warn"),
     Dust(severity="warn"),
-    MisplacedRows(),
+    FollowsPlan(),
+    MisplacedRows(severity="warn"),
     NoWorseThan(baseline="random"),
     LargestShare(),
     EffectiveClasses(order=1),
-    EffectiveClasses(order=2, severity="warn"),
+    EffectiveClasses(order=2, at_least=0.1, severity="warn"),
     NearDuplicateRate(severity="warn"),
     FatesAddUp(),
     ExclusionsHonoured(),
@@ -110,7 +113,10 @@ STRICT_CHANGES: dict[str, dict[str, Any]] = {
     "quarantine_rate": {"at_most": 0.001},
     "unreadable_shards": {"at_most": 0.0, "severity": "block"},
     "coverage": {"at_least": 0.99},
-    "misplaced_rows": {"at_most": 0.05},
+    "follows_plan": {"at_most": 0.001},
+    "misplaced_rows": {"at_most": 0.1, "severity": "block"},
+    "no_worse_than(random, level-1)": {"tolerance": 0.0},
+    "effective_classes": {"at_least": 0.5, "severity": "block"},
     "largest_share": {"at_most": 0.01},
     "near_duplicate_rate": {"at_most": 0.01, "severity": "block"},
     "target_reached": {"at_least": 0.99, "severity": "block"},

@@ -115,8 +115,8 @@ def lead(facts: CardFacts) -> str:
     groups = ", ".join(spread.title for spread in facts.groups)
     told = f" Balance is also reported by {groups}, which the clustering never saw." if groups else ""
     return (
-        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} clusters "
-        f"of like content; {size}.{told}"
+        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} "
+        f"clusters of like content; {size}.{told}"
     )
 
 

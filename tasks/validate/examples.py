@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expectations.privacy import mask
 from expectations.wording import printable
 from infra import storage
 from infra.workspace import StepRef
@@ -21,7 +22,10 @@ MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image
 
 @dataclass(frozen=True)
 class Example:
-    """One row as people see it: the user's id, the start of its text, and a small picture where it has one."""
+    """One row as people see it: the user's id, the start of its text, and a small picture where it has one.
+
+    E-mail addresses, phone numbers and secrets are masked in both.
+    """
 
     row_id: int
     id: str
@@ -115,7 +119,7 @@ def _example(row_id: int, user_id: str, values: Mapping[str, object], text: str 
         if text is not None
         else ", ".join(f"{name}={value}" for name, value in values.items() if not isinstance(value, bytes))
     )
-    return Example(row_id, user_id, shorten(words), image)
+    return Example(row_id, shorten(mask(user_id)), shorten(mask(words[: 8 * LENGTH])), image)
 
 
 def shorten(words: str, length: int = LENGTH) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from expectations.privacy import PATTERNS
+from expectations.privacy import PATTERNS, masked
 from infra.workspace import StepRef
 from tasks.ingest.pool import Pool
 from tasks.sample.selection import Selection
@@ -61,15 +61,10 @@ def _scan_block(
         texts = payload[column].to_pylist()
         for name, pattern in PATTERNS.items():
             hits = [(place, match) for place, text in enumerate(texts) if text and (match := pattern.search(text))]
-            examples = [f"row {row_ids[places[place]]}: {_masked(match.group())}" for place, match in hits[:EXAMPLES]]
+            examples = [f"row {row_ids[places[place]]}: {masked(match.group())}" for place, match in hits[:EXAMPLES]]
             found[column, name] = {
                 "rows": sum(text is not None for text in texts),
                 "hits": len(hits),
                 "examples": examples,
             }
     return found
-
-
-def _masked(match: str) -> str:
-    """Return enough of a match to find it again, never the whole of it."""
-    return f"{match[:3]}… ({len(match)} characters)"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from expectations.engine import Result, evaluate
 from expectations.expectation import UnknownScope
@@ -14,6 +15,7 @@ from infra.errors import RecipeError
 from infra.workspace import StepFolder, StepRef
 from tasks.ingest.pool import Pool
 from tasks.measure.profile import Profile
+from tasks.sample.selection import Selection
 from tasks.step import Outcome, Run, Step
 from tasks.validate.blame import name_rows
 from tasks.validate.config import GatesConfig
@@ -42,7 +44,7 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
     near = near_duplicates_left(inputs, pool, str(run.scratch), config.near_duplicate_similarity, config.scan_rows)
     tables = {
         "patterns": scan(pool, inputs.get("sample"), config.scan_rows, run),
-        "shares": shares(profile, previous, _same_clusters(inputs), near),
+        "shares": shares(profile, previous, _same_clusters(inputs), near, _planned(inputs)),
         "baselines": profile.balance,
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs)),
         "shards": shards(pool),
@@ -95,6 +97,14 @@ def _same_clusters(inputs: Mapping[str, StepRef]) -> bool:
         return False
     now = inputs["cluster"].facts.get("centroid_hash") if "cluster" in inputs else None
     return now is not None and now == inputs["previous"].facts.get("centroid_hash")
+
+
+def _planned(inputs: Mapping[str, StepRef]) -> npt.NDArray[np.float64] | None:
+    """Return the rows that the strategy planned for every leaf, (leaves,) float64, where it planned rows."""
+    if "sample" not in inputs or inputs["sample"].facts.get("unit", "rows") != "rows":
+        return None
+    quotas: npt.NDArray[np.float64] = Selection.open(inputs["sample"]).quotas()["quota"].to_numpy().astype(np.float64)
+    return quotas
 
 
 def _target(inputs: Mapping[str, StepRef]) -> float | None:

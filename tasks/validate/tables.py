@@ -3,26 +3,35 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from expectations.accounting import FATES
 from tasks.ingest.pool import Pool
 from tasks.measure.profile import Profile
 
+Floats = npt.NDArray[np.float64]
+
 
 def shares(
-    profile: Profile, previous: Profile | None, same_clusters: bool, near: "pd.Series[float] | None" = None
+    profile: Profile,
+    previous: Profile | None,
+    same_clusters: bool,
+    near: "pd.Series[float] | None" = None,
+    planned: Floats | None = None,
 ) -> pd.DataFrame:
     """Return one row per cluster of every level and per value of every group column, with the last version's counts.
 
     scope category, name, before, after, previous float64 (null where there is nothing to compare with), radius,
-    near_duplicate_rate (null but for the leaves in `near`). Clusters are compared only where both versions have the
-    same centroids.
+    near_duplicate_rate and planned (null but for the leaves, where `near` and `planned` give them). Clusters are
+    compared only where both versions have the same centroids.
     """
     clusters, groups = profile.clusters, profile.groups
-    rates = np.full(len(clusters), np.nan)
+    rates, quotas = np.full((2, len(clusters)), np.nan)
+    leaves = clusters["level"].to_numpy() == 1
+    if planned is not None:
+        quotas[leaves] = planned
     if near is not None:
-        leaves = clusters["level"].to_numpy() == 1
         rates[leaves] = near.reindex(clusters["cluster"][leaves]).to_numpy()
     parts = [
         pd.DataFrame(
@@ -33,6 +42,7 @@ def shares(
                 "after": clusters["after"].astype(np.float64),
                 "radius": clusters["radius"].astype(np.float64),
                 "near_duplicate_rate": rates,
+                "planned": quotas,
                 "previous": _last(
                     clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"]
                 ),
@@ -50,6 +60,7 @@ def shares(
                     "after": groups["after"].astype(np.float64),
                     "radius": np.nan,
                     "near_duplicate_rate": np.nan,
+                    "planned": np.nan,
                     "previous": last,
                 }
             )
@@ -86,11 +97,11 @@ def inertia(profile: Profile) -> float:
     return float((rows * squared).sum() / rows.sum()) if rows.sum() else float("nan")
 
 
-def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> Floats:
     if last is None or not len(last):
         return np.full(len(now), np.nan)
     found = now[keys].merge(last[[*keys, "after"]], on=keys, how="left")["after"]
-    counts: np.ndarray[Any, np.dtype[np.float64]] = found.fillna(0).to_numpy(np.float64)
+    counts: Floats = found.fillna(0).to_numpy(np.float64)
     return counts
 
 
@@ -106,6 +117,7 @@ def _gone(now: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
             "after": 0.0,
             "radius": np.nan,
             "near_duplicate_rate": np.nan,
+            "planned": np.nan,
             "previous": merged["after"].astype(np.float64),
         }
     )

@@ -39,14 +39,15 @@ class Pool:
                     "name": [f"{letter}{number}" for number in range(len(before))],
                     "before": before,
                     "after": after,
+                    "planned": planned,
                     "previous": previous,
                     "radius": 0.5,
                     "near_duplicate_rate": 0.0,
                 }
             )
-            for scope, letter, before, after, previous in (
-                ("level-1", "c", self.sizes, now[0], last[0]),
-                ("group.language", "g", self.languages, now[1], last[1]),
+            for scope, letter, before, after, previous, planned in (
+                ("level-1", "c", self.sizes, now[0], last[0], filled(self.sizes, TARGET)),
+                ("group.language", "g", self.languages, now[1], last[1], np.nan),
             )
         ]
         return pd.concat(parts, ignore_index=True)
@@ -109,7 +110,7 @@ def test_a_planted_fifth_is_blocked_in_a_first_version_too(pool: Pool) -> None:
     rng = np.random.default_rng(14)
     shares = pool.shares(pool.version(rng), pool.version(rng)).assign(previous=np.nan)
     for name in (f"c{number}" for number in range(0, CLUSTERS, 8)):
-        assert "misplaced_rows(level-1)" in blocked(planted(shares, "level-1", name, 0.2)), name
+        assert "follows_plan(level-1)" in blocked(planted(shares, "level-1", name, 0.2)), name
 
 
 def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
@@ -118,7 +119,7 @@ def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
         shares = pool.shares(pool.version(rng), pool.version(rng))
         empty = rng.choice([f"c{number}" for number in range(CLUSTERS)], CLUSTERS // 5, replace=False)
         shares.loc[shares["name"].isin(empty), "after"] = 0.0
-        assert "coverage(level-1)" in blocked(shares)
+        assert "follows_plan(level-1)" in blocked(shares)
 
 
 def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
@@ -135,7 +136,7 @@ def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
 def test_a_planted_fifth_is_blocked_however_few_the_clusters(classes: int) -> None:
     sizes = zipf(classes, 200_000)
     even = filled(sizes, 6000)
-    shares = tables()["shares"].iloc[:classes].assign(before=sizes, after=even, previous=np.nan)
+    shares = tables()["shares"].iloc[:classes].assign(before=sizes, after=even, planned=even, previous=np.nan)
     assert not blocked(shares)
     for name in shares["name"]:
         assert blocked(planted(shares, "level-1", str(name), 0.2)), name

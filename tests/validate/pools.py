@@ -1,0 +1,105 @@
+"""A small real pool taken through the real steps: a long tail of clusters and groups, foul text, a few pictures."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.workspace import StepRef
+from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.step import CLUSTER
+from tasks.dedup.config import DedupConfig
+from tasks.dedup.step import DEDUP
+from tasks.embed.config import ColumnEmbedding
+from tasks.embed.step import EMBED
+from tasks.ingest.config import SourceConfig
+from tasks.ingest.source import ingest_request
+from tasks.ingest.step import INGEST
+from tasks.measure.config import MeasureConfig
+from tasks.measure.step import MEASURE
+from tasks.sample.config import SamplingConfig
+from tasks.sample.step import SAMPLE
+from tasks.step import Run
+
+FOUL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8ffff3f0005fe02fea135815e"
+    "0000000049454e44ae426082"
+)
+NOUNS = "river stone cloud forest engine letter window garden mirror planet copper velvet harbour signal"
+WORDS = NOUNS.split()
+MAIL, KEY = "write to jane.doe@example.org", "key AKIAABCDEFGHIJKLMNOP here"
+
+
+@dataclass
+class Curated:
+    """The finished steps of a run, by name, and the run itself."""
+
+    run: Run
+    done: dict[str, StepRef] = field(default_factory=dict)
+
+
+def write_shards(folder: Path, rows: int = 1500, seed: int = 0, foul: bool = True) -> Path:
+    """Write two Parquet shards: 40 topics with Zipf masses as vectors, texts that use the topic's words, two groups."""
+    rng = np.random.default_rng(seed)
+    masses = 1 / np.arange(1, 41)
+    topic = rng.choice(40, rows, p=masses / masses.sum())
+    vectors = rng.normal(0, 3, (40, 12))[topic] + rng.normal(0, 0.5, (rows, 12))
+    texts = [f"{WORDS[t % 14]} {WORDS[t // 3]} number {i} of topic {t}" for i, t in enumerate(topic)]
+    language = np.array([f"lang-{t % 9}" for t in topic], dtype=object)
+    if foul:
+        for place in range(0, rows, 40):
+            texts[place] = f"{FOUL} {place}"
+        language[topic == 7] = FOUL
+        texts = [
+            f"{MAIL} {text}" if t == 38 else f"{KEY} {text}" if t == 39 else text
+            for t, text in zip(topic, texts, strict=True)
+        ]
+    table = pa.table(
+        {
+            "id": [f"row-{seed}-{i}" if i % 50 else f"<b>{i}</b>" for i in range(rows)],
+            "text": texts,
+            "language": language.tolist(),
+            "licence": np.where(topic % 5 == 0, "CC-BY-4.0", "CC0-1.0").tolist(),
+            "picture": pa.array([PIXEL if i % 3 == 0 else None for i in range(rows)], pa.binary()),
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), 12),
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    half = rows // 2
+    pq.write_table(table.slice(0, half), folder / "a.parquet")
+    pq.write_table(table.slice(half), folder / "b.parquet")
+    return folder
+
+
+def curate(
+    folder: Path,
+    shards: Path,
+    *,
+    target: int = 300,
+    seed: int = 0,
+    levels: tuple[int, ...] = (60, 8),
+    **groups: list[str],
+) -> Curated:
+    """Run ingest to measure on `shards` with outputs under `folder`."""
+    found = Curated(Run(str(folder / "workspace"), "topics", folder / "scratch"))
+    source = SourceConfig(uri=f"{shards}/*.parquet", groups=groups.get("groups", ["language", "licence"]))
+    steps = (
+        (INGEST, ingest_request(source)),
+        (EMBED, ColumnEmbedding()),
+        (DEDUP, DedupConfig(near=None)),
+        (CLUSTER, ClusteringConfig(levels=list(levels), iterations=6, resampling=1)),
+        (SAMPLE, SamplingConfig(target=target, seed=seed)),
+        (MEASURE, MeasureConfig()),
+    )
+    for step, config in steps:
+        found.done[step.name] = step(config, found.done, found.run)
+    return found
+
+
+def as_previous(curated: Curated) -> StepRef:
+    """Return the profile of a run as the last version's, as the flow hands it on."""
+    facts = {"centroid_hash": curated.done["cluster"].facts["centroid_hash"]}
+    return StepRef(step="previous", key="previous", uri=curated.done["measure"].uri, facts=facts)
