@@ -33,11 +33,13 @@ def render_terminal(
     parts: list[RenderableType] = [Text(printable(title), style="bold")] if title else []
     clusters = profile.clusters
     leaves = clusters[clusters["level"] == 1]
-    parts += [fates(profile.totals), Text(), evenness(profile.balance), Text(), sizes(leaves)]
-    for name, rows in profile.groups.groupby("group", sort=True):
-        parts += [Text(), groups(str(name), rows, shown)]
+    tables = [fates(profile.totals), evenness(profile.balance), sizes(leaves)]
+    tables += [groups(str(name), rows, shown) for name, rows in profile.groups.groupby("group", sort=True)]
     if results is not None:
-        parts += [Text(), gates(results)]
+        tables.append(gates(results))
+    for table in tables:
+        heading, table.title = table.title, None
+        parts += [Text(), Text(str(heading), style="bold"), table]
     return Group(*parts)
 
 
@@ -129,7 +131,7 @@ def pair(before: float, after: float, width: int = BAR) -> "Text":
 def _table(title: str, *columns: str) -> "Table":
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold", min_width=NAME if columns else None, max_width=NAME if columns else None)
     for column in columns:
         table.add_column(column, justify="right" if column else "left", min_width=8, no_wrap=True)

@@ -1,0 +1,60 @@
+"""Finished report steps to look at."""
+
+from dataclasses import dataclass
+
+from infra import storage
+from infra.workspace import StepRef
+from tasks.measure.config import MeasureConfig
+from tasks.measure.step import MEASURE
+from tasks.report.config import PastVersion, ReportConfig
+from tasks.report.step import REPORT
+from tasks.validate.config import GatesConfig
+from tasks.validate.step import VALIDATE
+from tests.validate.pools import FOUL, Curated, as_previous
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a report step wrote."""
+
+    ref: StepRef
+
+    @property
+    def html(self) -> str:
+        return storage.read_bytes(storage.join(self.ref.uri, "card.html")).decode()
+
+    @property
+    def summary(self) -> str:
+        return storage.read_bytes(storage.join(self.ref.uri, "card.md")).decode()
+
+    @property
+    def readme(self) -> str:
+        return storage.read_bytes(storage.join(self.ref.uri, "README.md")).decode()
+
+
+def first_card(curated: Curated) -> Card:
+    """Return the card of a first version that passed."""
+    relaxed = {"change": {"pattern_rate": {"severity": "warn"}}}
+    return _card(curated, relaxed, ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a"))
+
+
+def blocked_card(curated: Curated) -> Card:
+    """Return the card of a fifth version that is blocked, with four before it and a foul recipe."""
+    history = [
+        PastVersion(version=n, rows=280 + n, metrics={"entropy_before": 0.8, "entropy_after": 0.9 + n / 100})
+        for n in range(1, 5)
+    ]
+    config = ReportConfig(
+        dataset="topics", version=5, recipe={"dataset": "topics", "note": FOUL}, history=history, currency_per_hour=3.6
+    )
+    gates = {"add": [{"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}]}
+    return _card(curated, gates, config, as_previous(curated))
+
+
+def _card(curated: Curated, gates: dict[str, object], config: ReportConfig, previous: StepRef | None = None) -> Card:
+    inputs = dict(curated.done)
+    if previous is not None:
+        inputs["previous"] = previous
+        inputs["measure"] = MEASURE(MeasureConfig(), inputs, curated.run)
+    inputs["validate"] = VALIDATE(GatesConfig.model_validate(gates), inputs, curated.run)
+    return Card(REPORT(config, inputs, curated.run))

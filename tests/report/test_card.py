@@ -1,0 +1,151 @@
+"""The card says what was measured, loads nothing, runs nothing, and shows foreign text as text."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from tests.report.cards import Card
+
+VOID = {"meta", "link", "br", "img", "path", "rect", "line", "circle", "use"}
+
+
+class Outline(HTMLParser):
+    """Collects tags, ids, links and whether everything opened is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.mismatched: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID and (not self.open or self.open.pop() != tag):
+            self.mismatched.append(tag)
+
+
+@pytest.fixture(params=["first", "blocked"])
+def card(request: pytest.FixtureRequest) -> Card:
+    found: Card = request.getfixturevalue(request.param)
+    return found
+
+
+def test_the_page_loads_and_runs_nothing(card: Card) -> None:
+    outline = Outline(card.html)
+    assert len(card.html.encode()) < 2_000_000
+    for tag, attributes in outline.tags:
+        assert tag not in ("script", "iframe", "object", "embed", "link", "base", "form", "foreignobject"), tag
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "xlink:href"):
+                assert (value or "").startswith(("#", "data:image/", "docs/")), value
+    assert "url(" not in card.html
+    assert "@import" not in card.html
+
+
+def test_foreign_text_is_shown_as_text(card: Card) -> None:
+    for written in (card.html, card.summary, card.readme):
+        assert "<script" not in written
+        assert "<img src=x" not in written
+        assert "\x1b" not in written
+    assert "&lt;script&gt;" in card.html
+
+
+def test_markdown_cannot_be_injected(blocked: Card) -> None:
+    assert "](javascript:1)" not in blocked.summary
+    assert "](javascript:1)" not in blocked.readme
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(card: Card) -> None:
+    outline = Outline(card.html)
+    assert outline.mismatched == []
+    assert outline.open == []
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [str(attributes["href"]) for tag, attributes in outline.tags if tag == "a"]
+    assert [link for link in links if link.startswith("#") and link[1:] not in ids] == []
+
+
+def test_pictures_and_tables_speak_to_screen_readers(card: Card) -> None:
+    outline = Outline(card.html)
+    pictures = [attributes for tag, attributes in outline.tags if tag == "svg"]
+    assert len(pictures) >= 6
+    assert all(attributes.get("role") == "img" and attributes.get("aria-label") for attributes in pictures)
+    assert all(attributes.get("alt") for tag, attributes in outline.tags if tag == "img")
+    assert all(attributes.get("scope") for tag, attributes in outline.tags if tag == "th")
+    assert [tag for tag, _ in outline.tags].count("h1") == 1
+    assert outline.tags[0] == ("html", {"lang": "en"})
+
+
+def test_titles_say_the_finding(first: Card) -> None:
+    assert re.search(r"<h1>The largest cluster fell from [\d.]+\xa0% to [\d.]+\xa0% of the rows</h1>", first.html)
+    assert "held half of the pool" in first.html
+    assert "values are in the version" in first.html
+    assert first.ref.facts["headline"] in first.html
+
+
+def test_a_first_version_shows_no_drift_and_no_history(first: Card) -> None:
+    assert 'id="drift"' not in first.html
+    assert "since v1" not in first.html
+
+
+def test_a_later_version_shows_drift_and_history(blocked: Card) -> None:
+    assert "of the last version&#39;s rows are in this one too" in blocked.html
+    assert "of the rows changed language since the last version" in blocked.html
+    assert "since v1" in blocked.html
+    assert "At 3.6 an hour" in blocked.html
+
+
+def test_a_blocked_version_says_so_first_with_the_culprits(blocked: Card) -> None:
+    assert re.search(r'class="verdict failed" href="#gates">✕ Blocked: \d of \d+ checks failed', blocked.html)
+    gates = blocked.html.partition('id="gates"')[2]
+    assert gates.index("✕ failed") < gates.index("✓ passed")
+    assert 'class="culprits"' in gates
+    assert "✕ **" in blocked.summary
+
+
+def test_secrets_never_reach_the_card(card: Card) -> None:
+    for written in (card.html, card.summary, card.readme):
+        assert "AKIAABCDEFGHIJKLMNOP" not in written
+        assert "jane.doe" not in written
+
+
+def test_pictures_of_rows_are_shown(first: Card) -> None:
+    assert 'src="data:image/png;base64,' in first.html
+
+
+def test_the_readme_has_a_header_that_hubs_understand(first: Card) -> None:
+    _, header, body = first.readme.split("---\n", 2)
+    document = yaml.safe_load(header)
+    assert document["size_categories"] == ["n<1K"]
+    assert document["configs"][0]["data_files"][0]["path"].startswith("data/")
+    assert document["license"] == "other"
+    assert document["license_details"] == "CC-BY-4.0, CC0-1.0"
+    assert "pd.read_parquet" in body
+
+
+def test_the_same_inputs_give_the_same_card(first: Card, curated: object) -> None:
+    from infra.workspace import StepFolder
+    from tasks.report.config import ReportConfig
+    from tasks.report.step import report
+    from tasks.validate.config import GatesConfig
+    from tasks.validate.step import VALIDATE
+    from tests.validate.pools import Curated
+
+    assert isinstance(curated, Curated)
+    gates = GatesConfig.model_validate({"change": {"pattern_rate": {"severity": "warn"}}})
+    inputs = {**curated.done, "validate": VALIDATE(gates, curated.done, curated.run)}
+    again = StepFolder(curated.run.workspace, "topics", "report", "again")
+    config = ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a")
+    outcome = report(config, inputs, again, curated.run)
+    assert Card(again.finish(outcome.counts, outcome.facts, 0)).html == first.html

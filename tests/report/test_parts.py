@@ -1,0 +1,105 @@
+"""The parts of the card: sentences, words, the map, and the same facts in a terminal."""
+
+import io
+
+import numpy as np
+import pytest
+
+from tasks.measure.profile import Profile
+from tasks.report.facts import Spread
+from tasks.report.findings import half, of_group
+from tasks.report.projection import project
+from tasks.report.terminal import render_terminal
+from tasks.report.words import distinctive_words
+from tests.report.cards import Card
+from tests.validate.pools import Curated
+
+
+def test_half_of_the_rows_is_counted_over_the_largest() -> None:
+    assert half(np.array([50.0, 30.0, 10.0, 10.0])) == 1
+    assert half(np.array([25.0, 25.0, 25.0, 25.0])) == 2
+    assert half(np.zeros(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ([10.0, 30.0, 0.0], "language: en fell from 70\xa0% to 25\xa0%; 2 of 3 values are in the version"),
+        ([80.0, 10.0, 10.0], "language: en rose from 70\xa0% to 80\xa0%; all 3 values are in the version"),
+        ([7.0, 2.0, 1.0], "language: en stayed at 70\xa0%; all 3 values are in the version"),
+        ([0.0, 0.0, 0.0], "language: en fell from 70\xa0% to 0\xa0%; 0 of 3 values are in the version"),
+    ],
+)
+def test_a_group_is_told_in_a_sentence(after: list[float], told: str) -> None:
+    assert of_group(Spread("group.language", ["en", "de", "ja"], np.array([70.0, 20.0, 10.0]), np.array(after))) == told
+
+
+def test_words_that_others_do_not_use_name_a_cluster() -> None:
+    texts = {
+        0: ["the river runs to the sea", "a river bank", "river water"],
+        1: ["the engine turns", "an engine part", "engine oil"],
+        2: ["", "1 2 3"],
+    }
+    words = distinctive_words(texts, 1)
+    assert words == {0: "river", 1: "engine", 2: ""}
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 7, 8, 60])
+def test_the_map_is_finite_and_the_same_every_time(k: int) -> None:
+    centroids = np.random.default_rng(0).normal(size=(k, 16)).astype(np.float32)
+    places = project(centroids)
+    assert places.shape == (k, 2)
+    assert np.isfinite(places).all()
+    assert ((places >= 0) & (places <= 1)).all()
+    assert (places == project(centroids.copy())).all()
+
+
+def test_equal_centroids_do_not_hide_behind_each_other() -> None:
+    places = project(np.ones((5, 4), np.float32))
+    assert len(np.unique(places.round(3), axis=0)) == 5
+
+
+def test_neighbours_in_space_are_neighbours_on_the_map() -> None:
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(5), 20)
+    places = project((rng.normal(0, 10, (5, 24))[group] + rng.normal(0, 0.5, (100, 24))).astype(np.float32))
+    distance = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    assert (group[distance.argmin(axis=1)] == group).all()
+
+
+def shown(curated: Curated, results: list[dict[str, object]] | None = None, colour: bool = False) -> str:
+    from rich.console import Console
+
+    console = Console(
+        file=io.StringIO(), width=100, force_terminal=colour, color_system="truecolor" if colour else None
+    )
+    console.print(render_terminal(Profile.open(curated.done["measure"]), title="topics v1", results=results))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_the_terminal_shows_the_same_facts(curated: Curated) -> None:
+    told = shown(curated)
+    totals = Profile.open(curated.done["measure"]).totals.iloc[0]
+    for fate in ("kept", "deduplicated", "not_sampled", "quarantined"):
+        assert f"{int(totals[fate]):,}" in told
+    assert "evenness" in told
+    assert "language" in told
+    assert max(len(line) for line in told.splitlines()) <= 100
+
+
+def test_the_terminal_never_obeys_foreign_text(curated: Curated, blocked: Card) -> None:
+    results = [{"status": "failed", "sentence": "[red]bold[/] \x1b]0;owned\x07", "reason": "\x1b[31mred"}]
+    told = shown(curated, results)
+    assert "\x1b" not in told
+    assert "[red]bold[/]" in told
+    assert "\x1b]0" not in shown(curated, results, colour=True)
+
+
+def test_the_terminal_lists_what_failed(curated: Curated, blocked: Card) -> None:
+    failed = [{"status": "failed", "sentence": "no group is gone", "reason": "1 gone"}]
+    told = shown(curated, [*failed, {"status": "passed", "sentence": "x", "reason": "y"}])
+    assert "2 checks, 1 failed or warned" in told
+    assert "✕ no group is gone" in told
+    assert "all 1 checks passed" in shown(curated, [{"status": "passed", "sentence": "x", "reason": "y"}])
