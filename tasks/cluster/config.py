@@ -20,7 +20,7 @@ class ClusteringConfig(BaseModel):
         description="clusters per level, finest first, as [3000, 300, 30]; empty = derived from the number of rows",
     )
     resampling: int = Field(
-        4,
+        5,
         ge=0,
         le=100,
         description="rounds per level that refit on only the rows nearest their centroid, which evens out density",
@@ -30,7 +30,7 @@ class ClusteringConfig(BaseModel):
     )
     iterations: int = Field(12, ge=1, le=1000, description="most Lloyd iterations of one k-means")
     tolerance: float = Field(
-        1e-3, ge=0, lt=1, description="stop when an iteration lowers the inertia by less than this share"
+        3e-4, ge=0, lt=1, description="stop when an iteration lowers the inertia by less than this share"
     )
     precision: Literal["fast", "exact"] = Field(
         "fast", description="fast = neighbour-pruned Lloyd; exact = every row against every centroid"

@@ -14,9 +14,10 @@ from tasks.cluster.swap import swap
 from tasks.cluster.threads import spread
 
 NEIGHBOURS = 32
-SWAP_SHARE = 0.2
+SWAP_SHARE = 0.4
 REPAIR_AT = 4
 REFRESH = 3
+ASTRAY = 0.01
 
 
 def pruned_lloyd(
@@ -31,8 +32,9 @@ def pruned_lloyd(
 ) -> tuple[Floats, Labels, int]:
     """Improve centroids in place: (centroids, labels of the nearest found, iterations run).
 
-    Swaps are tried in all but the last quarter of the iterations, one repair after the fourth. It stops early when an
-    iteration lowers the inertia by less than `tolerance` of itself.
+    Swaps are tried in all but the last quarter of the iterations. A repair comes after the fourth, and again where the
+    inertia settles although the last repair moved more than 1 % of the rows. It stops when the inertia has settled: an
+    iteration lowers it by less than `tolerance` of itself.
     """
     if labels is None:
         labels = search(rows, groups, centroids, None, PROBES // 4)
@@ -40,7 +42,7 @@ def pruned_lloyd(
     n, k = len(labels), len(centroids)
     ids, scores = np.empty((n, 3), np.int32), np.empty((n, 3), np.float32)
     lists, age = neighbour_lists(centroids, groups, rows.threads), 0
-    before, ran, repaired = np.inf, 0, False
+    before, ran, astray = np.inf, 0, 1.0
     for ran in range(1, iterations + 1):
         if age >= REFRESH:
             lists, age = neighbour_lists(centroids, groups, rows.threads), 0
@@ -51,12 +53,13 @@ def pruned_lloyd(
         inertia = total(rows, squared)
         settled = inertia >= before * (1 - tolerance)
         swapped = 0
-        if ran <= iterations - iterations // 4 and not (settled and repaired):
+        if ran <= iterations - iterations // 4 and not (settled and astray <= ASTRAY):
             swapped = swap(rows, centroids, labels, ids, scores, squared, SWAP_SHARE, rng)
         else:
             swapped = reseed_empty(rows, centroids, labels, squared)
-        if not repaired and (settled or ran == REPAIR_AT):
-            labels, repaired, settled = search(rows, groups, centroids, labels), True, False
+        if ran == REPAIR_AT or (settled and astray > ASTRAY):
+            found = search(rows, groups, centroids, labels)
+            labels, astray, settled = found, float((found != labels).mean()), False
         if watch is not None:
             watch(ran, inertia / rows.scale**2, strays, swapped)
         update(rows, centroids, *members(labels, k))

@@ -57,12 +57,20 @@ def file_centroids(centroids: Floats, groups: Groups, probes: int, threads: int)
     return near, members(filed, size)
 
 
-def search(rows: Rows, groups: Groups, centroids: Floats, labels: Labels | None, probes: int = PROBES) -> Labels:
+def search(
+    rows: Rows,
+    groups: Groups,
+    centroids: Floats,
+    labels: Labels | None,
+    probes: int = PROBES,
+    filing: Members | None = None,
+) -> Labels:
     """Return the nearest centroid of every row among those filed under its nearest groups, (n,) int32.
 
-    labels: present ones, kept where nothing nearer is found. A row whose groups hold no centroid is compared with all.
+    labels: present ones, kept where nothing nearer is found. filing: centroids by group, where that is known already.
+    A row whose groups hold no centroid is compared with all.
     """
-    _, (member, begin) = file_centroids(centroids, groups, PROBES // 2, rows.threads)
+    member, begin = filing or file_centroids(centroids, groups, PROBES // 2, rows.threads)[1]
     half, norms = half_norms(centroids), rows.norms
     if labels is None:
         found, best = np.zeros(len(norms), np.int32), np.full(len(norms), np.inf, np.float32)

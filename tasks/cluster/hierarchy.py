@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.workspace import StepRef
+from tasks.cluster.checkpoint import read_array, write_array
 
 Ints = npt.NDArray[np.int32]
 ROWS_SCHEMA = pa.schema([("row_id", pa.uint64()), ("leaf", pa.int32()), ("distance", pa.float32())])
@@ -68,8 +69,7 @@ class Hierarchy:
 
     def table(self, block: str, columns: list[str] | None = None) -> pa.Table:
         """Return row_id uint64, leaf int32, distance float32 of the kept rows of a block, in pool order."""
-        with storage.open_read(storage.join(self.uri, "rows", f"{block}.parquet")) as stream:
-            return pq.ParquetFile(stream, page_checksum_verification=True).read(columns=columns, use_threads=False)
+        return read_rows(self.uri, block, columns)
 
     def rows(self) -> pa.Table:
         """Return that table of all blocks: 16 bytes a kept row in memory."""
@@ -91,16 +91,20 @@ class Hierarchy:
 
 def read_level(folder: str, inertia: float) -> Level:
     """Return the level that lies in `folder`."""
-    parts = [_read(storage.join(folder, f"{name}.npy")) for name in ("centroids", "parents", "counts", "radii")]
+    parts = [read_array(storage.join(folder, f"{name}.npy")) for name in ("centroids", "parents", "counts", "radii")]
     return Level(parts[0], parts[1], parts[2], parts[3], inertia)
 
 
 def write_level(folder: str, level: Level) -> None:
     """Write a level as four .npy files."""
     for name in ("centroids", "parents", "counts", "radii"):
-        stream = io.BytesIO()
-        np.save(stream, getattr(level, name), allow_pickle=False)
-        storage.write_bytes(storage.join(folder, f"{name}.npy"), stream.getvalue())
+        write_array(storage.join(folder, f"{name}.npy"), getattr(level, name))
+
+
+def read_rows(folder: str, block: str, columns: list[str] | None = None) -> pa.Table:
+    """Return row_id, leaf, distance of the kept rows of a block."""
+    with storage.open_read(storage.join(folder, "rows", f"{block}.parquet")) as stream:
+        return pq.ParquetFile(stream, page_checksum_verification=True).read(columns=columns, use_threads=False)
 
 
 def write_rows(
@@ -124,8 +128,3 @@ def centroid_hash(levels: list[Level]) -> str:
         digest.update(np.ascontiguousarray(level.centroids, "<f4").tobytes())
         digest.update(np.ascontiguousarray(level.parents, "<i4").tobytes())
     return digest.hexdigest()
-
-
-def _read(uri: str) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
-    return array

@@ -5,13 +5,22 @@ scaled beforehand (`prepare.Rows`), which keeps float32 exact enough. Products a
 centroids that live in registers. Every kernel releases the interpreter lock, so callers run parts in threads.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-kernel: Any = numba.njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
+ROWS = 64
+CENTROIDS = 64
+
+
+def kernel(function: Function) -> Function:
+    """Compile a loop on first use, and keep the machine code on disk."""
+    compiled: Function = numba.njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)(function)
+    return compiled
 
 
 @kernel
@@ -74,10 +83,6 @@ def nearest_of_all(x: Any, first: int, last: int, centroids: Any, half: Any, lab
                             if score < best[i + a - start]:
                                 best[i + a - start] = score
                                 labels[i + a] = j + b
-
-
-ROWS = 64
-CENTROIDS = 64
 
 
 @kernel

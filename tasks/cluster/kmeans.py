@@ -40,7 +40,7 @@ def kmeans(
     metric: Literal["euclidean", "cosine"] = "euclidean",
     seeding: Seeding = "auto",
     initial: npt.ArrayLike | None = None,
-    tolerance: float = 1e-3,
+    tolerance: float = 3e-4,
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> KMeans:

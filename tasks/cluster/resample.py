@@ -6,15 +6,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.cluster.balance import bound_sizes
+from tasks.cluster.checkpoint import Checkpoint
 from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.kmeans import KMeans, kmeans
+from tasks.cluster.engine import Engine
+from tasks.cluster.kmeans import KMeans, result
+from tasks.cluster.lloyd import Labels
+from tasks.cluster.prepare import Floats
+from tasks.cluster.threads import thread_count
 
 Log = Callable[[dict[str, Any]], None]
 
 
-def nearest_members(labels: npt.NDArray[np.int32], distances: npt.NDArray[np.float32], r: int) -> npt.NDArray[np.int64]:
+def nearest_members(labels: Labels, squared: Floats, r: int) -> npt.NDArray[np.int64]:
     """Return the rows among the r nearest to the centroid of their cluster, ascending; ties go to the lowest row."""
-    order = np.lexsort((distances, labels))
+    order = np.lexsort((squared, labels))
     ordered = labels[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     sizes = np.diff(np.concatenate((starts, [len(ordered)])))
@@ -23,31 +29,52 @@ def nearest_members(labels: npt.NDArray[np.int32], distances: npt.NDArray[np.flo
 
 
 def fit_level(
-    x: Any, k: int, config: ClusteringConfig, seed: int, threads: int | None = None, log: Log = lambda entry: None
+    x: Any,
+    k: int,
+    config: ClusteringConfig,
+    seed: int,
+    threads: int | None = None,
+    log: Log = lambda entry: None,
+    checkpoint: Checkpoint | None = None,
+    bound: int | None = None,
 ) -> KMeans:
-    """Cluster (n, d) rows around k centroids that `config.resampling` rounds have spread evenly over the data.
+    """Cluster (n, d) rows around at most k centroids that `config.resampling` rounds have spread evenly over the data.
 
-    A round keeps the r rows nearest to each centroid (r = `resampling_share` x n / k), fits k-means on them from the
-    centroids there are, and takes the result for all rows (Vo et al. 2024; warm start ours).
+    A round keeps the r rows nearest to each centroid (r = `resampling_share` x n / k), fits k-means afresh on them and
+    takes the result for all rows (Vo et al. 2024). Checks, coarse groups and the search are shared by all rounds.
+    Starting a round from the centroids there are would cost less, but they stay where they are: KL 0.09 in place of
+    0.04 on the 2-D toy. bound: most rows of a cluster. log: told of every iteration. checkpoint: kept after each round.
     """
-    options: dict[str, Any] = {
-        "iterations": config.iterations,
-        "tolerance": config.tolerance,
-        "precision": config.precision,
-        "metric": config.metric,
-        "threads": threads,
-    }
+    engine = Engine.open(
+        x, k, config.precision, None, config.metric, thread_count(threads), np.random.default_rng([seed, 0])
+    )
+    k = min(k, len(engine.order))
+    saved = checkpoint.load() if checkpoint is not None else None
+    first = 0 if saved is None else saved[0] + 1
+    ran = 0
+    for turn in range(first, config.resampling + 1):
+        rng = np.random.default_rng([seed, 1, turn])
 
-    def watch(iteration: int, inertia: float, moved: int, reseeded: int) -> None:
-        log({"round": turn, "iteration": iteration, "inertia": inertia, "moved": moved, "reseeded": reseeded})
+        def watch(iteration: int, inertia: float, moved: int, reseeded: int, turn: int = turn) -> None:
+            log({"round": turn, "iteration": iteration, "inertia": inertia, "moved": moved, "reseeded": reseeded})
 
-    turn = 0
-    model = kmeans(x, k, seed=seed, watch=watch, **options)
-    kept_each = max(1, round(config.resampling_share * len(x) / k))
-    for turn in range(1, config.resampling + 1):
-        kept = nearest_members(model.labels, model.distances, kept_each)
-        if len(kept) <= len(model.centroids):
-            break
-        refit = kmeans(x[kept], k, seed=seed + turn, initial=model.centroids, watch=watch, **options)
-        model = kmeans(x, k, initial=refit.centroids, **options | {"iterations": 0})
-    return model
+        if turn == 0:
+            centroids = engine.seed(k, "auto", rng)
+            centroids, labels, ran = engine.fit(centroids, None, config.iterations, config.tolerance, rng, watch)
+        else:
+            assert saved is not None
+            _, centroids, labels = saved
+            kept_each = max(1, round(config.resampling_share * len(labels) / k))
+            part = engine.subset(nearest_members(labels, engine.squared(centroids, labels), kept_each))
+            centroids, _, ran = part.fit(
+                part.seed(k, "auto", rng), None, config.iterations, config.tolerance, rng, watch
+            )
+            labels = engine.assign(centroids)
+        saved = (turn, centroids, labels)
+        if checkpoint is not None:
+            checkpoint.save(*saved)
+    assert saved is not None
+    _, centroids, labels = saved
+    if bound is not None:
+        centroids, labels = bound_sizes(engine, centroids, labels, bound, np.random.default_rng([seed, 2]))
+    return result(engine, centroids, labels, ran)

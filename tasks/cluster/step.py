@@ -1,9 +1,12 @@
 """The cluster step: kept rows in, a hierarchy of clusters out."""
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from infra import storage
 from infra.errors import InputError
@@ -11,79 +14,169 @@ from infra.workspace import StepFolder, StepRef
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
 from tasks.cluster.levels import derive_levels, fit_levels
-from tasks.cluster.resample import fit_level
-from tasks.dedup.duplicates import Duplicates
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
 from tasks.step import Outcome, Run, Step
+
+if TYPE_CHECKING:
+    from tasks.cluster.source import Source
+
+SEED_STRIDE = 1_000_003
+PARTS = "parts"
 
 
 def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
-    """Cluster the kept rows level by level and write the hierarchy and the leaf of every row."""
-    pool, vectors = Pool.open(inputs["ingest"]), Vectors.open(inputs["embed"])
-    duplicates = Duplicates.open(inputs["dedup"])
-    names, row_ids, parts = [], [], []
-    for block in pool.blocks:
-        ids = pool.table(block.name, ["row_id"])["row_id"].to_numpy()
-        kept = duplicates.kept(ids)
-        names.append(block.name)
-        row_ids.append(ids[kept])
-        parts.append(np.asarray(vectors.block(block.name))[kept])
-    x = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
-    if not len(x):
-        raise InputError("there is nothing to cluster", expected="at least one kept row", found="none")
-    wanted = fit_levels(config.levels or derive_levels(len(x)), len(x))
-    levels: list[Level] = []
-    log: list[dict[str, Any]] = []
-    points, leaves = x, None
-    for number, k in enumerate(wanted, start=1):
-        run.progress((number - 1) / len(wanted), f"level {number}: {len(points):,} rows around {k:,} centroids")
-        seed = config.seed + 1_000_003 * number
+    """Cluster the kept rows level by level; write the levels and the leaf of every row.
+
+    Level 1 is one k-means where the rows fit `memory_gib`, else split; the levels above cluster the centroids below,
+    unweighted. Raises InputError where no row is kept.
+    """
+    from tasks.cluster.balance import bound_children
+    from tasks.cluster.checkpoint import Checkpoint
+    from tasks.cluster.resample import fit_level
+    from tasks.cluster.source import Source
+    from tasks.dedup.duplicates import Duplicates
+    from tasks.embed.vectors import Vectors
+    from tasks.ingest.pool import Pool
+
+    vectors = Vectors.open(inputs["embed"], run.scratch)
+    source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
+    sizes = [len(source.kept(block)[0]) for block in source.names]
+    rows = sum(sizes)
+    if not rows:
+        raise InputError(
+            "there is nothing to cluster",
+            expected="at least one kept row",
+            found="none",
+            where="clustering",
+            remedy="see the reasons in quarantine/, or relax dedup",
+        )
+    wanted = fit_levels(config.levels or derive_levels(rows), rows)
+    log, started = Log(), time.monotonic()
+    levels = [_leaves(config, source, sizes, wanted[0], out, run, log)]
+    for number, k in enumerate(wanted[1:], start=2):
+        below = levels[-1]
+        run.progress(
+            0.8 + 0.2 * (number - 1) / len(wanted), f"level {number}: {below.clusters:,} centroids around {k:,}"
+        )
+        log.level = number
         model = fit_level(
-            points, k, config, seed, run.compute.threads, lambda entry, n=number: log.append({"level": n, **entry})
+            below.centroids,
+            k,
+            config,
+            config.seed + SEED_STRIDE * number,
+            run.compute.threads,
+            log,
+            Checkpoint(out.path(PARTS, f"level-{number}")),
         )
-        sizes = np.bincount(model.labels, minlength=len(model.centroids))
-        below = levels[-1].counts if levels else None
-        squared = np.bincount(model.labels, weights=model.distances.astype(np.float64) ** 2, minlength=len(sizes))
-        if levels:
-            levels[-1] = Level(
-                levels[-1].centroids, model.labels, levels[-1].counts, levels[-1].radii, levels[-1].inertia
-            )
-        levels.append(
-            Level(
-                model.centroids,
-                np.full(len(sizes), -1, np.int32),
-                np.bincount(model.labels, weights=below, minlength=len(sizes)).astype(np.int64),
-                np.sqrt(squared / sizes).astype(np.float32),
-                model.inertia,
-            )
-        )
-        if leaves is None:
-            leaves = model
-        points = model.centroids
-    assert leaves is not None
+        parents = model.labels
+        if config.sibling_ratio is not None:
+            parents = bound_children(below.centroids, parents, model.centroids, config.sibling_ratio)
+        levels[-1] = Level(below.centroids, parents, below.counts, below.radii, below.inertia)
+        gaps = (below.centroids - model.centroids[parents]).astype(np.float64)
+        squared = _sums(parents, np.einsum("ij,ij->i", gaps, gaps), len(model.centroids))
+        children = np.bincount(parents, minlength=len(model.centroids))
+        counts = np.bincount(parents, weights=below.counts, minlength=len(model.centroids)).astype(np.int64)
+        levels.append(_level(model.centroids, counts, squared, children))
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
-    first = 0
-    for name, ids in zip(names, row_ids, strict=True):
-        last = first + len(ids)
-        write_rows(out.uri, name, ids, leaves.labels[first:last], leaves.distances[first:last])
-        first = last
-    info = {
-        "blocks": names,
+    info: dict[str, Any] = {
+        "blocks": source.names,
         "centroid_hash": centroid_hash(levels),
-        "dimension": int(x.shape[1]),
+        "dimension": vectors.dimension,
         "levels": [
             {"clusters": level.clusters, "wanted": k, "inertia": level.inertia}
             for k, level in zip(wanted, levels, strict=True)
         ],
     }
     storage.write_json(out.path("levels.json"), info)
-    storage.write_json(out.path("log.json"), log)
+    storage.write_json(out.path("log.json"), log.entries)
+    storage.remove(out.path(PARTS))
+    seconds = time.monotonic() - started
+    run.progress(1.0, f"{levels[0].clusters:,} leaves of {rows:,} rows, {rows / seconds:,.0f} rows/s")
     return Outcome(
-        counts={"rows": len(x), "levels": len(levels), "leaves": levels[0].clusters},
+        counts={"rows": rows, "levels": len(levels), "leaves": levels[0].clusters},
         facts={"centroid_hash": info["centroid_hash"], "levels": info["levels"]},
     )
 
 
-CLUSTER = Step(name="cluster", version=1, function=cluster, by_backend=True)
+class Log:
+    """What every iteration did: level, round, iteration, inertia, rows moved, centroids moved to the error, seconds."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self.level, self.started = 1, time.monotonic()
+
+    def __call__(self, entry: dict[str, Any]) -> None:
+        """Keep one entry."""
+        self.entries.append({"level": self.level, **entry, "seconds": round(time.monotonic() - self.started, 3)})
+
+
+def _leaves(
+    config: ClusteringConfig, source: "Source", sizes: list[int], k: int, out: StepFolder, run: Run, log: Log
+) -> Level:
+    """Cluster the rows themselves and write `rows/`."""
+    from tasks.cluster.checkpoint import Checkpoint
+    from tasks.cluster.resample import fit_level
+    from tasks.cluster.source import Stacked
+    from tasks.cluster.split import fit_split, group_count
+
+    rows, dimension, seed = sum(sizes), source.vectors.dimension, config.seed + SEED_STRIDE
+    bound = None if config.max_share is None else max(1, int(config.max_share * rows))
+    run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
+    if group_count(rows, dimension, k, config) > 1:
+        folder = out.path(PARTS, "level-1")
+        return _level(
+            *fit_split(
+                source,
+                sizes,
+                dimension,
+                k,
+                config,
+                seed,
+                out.uri,
+                folder,
+                run.compute,
+                Path(run.scratch),
+                lambda done, message: run.progress(0.8 * done, f"level 1: {message}"),
+                bound,
+            )
+        )
+    expected = (config.resampling + 1) * config.iterations
+
+    def follow(entry: dict[str, Any]) -> None:
+        log(entry)
+        done = entry["round"] * config.iterations + entry["iteration"]
+        spent = log.entries[-1]["seconds"]
+        run.progress(
+            0.8 * min(done / expected, 1),
+            f"level 1: round {entry['round']}, iteration {entry['iteration']}, inertia {entry['inertia']:.5g}, "
+            f"{rows * done / max(spent, 1e-3):,.0f} rows/s, at most {spent * (expected - done) / done:.0f} s to go",
+        )
+
+    x = Stacked([source.read(block) for block in source.names], dimension)
+    model = fit_level(x, k, config, seed, run.compute.threads, follow, Checkpoint(out.path(PARTS, "level-1")), bound)
+    first = 0
+    for block, size in zip(source.names, sizes, strict=True):
+        part = slice(first, first + size)
+        write_rows(out.uri, block, source.kept(block)[0], model.labels[part], model.distances[part])
+        first += size
+    counts = np.bincount(model.labels, minlength=len(model.centroids))
+    squared = _sums(model.labels, model.distances.astype(np.float64) ** 2, len(counts))
+    return _level(model.centroids, counts, squared)
+
+
+def _sums(labels: npt.NDArray[np.int32], values: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    return np.bincount(labels, weights=values, minlength=k).astype(np.float64)
+
+
+def _level(
+    centroids: npt.NDArray[np.float32],
+    counts: npt.NDArray[np.int64],
+    squared: npt.NDArray[np.float64],
+    children: npt.NDArray[np.int64] | None = None,
+) -> Level:
+    """Return a level without parents, given rows and summed squared distances of its clusters."""
+    radii = np.sqrt(squared / np.maximum(counts if children is None else children, 1)).astype(np.float32)
+    return Level(centroids, np.full(len(counts), -1, np.int32), counts, radii, float(squared.sum()))
+
+
+CLUSTER = Step(name="cluster", version=2, function=cluster, by_backend=True)

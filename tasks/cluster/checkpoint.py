@@ -1,0 +1,59 @@
+"""Where a level of clustering is kept while it is being made, so that a killed run goes on from there."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+
+
+def write_array(uri: str, array: npt.NDArray[Any]) -> None:
+    """Write an array as .npy, whole or not at all."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    storage.write_bytes(uri, stream.getvalue())
+
+
+def read_array(uri: str) -> npt.NDArray[Any]:
+    """Return the array in a .npy file."""
+    array: npt.NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
+    return array
+
+
+def map_array(uri: str, scratch: Path) -> npt.NDArray[Any]:
+    """Return the array in a .npy file as a memory map; a remote file is copied to `scratch` first."""
+    path = storage.local_copy(uri, scratch)
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:  # an array of no elements cannot be mapped
+        array = np.load(path, allow_pickle=False)
+    return array
+
+
+class Checkpoint:
+    """Centroids and labels after the last finished round of one level."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def save(self, turn: int, centroids: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> None:
+        """Keep the state after round `turn`; it counts once `turn.json` names it."""
+        write_array(storage.join(self.folder, f"centroids-{turn}.npy"), centroids)
+        write_array(storage.join(self.folder, f"labels-{turn}.npy"), labels)
+        storage.write_json(storage.join(self.folder, "turn.json"), turn)
+        for name in ("centroids", "labels"):
+            storage.remove(storage.join(self.folder, f"{name}-{turn - 1}.npy"))
+
+    def load(self) -> tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
+        """Return (round, centroids, labels) as saved last, or None."""
+        try:
+            turn = int(storage.read_json(storage.join(self.folder, "turn.json")))
+        except FileNotFoundError:
+            return None
+        centroids, labels = (
+            read_array(storage.join(self.folder, f"{name}-{turn}.npy")) for name in ("centroids", "labels")
+        )
+        return turn, centroids, labels

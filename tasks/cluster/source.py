@@ -1,0 +1,65 @@
+"""The rows to cluster: the kept vectors of a pool, block by block, never copied as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.dedup.duplicates import Duplicates
+from tasks.embed.vectors import Vectors
+from tasks.ingest.pool import Pool
+
+Ids = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows are; small enough to send to a worker."""
+
+    pool: Pool
+    vectors: Vectors
+    duplicates: Duplicates
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the blocks, in pool order."""
+        return [block.name for block in self.pool.blocks]
+
+    def kept(self, block: str) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """Return the row ids of the kept rows of a block, and where they are in it."""
+        row_ids = self.pool.table(block, ["row_id"])["row_id"].to_numpy()
+        index = np.flatnonzero(self.duplicates.kept(row_ids))
+        return row_ids[index], index
+
+    def read(self, block: str) -> npt.NDArray[Any]:
+        """Return the kept vectors of a block, (rows, d) float16 or float32."""
+        _, index = self.kept(block)
+        vectors = self.vectors.block(block)
+        return vectors if len(index) == len(vectors) else vectors[index]
+
+
+class Stacked:
+    """Matrices one below the other, read by slices of rows: what k-means copies from, without a copy in between."""
+
+    ndim = 2
+
+    def __init__(self, parts: Sequence[npt.NDArray[Any]], dimension: int) -> None:
+        self.parts = list(parts)
+        self.ends = np.cumsum([0, *(len(part) for part in self.parts)])
+        self.shape = (int(self.ends[-1]), dimension)
+        self.dtype = np.result_type(*self.parts) if self.parts else np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, span: slice) -> npt.NDArray[Any]:
+        """Return rows span.start..span.stop."""
+        first, last, _ = span.indices(self.shape[0])
+        low, high = np.searchsorted(self.ends, [first, last], side="right") - 1
+        pieces = [
+            self.parts[at][max(first - self.ends[at], 0) : last - self.ends[at]]
+            for at in range(low, min(high, len(self.parts) - 1) + 1)
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
