@@ -133,6 +133,30 @@ def open_write(uri: str) -> Iterator[BinaryIO]:
             yield stream
 
 
+def share(source: str, target: str) -> None:
+    """Let `target` hold what `source` holds without reading it: a hard link on a local disk, a copy inside the store.
+
+    Both must lie on one store, and neither may be written in place afterwards; replacing it is fine. Raises
+    FileNotFoundError where there is no `source`.
+    """
+    fs, path = filesystem(source)
+    _, goal = filesystem(target)
+    with _store_errors("copy", source):
+        fs.makedirs(posixpath.dirname(goal), exist_ok=True)
+        if not is_local(source):
+            fs.cp_file(path, goal)
+            return
+        draft = f"{posixpath.dirname(goal)}/.{posixpath.basename(goal)}.{os.getpid()}.part"
+        try:
+            os.link(path, draft)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            fs.cp_file(path, draft)
+        os.replace(draft, goal)
+        Path(draft).unlink(missing_ok=True)  # a rename between two names of one file leaves both
+
+
 def local_copy(uri: str, scratch: Path) -> Path:
     """Return a local path with the content of `uri`: the file itself, or a copy cached under `scratch` by URI."""
     fs, path = filesystem(uri)

@@ -53,6 +53,11 @@ class SourceConfig(BaseModel):
     rows_per_block: int = Field(
         65_536, ge=1, le=1 << 24, description="Most rows in a block: what one worker holds in memory at a time."
     )
+    on_change: Literal["replace", "fail"] = Field(
+        "replace",
+        description="What a run does where a shard of the last version has changed or vanished: `replace` reads the "
+        "changed one anew and lets the rows of the vanished one leave; `fail` stops and names them.",
+    )
 
     @field_validator("uri")
     @classmethod
@@ -74,6 +79,7 @@ class ShardStamp(BaseModel):
     stamp: str
     ids: str | None = Field(None, description="The file with the ids (or all other columns) of an .npy shard.")
     ids_stamp: str = ""
+    number: int = Field(0, ge=0, lt=1 << 24, description="What its row ids begin with; kept while the dataset lives.")
 
 
 class IngestRequest(BaseModel):

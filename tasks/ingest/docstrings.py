@@ -76,7 +76,8 @@ def harvest_shards(stamp: ShardStamp, run: Run) -> tuple[list[ShardStamp], dict[
     for number in range(finished.counts["shards"]):
         uri = folder.path(_shard_name(number))
         size, changed = stamp_of(uri)
-        shards.append(ShardStamp(uri=uri, name=_shard_name(number), format="parquet", bytes=size, stamp=changed))
+        name = _shard_name(number)
+        shards.append(ShardStamp(uri=uri, name=name, format="parquet", bytes=size, stamp=changed, number=number))
     return shards, finished.counts
 
 

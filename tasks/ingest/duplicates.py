@@ -1,7 +1,7 @@
 """Ids that occur twice, over all shards, in bounded memory: the first row in pool order stays."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ from infra import storage
 from infra.compute import Compute
 from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from tasks.ingest.reasons import Reason
+from tasks.ingest.reuse import keep_original
 from tasks.ingest.tables import read_parquet, write_parquet
 
 PARTITIONS = 256
@@ -73,13 +74,18 @@ def _within(folder: str, names: list[str], span: tuple[int, int]) -> npt.NDArray
     return np.column_stack([records[~begins, 2], first[~begins]])
 
 
-def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) -> int:
-    """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash."""
+def drop_duplicates(out: str, shard_names: Mapping[int, str], duplicate: Duplicate) -> None:
+    """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash.
+
+    The files as they were read stay among the originals, for runs in which other rows come first.
+    """
     rows_uri = storage.join(out, "rows", f"{duplicate.block}.parquet")
     rows = read_parquet(rows_uri)
     gone = np.isin(rows["row_id"].to_numpy(), duplicate.rows)
     if not gone.any():
-        return len(duplicate.rows)
+        return
+    for part in ("rows", "payload", "vectors"):
+        keep_original(out, part, duplicate.block)
     taken = rows.filter(pa.array(gone))
     first = duplicate.first.astype(np.uint64)
     details = [
@@ -104,4 +110,3 @@ def drop_duplicates(out: str, shard_names: Sequence[str], duplicate: Duplicate) 
             np.save(draft, vectors[kept], allow_pickle=False)
             storage.write_bytes(vectors_uri, draft.getvalue())
     write_parquet(rows.filter(pa.array(kept)), rows_uri)
-    return len(duplicate.rows)

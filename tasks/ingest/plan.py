@@ -42,7 +42,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """All that a worker needs to read one shard into the folder `out`."""
+    """All that a worker needs to read one shard into the folder `out`.
+
+    version: of the code that reads. registry: the folder that knows what earlier runs have read; "" = none.
+    """
 
     number: int
     stamp: ShardStamp
@@ -52,6 +55,8 @@ class ShardJob:
     rows_per_block: int
     max_row_bytes: int
     backend: str = "cpu"
+    version: int = 0
+    registry: str = ""
 
 
 def look(shard: ShardStamp) -> Look | str:
@@ -100,7 +105,7 @@ def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequenc
         else:
             fit[number] = found
     if not fit:
-        return Plan(refused=refused)
+        return Plan(refused={shards[at].number: why for at, why in refused.items()})
     roles, guessed = _roles(source, fit)
     named = [name for name in (roles["id"], roles["text"], roles["vector"], *source.groups, *source.scores) if name]
     _all_known(named, fit)
@@ -122,7 +127,7 @@ def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequenc
         dimension=dimension,
         dtype=dtype,
         types=types,
-        refused=refused,
+        refused={shards[at].number: why for at, why in refused.items()},
         guessed=guessed,
     )
 

@@ -30,17 +30,24 @@ QUARANTINE_SCHEMA = pa.schema(
 
 
 class Block(BaseModel):
-    """A run of accepted rows of one shard; names sort in pool order."""
+    """A run of accepted rows of one shard; names sort in pool order.
+
+    content: in two pools of a dataset, the same for the same rows, texts and vectors under the same row ids.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     shard: int
     rows: int
+    content: str = ""
 
 
 class Shard(BaseModel):
-    """One shard as it was read; `reason` says why none of its rows is in the pool, "" where it was read."""
+    """One shard as it was read; `reason` says why none of its rows is in the pool, "" where it was read.
+
+    stamp: what the store said of its content when it was listed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,6 +59,7 @@ class Shard(BaseModel):
     rows: int
     quarantined: int
     reason: str = ""
+    stamp: str = ""
 
 
 class PoolInfo(BaseModel):

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel
 
 from infra import storage
 from infra.errors import InputError
@@ -21,33 +20,13 @@ from tasks.ingest.plan import ShardJob
 from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from tasks.ingest.readers import Batch, ShardUnreadable, read_batches
 from tasks.ingest.reasons import Reason
+from tasks.ingest.report import BlockReport, ShardReport
+from tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
 from tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
 from tasks.ingest.source import shard_format, stamp_of
 from tasks.ingest.tables import write_parquet
 
 _PART_ROWS = 1 << 18
-
-
-class BlockReport(BaseModel):
-    """A block as it was written; `schema_` is its payload's Arrow schema in base64."""
-
-    name: str
-    rows: int
-    first: int
-    schema_: str
-
-
-class ShardReport(BaseModel):
-    """What became of a shard; rows = accepted + quarantined. A shard with a `reason` has no block."""
-
-    number: int
-    bytes: int
-    sha256: str
-    rows: int = 0
-    reasons: dict[str, int] = {}
-    blocks: list[BlockReport] = []
-    reason: str = ""
-    detail: str = ""
 
 
 def read_shard(job: ShardJob) -> ShardReport:
@@ -59,8 +38,10 @@ def read_shard(job: ShardJob) -> ShardReport:
     try:
         return ShardReport.model_validate(storage.read_json(place))
     except FileNotFoundError:
-        report = _read(job)
+        key = reading_key(job)
+        report = take_over(job, key) or _read(job).model_copy(update={"key": key, "rules": rules_key(job)})
         storage.write_json(place, report.model_dump(mode="json"))
+        register(job, report)
         return report
 
 
@@ -166,12 +147,13 @@ class _Writer:
             rows=self.rows,
             reasons=dict(sorted(self.reasons.items())),
             blocks=self.blocks,
+            parts=self.parts,
         )
 
     def discard(self) -> None:
         """Remove all that was written of a shard that turned out to be unreadable."""
         for block in self.blocks:
-            remove_block(self.job.out, block.name)
+            _remove_block(self.job.out, block.name)
         for part in range(self.parts):
             storage.remove(storage.join(self.job.out, "quarantine", f"s{self.job.number:06d}-{part:06d}.parquet"))
 
@@ -198,7 +180,9 @@ class _Writer:
         write_parquet(table, storage.join(job.out, "rows", f"{name}.parquet"))
         write_parquet(payload, storage.join(job.out, "payload", f"{name}.parquet"))
         if rows.vectors is not None:
-            with storage.open_write(storage.join(job.out, "vectors", f"{name}.npy")) as stream:
+            place = storage.join(job.out, "vectors", f"{name}.npy")
+            storage.remove(place)  # it may share its bytes with an earlier pool's
+            with storage.open_write(place) as stream:
                 np.save(stream, rows.vectors, allow_pickle=False)
         if job.plan.id is not None:
             keys = storage.join(job.out, "keys", f"{name}.bin")
@@ -212,7 +196,6 @@ def _ids_format(job: ShardJob) -> str | None:
     return None if job.stamp.ids is None else shard_format(job.stamp.ids)
 
 
-def remove_block(out: str, name: str) -> None:
-    """Remove the files of a block."""
-    for part, suffix in (("rows", "parquet"), ("payload", "parquet"), ("vectors", "npy"), ("keys", "bin")):
+def _remove_block(out: str, name: str) -> None:
+    for part, suffix in BLOCK_FILES.items():
         storage.remove(storage.join(out, part, f"{name}.{suffix}"))

@@ -1,8 +1,10 @@
 """Finding the shards of a source, and stamping each so that a changed shard changes the key of the step."""
 
+import itertools
 import os
 import posixpath
 from collections import Counter
+from collections.abc import Mapping
 
 from infra import storage
 from infra.errors import InputError, RecipeError
@@ -23,13 +25,21 @@ _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "mtime", "LastModified", "last_modified", "created")
 
 
-def ingest_request(source: SourceConfig) -> IngestRequest:
-    """Return what the ingest step is called with: the source and a stamp of each of its shards.
+def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = None) -> IngestRequest:
+    """Return what the ingest step is called with: the source and a stamp of each of its shards, by number.
 
+    numbers: by name, those that shards were given before; others get the next ones, in the order they are found.
     Cheap: lists the store, opens nothing. Raises InputError where no shard is found, RecipeError where a format cannot
     be told or the number of `ids` files is not that of the shards.
     """
-    return IngestRequest(source=source, shards=find_shards(source))
+    given = dict(numbers or {})
+    following = itertools.count(max(given.values(), default=-1) + 1)
+    shards = [
+        shard.model_copy(update={"number": given[shard.name] if shard.name in given else next(following)})
+        for shard in find_shards(source)
+    ]
+    plain = source.model_copy(update={"on_change": SourceConfig.model_fields["on_change"].default})
+    return IngestRequest(source=plain, shards=sorted(shards, key=lambda shard: shard.number))
 
 
 def source_fingerprint(source: SourceConfig) -> dict[str, list[dict[str, object]]]:
@@ -108,6 +118,11 @@ def stamp_of(uri: str) -> tuple[int, str]:
         return status.st_size, str(status.st_mtime_ns)
     info = fs.info(path)
     return int(info.get("size") or 0), next((str(info[key]) for key in _STAMPS if info.get(key)), "")
+
+
+def whole_stamp(shard: ShardStamp) -> str:
+    """Return size and stamp of a shard, and of the file with its ids where it has one: what tells a changed one."""
+    return ":".join(map(str, (shard.bytes, shard.stamp, shard.ids_stamp))).rstrip(":")
 
 
 def _with_unique_names(shards: list[ShardStamp]) -> list[ShardStamp]:

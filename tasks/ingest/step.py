@@ -1,6 +1,8 @@
 """The ingest step: look at every shard, read them in parallel, take out duplicate ids, account for every row."""
 
 import base64
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,11 +14,14 @@ from infra import storage
 from infra.errors import AccountingError, InputError, QuarantineLimitError
 from infra.workspace import StepFolder, StepRef
 from tasks.ingest.config import IngestRequest, ShardStamp
-from tasks.ingest.duplicates import drop_duplicates, find_duplicates
-from tasks.ingest.plan import Plan, ShardJob, look, make_plan
+from tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
+from tasks.ingest.plan import Plan, ShardJob, make_plan
 from tasks.ingest.pool import Block, PoolInfo, Shard
 from tasks.ingest.reasons import Reason
-from tasks.ingest.shard import BlockReport, ShardReport, read_shard, remove_block
+from tasks.ingest.report import BlockReport, ShardReport
+from tasks.ingest.reuse import keep_original, look_once
+from tasks.ingest.shard import read_shard
+from tasks.ingest.source import whole_stamp
 from tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
 from tasks.step import Outcome, Run, Step
 
@@ -33,10 +38,12 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     shards, harvest = _real_shards(request, run)
     begin = 0.5 if harvest else 0.0
     run.progress(begin, f"looking at {len(shards):,} shards")
-    plan = make_plan(request.source, shards, run.compute.map(look, shards, work=_LOOK_BYTES * len(shards)))
+    registry = storage.join(run.workspace, run.dataset, "shards")
+    looks = run.compute.map(partial(look_once, registry), shards, work=_LOOK_BYTES * len(shards))
+    plan = make_plan(request.source, shards, looks)
     jobs = [
         ShardJob(
-            number=number,
+            number=shard.number,
             stamp=shard,
             plan=plan,
             out=out.uri,
@@ -44,8 +51,10 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
             rows_per_block=request.source.rows_per_block,
             max_row_bytes=request.source.max_row_bytes,
             backend=run.compute.backend,
+            version=INGEST.version,
+            registry=registry,
         )
-        for number, shard in enumerate(shards)
+        for shard in shards
     ]
     reports = run.compute.map(
         read_shard,
@@ -55,17 +64,15 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     )
     _enough_room_for_errors(request, shards, reports)
     blocks = [block for report in reports for block in report.blocks]
-    gone = _take_out_duplicates(blocks, shards, plan, out, run)
+    again = _take_out_duplicates(blocks, shards, plan, out, run)
+    gone = {name: len(duplicate.rows) for name, duplicate in again.items()}
     payload, mixed = _same_columns(blocks, out, run)
     left = [
-        Block(name=block.name, shard=report.number, rows=block.rows - gone.get(block.name, 0))
+        Block(name=block.name, shard=report.number, rows=rows, content=_content(report, block, again.get(block.name)))
         for report in reports
         for block in report.blocks
+        if (rows := block.rows - gone.get(block.name, 0))
     ]
-    for block in left:
-        if block.rows == 0:
-            remove_block(out.uri, block.name)
-    left = [block for block in left if block.rows]
     _enough_room_for_errors(request, shards, reports, sum(gone.values()))
     info = _info(plan, reports, left, gone, payload, mixed)
     if not left:
@@ -78,7 +85,6 @@ def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolde
     storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
     storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, gone)])
     storage.write_json(out.path("pool.json"), info.model_dump())
-    storage.remove(out.path("keys"))
     run.progress(1.0, f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine")
     return _outcome(info, plan, shards, reports, left, harvest)
 
@@ -115,7 +121,8 @@ def _enough_room_for_errors(
         return
     told = [f"{times:,} rows: {reason}" for reason, times in reasons.most_common(5)]
     refused = [report for report in reports if report.reason]
-    told += [f"{shards[report.number].uri}: {report.reason}, {report.detail}" for report in refused[:5]]
+    uris = {shard.number: shard.uri for shard in shards}
+    told += [f"{uris[report.number]}: {report.reason}, {report.detail}" for report in refused[:5]]
     if len(refused) > 5:
         told.append(f"and {len(refused) - 5:,} more shards")
     raise QuarantineLimitError(
@@ -129,17 +136,25 @@ def _enough_room_for_errors(
 
 def _take_out_duplicates(
     blocks: Sequence[BlockReport], shards: Sequence[ShardStamp], plan: Plan, out: StepFolder, run: Run
-) -> dict[str, int]:
-    """Move rows whose id came before to the quarantine; return how many by block."""
+) -> dict[str, Duplicate]:
+    """Move rows whose id came before to the quarantine; return them by block."""
     if plan.id is None or not blocks:
         return {}
     run.progress(0.9, "looking for duplicate ids")
     firsts = np.array([block.first for block in blocks], dtype=np.uint64)
     rows = sum(block.rows for block in blocks)
     found = find_duplicates(out.path("keys"), [block.name for block in blocks], firsts, rows, run.compute)
-    drop = partial(drop_duplicates, out.uri, [shard.name for shard in shards])
-    counts = run.compute.map(drop, found, work=_BLOCK_BYTES * len(found))
-    return {duplicate.block: count for duplicate, count in zip(found, counts, strict=True)}
+    drop = partial(drop_duplicates, out.uri, {shard.number: shard.name for shard in shards})
+    run.compute.map(drop, found, work=_BLOCK_BYTES * len(found))
+    return {duplicate.block: duplicate for duplicate in found}
+
+
+def _content(report: ShardReport, block: BlockReport, again: Duplicate | None) -> str:
+    """Return what tells the rows of a block: where they were read, under which rules, and which ids came before."""
+    digest = hashlib.sha256(json.dumps([report.rules, report.sha256, block.name]).encode())
+    if again is not None:
+        digest.update(again.rows.astype("<u8").tobytes())
+    return digest.hexdigest()[:20]
 
 
 def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> tuple[pa.Schema, dict[str, str]]:
@@ -161,6 +176,7 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
 
 def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
     uri = storage.join(out, "payload", f"{name}.parquet")
+    keep_original(out, "payload", name)
     write_parquet(conform_table(read_parquet(uri), schema), uri)
 
 
@@ -215,6 +231,7 @@ def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: 
             rows=report.rows,
             quarantined=sum(report.reasons.values()) + sum(gone.get(block.name, 0) for block in report.blocks),
             reason=f"{report.reason}: {report.detail}" if report.reason else "",
+            stamp=whole_stamp(shard),
         )
         for shard, report in zip(shards, reports, strict=True)
     ]
@@ -234,6 +251,7 @@ def _outcome(
         "quarantined": info.quarantined,
         "shards": len(shards),
         "shards_refused": sum(bool(report.reason) for report in reports),
+        "shards_taken": sum(report.taken for report in reports),
         "blocks": len(blocks),
     }
     facts = {

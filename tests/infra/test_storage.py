@@ -31,6 +31,18 @@ def test_missing_file_is_file_not_found(place: str) -> None:
     assert storage.list_files(storage.join(place, "nothing")) == []
 
 
+def test_a_shared_file_is_there_twice_and_replaced_once(place: str) -> None:
+    source, target = storage.join(place, "one.bin"), storage.join(place, "deep", "two.bin")
+    storage.write_bytes(source, b"1")
+    for _ in range(2):
+        storage.share(source, target)
+    storage.write_bytes(target, b"2")
+    assert (storage.read_bytes(source), storage.read_bytes(target)) == (b"1", b"2")
+    assert len(storage.list_files(place)) == 2
+    with pytest.raises(FileNotFoundError):
+        storage.share(storage.join(place, "nothing"), target)
+
+
 @given(data=st.binary(max_size=64))
 def test_checksum_is_sha256(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     uri = str(tmp_path_factory.mktemp("sum") / "file")
