@@ -47,10 +47,12 @@ def split(
     weights: list[NDArray[np.float64] | None] | None = None,
     floors: NDArray[np.int64] | None = None,
     seed: int = 0,
+    top: Allocation | None = None,
 ) -> Allocation:
     """Return leaf quotas from splitting the target at the top of the tree and again inside every cluster.
 
     caps, floors: (k1,) int64 the most and the least of each leaf. weights: per level, finest first; None = equal.
+    top: what the top clusters give, where that is settled; else they share the target.
     The published hierarchical rule (Vo et al. 2024) is the equal split at every level. Raises as `water_fill`.
     """
     from tasks.sample.waterfill import fill_groups, round_groups
@@ -71,7 +73,9 @@ def split(
         )
     shares: NDArray[np.float64] = np.array([min(float(target), most.sum())])
     quotas: NDArray[np.int64] = shares.astype(np.int64)
-    for level in range(tree.depth - 1, -1, -1):
+    if top is not None:
+        quotas, shares = top
+    for level in range(tree.depth - (1 if top is None else 2), -1, -1):
         order, starts = _families(tree, level)
         least, most = bounds[level]
         weight = _scaled(weights[level], most)

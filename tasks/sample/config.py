@@ -104,13 +104,14 @@ class SamplingConfig(BaseModel):
             raise ValueError("order: score needs score: the name of a score column")
         if self.cap is not None and self.cap < self.floor:
             raise ValueError(f"contradictory: cap {self.cap} is below floor {self.floor}")
-        for group in {bound.group for bound in self.shares}:
-            bounds = [bound for bound in self.shares if bound.group == group]
-            values = [bound.value for bound in bounds]
-            if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"contradictory: {group}={twice[0]} is bounded twice")
-            if (least := sum(bound.at_least for bound in bounds)) > 1 + 1e-9:
-                raise ValueError(f"contradictory: the least shares of {group} sum to {least:g}, more than 1")
+        groups = sorted({bound.group for bound in self.shares})
+        if len(groups) > 1:
+            raise ValueError(f"bounds are kept for one group column at a time, found {', '.join(groups)}")
+        values = [bound.value for bound in self.shares]
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise ValueError(f"contradictory: {groups[0]}={twice[0]} is bounded twice")
+        if (least := sum(bound.at_least for bound in self.shares)) > 1 + 1e-9:
+            raise ValueError(f"contradictory: the least shares of {groups[0]} sum to {least:g}, more than 1")
         return self
 
     def budget(self, rows: int) -> Budget:

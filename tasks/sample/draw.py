@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from infra import storage
+from infra.errors import RecipeError
+from tasks.sample.diverse import CANDIDATES, choose_diverse
 from tasks.sample.hashing import mix, uniform
-from tasks.sample.plan import CellsOf, Plan, WeightsOf
-from tasks.sample.rows import Rows, read_parquet, save_array, score_of, write_parquet
+from tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
+from tasks.sample.rows import Columns, Rows, read_parquet, save_array, score_of, write_parquet
 from tasks.step import Run
 
-Order = Literal["hash", "closest", "furthest", "score", "diverse"]
 MERGE_ROWS = 1 << 22
 
 
@@ -25,6 +26,7 @@ class Drawing:
     """What a worker needs to find the first rows of every cell in a block.
 
     folder: where `needs.npy` lies, the most rows of each cell that can be kept, and where a block's rows are written.
+    carry: columns that the selection is to hold for the caller.
     """
 
     rows: Rows
@@ -37,10 +39,20 @@ class Drawing:
     cells_of: CellsOf | None
     weights_of: WeightsOf | None
     columns: tuple[str, ...]
+    carry: tuple[str, ...]
 
 
 def draw(
-    plan: Plan, rows: Rows, folder: str, run: Run, *, order: Order, score: str, seed: int, max_repeats: int
+    plan: Plan,
+    rows: Rows,
+    folder: str,
+    run: Run,
+    *,
+    order: Order,
+    score: str,
+    seed: int,
+    max_repeats: int,
+    carry: tuple[str, ...] = (),
 ) -> pa.Table:
     """Return the selection: row_id uint64, copies int32, weight float64, leaf int32, sorted by row_id.
 
@@ -50,57 +62,75 @@ def draw(
     size in a cell of equal rows, and 1 - exp(-weight * threshold) where rows have weights, the threshold being the
     first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is bounded by the target, not by the pool.
     """
+    order = plan.order or order
     quotas, weighted = plan.allocation.quotas, plan.weights_of is not None
-    needs = quotas + 1 if weighted else np.minimum(quotas, plan.sizes)
+    diverse = order == "diverse" and not weighted
+    needs = quotas + 1 if weighted else np.minimum(quotas * (CANDIDATES if diverse else 1), plan.sizes)
     save_array(storage.join(folder, "needs.npy"), needs)
-    needed = {"hash": "identity", "closest": "distance", "furthest": "distance", "score": f"score.{score}"}[order]
-    columns = tuple(dict.fromkeys([needed, "identity", *plan.columns]))
+    needed = {"closest": "distance", "furthest": "distance", "score": f"score.{score}"}.get(order, "identity")
+    columns = tuple(dict.fromkeys([needed, "identity", *plan.columns, *carry]))
     drawing = Drawing(
-        rows, folder, str(run.scratch), order, score, seed, max_repeats, plan.cells_of, plan.weights_of, columns
+        rows, folder, str(run.scratch), order, score, seed, max_repeats, plan.cells_of, plan.weights_of, columns, carry
     )
     rows.check(columns)
     total = max(1, len(rows.blocks))
     run.compute.map(
         partial(draw_block, drawing=drawing),
-        rows.blocks,
+        range(len(rows.blocks)),
         work=rows.pool.rows * 40,
         on_done=lambda done: run.progress(0.9 * done / total, f"drawing rows: block {done} of {total}"),
     )
     first = _merge(folder, rows.blocks, needs)
     storage.remove(folder)
-    return _weighted_copies(first, plan, max_repeats) if weighted else _equal_copies(first, plan)
+    if diverse:
+        first = _take(first, choose_diverse(first, quotas, rows))
+    return _weighted_copies(first, plan, max_repeats, carry) if weighted else _equal_copies(first, plan, carry)
 
 
-def draw_block(block: str, drawing: Drawing) -> int:
-    """Write the rows of a block that may be selected and return how many: cell, rank value, row_id, leaf, weight."""
+def draw_block(number: int, drawing: Drawing) -> int:
+    """Write the rows of a block that may be selected and return how many: cell, value to rank by, row_id, leaf."""
+    block = drawing.rows.blocks[number]
     table = drawing.rows.table(block, drawing.columns)
-    row_id, identity = table["row_id"].to_numpy(), table["identity"].to_numpy()
-    cell = (table["leaf"].to_numpy().astype(np.int64)) if drawing.cells_of is None else drawing.cells_of(table)
-    found = {"cell": cell, "row_id": row_id, "leaf": table["leaf"].to_numpy()}
+    row_id, identity, leaf = (table[name].to_numpy() for name in ("row_id", "identity", "leaf"))
+    cell = leaf.astype(np.int64) if drawing.cells_of is None else drawing.cells_of(table, block)
+    found = {"cell": cell, "row_id": row_id, "leaf": leaf, **{name: table[name].to_numpy() for name in drawing.carry}}
     if drawing.weights_of is not None:
-        weight = drawing.weights_of(table)
-        found["weight"] = weight
+        found["weight"] = weight = _checked(drawing.weights_of(table, block), row_id)
         with np.errstate(divide="ignore"):
             copies = [
                 {**found, "value": -np.log(uniform(drawing.seed + copy, identity)) / weight}
                 for copy in range(drawing.max_repeats)
             ]
-        found = {name: np.concatenate([part[name] for part in copies]) for name in copies[0]}
+        found = _join(copies)
         found = _take(found, np.isfinite(found["value"]))
-    elif drawing.order == "hash":
-        found["value"] = (mix(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
     elif drawing.order == "score":
         found["value"] = -score_of(table, drawing.score)
-    else:
+    elif drawing.order in ("closest", "furthest"):
         distance = table["distance"].to_numpy().astype(np.float64)
         found["value"] = distance if drawing.order == "closest" else -distance
+    else:
+        found["value"] = (mix(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
+        found["block"] = np.full(len(cell), number, np.int32)
     path = storage.local_copy(storage.join(drawing.folder, "needs.npy"), Path(drawing.scratch))
     kept = first_of_cells(found, np.load(path, mmap_mode="r", allow_pickle=False))
     write_parquet(storage.join(drawing.folder, f"{block}.parquet"), pa.table(kept))
     return len(kept["row_id"])
 
 
-def first_of_cells(found: dict[str, NDArray], needs: NDArray[np.int64]) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _checked(weight: NDArray[np.float64], row_id: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return the chances of rows; raise RecipeError where one is negative or not finite."""
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        raise RecipeError(
+            "the chance of a row is not a finite number >= 0",
+            found=f"{weight[np.argmax(wrong)]} at row_id {row_id[np.argmax(wrong)]}",
+            where="sampling.strategy",
+            remedy="check the score columns that it is made of",
+        )
+    return weight
+
+
+def first_of_cells(found: Columns, needs: NDArray[np.int64]) -> Columns:
     """Return the rows with the smallest values of every cell, at most `needs` of each, sorted by cell and value."""
     found = _take(found, np.lexsort((found["row_id"], found["value"], found["cell"])))
     return _take(found, rank_in_cell(found["cell"]) < needs[found["cell"]])
@@ -113,7 +143,7 @@ def rank_in_cell(cell: NDArray[np.int64]) -> NDArray[np.int64]:
     return place - np.repeat(starts, np.diff(starts, append=len(cell)))
 
 
-def _merge(folder: str, blocks: Sequence[str], needs: NDArray[np.int64]) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _merge(folder: str, blocks: Sequence[str], needs: NDArray[np.int64]) -> Columns:
     """Return the first rows of every cell over all blocks, reading a bounded number at a time."""
     limit = max(MERGE_ROWS, int(needs.sum()))
     parts, waiting = [], 0
@@ -125,45 +155,61 @@ def _merge(folder: str, blocks: Sequence[str], needs: NDArray[np.int64]) -> dict
             parts, waiting = [first_of_cells(_join(parts), needs)], 0
     if not parts:
         empty = np.empty(0, np.int64)
-        return {"cell": empty, "value": empty, "row_id": empty.astype(np.uint64), "leaf": empty, "weight": empty}
+        names = ("cell", "value", "row_id", "leaf", "weight", "block", "tokens", "identity")
+        return dict.fromkeys(names, empty)
     return first_of_cells(_join(parts), needs)
 
 
-def _equal_copies(first: dict[str, NDArray], plan: Plan) -> pa.Table:  # type: ignore[type-arg]
+def _equal_copies(first: Columns, plan: Plan, carry: tuple[str, ...]) -> pa.Table:
     cell, quotas, sizes = first["cell"], plan.allocation.quotas, plan.sizes
     whole = quotas // np.maximum(sizes, 1)
     copies = whole[cell] + (rank_in_cell(cell) < (quotas - whole * sizes)[cell])
     probability = np.minimum(1.0, plan.allocation.shares / np.maximum(sizes, 1))
-    return _selection(first["row_id"], copies, 1.0 / probability[cell], first["leaf"])
+    return _selection(first, copies, probability[cell], carry)
 
 
-def _weighted_copies(first: dict[str, NDArray], plan: Plan, max_repeats: int) -> pa.Table:  # type: ignore[type-arg]
+def _weighted_copies(
+    first: Columns,
+    plan: Plan,
+    max_repeats: int,
+    carry: tuple[str, ...],
+) -> pa.Table:
     cell, quotas = first["cell"], plan.allocation.quotas
-    rank = rank_in_cell(cell)
+    if quotas.any() and not len(cell):
+        raise RecipeError(
+            "the chances of all rows are zero, so there is nothing to sample",
+            where="sampling.strategy",
+            remedy="check the scores or concepts that the chances are made of",
+        )
     threshold = np.full(len(quotas), np.inf)
-    beyond = rank == quotas[cell]
+    beyond = rank_in_cell(cell) == quotas[cell]
     threshold[cell[beyond]] = first["value"][beyond]
     first = _take(first, ~beyond)
-    row_id, place, copies = np.unique(first["row_id"], return_index=True, return_counts=True)
-    probability = -np.expm1(-max_repeats * first["weight"][place] * threshold[first["cell"][place]])
-    return _selection(row_id, copies, 1.0 / probability, first["leaf"][place])
+    _, place, copies = np.unique(first["row_id"], return_index=True, return_counts=True)
+    first = _take(first, place)
+    probability = -np.expm1(-max_repeats * first["weight"] * threshold[first["cell"]])
+    return _selection(first, copies, probability, carry)
 
 
-def _selection(row_id: NDArray, copies: NDArray, weight: NDArray, leaf: NDArray) -> pa.Table:  # type: ignore[type-arg]
-    order = np.argsort(row_id, kind="stable")
-    return pa.table(
-        {
-            "row_id": row_id[order].astype(np.uint64),
-            "copies": copies[order].astype(np.int32),
-            "weight": weight[order].astype(np.float64),
-            "leaf": leaf[order].astype(np.int32),
-        }
-    )
+def _selection(
+    first: Columns,
+    copies: NDArray[Any],
+    probability: NDArray[Any],
+    carry: tuple[str, ...],
+) -> pa.Table:
+    order = np.argsort(first["row_id"], kind="stable")
+    columns = {
+        "row_id": first["row_id"][order].astype(np.uint64),
+        "copies": copies[order].astype(np.int32),
+        "weight": 1.0 / probability[order].astype(np.float64),
+        "leaf": first["leaf"][order].astype(np.int32),
+    }
+    return pa.table({**columns, **{name: first[name][order] for name in carry}})
 
 
-def _take(found: dict[str, NDArray], which: NDArray) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _take(found: Columns, which: NDArray[Any]) -> Columns:
     return {name: values[which] for name, values in found.items()}
 
 
-def _join(parts: list[dict[str, NDArray]]) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _join(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ from tasks.sample.allocation import Allocation, split, water_fill
 from tasks.sample.rows import Rows
 from tasks.sample.tree import ClusterTree
 
-CellsOf = Callable[[pa.Table], NDArray[np.int64]]
-WeightsOf = Callable[[pa.Table], NDArray[np.float64]]
+CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
+WeightsOf = Callable[[pa.Table, str], NDArray[np.float64]]
+Order = Literal["hash", "closest", "furthest", "score", "diverse"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ class Candidates:
 class Plan:
     """How rows are drawn: in every cell, the quota's worth of rows, likelier by weight.
 
-    allocation: quotas and expected shares per cell. sizes: (cells,) int64. cells_of: the cell of each row of a table of
-    `Rows`; None = its leaf. weights_of: (n,) float64 >= 0 relative chances inside a cell; None = equal. columns: what
-    these two read. facts: what was chosen and why, for people. candidates: one row per rule that was measured.
+    allocation: quotas and expected shares per cell. sizes: (cells,) int64. cells_of: the cell of each row, (n,) int64,
+    given a table of `Rows` and its block; None = its leaf. weights_of: relative chances inside a cell, (n,) float64 >=
+    0; None = equal. columns: what these two read. order: which rows of a cell come first; None = what the recipe says.
+    facts: what was chosen and why, for people. candidates: one row per rule that was measured.
     """
 
     allocation: Allocation
@@ -83,5 +85,6 @@ class Plan:
     cells_of: CellsOf | None = None
     weights_of: WeightsOf | None = None
     columns: Sequence[str] = ()
+    order: Order | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     candidates: list[dict[str, Any]] = field(default_factory=list)

@@ -15,6 +15,7 @@ from infra.errors import RecipeError
 from infra.workspace import StepRef
 from tasks.ingest.pool import Pool
 
+Columns = dict[str, NDArray[Any]]
 OF_CLUSTERING = ("row_id", "leaf", "distance")
 
 
@@ -39,7 +40,7 @@ class Rows:
         Raises RecipeError for a column that the pool does not have.
         """
         table = read_parquet(storage.join(self.clustering, "rows", f"{block}.parquet"))
-        if wanted := [name for name in columns if name not in OF_CLUSTERING]:
+        if wanted := [name for name in dict.fromkeys(columns) if name not in OF_CLUSTERING]:
             self.check(wanted)
             source = self.pool.table(block, ["row_id", *wanted])
             place = np.searchsorted(source["row_id"].to_numpy(), table["row_id"].to_numpy())

@@ -1,6 +1,7 @@
 """The sample step: quotas over the clusters, rows drawn from them, and the baselines beside."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,68 +12,96 @@ from infra.errors import RecipeError
 from infra.workspace import StepFolder, StepRef
 from tasks.cluster.hierarchy import Hierarchy
 from tasks.measure.balance import balance
-from tasks.sample.config import SamplingConfig
+from tasks.sample.config import Budget, SamplingConfig
 from tasks.sample.draw import draw
-from tasks.sample.options import Flat, Random, TopDown
 from tasks.sample.plan import Candidates, Limits, Plan
 from tasks.sample.rows import Rows, write_parquet
+from tasks.sample.shares import bound_shares
 from tasks.sample.strategies import strategy
+from tasks.sample.tokens import draw_tokens, token_count
 from tasks.sample.tree import ClusterTree
 from tasks.step import Outcome, Run, Step
 
-BASELINES = {"random": Random(), "flat": Flat(), "top-down": TopDown()}
+Counts = NDArray[np.int64]
 
 
 def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
     """Select rows of the clustered pool and write the selection, the quotas and the candidates.
 
-    Raises RecipeError where the target exceeds what the pool can give, or a column is missing.
+    Raises RecipeError where the target exceeds what the pool can give, a column is missing, or constraints contradict
+    each other.
     """
-    hierarchy = Hierarchy.open(inputs["cluster"])
-    tree = tree_of(hierarchy)
+    candidates, budget = open_candidates(config, inputs, run)
+    if budget.unit == "tokens":
+        plan, selection = draw_tokens(config, candidates, budget.amount, out.path("draws"), run)
+    else:
+        plan = make_plan(config, candidates)
+        selection = draw_plan(config, candidates, plan, out.path("draws"), run)
+    tree = candidates.tree
+    kept = np.bincount(selection["leaf"], minlength=tree.leaves)
+    copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
+    given = baselines(replace(candidates, target=min(int(copies.sum()), tree.rows)))
+    write_parquet(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
+    write_parquet(out.path("quotas.parquet"), quota_table(tree, plan, kept, copies, given))
+    write_parquet(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
+    counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": int(copies.sum())}
+    amount = counts["copies"]
+    if budget.unit == "tokens":
+        amount = counts["tokens"] = int(np.dot(selection["tokens"].to_numpy(), selection["copies"].to_numpy()))
+    facts = {"strategy": config.strategy.name, "unit": budget.unit, "shortfall": budget.amount - amount, **plan.facts}
+    return Outcome(counts, facts)
+
+
+def open_candidates(config: SamplingConfig, inputs: Mapping[str, StepRef], run: Run) -> tuple[Candidates, Budget]:
+    """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
+    tree = tree_of(Hierarchy.open(inputs["cluster"]))
     rows = Rows.open(inputs, str(run.scratch))
-    limits = Limits(config.max_repeats, config.floor, config.cap)
+    repeats = max(config.max_repeats, getattr(config.strategy, "clip", 1))
     budget = config.budget(tree.rows)
-    if budget.amount > tree.rows * config.max_repeats:
+    most = repeats * (tree.rows if budget.unit == "rows" else token_count(rows, run.compute))
+    if budget.amount > most:
         raise RecipeError(
             "the target is larger than the pool",
-            expected=f"at most {tree.rows * config.max_repeats:,} rows ({tree.rows:,} after deduplication"
-            + (f", each up to {config.max_repeats} times)" if config.max_repeats > 1 else ")"),
+            expected=f"at most {most:,} {budget.unit} after deduplication"
+            + (f", each row up to {repeats} times" if repeats > 1 else ""),
             found=f"{budget.amount:,}",
             where="sampling.target",
             remedy="lower the target, raise max_repeats, or add shards",
         )
-    candidates = Candidates(rows, tree, budget.amount, config.seed, limits, run.compute)
-    chosen = strategy(config.strategy.name)(config.strategy, candidates)
-    selection = draw(
-        chosen,
-        rows,
-        out.path("draws"),
+    limits = Limits(config.max_repeats, config.floor, config.cap)
+    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute), budget
+
+
+def make_plan(config: SamplingConfig, candidates: Candidates) -> Plan:
+    """Return the plan of the config's strategy, with its bounds on shares."""
+    plan = strategy(config.strategy.name)(config.strategy, candidates)
+    return bound_shares(plan, config.shares, candidates) if config.shares else plan
+
+
+def draw_plan(
+    config: SamplingConfig, candidates: Candidates, plan: Plan, folder: str, run: Run, carry: tuple[str, ...] = ()
+) -> pa.Table:
+    """Return the rows that a plan draws; see `draw`."""
+    return draw(
+        plan,
+        candidates.rows,
+        folder,
         run,
         order=config.order,
         score=config.score,
         seed=config.seed,
         max_repeats=config.max_repeats,
+        carry=carry,
     )
-    write_parquet(out.path("selection.parquet"), selection)
-    kept = np.bincount(selection["leaf"], minlength=tree.leaves)
-    copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
-    given = baselines(candidates)
-    write_parquet(out.path("quotas.parquet"), _quotas(tree, chosen, kept, copies, given))
-    write_parquet(out.path("candidates.parquet"), _candidates(chosen, copies, given, tree))
-    total = int(copies.sum())
-    counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": total}
-    facts = {"strategy": config.strategy.name, "unit": budget.unit, "shortfall": budget.amount - total, **chosen.facts}
-    return Outcome(counts, facts)
 
 
-def baselines(candidates: Candidates) -> dict[str, NDArray[np.int64]]:
-    """Return the leaf quotas that random, flat and top-down would give for the same target and limits."""
-    sizes = candidates.tree.sizes
+def baselines(candidates: Candidates) -> dict[str, Counts]:
+    """Return the leaf quotas that random, flat and top-down give for the same number of rows, without limits."""
+    free = replace(candidates, limits=Limits())
     return {
-        "random": candidates.fill(weights=sizes.astype(float)).quotas,
-        "flat": candidates.fill().quotas,
-        "top-down": candidates.descend().quotas,
+        "random": free.fill(free.tree.sizes.astype(float)).quotas,
+        "flat": free.fill().quotas,
+        "top-down": free.descend().quotas,
     }
 
 
@@ -83,36 +112,27 @@ def tree_of(hierarchy: Hierarchy) -> ClusterTree:
     return ClusterTree(finest.counts, parents, finest.radii, finest.centroids)
 
 
-def _quotas(
-    tree: ClusterTree,
-    chosen: Plan,
-    kept: NDArray[np.int64],
-    copies: NDArray[np.int64],
-    given: Mapping[str, NDArray[np.int64]],
-) -> pa.Table:
-    quota = chosen.allocation.quotas if chosen.cells_of is None else copies
-    columns: dict[str, Any] = {
-        "leaf": np.arange(tree.leaves, dtype=np.int32),
-        "size": tree.sizes,
-        "quota": quota,
-        "kept": kept,
-    }
-    return pa.table({**columns, **given})
+def quota_table(tree: ClusterTree, plan: Plan, kept: Counts, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
+    """Return one row per leaf: leaf, size, quota, kept, and the quota of every baseline."""
+    quota = plan.allocation.quotas if plan.cells_of is None else copies
+    columns: dict[str, Any] = {"leaf": np.arange(tree.leaves, dtype=np.int32), "size": tree.sizes}
+    return pa.table({**columns, "quota": quota, "kept": kept, **given})
 
 
-def _candidates(
-    chosen: Plan, copies: NDArray[np.int64], given: Mapping[str, NDArray[np.int64]], tree: ClusterTree
-) -> pa.Table:
-    """Return one row per rule and level: its balance, and what the strategy itself measured."""
-    if chosen.candidates:
-        return pa.Table.from_pylist(chosen.candidates)
+def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
+    """Return one row per rule and level with its balance: the chosen one, the baselines, and those measured.
+
+    unevenness: over held-out structure, where the strategy measured it; else null.
+    """
     found = []
-    for name, leaf_counts in {"chosen": copies, **given}.items():
+    for name, counts in {"chosen": copies, **given}.items():
         for level in range(1, tree.depth + 1):
             present = tree.lift(tree.sizes, level) > 0
-            measures = balance(tree.lift(leaf_counts, level), present)
-            found.append({"rule": name, "scope": f"level-{level}", **measures})
+            measures = balance(tree.lift(counts, level), present)
+            found.append({"rule": name, "scope": f"level-{level}", "unevenness": None, **measures})
+    measured = plan.facts.get("unevenness", {})
+    found += [{"rule": name, "scope": "held-out", "unevenness": value} for name, value in measured.items()]
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 1, sample)
+SAMPLE = Step("sample", 2, sample)

@@ -28,6 +28,7 @@ def write_pool(
     scores: Mapping[str, Sequence[float]] = {},
     ids: Sequence[str] | None = None,
     tokens: Sequence[int] | None = None,
+    texts: Sequence[str] | None = None,
     drop: Mapping[int, tuple[int, str]] = {},
     quarantined: int = 0,
     block_rows: int = 64,
@@ -59,6 +60,9 @@ def write_pool(
             **{f"score.{key}": pa.array(list(values)[part], pa.float32()) for key, values in scores.items()},
         }
         _parquet(folder / "ingest" / "rows" / f"{name}.parquet", pa.table(table))
+        if texts is not None:
+            payload = pa.table({"text": pa.array(list(texts)[part], pa.string())})
+            _parquet(folder / "ingest" / "payload" / f"{name}.parquet", payload)
         target = folder / "embed" / "vectors" / f"{name}.npy"
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, vectors[part])
@@ -71,7 +75,7 @@ def write_pool(
         "reasons": {},
         "payload": {},
         "id": "id",
-        "text": None,
+        "text": None if texts is None else "text",
         "vector": "vector",
         "dimension": vectors.shape[1],
         "dtype": "float32",

@@ -15,6 +15,6 @@ def plan(options: Random, candidates: Candidates) -> Plan:
     return Plan(water_fill(candidates.limits.max_repeats * sizes, candidates.target), sizes, cells_of=one_cell)
 
 
-def one_cell(table: pa.Table) -> NDArray[np.int64]:
+def one_cell(table: pa.Table, block: str) -> NDArray[np.int64]:
     """Return cell 0 for every row, (n,) int64."""
     return np.zeros(table.num_rows, np.int64)

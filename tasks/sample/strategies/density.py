@@ -1,0 +1,83 @@
+"""Chance in inverse proportion to density, by a locality-sensitive hash sketch.
+
+Source: inverse-propensity sampling of Coleman et al. (arXiv 2402.09668). Pass 1 counts rows in hash buckets
+floor((w.x + b) / width) mod buckets; pass 2 takes a row's density as its mean count. Rows are drawn without replacement
+in proportion to 1 / density (Gumbel top-B). The sketch of a pool is the sum of the sketches of its blocks.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.sample.allocation import water_fill
+from tasks.sample.options import Density
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.rows import Rows
+from tasks.sample.strategies.random import one_cell
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """p-stable hash functions of vectors (Datar et al. 2004)."""
+
+    dimension: int
+    count: int
+    buckets: int
+    width: float
+    seed: int
+
+    @cached_property
+    def _parts(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rng = np.random.default_rng(self.seed)
+        directions = rng.standard_normal((self.dimension, self.count)).astype(np.float32)
+        return directions, rng.uniform(0, self.width, self.count).astype(np.float32)
+
+    def of(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the bucket of every vector under every hash, (n, count) int64."""
+        directions, offsets = self._parts
+        slots: NDArray[np.int64] = np.floor((vectors @ directions + offsets) / self.width).astype(np.int64)
+        return slots % self.buckets
+
+    def count_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the sketch of some rows, (count, buckets) int64; sketches of parts add up."""
+        found = self.of(vectors)
+        return np.stack([np.bincount(column, minlength=self.buckets) for column in found.T])
+
+
+@dataclass(frozen=True)
+class InverseDensity:
+    """The chance of a row: 1 / the mean count of its buckets."""
+
+    rows: Rows
+    hashes: Hashes
+    sketch: NDArray[np.int64]
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
+        """Return the chances of the rows of a block, (n,) float64."""
+        found = self.hashes.of(self.rows.vectors(block, table["row_id"].to_numpy()))
+        density = self.sketch[np.arange(self.hashes.count), found].mean(axis=1)
+        chances: NDArray[np.float64] = 1.0 / np.maximum(1.0, density)
+        return chances
+
+
+def plan(options: Density, candidates: Candidates) -> Plan:
+    """Return one cell with chances in inverse proportion to density."""
+    tree, rows = candidates.tree, candidates.rows
+    radii = np.ones(1) if tree.radii is None else tree.radii[tree.radii > 0]
+    width = options.width or (float(np.median(radii)) if len(radii) else 1.0)
+    dimension = 1 if tree.centroids is None else tree.centroids.shape[1]
+    hashes = Hashes(dimension, options.hashes, options.buckets, width, candidates.seed)
+    sketch = sum(
+        candidates.compute.map(partial(_sketch, rows=rows, hashes=hashes), rows.blocks, work=rows.pool.rows * 400)
+    )
+    sizes = np.array([tree.rows])
+    allocation = water_fill(candidates.limits.max_repeats * sizes, candidates.target)
+    chances = InverseDensity(rows, hashes, np.asarray(sketch))
+    return Plan(allocation, sizes, cells_of=one_cell, weights_of=chances, facts={"width": width})
+
+
+def _sketch(block: str, rows: Rows, hashes: Hashes) -> NDArray[np.int64]:
+    return hashes.count_rows(rows.vectors(block, rows.table(block)["row_id"].to_numpy()))

@@ -1,0 +1,70 @@
+"""A grid over a plane through the data, the same quota for every occupied cell.
+
+Source: BLAST (arXiv 2505.17871), which lays a 100 x 100 grid over a 2-D embedding. The plane here is that of the two
+largest principal components of the leaves' centroids, so it follows the spread of the data and not its mass.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.sample.options import Grid
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.rows import Rows
+from tasks.sample.tree import ClusterTree
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A projection to the unit square and a grid over it.
+
+    axes: (d, 2) float32. low, span: (2,) float32, what the square covers.
+    """
+
+    rows: Rows
+    axes: NDArray[np.float32]
+    low: NDArray[np.float32]
+    span: NDArray[np.float32]
+    side: int
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:
+        """Return the grid cell of the rows of a block, (n,) int64; beyond the square the nearest one."""
+        vectors = self.rows.vectors(block, table["row_id"].to_numpy())
+        if not len(vectors):
+            return np.empty(0, np.int64)
+        place = (vectors @ self.axes - self.low) / self.span * self.side
+        column, row = np.clip(place, 0, self.side - 1).astype(np.int64).T
+        cells: NDArray[np.int64] = column * self.side + row
+        return cells
+
+
+def plan(options: Grid, candidates: Candidates) -> Plan:
+    """Return equal quotas over the occupied grid cells."""
+    plane = lay(candidates.tree, candidates.rows, options.side)
+    rows = candidates.rows
+    counted = candidates.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
+    sizes = np.sum(counted, axis=0)
+    return Plan(
+        candidates.fill(sizes=sizes),
+        sizes,
+        cells_of=plane,
+        facts={"occupied": int((sizes > 0).sum()), "side": plane.side},
+    )
+
+
+def lay(tree: ClusterTree, rows: Rows, side: int) -> Plane:
+    """Return the plane of the largest spread of the centroids, and the square that holds them."""
+    assert tree.centroids is not None
+    centred = tree.centroids - tree.centroids.mean(axis=0)
+    axes = np.linalg.svd(centred[:20_000], full_matrices=False)[2][:2].T
+    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1]))).astype(np.float32)
+    places = tree.centroids @ axes
+    low, high = places.min(axis=0), places.max(axis=0)
+    return Plane(rows, axes, low, np.maximum(high - low, 1e-12), side)
+
+
+def _count(block: str, plane: Plane) -> NDArray[np.int64]:
+    return np.bincount(plane(plane.rows.table(block), block), minlength=plane.side**2)

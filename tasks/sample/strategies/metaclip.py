@@ -1,0 +1,103 @@
+"""Balance by metadata: rows whose text names rare concepts are likelier.
+
+Source: MetaCLIP (arXiv 2309.16671). Concepts are found as substrings (Aho-Corasick); a concept found `count` times is
+kept with chance min(1, t / count), a row with 1 - prod(1 - chance) over its concepts, a row without any never. The cap
+t is found from the wanted share of matches that lie in the tail, the concepts below the cap.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from infra.errors import RecipeError
+from tasks.sample.allocation import water_fill
+from tasks.sample.options import Metaclip
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.rows import Rows
+from tasks.sample.strategies.random import one_cell
+
+
+@lru_cache(maxsize=2)
+def automaton(concepts: tuple[str, ...]) -> Any:
+    """Return the Aho-Corasick automaton of some concepts (lower case)."""
+    import ahocorasick
+
+    found = ahocorasick.Automaton()
+    for number, concept in enumerate(concepts):
+        found.add_word(concept.lower(), number)
+    found.make_automaton()
+    return found
+
+
+def matches(rows: Rows, block: str, row_ids: NDArray[np.uint64], concepts: tuple[str, ...]) -> list[list[int]]:
+    """Return the concepts in the text of each of some rows of a block, once each."""
+    pool_ids = rows.pool.table(block, ["row_id"])["row_id"].to_numpy()
+    texts = rows.pool.text(block).take(pa.array(np.searchsorted(pool_ids, row_ids)))
+    finder = automaton(concepts)
+    return [sorted({number for _, number in finder.iter(text.lower())}) for text in texts.to_pylist()]
+
+
+def cap_for(counts: NDArray[np.int64], tail_share: float) -> int:
+    """Return the smallest t for which concepts with a count below t make up `tail_share` of all matches."""
+    ordered = np.sort(counts[counts > 0])
+    if not len(ordered):
+        return 1
+    place = int(np.searchsorted(np.cumsum(ordered) / ordered.sum(), tail_share))
+    return int(ordered[min(place, len(ordered) - 1)])
+
+
+@dataclass(frozen=True)
+class ConceptChances:
+    """The chance of a row: 1 - prod(1 - chance) over the concepts in its text."""
+
+    rows: Rows
+    concepts: tuple[str, ...]
+    chances: NDArray[np.float64]
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
+        """Return the chances of the rows of a block, (n,) float64."""
+        found = matches(self.rows, block, table["row_id"].to_numpy(), self.concepts)
+        return np.array([1.0 - np.prod(1.0 - self.chances[numbers]) for numbers in found])
+
+
+def plan(options: Metaclip, candidates: Candidates) -> Plan:
+    """Return one cell with chances by how rare a row's concepts are. Raises RecipeError where no text names any."""
+    rows = candidates.rows
+    if not rows.pool.has_text:
+        raise RecipeError(
+            "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
+        )
+    concepts = tuple(dict.fromkeys(concept.lower() for concept in options.concepts if concept))
+    parts = candidates.compute.map(
+        partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
+    )
+    counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
+    matched = sum(part[1] for part in parts)
+    if not matched:
+        raise RecipeError(
+            "no row of the pool names any of the concepts",
+            found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
+            where="sampling.strategy.concepts",
+        )
+    cap = cap_for(counts, options.tail_share)
+    chances = np.minimum(1.0, cap / np.maximum(counts, 1))
+    sizes = np.array([matched])
+    allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
+    found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
+    return Plan(
+        allocation,
+        sizes,
+        cells_of=one_cell,
+        weights_of=ConceptChances(rows, concepts, chances),
+        facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
+    )
+
+
+def _count(block: str, rows: Rows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
+    found = matches(rows, block, rows.table(block)["row_id"].to_numpy(), concepts)
+    flat = [number for numbers in found for number in numbers]
+    return np.bincount(flat, minlength=len(concepts)).astype(np.int64), sum(bool(numbers) for numbers in found)

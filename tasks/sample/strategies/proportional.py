@@ -1,0 +1,10 @@
+"""Proportional allocation: every stratum keeps its share of the pool (Neyman 1934)."""
+
+from tasks.sample.options import Proportional
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.strata import plan_over
+
+
+def plan(options: Proportional, candidates: Candidates) -> Plan:
+    """Return quotas in proportion to the size of the strata."""
+    return plan_over(candidates, options.groups, lambda sizes: sizes.astype(float))

@@ -1,0 +1,112 @@
+"""Quality and diversity together, over score columns.
+
+Sources. quadmix: QuaDMix (arXiv 2504.16511): q = a weighted sum of normalised scores, r = its token-weighted rank in
+[0, 1] with 0 best, chance (2 / (1 + exp(-lambda (omega - r))))^eta + eps up to omega and eps beyond. samplemix:
+SampleMix (arXiv 2503.01506): 0.8 diversity + 0.2 quality, diversity from how wide a row's leaf is. kmq: kMQ (arXiv
+2409.11378): the same quota for every leaf, inside it chances softmax(quality).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.sample.allocation import water_fill
+from tasks.sample.hashing import uniform
+from tasks.sample.options import Quality
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.rows import Rows, score_of
+from tasks.sample.rules import steady_radii
+from tasks.sample.strategies.random import one_cell
+
+SEED = 0x7175_616C
+SAMPLE_ROWS = 1 << 18
+POINTS = 1025
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted sum of scores, each brought to [0, 1] between its 1st and 99th percentile in the pool."""
+
+    scores: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+
+    def of(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return the blended quality of every row of a table in [0, 1], (n,) float64."""
+        total = np.zeros(table.num_rows)
+        for name, weight in self.scores.items():
+            span = max(self.high[name] - self.low[name], 1e-12)
+            total += weight * np.clip((score_of(table, name) - self.low[name]) / span, 0.0, 1.0)
+        blended: NDArray[np.float64] = total / sum(self.scores.values())
+        return blended
+
+
+@dataclass(frozen=True)
+class Chances:
+    """The chance of a row by its quality; ranks: (POINTS,) quality at equal steps of token-weighted rank, best
+    first."""
+
+    options: Quality
+    blend: Blend
+    ranks: NDArray[np.float64]
+    diversity: NDArray[np.float64]
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
+        """Return the chances of the rows of a table, (n,) float64."""
+        options, quality = self.options, self.blend.of(table)
+        if options.rule == "kmq":
+            return np.exp(options.sharpness * (quality - 1.0))
+        if options.rule == "samplemix":
+            mixed: NDArray[np.float64] = options.diversity * self.diversity[table["leaf"].to_numpy()]
+            return mixed + (1.0 - options.diversity) * quality
+        rank = 1.0 - np.interp(quality, self.ranks[::-1], np.linspace(0.0, 1.0, POINTS))
+        return quadmix(rank, options)
+
+
+def quadmix(rank: NDArray[np.float64], options: Quality) -> NDArray[np.float64]:
+    """Return the sampling value of QuaDMix for ranks in [0, 1], 0 best, (n,) float64."""
+    inside = (2.0 / (1.0 + np.exp(-options.sharpness * (options.omega - rank)))) ** options.eta
+    return np.where(rank <= options.omega, inside + options.epsilon, options.epsilon)
+
+
+def plan(options: Quality, candidates: Candidates) -> Plan:
+    """Return chances by quality: in one cell, or for kmq in equal quotas over the leaves."""
+    rows, tree = candidates.rows, candidates.tree
+    columns = [f"score.{name}" for name in options.scores]
+    rows.check(columns)
+    share = min(1.0, SAMPLE_ROWS / max(1, tree.rows))
+    look = partial(_look, rows=rows, names=tuple(options.scores), share=share, seed=SEED + candidates.seed)
+    seen = pa.concat_tables(candidates.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
+    blend = Blend(
+        options.scores,
+        {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.01)) for name in options.scores},
+        {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.99)) for name in options.scores},
+    )
+    chances = Chances(options, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(candidates))
+    if options.rule == "kmq":
+        return Plan(candidates.fill(), tree.sizes, weights_of=chances, columns=columns)
+    sizes = np.array([tree.rows])
+    allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
+    return Plan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
+
+
+def _look(block: str, rows: Rows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
+    table = rows.table(block, ["identity", "tokens", *[f"score.{name}" for name in names]])
+    for name in names:
+        score_of(table, name)
+    return table.filter(pa.array(uniform(seed, table["identity"].to_numpy()) <= share))
+
+
+def _ranks(quality: NDArray[np.float64], tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+    order = np.argsort(-quality, kind="stable")
+    weight = np.cumsum(np.maximum(tokens[order], 1).astype(np.float64))
+    return np.interp(np.linspace(0.0, 1.0, POINTS), weight / weight[-1], quality[order])
+
+
+def _diversity(candidates: Candidates) -> NDArray[np.float64]:
+    """Return how wide each leaf is against the widest ones, in [0, 1], (k1,) float64."""
+    radii = steady_radii(candidates.tree)
+    return np.clip(radii / np.quantile(radii, 0.99), 0.0, 1.0)

@@ -1,0 +1,52 @@
+"""Cut head classes into sub-classes about the size of the tail class, and balance over sub-classes.
+
+Source: SBCL (subclass-balancing contrastive learning, arXiv 2306.15925): a class of n rows has n // max(n_min, 10)
+sub-clusters. Here they are runs of neighbouring leaves, so no class is clustered again.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.sample.groups import Strata, find_strata
+from tasks.sample.options import Subclass
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.tree import ClusterTree
+
+
+def plan(options: Subclass, candidates: Candidates) -> Plan:
+    """Return equal quotas over the sub-classes."""
+    strata = find_strata(candidates.rows, [options.group], candidates.compute)
+    subclass = subclasses(strata, candidates.tree, options.least)
+    sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
+    return Plan(
+        candidates.fill(sizes=sizes),
+        sizes,
+        cells_of=_Subclasses(strata, subclass),
+        columns=strata.columns,
+        facts={"subclasses": len(sizes)},
+    )
+
+
+def subclasses(strata: Strata, tree: ClusterTree, least: int) -> NDArray[np.int64]:
+    """Return the sub-class of every pair of class and leaf, (pairs,) int64."""
+    nearby = np.lexsort(tuple(tree.ancestors(level)[strata.leaves] for level in range(1, tree.depth + 1)))
+    order = nearby[np.argsort(strata.strata[nearby], kind="stable")]
+    counts, classes = strata.counts[order], strata.strata[order]
+    aim = max(int(strata.sizes.min()), least)
+    parts = np.maximum(1, strata.sizes // aim)
+    before = np.cumsum(counts) - counts
+    inside = before - np.repeat(before[np.searchsorted(classes, np.arange(len(parts)))], np.bincount(classes))
+    chunk = np.minimum(inside * parts[classes] // strata.sizes[classes], parts[classes] - 1)
+    numbered = np.unique(classes * (int(parts.max()) + 1) + chunk, return_inverse=True)[1]
+    found = np.empty(len(order), np.int64)
+    found[order] = numbered
+    return found
+
+
+class _Subclasses:
+    def __init__(self, strata: Strata, subclass: NDArray[np.int64]) -> None:
+        self.strata, self.subclass = strata, subclass
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:
+        return self.subclass[self.strata.pair_of(table)]

@@ -1,0 +1,240 @@
+"""Each strategy keeps the target and does what its source says."""
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from infra.errors import RecipeError
+from tasks.sample.config import SamplingConfig
+from tasks.sample.options import Quality, Strategy
+from tasks.sample.selection import Selection
+from tasks.sample.step import SAMPLE
+from tasks.sample.strategies import strategy
+from tasks.sample.strategies.density import Hashes
+from tasks.sample.strategies.metaclip import cap_for
+from tasks.sample.strategies.quality import quadmix
+from tests.sample.pools import make_run, write_pool
+
+ROWS, LEAVES = 900, 15
+NAMES = sorted(TypeAdapter(Strategy).json_schema()["$defs"])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strategies")
+    rng = np.random.default_rng(4)
+    leaf = np.minimum(rng.geometric(0.25, ROWS) - 1, LEAVES - 1)
+    vectors = rng.normal(0, 4, (LEAVES, 6))[leaf] + rng.normal(0, 0.4, (ROWS, 6))
+    language = np.where(leaf < 2, "en", np.where(leaf < 6, "is", "fo"))
+    inputs = write_pool(
+        folder / "pool",
+        vectors,
+        levels=[leaf],
+        parents=[np.arange(LEAVES) // 4],
+        groups={"language": list(language), "kind": ["ab"[row % 2] for row in range(ROWS)]},
+        scores={"quality": rng.random(ROWS), "length": rng.normal(100, 30, ROWS), "broken": [np.nan] * ROWS},
+        texts=["cat" if row % 20 else "Heron and cat" for row in range(ROWS)],
+        tokens=rng.integers(1, 60, ROWS),
+        block_rows=200,
+    )
+    return inputs, make_run(folder), leaf, language
+
+
+def select(pool, strategy, **settings):
+    ref = SAMPLE(SamplingConfig.model_validate({"strategy": strategy, "target": 120, **settings}), pool[0], pool[1])
+    return ref, Selection.open(ref).table().to_pandas()
+
+
+EVERY = [
+    "balanced",
+    "top-down",
+    "flat",
+    "cluster-clip",
+    "closest",
+    "random",
+    "temperature",
+    "cooldown",
+    "density",
+    "grid",
+    {"name": "temperature", "groups": ["language"], "temperature": 3},
+    {"name": "cooldown", "groups": ["language", "kind"]},
+    {"name": "uniform", "groups": ["language"]},
+    {"name": "proportional", "groups": ["language", "kind"]},
+    {"name": "stratified", "groups": ["language"]},
+    {"name": "subclass", "group": "language"},
+    {"name": "metaclip", "concepts": ["cat", "heron", "dodo"]},
+    {"name": "quality", "scores": {"quality": 1.0}},
+    {"name": "quality", "scores": {"quality": 1.0, "length": 0.5}, "rule": "samplemix"},
+    {"name": "quality", "scores": {"quality": 1.0}, "rule": "kmq", "sharpness": 3},
+]
+
+
+def name_of(chosen):
+    return chosen if isinstance(chosen, str) else "-".join(str(part) for part in chosen.values())
+
+
+@pytest.mark.parametrize("chosen", EVERY, ids=name_of)
+def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool, chosen, tmp_path):
+    ref, table = select(pool, chosen)
+    assert table["copies"].sum() == ref.counts["copies"] == 120
+    assert table["row_id"].is_unique
+    assert (table["weight"] >= 1 - 1e-9).all()
+    run = make_run(tmp_path)
+    again = SAMPLE(SamplingConfig.model_validate({"strategy": chosen, "target": 120}), pool[0], run)
+    assert Selection.open(again).table().to_pandas().equals(table)
+
+
+def test_every_option_model_has_its_file_and_is_tested():
+    tested = {chosen if isinstance(chosen, str) else chosen["name"] for chosen in EVERY}
+    models = {model.model_fields["name"].default for model in Strategy.__args__}
+    assert tested == models
+    assert all(
+        callable(strategy(name)) and strategy(name).__module__.endswith(name.replace("-", "_")) for name in models
+    )
+
+
+@pytest.mark.parametrize("chosen", [chosen for chosen in EVERY if name_of(chosen) not in ("balanced",)], ids=name_of)
+def test_weights_estimate_the_size_of_the_pool(pool, chosen):
+    if (
+        "closest" in chosen
+        or "metaclip" in name_of(chosen)
+        or "quadmix" in name_of(chosen)
+        or name_of(chosen) == "quality-{'quality': 1.0}"
+    ):
+        pytest.skip("rows without a chance, or taken in a fixed order, have no unbiased estimate")
+    estimates = [select(pool, chosen, seed=seed)[1]["weight"].sum() for seed in range(8)]
+    assert np.mean(estimates) == pytest.approx(ROWS, rel=0.25)
+
+
+def test_cluster_clip_repeats_small_leaves_up_to_the_clip(pool):
+    _, table = select(pool, {"name": "cluster-clip", "clip": 3}, target=600)
+    assert table["copies"].max() == 3
+    per_leaf = table.groupby("leaf")["copies"].sum()
+    sizes = np.bincount(pool[2])
+    assert (per_leaf.to_numpy() <= 3 * sizes[per_leaf.index]).all()
+
+
+def test_group_strategies_keep_their_shares(pool):
+    language = pool[3]
+    sizes = {name: int((language == name).sum()) for name in ("en", "is", "fo")}
+
+    def counts(chosen, **settings):
+        rows = select(pool, chosen, **settings)[1]["row_id"].to_numpy().astype(int)
+        return {name: int((language[rows] == name).sum()) for name in sizes}
+
+    assert set(counts({"name": "uniform", "groups": ["language"]}).values()) == {40}
+    for chosen in ("proportional", "stratified"):
+        found = counts({"name": chosen, "groups": ["language"]})
+        assert all(abs(found[name] - 120 * sizes[name] / ROWS) <= 1 for name in sizes)
+    warm, cold = (counts({"name": "temperature", "groups": ["language"], "temperature": t}) for t in (50, 1.2))
+    assert max(warm.values()) - min(warm.values()) < max(cold.values()) - min(cold.values())
+
+
+def test_subclasses_are_about_the_size_of_the_smallest_class(pool):
+    ref, _ = select(pool, {"name": "subclass", "group": "language"})
+    sizes = [int((pool[3] == name).sum()) for name in ("en", "is", "fo")]
+    assert 3 <= ref.facts["subclasses"] <= sum(size // min(sizes) for size in sizes)
+
+
+def test_cooldown_says_its_schedule_from_even_to_proportional(pool):
+    ref, _ = select(pool, {"name": "cooldown", "groups": ["language"], "temperatures": [10, 1]})
+    entropies = [stage["entropy"] for stage in ref.facts["schedule"]]
+    assert entropies[0] > entropies[1]
+    np.testing.assert_allclose([sum(stage["weights"]) for stage in ref.facts["schedule"]], 1.0, atol=1e-6)
+
+
+def test_density_prefers_sparse_rows_and_its_sketch_is_a_sum(pool):
+    leaf = pool[2]
+    _, table = select(pool, "density")
+    picked = np.bincount(leaf[table["row_id"].to_numpy().astype(int)], minlength=LEAVES) / np.bincount(leaf)
+    assert picked[np.argsort(np.bincount(leaf))[:5]].mean() > 1.3 * picked[np.argsort(np.bincount(leaf))[-2:]].mean()
+    vectors = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    hashes = Hashes(6, 8, 64, 1.0, 0)
+    parts = hashes.count_rows(vectors[:20]) + hashes.count_rows(vectors[20:])
+    assert (parts == hashes.count_rows(vectors)).all()
+
+
+def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool):
+    _, table = select(pool, {"name": "metaclip", "concepts": ["heron", "cat"], "tail_share": 0.04}, target=60)
+    assert (table["row_id"] % 20 == 0).sum() > 15
+    assert select(pool, {"name": "metaclip", "concepts": ["heron"]}, target=120)[0].facts["shortfall"] == 75
+    with pytest.raises(RecipeError, match="no row of the pool names"):
+        select(pool, {"name": "metaclip", "concepts": ["dodo"]})
+    assert cap_for(np.array([1, 2, 7, 90]), 0.1) == 7
+
+
+def test_quality_takes_the_better_rows(pool):
+    from tasks.ingest.pool import Pool
+
+    scores = Pool.open(pool[0]["ingest"]).column("score.quality")
+    for rule in ("quadmix", "samplemix", "kmq"):
+        rows = select(pool, {"name": "quality", "scores": {"quality": 1}, "rule": rule, "diversity": 0.2})[1]["row_id"]
+        assert scores[rows.to_numpy().astype(int)].mean() > scores.mean() + 0.03
+    options = Quality(scores={"quality": 1}, omega=0.4, epsilon=0.01)
+    values = quadmix(np.array([0.0, 0.4, 0.41, 1.0]), options)
+    assert values[0] == pytest.approx(2.0, abs=0.02)
+    assert values[1] == pytest.approx(1.01)
+    assert values[2] == values[3] == 0.01
+
+
+def test_missing_and_broken_columns_are_named(pool):
+    with pytest.raises(RecipeError, match="'colour'"):
+        select(pool, {"name": "uniform", "groups": ["colour"]})
+    with pytest.raises(RecipeError, match="not finite"):
+        select(pool, {"name": "quality", "scores": {"broken": 1.0}})
+    with pytest.raises(RecipeError, match="spread-9"):
+        select(pool, {"name": "balanced", "rule": "spread-9"})
+
+
+def test_shares_are_kept_and_contradictions_named(pool):
+    bounds = [
+        {"group": "language", "value": "en", "at_most": 0.2},
+        {"group": "language", "value": "fo", "at_least": 0.5},
+    ]
+    for chosen in ("flat", "random", {"name": "stratified", "groups": ["language"]}):
+        rows = select(pool, chosen, shares=bounds)[1]["row_id"].to_numpy().astype(int)
+        shares = {name: float((pool[3][rows] == name).mean()) for name in ("en", "fo")}
+        assert len(rows) == 120
+        assert shares["en"] <= 0.2
+        assert shares["fo"] >= 0.5
+    protected = [{"group": "language", "value": "fo", "rows_at_least": 90}]
+    rows = select(pool, "random", shares=protected)[1]["row_id"].to_numpy().astype(int)
+    assert (pool[3][rows] == "fo").sum() >= 90
+    for bound, message in (
+        ({"value": "fo", "rows_at_least": 800}, "language=fo is to have at least 800"),
+        ({"value": "xx"}, "no row has language=xx"),
+        ({"value": "en", "rows_at_least": 60, "at_most": 0.1}, "language=en is to have at least 60 and at most 12"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            select(pool, "flat", shares=[{"group": "language", **bound}])
+    everyone = [{"group": "language", "value": value, "at_most": 0.2} for value in ("en", "is", "fo")]
+    with pytest.raises(RecipeError, match="less than the target"):
+        select(pool, "flat", shares=everyone)
+
+
+def test_a_token_budget_is_used_and_never_exceeded(pool):
+    for chosen in ("balanced", "random", {"name": "quality", "scores": {"quality": 1}}):
+        ref, _ = select(pool, chosen, target="3000 tokens")
+        assert 3000 - 60 <= ref.counts["tokens"] <= 3000
+    with pytest.raises(RecipeError, match="larger than the pool"):
+        select(pool, "flat", target="9M tokens")
+
+
+def test_diverse_order_keeps_rows_apart(pool):
+    from tasks.embed.vectors import Vectors
+
+    vectors = np.concatenate(
+        [Vectors.open(pool[0]["embed"]).block(block) for block in Vectors.open(pool[0]["embed"]).blocks]
+    )
+
+    def gap(order):
+        table = select(pool, "flat", order=order)[1]
+        gaps = []
+        for leaf in range(4):
+            kept = vectors[table[table["leaf"] == leaf]["row_id"].to_numpy().astype(int)]
+            distances = np.linalg.norm(kept[:, None] - kept[None], axis=2) + 1e9 * np.eye(len(kept))
+            gaps.append(distances.min())
+        return np.mean(gaps)
+
+    assert gap("diverse") > 1.5 * gap("hash")
+    assert select(pool, "flat", order="diverse")[0].counts["kept"] == 120
