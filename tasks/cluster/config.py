@@ -63,3 +63,31 @@ class ClusteringConfig(BaseModel):
                 "write the largest number of clusters first"
             )
         return self
+
+
+class ReusableClustering(ClusteringConfig):
+    """How to cluster, and when the clusters of the last version do for new rows as well."""
+
+    reuse: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto = rows of new shards join the clusters of the last version until they have drifted; never = "
+        "cluster anew whenever a row changes",
+    )
+    drift_limit: float = Field(
+        0.25,
+        ge=0,
+        description="most drift before the pool is clustered anew: the larger of the share of new rows out of reach of "
+        "their cluster, and the population stability index of the clusters' sizes",
+    )
+
+    def fitting(self) -> ClusteringConfig:
+        """Return the part that the clusters themselves depend on."""
+        return ClusteringConfig(**{name: getattr(self, name) for name in ClusteringConfig.model_fields})
+
+
+class AssignConfig(BaseModel):
+    """What assigning new rows to finished clusters is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metric: Literal["euclidean", "cosine"] = "euclidean"

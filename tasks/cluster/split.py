@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from infra import storage
 from infra.compute import Compute
+from tasks.cluster.chart import nearest_centroids, write_chart
 from tasks.cluster.checkpoint import map_array, read_array, write_array
 from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.groups import PROBES, Groups, allot, coarse_groups, file_centroids, nearest_groups, search
+from tasks.cluster.groups import allot
 from tasks.cluster.hierarchy import read_rows, write_rows
 from tasks.cluster.kmeans import kmeans
 from tasks.cluster.lloyd import assign_exact, members, squared_distances
@@ -28,7 +29,6 @@ from tasks.cluster.source import Source, Stacked
 GIB = 1 << 30
 SAMPLE = 256
 LARGEST = 50_000
-EXACT = 1024
 Tell = Callable[[float, str], None]
 Sums = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -119,22 +119,8 @@ def fit_group(
 
 def label_block(source: Source, config: ClusteringConfig, folder: str, scratch: Path, out: str, block: str) -> Sums:
     """Write the nearest centroid of every kept row of a block; return (leaf, rows, squared error) of the leaves met."""
-    row_ids, index = source.kept(block)
-    if not len(index):
-        write_rows(out, block, row_ids, np.empty(0, np.int32), np.empty(0, np.float32))
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    rows = prepare(source.read(block), None, config.metric, 1)
-    centroids = rows.inside(map_array(storage.join(folder, "centroids.npy"), scratch))
-    if config.precision == "exact" or len(centroids) <= EXACT:
-        labels = assign_exact(rows, centroids)
-    else:
-        member, begin, centres = (
-            map_array(storage.join(folder, f"{name}.npy"), scratch) for name in ("member", "begin", "coarse")
-        )
-        centres = rows.inside(centres)
-        groups = Groups(centres, nearest_groups(rows.x, centres, PROBES, 1))
-        labels = search(rows, groups, centroids, None, filing=(member, begin))
-    squared = squared_distances(rows, centroids, labels).astype(np.float64) / rows.scale**2
+    row_ids, _ = source.kept(block)
+    labels, squared = nearest_centroids(source.read(block), folder, config.metric, scratch, config.precision == "exact")
     write_rows(out, block, row_ids, labels, np.sqrt(squared).astype(np.float32))
     met, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     return met.astype(np.int64), sizes.astype(np.int64), np.bincount(place, weights=squared).astype(np.float64)
@@ -194,13 +180,7 @@ def fit_split(
         on_done=counter(0.2, 0.6, len(quota), "clustered group"),
     )
     centroids = np.concatenate([read_array(storage.join(folder, f"group-{group}.npy")) for group in range(len(found))])
-    write_array(storage.join(folder, "centroids.npy"), centroids)
-    if len(centroids) > EXACT:
-        space = prepare(centroids, None, config.metric, compute.threads)
-        coarse = coarse_groups(space, len(centroids), np.random.default_rng([seed, 3]))
-        _, (member, begin) = file_centroids(space.x, coarse, PROBES // 2, compute.threads)
-        for name, array in (("member", member), ("begin", begin), ("coarse", space.outside(coarse.centres))):
-            write_array(storage.join(folder, f"{name}.npy"), array)
+    write_chart(folder, centroids, config.metric, seed, compute.threads)
     labelled = compute.map(
         partial(label_block, source, config, folder, scratch, out),
         names,

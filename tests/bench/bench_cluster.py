@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "performance" / "cluster.json"
 METHODS = ("evenkeel", "faiss", "scikit-learn", "scikit-learn-intelex", "exact-k-means++")
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 SMALL = ["real-0-1000", "nested-20000-1000", "zipf-20000-1000", "isotropic-20000-1000"]
 FULL = [f"{pool}-200000-{k}" for k in (5000, 20000) for pool in ("nested", "isotropic", "zipf")]
 ITERATIONS = 12

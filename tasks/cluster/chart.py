@@ -1,0 +1,51 @@
+"""Finished centroids laid out so that the nearest of many is found without comparing with all."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from tasks.cluster.checkpoint import map_array, write_array
+from tasks.cluster.groups import PROBES, Groups, coarse_groups, file_centroids, nearest_groups, search
+from tasks.cluster.lloyd import Labels, assign_exact, squared_distances
+from tasks.cluster.prepare import Floats, prepare
+
+EXACT = 1024
+Metric = Literal["euclidean", "cosine"]
+
+
+def write_chart(folder: str, centroids: Floats, metric: Metric, seed: int, threads: int) -> None:
+    """Write (k, d) centroids to `folder`, and above 1,024 of them the coarse groups that they are filed under."""
+    write_array(storage.join(folder, "centroids.npy"), centroids)
+    if len(centroids) <= EXACT:
+        return
+    space = prepare(centroids, None, metric, threads)
+    coarse = coarse_groups(space, len(centroids), np.random.default_rng([seed, 3]))
+    _, (member, begin) = file_centroids(space.x, coarse, PROBES // 2, threads)
+    for name, array in (("member", member), ("begin", begin), ("coarse", space.outside(coarse.centres))):
+        write_array(storage.join(folder, f"{name}.npy"), array)
+
+
+def nearest_centroids(
+    x: npt.NDArray[Any], folder: str, metric: Metric, scratch: Path, exact: bool = False
+) -> tuple[Labels, npt.NDArray[np.float64]]:
+    """Return the nearest centroid of each of (n, d) rows, (n,) int32, and the squared distance to it, (n,) float64.
+
+    exact: compare with every centroid, however many. Raises InputError for rows that cannot be used (`prepare`).
+    """
+    if not len(x):
+        return np.empty(0, np.int32), np.empty(0)
+    rows = prepare(x, None, metric, 1)
+    centroids = rows.inside(map_array(storage.join(folder, "centroids.npy"), scratch))
+    if exact or len(centroids) <= EXACT:
+        labels = assign_exact(rows, centroids)
+    else:
+        member, begin, centres = (
+            map_array(storage.join(folder, f"{name}.npy"), scratch) for name in ("member", "begin", "coarse")
+        )
+        centres = rows.inside(centres)
+        groups = Groups(centres, nearest_groups(rows.x, centres, PROBES, 1))
+        labels = search(rows, groups, centroids, None, filing=(member, begin))
+    return labels, squared_distances(rows, centroids, labels).astype(np.float64) / rows.scale**2

@@ -1,0 +1,30 @@
+"""Resampling: the published 2-D toy, in the published order, at least as even as published."""
+
+import numpy as np
+
+from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.resample import fit_level, nearest_members
+from tests.cluster.mixtures import divergence, toy
+
+
+def centroids(levels: list[int], resampling: int) -> np.ndarray:
+    points = toy(0)
+    for number, k in enumerate(levels):
+        points = fit_level(points, k, ClusteringConfig(resampling=resampling), seed=number).centroids
+    return points
+
+
+def test_more_levels_and_resampling_come_nearer_to_uniform() -> None:
+    data, flat = divergence(toy(0)), divergence(centroids([300], 0))
+    two, three = divergence(centroids([1500, 300], 0)), divergence(centroids([3000, 1000, 300], 0))
+    resampled = divergence(centroids([3000, 1000, 300], 10))
+    assert data > flat > two > three > resampled
+    assert resampled <= 0.05
+
+
+def test_the_nearest_members_are_kept_and_ties_go_to_the_first_row() -> None:
+    labels = np.array([0, 1, 0, 0, 1, 2, 0], np.int32)
+    squared = np.array([3, 1, 1, 2, 1, 9, 2], np.float32)
+    assert nearest_members(labels, squared, 2).tolist() == [1, 2, 3, 4, 5]
+    assert nearest_members(labels, squared, 1).tolist() == [1, 2, 5]
+    assert nearest_members(labels, squared, 99).tolist() == list(range(7))

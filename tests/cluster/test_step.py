@@ -1,0 +1,217 @@
+"""The cluster step: from ingested vectors to a hierarchy, in memory and split, on any workers, after any crash."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from infra.compute import Compute
+from infra.workspace import StepRef
+from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.hierarchy import Hierarchy, centroid_hash
+from tasks.cluster.levels import derive_levels, fit_levels
+from tasks.cluster.step import CLUSTER
+from tasks.dedup.config import DedupConfig
+from tasks.dedup.step import DEDUP
+from tasks.embed.config import ColumnEmbedding
+from tasks.embed.step import EMBED
+from tasks.ingest.pool import Pool
+from tasks.step import Run
+from tests.cluster.mixtures import mixture
+from tests.embed.pools import make_pool, new_run
+
+TINY = 5e-5  # GiB: forces the pools of these tests to be split
+
+
+def prepared(folder: Path, vectors: np.ndarray) -> tuple[Run, dict[str, StepRef]]:
+    """Ingest, embed and deduplicate a matrix with the real steps."""
+    run = new_run(folder)
+    ingest = make_pool(run, folder / "shards", {"vector": vectors}, vector="vector", rows_per_block=500)
+    embed = EMBED(ColumnEmbedding(), {"ingest": ingest}, run)
+    dedup = DEDUP(DedupConfig(exact=False, near=None), {"ingest": ingest, "embed": embed}, run)
+    return run, {"ingest": ingest, "embed": embed, "dedup": dedup}
+
+
+def clustered(folder: Path, vectors: np.ndarray, **settings: Any) -> tuple[Hierarchy, StepRef]:
+    run, inputs = prepared(folder, vectors)
+    ref = CLUSTER(ClusteringConfig(**settings), inputs, run)
+    return Hierarchy.open(ref), ref
+
+
+def check(hierarchy: Hierarchy, vectors: np.ndarray, settled: float = 0.9) -> None:
+    """Hold a hierarchy to its contract."""
+    table = hierarchy.rows()
+    leaf, distance = table["leaf"].to_numpy(), table["distance"].to_numpy()
+    assert len(table) == len(vectors)
+    assert (np.diff(table["row_id"].to_numpy().astype(np.int64)) > 0).all()
+    leaves = hierarchy.levels[0]
+    np.testing.assert_allclose(distance, np.linalg.norm(vectors - leaves.centroids[leaf], axis=1), rtol=1e-3, atol=1e-3)
+    assert np.array_equal(np.bincount(leaf, minlength=leaves.clusters), leaves.counts)
+    assert leaves.inertia == pytest.approx((distance.astype(np.float64) ** 2).sum(), rel=1e-4)
+    for below, above in zip(hierarchy.levels, hierarchy.levels[1:], strict=False):
+        assert np.array_equal(np.bincount(below.parents, below.counts, above.clusters).astype(int), above.counts)
+        nearest = ((below.centroids[:, None] - above.centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
+        assert (nearest == below.parents).mean() >= settled
+    assert (hierarchy.levels[-1].parents == -1).all()
+    for level in hierarchy.levels:
+        assert level.counts.sum() == len(vectors)
+        assert (level.counts > 0).all()
+        assert level.centroids.dtype == np.float32
+    assert hierarchy.centroid_hash == centroid_hash(hierarchy.levels)
+    assert hierarchy.paths().shape == (hierarchy.leaves, len(hierarchy.levels))
+    assert np.array_equal(hierarchy.ancestors(len(hierarchy.levels)), hierarchy.paths()[:, -1])
+
+
+def test_a_pool_in_memory(tmp_path: Path) -> None:
+    x = mixture(3000, 12, 60)
+    hierarchy, ref = clustered(tmp_path, x, levels=[200, 20, 4], resampling=2)
+    check(hierarchy, x)
+    assert [level.clusters for level in hierarchy.levels] == [200, 20, 4]
+    assert ref.counts == {"rows": 3000, "levels": 3, "leaves": 200}
+    assert not (Path(ref.uri) / "parts").exists()
+
+
+def test_a_pool_larger_than_memory_is_about_as_good(tmp_path: Path) -> None:
+    x = mixture(6000, 12, 100)
+    whole, _ = clustered(tmp_path / "whole", x, levels=[300, 20], resampling=0)
+    parts, _ = clustered(tmp_path / "parts", x, levels=[300, 20], resampling=0, memory_gib=TINY)
+    check(parts, x)
+    assert abs(parts.leaves - 300) <= 3
+    assert parts.levels[0].inertia <= 1.08 * whole.levels[0].inertia
+
+
+@pytest.mark.parametrize("memory", [2.0, TINY])
+def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: float) -> None:
+    run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
+    config = ClusteringConfig(levels=[150, 12], resampling=1, memory_gib=memory)
+    tables = []
+    for threads in (1, 2, 4):
+        there = replace(run, workspace=str(tmp_path / f"threads-{threads}"), compute=Compute(threads=threads))
+        hierarchy = Hierarchy.open(CLUSTER(config, inputs, there))
+        tables.append((hierarchy.centroid_hash, hierarchy.rows()))
+    assert tables[0] == tables[1] == tables[2]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from infra.workspace import StepRef
+from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.step import CLUSTER
+from tasks.step import Run
+from infra.compute import Compute
+workspace, scratch, config, inputs, last = sys.argv[1:]
+seen = 0
+def progress(done, message):
+    global seen
+    seen += 1
+    if seen == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+import json
+inputs = {name: StepRef.model_validate(ref) for name, ref in json.loads(inputs).items()}
+run = Run(workspace, "pool", Path(scratch), Compute(threads=1), progress)
+CLUSTER(ClusteringConfig.model_validate_json(config), inputs, run)
+"""
+
+
+@pytest.mark.parametrize(("memory", "last"), [(2.0, 20), (TINY, 12)])
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, last: int) -> None:
+    import json
+
+    run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
+    config = ClusteringConfig(levels=[150, 12], resampling=3, memory_gib=memory)
+    aside = replace(run, workspace=str(tmp_path / "aside"))
+    expected = Hierarchy.open(CLUSTER(config, inputs, aside))
+    refs = json.dumps({name: ref.model_dump(mode="json") for name, ref in inputs.items()})
+    there = str(tmp_path / "killed")
+    arguments = [there, str(run.scratch), config.model_dump_json(), refs, str(last)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr.decode()
+    left = list(Path(there).rglob("parts/level-1/*"))
+    assert left
+    messages: list[str] = []
+    again = replace(run, workspace=there, progress=lambda done, message: messages.append(message))
+    found = Hierarchy.open(CLUSTER(config, inputs, again))
+    assert found.centroid_hash == expected.centroid_hash
+    assert found.rows() == expected.rows()
+    if memory == 2.0:
+        assert not any("round 0" in message for message in messages)
+
+
+@pytest.mark.parametrize("memory", [2.0, 1e-7])
+@pytest.mark.parametrize("levels", [[10, 6], [103, 50, 3], None])
+def test_hundred_rows_three_of_them_distinct(tmp_path: Path, levels: list[int] | None, memory: float) -> None:
+    x = np.repeat(mixture(3, 4), [50, 40, 13], axis=0)
+    hierarchy, _ = clustered(tmp_path, x, levels=levels, memory_gib=memory)
+    check(hierarchy, x)
+    assert hierarchy.leaves == 3
+    assert sorted(hierarchy.levels[0].counts.tolist()) == [13, 40, 50]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_tiny_pools(tmp_path: Path, rows: int) -> None:
+    x = mixture(rows, 4, 3)
+    hierarchy, _ = clustered(tmp_path, x)
+    check(hierarchy, x)
+
+
+def test_clusters_of_equal_size(tmp_path: Path) -> None:
+    x = np.repeat(np.eye(8, dtype=np.float32), 25, axis=0)
+    hierarchy, _ = clustered(tmp_path, x, levels=[8, 4, 2])
+    check(hierarchy, x, settled=0)
+    assert hierarchy.levels[0].counts.tolist() == [25] * 8
+
+
+def test_no_leaf_is_larger_than_its_bound(tmp_path: Path) -> None:
+    x = mixture(4000, 12, 20)
+    free, _ = clustered(tmp_path / "free", x, levels=[60])
+    bound, _ = clustered(tmp_path / "bound", x, levels=[60], max_share=0.02)
+    assert free.levels[0].counts.max() > 80
+    assert bound.levels[0].counts.max() <= 80
+    check(bound, x)
+
+
+def test_no_parent_has_too_many_children(tmp_path: Path) -> None:
+    x = mixture(4000, 12, 20)
+    free, _ = clustered(tmp_path / "free", x, levels=[300, 15])
+    bound, _ = clustered(tmp_path / "bound", x, levels=[300, 15], sibling_ratio=2)
+    assert np.bincount(free.levels[0].parents).max() > 40
+    assert np.bincount(bound.levels[0].parents).max() <= 40
+    check(bound, x, settled=0.3)
+
+
+def test_dropped_rows_are_not_clustered(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    x = mixture(300, 6)
+    ingest = make_pool(run, tmp_path / "shards", {"vector": np.concatenate([x, x])}, vector="vector")
+    embed = EMBED(ColumnEmbedding(), {"ingest": ingest}, run)
+    dedup = DEDUP(DedupConfig(exact=True, near=None), {"ingest": ingest, "embed": embed}, run)
+    hierarchy = Hierarchy.open(
+        CLUSTER(ClusteringConfig(levels=[20]), {"ingest": ingest, "embed": embed, "dedup": dedup}, run)
+    )
+    assert len(hierarchy.rows()) == 300
+    assert hierarchy.blocks == [block.name for block in Pool.open(ingest).blocks]
+
+
+def test_levels_follow_from_the_rows_alone() -> None:
+    assert derive_levels(100_000) == [3333, 333, 33]
+    assert derive_levels(0) == []
+    assert derive_levels(1) == [1]
+    assert derive_levels(10**12)[0] == 10_000_000
+    for rows in (1, 5, 10, 99, 1000, 10**6, 10**9):
+        levels = derive_levels(rows)
+        assert levels[0] <= rows
+        assert levels == sorted(levels, reverse=True)
+    assert fit_levels([3000, 300, 30], 100) == [100, 100, 30]
+
+
+def test_levels_that_grow_are_refused() -> None:
+    with pytest.raises(ValidationError, match="largest number of clusters first"):
+        ClusteringConfig(levels=[30, 300])
+    with pytest.raises(ValidationError):
+        ClusteringConfig(levels=[])
