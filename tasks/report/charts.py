@@ -65,8 +65,11 @@ def map_panel(
         ],
         columns=["x", "y", "word"],
     )
-    text = alt.Chart(words).mark_text(color=INK, fontSize=12, fontWeight=600).encode(**axes, text="word:N")
-    return (dots + text).properties(width=460, height=400)
+    style = {"fontSize": 12, "fontWeight": 600}
+    halo = alt.Chart(words).mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", opacity=0.85, **style)
+    text = alt.Chart(words).mark_text(color=INK, **style)
+    named = [layer.encode(**axes, text="word:N") for layer in (halo, text)]
+    return alt.layer(dots, *named).properties(width=460, height=400)
 
 
 def size_curve(spread: Spread, width: int) -> Any:

@@ -38,8 +38,8 @@ def landscape(facts: CardFacts, scene: Landscape) -> Figure:
         )
         panels.append((stage, charts.render(charts.map_panel(scene.places, shares, colour, scene.labels), label)))
     note = (
-        f"Each dot is one of {len(scene.places):,} clusters{scene.partial}; near dots are alike; the area is its "
-        "share of the rows. Both maps are drawn to the same scale."
+        f"Each dot is one of {len(scene.places):,} clusters{scene.partial} (level {scene.level}); near dots are alike; "
+        "the area is its share of the rows. Both maps are drawn to the same scale."
     )
     order = np.argsort(-scene.share_before, kind="stable")[:10]
     rows = [[scene.name(i), percent(scene.share_before[i]), percent(scene.share_after[i])] for i in order]

@@ -9,12 +9,13 @@ import numpy.typing as npt
 from infra.workspace import StepRef
 from tasks.cluster.hierarchy import Hierarchy
 from tasks.ingest.pool import Pool
+from tasks.measure.profile import Profile
 from tasks.report.facts import CardFacts
-from tasks.report.projection import project
+from tasks.report.projection import project, project_within
 from tasks.report.words import distinctive_words
 from tasks.validate.examples import Example, read_examples, rows_of_leaves
 
-DOTS, ROWS, NAMED = 1200, 6, 9
+DOTS, DIRECT, ROWS, NAMED = 3500, 1200, 3, 9
 Floats = npt.NDArray[np.float64]
 
 
@@ -50,22 +51,25 @@ class Landscape:
 def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Landscape:
     """Return the map of the finest level that fits on it, or of its largest clusters where none does."""
     hierarchy = Hierarchy.open(inputs["cluster"])
-    levels = [spread for spread in facts.spreads if spread.scope.startswith("level-")]
-    fitting = [number for number, spread in enumerate(levels) if len(spread.before) <= DOTS]
-    number = fitting[0] if fitting else len(levels) - 1
-    spread, level = levels[number], hierarchy.levels[number]
-    shown = np.sort(np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")[:DOTS])
-    ancestors = hierarchy.ancestors(number + 1)
+    number, limit = _fitting([level.clusters for level in hierarchy.levels])
+    spread, level = facts.spreads[number], hierarchy.levels[number]
+    largest = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")
+    shown = np.sort(largest[:limit])
+    nested = number + 1 < len(hierarchy.levels)
     place_of = np.full(level.clusters, -1, np.int32)
     place_of[shown] = np.arange(len(shown), dtype=np.int32)
-    rows = rows_of_leaves(inputs["sample"], place_of[ancestors], ROWS)
+    rows = rows_of_leaves(
+        inputs["sample"], place_of[hierarchy.ancestors(number + 1)], ROWS if limit > DIRECT else 2 * ROWS
+    )
     texts = read_examples(pool, [row for ids in rows.values() for row in ids])
     examples = {place: [texts[row] for row in ids if row in texts] for place, ids in rows.items()}
     texts_of = {place: [one.text for one in found] for place, found in examples.items()} if pool.has_text else {}
-    words = distinctive_words(texts_of)
-    places = project(level.centroids[shown])
-    regions = level.parents[shown] if len(hierarchy.levels) > number + 1 else np.arange(len(shown), dtype=np.int32)
-    before, after = spread.share_before[shown], spread.share_after[shown]
+    parents = level.parents[shown] if nested else np.arange(len(shown), dtype=np.int32)
+    if len(shown) > DIRECT:
+        places = project_within(level.centroids[shown], hierarchy.levels[number + 1].centroids, parents)
+    else:
+        places = project(level.centroids[shown])
+    before = spread.share_before[shown]
     return Landscape(
         level=number + 1,
         clusters=shown.astype(np.int64),
@@ -73,12 +77,38 @@ def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Lands
         before=spread.before[shown],
         after=spread.after[shown],
         share_before=before,
-        share_after=after,
-        words=words,
+        share_after=spread.share_after[shown],
+        words=distinctive_words(texts_of),
         examples=examples,
-        labels=_labels(places, before, regions, texts_of),
+        labels=_labels(places, before, parents, texts_of),
+        newest=_newest(inputs, number + 1, shown, spread.before),
         partial="" if len(shown) == level.clusters else f" of {level.clusters:,}, the largest",
     )
+
+
+def _fitting(clusters: list[int]) -> tuple[int, int]:
+    """Return which level (0 = finest) fits on the map, and how many of its clusters.
+
+    A level fits where each of its clusters can be placed directly, or beside a parent that can.
+    """
+    for number, count in enumerate(clusters):
+        if count <= DIRECT:
+            return number, DIRECT
+        if count <= DOTS and number + 1 < len(clusters) and clusters[number + 1] <= DIRECT:
+            return number, DOTS
+    return len(clusters) - 1, DIRECT
+
+
+def _newest(inputs: Mapping[str, StepRef], level: int, shown: npt.NDArray[np.int64], before: Floats) -> list[int]:
+    """Return the places of clusters that the last version's pool had no rows of, where both have the same centroids."""
+    if "previous" not in inputs:
+        return []
+    now, last = (inputs[name].facts.get("centroid_hash") for name in ("cluster", "previous"))
+    if now is None or now != last:
+        return []
+    clusters = Profile.open(inputs["previous"]).clusters
+    was = clusters[clusters["level"] == level].set_index("cluster")["before"].reindex(shown).fillna(0).to_numpy()
+    return [int(place) for place in np.flatnonzero((was == 0) & (before[shown] > 0))]
 
 
 def _labels(
@@ -97,7 +127,7 @@ def _labels(
     for region in np.argsort(-share, kind="stable"):
         members = np.flatnonzero(regions == region)
         word = words.get(int(region), "")
-        if not len(members) or not word or word in chosen.values():
+        if not len(members) or not word or any(word[:5] == other[:5] for other in chosen.values()):
             continue
         middle = np.median(places[members], axis=0)
         place = int(members[np.abs(places[members] - middle).sum(axis=1).argmin()])

@@ -36,6 +36,25 @@ def project(centroids: Points, seed: int = 0) -> Points:
     return unit
 
 
+def project_within(centroids: Points, parents: Points, parent_of: npt.NDArray[np.int32], seed: int = 0) -> Points:
+    """Return places (k, 2) float32 for very many centroids (k, d): each beside its parent (m, d), on the parents' map.
+
+    The step from the parent is the centroid's difference from it along the two main axes of all such differences,
+    scaled so that siblings fill about the room between neighbouring parents.
+    """
+    middle = project(parents, seed)
+    steps = _components((centroids - parents[parent_of]).astype(np.float64))
+    steps /= max(float(np.sqrt((steps**2).sum(axis=1).mean())), 1e-12)
+    apart = np.linalg.norm(middle[:, None] - middle[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    crowd = np.bincount(parent_of, minlength=len(parents))[parent_of]
+    room = float(np.median(apart.min(axis=1))) if len(parents) > 1 else 0.5
+    places = middle[parent_of] + steps * room * np.clip(np.sqrt(crowd / crowd.mean()), 0.5, 3.0)[:, None]
+    places = places - places.min(axis=0)
+    unit: Points = (places / places.max(axis=0).clip(1e-12)).astype(np.float32)
+    return unit
+
+
 def _components(points: npt.NDArray[np.float64], wanted: int = 2) -> npt.NDArray[np.float64]:
     """Return the first principal components (k, wanted), signs fixed so that the largest loading is positive."""
     centred = points - points.mean(axis=0)

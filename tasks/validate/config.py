@@ -40,8 +40,14 @@ class GatesConfig(BaseModel):
         ge=0,
         description="Rows of the version that are searched for near-duplicates, e-mail, phone and secrets; 0 = none.",
     )
-    near_duplicate_similarity: float = Field(
-        0.95, gt=0, le=1, description="Two rows of a cluster are near-duplicates from this cosine on."
+    near_duplicate_jaccard: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="Two texts of a cluster are near-duplicates when so much of their word runs agrees.",
+    )
+    near_duplicate_cosine: float = Field(
+        0.95, gt=0, le=1, description="Where there are no texts: two rows of a cluster are, from this cosine on."
     )
     approval: Literal["none", "required"] = Field(
         "none", description="required: the run waits for a person after the gates have passed."

@@ -41,7 +41,14 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
     profile = Profile.open(inputs["measure"])
     previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
     run.progress(0.05, "searching the version for near-duplicates, personal data and secrets")
-    near = near_duplicates_left(inputs, pool, str(run.scratch), config.near_duplicate_similarity, config.scan_rows)
+    near = near_duplicates_left(
+        inputs,
+        pool,
+        str(run.scratch),
+        config.scan_rows,
+        config.near_duplicate_jaccard,
+        config.near_duplicate_cosine,
+    )
     tables = {
         "patterns": scan(pool, inputs.get("sample"), config.scan_rows, run),
         "shares": shares(profile, previous, _same_clusters(inputs), near, _planned(inputs)),

@@ -8,7 +8,7 @@ import pytest
 from tasks.measure.profile import Profile
 from tasks.report.facts import Spread
 from tasks.report.findings import half, of_group
-from tasks.report.projection import project
+from tasks.report.projection import project, project_within
 from tasks.report.terminal import render_terminal
 from tasks.report.words import distinctive_words
 from tests.report.cards import Card
@@ -66,6 +66,18 @@ def test_neighbours_in_space_are_neighbours_on_the_map() -> None:
     distance = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(distance, np.inf)
     assert (group[distance.argmin(axis=1)] == group).all()
+
+
+def test_very_many_clusters_lie_beside_their_parents() -> None:
+    rng = np.random.default_rng(2)
+    parents = rng.normal(0, 10, (12, 24)).astype(np.float32)
+    parent_of = np.repeat(np.arange(12), 150).astype(np.int32)
+    places = project_within(parents[parent_of] + rng.normal(0, 1, (1800, 24)).astype(np.float32), parents, parent_of)
+    assert np.isfinite(places).all()
+    assert ((places >= 0) & (places <= 1)).all()
+    middles = np.stack([places[parent_of == parent].mean(axis=0) for parent in range(12)])
+    nearest = np.linalg.norm(places[:, None] - middles[None], axis=2).argmin(axis=1)
+    assert (nearest == parent_of).mean() > 0.8
 
 
 def shown(curated: Curated, results: list[dict[str, object]] | None = None, colour: bool = False) -> str:
