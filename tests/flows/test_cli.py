@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -70,3 +71,24 @@ def test_curate_without_a_server_says_how_to_start_one(recipe_file: Path, monkey
     code, output = invoke("curate", recipe_file)
     assert code == 1
     assert "make serve" in output
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_row_taken_down_is_in_no_coming_version(recipe_file: Path) -> None:
+    code, output = invoke("run", recipe_file, "--json")
+    first = json.loads(output[output.index("{") :])
+    victim = str(pd.read_parquet(first["data"])["id"].iloc[0])
+    code, output = invoke("takedown", recipe_file, victim)
+    assert (code, "v1 holds 1" in output, "nothing is changed" in output) == (0, True, True)
+    assert invoke("takedown", recipe_file, victim, "--yes", "--reason", "asked for")[0] == 0
+    code, output = invoke("run", recipe_file, "--json")
+    second = json.loads(output[output.index("{") :])
+    assert (code, second["status"], second["version"]) == (0, "published", 2)
+    assert victim not in set(pd.read_parquet(second["data"])["id"])
+    assert second["totals"]["read"] == sum(
+        second["totals"][fate] for fate in ("kept", "deduplicated", "not_sampled", "quarantined")
+    )
+    code, output = invoke("diff", recipe_file, "v1", "v2", "--json")
+    assert json.loads(output)["removed"] >= 1
+    assert invoke("verify", recipe_file)[0] == 0
+    assert invoke("show", recipe_file, "v1")[0] == 0
