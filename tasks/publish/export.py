@@ -118,7 +118,7 @@ def _mds(tables: Tables, folder: Path, rows_per_file: int) -> int:
     count = 0
     schema = next(tables()).schema
     columns = {field.name: _mds_encoding(field.type) for field in schema}
-    with MDSWriter(out=str(folder), columns=columns, compression="zstd", hashes=["xxh64"]) as sink:
+    with MDSWriter(out=str(folder), columns=columns, hashes=["xxh64"]) as sink:
         for table in tables():
             for row in table.to_pylist():
                 sink.write({name: _mds_value(row[name], encoding) for name, encoding in columns.items()})

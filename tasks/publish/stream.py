@@ -122,12 +122,10 @@ def _columns(table: pa.Table) -> Batch:
 def _values(column: pa.Array) -> npt.NDArray[Any] | list[Any]:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return values
+        return np.array(column.to_numpy(zero_copy_only=False))
     if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type) and not column.null_count:
         flat, lengths = column.flatten().to_numpy(zero_copy_only=False), np.diff(column.offsets.to_numpy())
         if len(lengths) and (lengths == lengths[0]).all():
-            vectors: npt.NDArray[Any] = flat.reshape(len(lengths), lengths[0])
-            return vectors
+            return np.array(flat).reshape(len(lengths), lengths[0])
     found: list[Any] = column.to_pylist()
     return found
