@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +56,41 @@ class Served:
         wanted = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return list(self.ask("POST", "/flow_runs/filter", wanted))
 
-    def wait_for(self, name: str, state: str, seconds: float, than: int = 1) -> list[dict[str, Any]]:
-        """Return the runs of a deployment that are in `state` as soon as there are `than`, or fail."""
+    def next_run(self, name: str, known: Collection[str] = (), seconds: float = 60) -> str:
+        """Return the id of the first run of a deployment that is not among the `known` ids, as soon as there is one."""
+        new = self.until(lambda: [run["id"] for run in self.runs(name) if run["id"] not in known], seconds)
+        return str(new[0])
+
+    def ended(self, run: str, seconds: float = 180) -> dict[str, Any]:
+        """Return the state of a run when it has ended: its type, name and message."""
+        over = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+        def look() -> dict[str, Any] | None:
+            state = dict(self.ask("GET", f"/flow_runs/{run}")["state"])
+            return state if state["type"] in over else None
+
+        return dict(self.until(look, seconds))
+
+    def until(self, found: Callable[[], Any], seconds: float) -> Any:
+        """Return what `found` finds as soon as it finds anything; fail with the worker's log when the time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            runs = self.runs(name)
-            if len(there := [run for run in runs if run["state_type"] == state]) >= than:
-                return there
+            if thing := found():
+                return thing
             time.sleep(0.5)
-        logs = (self.home / "worker.log").read_text()[-4000:]
-        raise AssertionError(f"{name} was not {state} in {seconds} s but {[run['state'] for run in runs]}\n{logs}")
+        raise AssertionError(f"nothing after {seconds} s\n{(self.home / 'worker.log').read_text()[-4000:]}")
 
     def prefect(self, *arguments: str) -> str:
         """Run the Prefect command line against this server."""
-        environment = os.environ | {
-            "PREFECT_API_URL": self.addresses["api"],
-            "PREFECT_HOME": str(self.home / "prefect"),
-        }
-        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        return self.call("-m", "prefect", "--no-prompt", *arguments)
+
+    def python(self, code: str, **variables: str) -> str:
+        """Run Python code in a process of its own that knows this server."""
+        return self.call("-c", textwrap.dedent(code), **variables)
+
+    def call(self, *arguments: str, **variables: str) -> str:
+        own = {"PREFECT_API_URL": self.addresses["api"], "PREFECT_HOME": str(self.home / "prefect")}
+        environment, command = os.environ | own | variables, [sys.executable, *arguments]
         done = subprocess.run(command, cwd=self.project, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

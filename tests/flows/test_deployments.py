@@ -1,0 +1,132 @@
+"""Deployments are registered with what they promise; schedules, events and automations start what they should."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.automations import SILENCE
+from flows.register import ROOT
+from flows.serve import server_environment
+from tests.conftest import Served
+from tests.flows.conftest import write_shards
+
+WRITTEN = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+OPERATE = (ROOT / "docs" / "OPERATE.md").read_text()
+
+
+def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
+    write_shards(folder / "pool")
+    return {
+        "dataset": "notes",
+        "source": {"uri": str(folder / "pool"), "groups": ["topic"]},
+        "dedup": {"near": None},
+        "clustering": {"levels": [40, 8], "iterations": 5, "resampling": 2},
+        "sampling": {"target": 240},
+        "destination": {"uri": str(folder / "published")},
+        "workspace": str(folder / "workspace"),
+        "compute": "inline",
+        **changes,
+    }
+
+
+def test_heartbeats_are_often_enough_to_be_believed(tmp_path: Path) -> None:
+    frequency = int(server_environment(tmp_path, 4200)["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert 3 * frequency <= SILENCE.total_seconds()
+
+
+def test_every_deployment_is_explained() -> None:
+    assert [each["name"] for each in WRITTEN if f"`{each['name']}`" not in OPERATE] == []
+
+
+def test_deployments_are_registered_as_written(served: Served) -> None:
+    for each in WRITTEN:
+        flow = each["entrypoint"].partition(":")[2]
+        found = served.deployment(f"{flow}/{each['name']}")
+        assert found["work_pool_name"] == each["work_pool"]["name"]
+        assert found["description"] == each["description"]
+        assert found["parameter_openapi_schema"]["properties"]["recipe"]["anyOf"]
+        limit = each.get("concurrency_limit")
+        assert (found["concurrency_options"] or {}).get("collision_strategy") == (limit or {}).get("collision_strategy")
+    weekly = served.deployment("curate/weekly")["schedules"]
+    assert [(each["slug"], each["schedule"]["cron"], each["schedule"]["timezone"]) for each in weekly] == [
+        ("monday-night", "0 3 * * 1", "Etc/UTC")
+    ]
+    assert served.deployment("prune/prune")["parameters"]["dry_run"] is True
+
+
+def test_schedule_fires(served: Served) -> None:
+    deployment = served.deployment("tick/every-seconds")
+    schedule = f"/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
+    served.ask("PATCH", schedule, {"active": True})
+    try:
+        run = served.next_run("tick/every-seconds")
+        assert served.ask("GET", f"/flow_runs/{run}")["auto_scheduled"]
+        assert served.ended(run)["type"] == "COMPLETED"
+    finally:
+        served.ask("PATCH", schedule, {"active": False})
+
+
+def test_event_of_new_shards_starts_a_run(served: Served) -> None:
+    known = {run["id"] for run in served.runs("curate/on-new-shards")}
+    served.prefect("event", "emit", "evenkeel.shards.arrived", "--resource-id", "evenkeel.dataset.docstrings")
+    run = served.next_run("curate/on-new-shards", known)
+    assert served.ask("GET", f"/flow_runs/{run}")["parameters"]["recipe"] == {"file": "docstrings", "overrides": []}
+    served.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
+
+@pytest.fixture
+def phone() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that takes notifications, and the list of what was sent there."""
+    taken: list[dict[str, Any]] = []
+
+    class Take(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Take) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/", taken
+        server.shutdown()
+        thread.join()
+
+
+def test_published_version_starts_training_and_blocked_one_tells_people(
+    served: Served, tmp_path: Path, phone: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, taken = phone
+    code = f"""
+        from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook
+        from flows import automations
+        message = {{"subject": "{{{{subject}}}}", "body": "{{{{body}}}}"}}
+        Webhook(name="alerts", url={address!r}, json_data=message).save("alerts", overwrite=True)
+        automations.create()
+    """
+    served.python(code, EVENKEEL_NOTIFY="custom-webhook/alerts")
+
+    published = served.start("curate/on-demand", {"recipe": recipe(tmp_path)})
+    assert served.ended(published)["type"] == "COMPLETED"
+    training = served.next_run("train/on-published")
+    assert served.ended(training)["type"] == "COMPLETED"
+    assert (served.project / "trained.txt").read_text().startswith("notes v1 at ")
+
+    impossible = {"expect": "smallest_share", "scope": "group.topic", "at_least": 0.2, "severity": "block"}
+    gates = {"add": [impossible]}
+    blocked = served.start("curate/on-demand", {"recipe": recipe(tmp_path, gates=gates)})
+    state = served.ended(blocked)
+    assert (state["type"], "nothing was published" in state["message"]) == ("FAILED", True)
+    served.until(lambda: len(taken) >= 2, 60)
+    subjects = sorted(message["subject"] for message in taken)
+    assert subjects[-1] == "notes: version blocked"
+    assert any("smallest_share" in message["body"] for message in taken)
