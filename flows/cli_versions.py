@@ -67,7 +67,7 @@ def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -
 
     from flows.terminal import show_version
 
-    show_version(Console(), found, read_manifest(found))
+    show_version(Console(), found)
 
 
 @main.command()

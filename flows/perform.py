@@ -47,9 +47,10 @@ def perform(step: Step, config: BaseModel, inputs: Mapping[str, StepRef], run: R
     )
     if finished is not None and (listener := LISTENER.get()) is not None:
         listener(step.name, 1.0, "cached")
-    ref = StepRef.model_validate(visible(_Hidden(step, config, dict(inputs), run)))
+    progress = StepProgress(step.name)
+    ref = StepRef.model_validate(visible(_Hidden(step, config, dict(inputs), replace(run, progress=progress))))
     if finished is None and (listener := LISTENER.get()) is not None:
-        listener(step.name, 1.0, f"{ref.seconds:.1f} s")
+        listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.said}")
     return ref
 
 
@@ -65,5 +66,4 @@ class _Hidden:
 
 @task(persist_result=True, result_serializer="json")
 def _step_task(work: _Hidden) -> dict[str, Any]:
-    run = replace(work.run, progress=StepProgress(work.step.name))
-    return work.step(work.config, work.inputs, run).model_dump(mode="json")
+    return work.step(work.config, work.inputs, work.run).model_dump(mode="json")

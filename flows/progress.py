@@ -18,13 +18,15 @@ class StepProgress:
     """Tells the terminal at once and the Prefect UI every two seconds how far the step `name` is."""
 
     name: str
+    said: str = ""
     _artifact: Any = None
     _told: float = field(default_factory=time.monotonic)
 
     def __call__(self, done: float, message: str) -> None:
         """Report the share done in [0, 1] and one line of what is happening."""
+        self.said = message
         if (listener := LISTENER.get()) is not None:
-            listener(self.name, done, message)
+            listener(self.name, min(done, 0.999), message)
         now = time.monotonic()
         if now - self._told < SECONDS_BETWEEN_UPDATES:
             return

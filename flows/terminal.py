@@ -10,10 +10,11 @@ from rich.table import Table
 
 from flows.plan import Plan
 from flows.progress import LISTENER
+from infra import storage
 from tasks.measure.profile import Profile
 from tasks.publish.diff import VersionDiff
-from tasks.publish.manifest import Manifest
 from tasks.publish.table import Version
+from tasks.report.terminal import render_terminal
 
 
 @contextmanager
@@ -132,13 +133,13 @@ def show_versions(console: Console, dataset: str, versions: list[Version]) -> No
     console.print(table)
 
 
-def show_version(console: Console, version: Version, manifest: Manifest) -> None:
-    """Print one version: what it is, its fates, its balance, where it lies."""
+def show_version(console: Console, version: Version) -> None:
+    """Print one version: fates, evenness, clusters and groups before and after, gates, where it lies."""
     tags = f" ({', '.join(version.tags)})" if version.tags else ""
-    console.print(f"[bold]{version.dataset} v{version.version}[/]{tags}, {version.created[:19].replace('T', ' ')}")
-    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in manifest.counts.items())
-    console.print(counts, highlight=False)
-    console.print(balance_table(Profile.open(version.profile).records("balance")))
+    title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
+    results = storage.read_json(storage.join(version.location, "expectations.json"))
+    console.print(render_terminal(Profile.open(version.profile), title=title, results=results))
+    console.print()
     console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
     console.print(f"data    {version.data}", highlight=False, soft_wrap=True)
 
