@@ -5,11 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import PrivateAttr
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io.pyarrow import parquet_file_to_data_file, pyarrow_to_schema
-from pyiceberg.manifest import DataFile
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+    pyarrow_to_schema,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
@@ -25,7 +31,10 @@ from pyiceberg.table.update import (
     TableUpdate,
     ValidatableTableRequirement,
 )
+from pyiceberg.typedef import Record
 
+from infra import storage
+from infra.errors import InputError
 from tasks.publish.table import HIGHEST_PROPERTY
 
 FOOTER_THREADS = 16
@@ -67,11 +76,37 @@ def begin(table: Table) -> Transaction:
     return transaction
 
 
-def read_footers(table: Table, schema: pa.Schema, paths: list[str]) -> list[DataFile]:
-    """Return what the catalog records of each data file, statistics included, from the files' footers."""
-    metadata = table.metadata.model_copy(update={"schemas": [_iceberg(schema, 0)], "current_schema_id": 0})
+def read_footers(table: Table, schema: pa.Schema, files: list[tuple[str, int]]) -> list[DataFile]:
+    """Return what the catalog records of each data file (URI, bytes), statistics included, from the files' footers.
+
+    Raises InputError where a file does not have `schema`.
+    """
+    iceberg = _iceberg(schema, 0)
+    plan = compute_statistics_plan(iceberg, table.metadata.properties)
+    ids = parquet_path_to_id_mapping(iceberg)
+
+    def read(file: tuple[str, int]) -> DataFile:
+        uri, size = file
+        with storage.open_read(uri) as stream:
+            footer = pq.read_metadata(stream)
+        if not footer.schema.to_arrow_schema().equals(schema, check_metadata=False):
+            raise InputError("a data file has other columns than the first", where=uri)
+        statistics = data_file_statistics_from_parquet_metadata(footer, plan, ids)
+        return DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=uri,
+            file_format=FileFormat.PARQUET,
+            partition=Record(),
+            file_size_in_bytes=size,
+            sort_order_id=None,
+            spec_id=table.metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
+
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
-        return list(pool.map(lambda path: parquet_file_to_data_file(table.io, metadata, path), paths))
+        return list(pool.map(read, files))
 
 
 def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: dict[str, Any]) -> int:

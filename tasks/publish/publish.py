@@ -133,11 +133,11 @@ class _Publication:
         )
         facts = self.write_manifest(number, current.version if current is not None else None)
         branch = f"audit-{self.staged.run}"
-        paths = [storage.join(self.staged.folder, entry.path) for entry in self.staged.data]
+        files = [(storage.join(self.staged.folder, entry.path), entry.bytes) for entry in self.staged.data]
         with _catalog_errors(table):
-            schema = self.read_schema(paths[0])
+            schema = self.read_schema(files[0][0])
             if self.footers is None:
-                self.footers = commit.read_footers(table, schema, paths)
+                self.footers = commit.read_footers(table, schema, files)
             commit.register(table, branch, schema, self.footers, facts)
         self.audit()
         try:

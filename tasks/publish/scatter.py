@@ -149,14 +149,12 @@ def _write_piece(inputs: Inputs, order: Order, held: list[pa.Table], name: str) 
     table = pa.concat_tables(held)
     leaf, row = table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64)
     by = order.sort(leaf, row)
-    table, cuts = table.take(by).combine_chunks(), order.cuts(leaf[by], row[by])
+    batch, cuts = table.take(by).combine_chunks().to_batches()[0], order.cuts(leaf[by], row[by])
     uri = storage.join(inputs.pieces, name)
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with storage.open_write(uri) as stream, pa.ipc.new_file(stream, table.schema, options=options) as writer:
         for first, last in pairwise(cuts):
-            part = table.slice(first, last - first)
-            batches = part.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
-            writer.write_batch(batches[0])
+            writer.write_batch(batch.slice(first, last - first))
     return uri
 
 

@@ -116,9 +116,9 @@ def many_versions(folder: Path, count: int) -> None:
     publish(config, "demo", STAGE(config.staging(), small.refs, run), {}, {}, run.workspace)
     with dataset_table(config, "demo", run.workspace) as table:
         first = versions(table)[0]
-        paths = storage.list_files(first.data)
-        schema = pq.read_schema(paths[0])
-        footers = commit.read_footers(table, schema, paths)
+        files = [(uri, len(storage.read_bytes(uri))) for uri in storage.list_files(first.data)]
+        schema = pq.read_schema(files[0][0])
+        footers = commit.read_footers(table, schema, files)
         facts = first.model_dump(exclude={"dataset", "version", "tags", "current", "snapshot_id", "data"})
         started = time.perf_counter()
         for number in range(2, count + 1):

@@ -124,7 +124,7 @@ def make(
     _write(
         f"{folder}/sample/selection.parquet",
         pa.table({"row_id": row_id[kept], "copies": copies, "weight": rng.random(len(kept)) + 1, "leaf": leaf[kept]}),
-        row_group_size=100,
+        row_group_size=max(100, rows // 10),
     )
     _write(
         f"{folder}/sample/quotas.parquet",
