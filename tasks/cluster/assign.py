@@ -1,0 +1,165 @@
+"""Assigning new rows to finished clusters: what a run does instead of clustering while the pool has not drifted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from infra import storage
+from infra.errors import InputError
+from infra.workspace import StepFolder, StepRef
+from tasks.cluster.config import AssignConfig
+from tasks.cluster.drift import BINS, Counts, Ruler, measure_drift
+from tasks.cluster.hierarchy import Hierarchy, Level, read_rows, write_level, write_rows
+from tasks.step import Outcome, Run, Step
+
+if TYPE_CHECKING:
+    from tasks.cluster.source import Source
+
+CHART = "chart"
+
+
+def assign(config: AssignConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Give every kept row a leaf of finished clusters, recount them, and measure how far the pool has drifted.
+
+    inputs: ingest, embed, dedup; `base`, the cluster step's output, and `base_ingest`, the pool it was made from. Rows
+    of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of the
+    cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
+    """
+    from tasks.cluster.chart import write_chart
+    from tasks.cluster.source import Source
+    from tasks.dedup.duplicates import Duplicates
+    from tasks.embed.vectors import Vectors
+    from tasks.ingest.pool import Pool
+
+    vectors = Vectors.open(inputs["embed"], run.scratch)
+    source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
+    base = Hierarchy.open(inputs["base"])
+    if base.dimension != vectors.dimension:
+        raise InputError(
+            "the clusters are of other vectors",
+            expected=f"{base.dimension} dimensions",
+            found=f"{vectors.dimension}",
+            where="clustering.reuse",
+            remedy="set clustering.reuse to never, once",
+        )
+    write_chart(out.path(CHART), base.levels[0].centroids, config.metric, 0, run.compute.threads)
+    contents = {block.name: block.content for block in Pool.open(inputs["base_ingest"]).blocks}
+    same = [block.content != "" and contents.get(block.name) == block.content for block in source.pool.blocks]
+    work = partial(assign_block, source, base.uri, config, out.uri, Path(run.scratch))
+    total = len(source.names)
+    tallies = run.compute.map(
+        work,
+        list(zip(source.names, same, strict=True)),
+        work=source.pool.rows * vectors.dimension * vectors.dtype.itemsize,
+        on_done=lambda done: run.progress(done / total, f"assigned block {done} of {total}"),
+    )
+    counts, squared = np.zeros(base.leaves, np.int64), np.zeros(base.leaves)
+    for tally in tallies:
+        counts[tally.leaves] += tally.rows
+        squared[tally.leaves] += tally.squared
+    levels = recount(base, counts, squared)
+    for number, level in enumerate(levels, start=1):
+        write_level(out.path(f"level-{number}"), level)
+    sizes = [{**entry, "inertia": level.inertia} for entry, level in zip(base.info["levels"], levels, strict=True)]
+    info = {
+        "blocks": source.names,
+        "centroid_hash": base.centroid_hash,
+        "dimension": base.dimension,
+        "levels": sizes,
+    }
+    storage.write_json(out.path("levels.json"), info)
+    storage.remove(out.path(CHART))
+    rows, new = int(counts.sum()), sum(tally.new for tally in tallies)
+    bins = (
+        sum((tally.old_bins for tally in tallies), np.zeros((2, BINS), np.int64)),
+        sum((tally.new_bins for tally in tallies), np.zeros((2, BINS), np.int64)),
+    )
+    drift = measure_drift(base, counts, rows - new, new, bins)
+    run.progress(1.0, f"{new:,} of {rows:,} rows are new, drift {drift.drift:.3f}")
+    return Outcome(
+        counts={"rows": rows, "levels": len(levels), "leaves": base.leaves, "new": new},
+        facts={"centroid_hash": base.centroid_hash, "levels": sizes, "drift": drift.model_dump()},
+    )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the rows of a block: rows and squared error of the leaves met, (m,) each, and how far they lie."""
+
+    leaves: npt.NDArray[np.int64]
+    rows: Counts
+    squared: npt.NDArray[np.float64]
+    new: int
+    old_bins: Counts
+    new_bins: Counts
+
+
+def assign_block(
+    source: "Source", base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, bool]
+) -> Tally:
+    """Write the leaf of every kept row of a block, (name, same as in the base's pool), and count what was written."""
+    from tasks.cluster.chart import nearest_centroids
+
+    name, same = block
+    row_ids, index = source.kept(name)
+    leaves, distances = np.full(len(row_ids), -1, np.int32), np.zeros(len(row_ids), np.float32)
+    if same:
+        known = read_rows(base, name)
+        at, old = _places(known["row_id"].to_numpy(), row_ids)
+        leaves[old], distances[old] = known["leaf"].to_numpy()[at[old]], known["distance"].to_numpy()[at[old]]
+    fresh = leaves < 0
+    if fresh.any():
+        x = source.vectors.block(name)[index[fresh]]
+        leaves[fresh], squared = nearest_centroids(x, storage.join(out, CHART), config.metric, scratch)
+        distances[fresh] = np.sqrt(squared)
+    write_rows(out, name, row_ids, leaves, distances)
+    ruler = _ruler(base)
+    met, place, rows = np.unique(leaves, return_inverse=True, return_counts=True)
+    old = ~fresh
+    return Tally(
+        met.astype(np.int64),
+        rows.astype(np.int64),
+        np.bincount(place, weights=distances.astype(np.float64) ** 2, minlength=len(met)).astype(np.float64),
+        int(fresh.sum()),
+        ruler.bins(leaves[old], distances[old], members=True),
+        ruler.bins(leaves[fresh], distances[fresh], members=False),
+    )
+
+
+def recount(base: Hierarchy, counts: Counts, squared: npt.NDArray[np.float64]) -> list[Level]:
+    """Return the levels of a base with the rows there are now: same centroids, same parents, other counts.
+
+    counts, squared: rows and sum of squared distances of every leaf, (k,). Radii above level 1 are of centroids, and
+    stay.
+    """
+    finest = base.levels[0]
+    radii = np.sqrt(squared / np.maximum(counts, 1)).astype(np.float32)
+    levels = [Level(finest.centroids, finest.parents, counts, radii, float(squared.sum()))]
+    for below, level in zip(base.levels, base.levels[1:], strict=False):
+        counts = np.bincount(below.parents, weights=counts, minlength=level.clusters).astype(np.int64)
+        levels.append(Level(level.centroids, level.parents, counts, level.radii, level.inertia))
+    return levels
+
+
+@lru_cache(maxsize=2)
+def _ruler(base: str) -> Ruler:
+    return Ruler.of(Hierarchy(base))
+
+
+def _places(
+    ascending: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return where each id is in `ascending`, and whether it is there."""
+    if not len(ascending):
+        return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)
+    at = np.minimum(np.searchsorted(ascending, row_ids), len(ascending) - 1)
+    found: npt.NDArray[np.bool_] = ascending[at] == row_ids
+    return at, found
+
+
+ASSIGN = Step(name="assign", version=1, function=assign, by_backend=True)
