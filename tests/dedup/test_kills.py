@@ -1,0 +1,60 @@
+"""A process killed in the middle of deduplication, run again: the same result as one that was never killed."""
+
+import os
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra import storage
+from infra.workspace import StepRef
+from tasks.dedup.config import DedupConfig, SemanticConfig
+from tasks.dedup.duplicates import Duplicates
+from tasks.dedup.step import DEDUP
+from tasks.embed.config import TfidfSvdEmbedding
+from tasks.embed.step import EMBED
+from tests.embed.pools import make_pool, new_run
+
+CONFIG = DedupConfig(semantic=SemanticConfig(epsilon=0.2, clusters=3))
+
+
+def killed_at_write(folder: Path, inputs: dict[str, StepRef], writes: int) -> None:
+    """Run the step in this process, which kills itself when it is about to write a file for the nth time."""
+    done = 0
+    write = storage.write_bytes
+
+    def counted(uri: str, data: bytes) -> None:
+        nonlocal done
+        done += 1
+        if done == writes:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(uri, data)
+
+    storage.write_bytes = counted
+    DEDUP(CONFIG, inputs, new_run(folder, threads=1))
+
+
+@pytest.mark.parametrize("writes", [[9], pytest.param([3, 9, 14], marks=pytest.mark.slow)])
+def test_killed_and_resumed_is_the_same(tmp_path: Path, writes: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(60)])
+    texts = [" ".join(words[rng.integers(0, 60, 25)]) for _ in range(200)]
+    texts += [text + " more" for text in texts[:100]] + texts[:50]
+    columns = {"id": [f"r{i}" for i in range(350)], "text": texts}
+    results = []
+    for name in ("whole", "killed"):
+        run = new_run(tmp_path / name)
+        pool = make_pool(run, tmp_path / "shards", columns)
+        embedded = EMBED(TfidfSvdEmbedding(dimension=8), {"ingest": pool}, run)
+        inputs = {"ingest": pool, "embed": embedded}
+        for at in writes if name == "killed" else []:
+            child = get_context("spawn").Process(target=killed_at_write, args=(tmp_path / name, inputs, at))
+            child.start()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+        ref = DEDUP(CONFIG, inputs, run)
+        assert min(ref.counts[kind] for kind in ("exact", "near", "semantic")) > 0
+        results.append((Duplicates.open(ref).dropped(), ref.counts, ref.facts))
+    assert results[0] == results[1]
