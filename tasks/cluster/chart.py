@@ -9,7 +9,7 @@ import numpy.typing as npt
 from infra import storage
 from tasks.cluster.checkpoint import map_array, write_array
 from tasks.cluster.groups import PROBES, Groups, coarse_groups, file_centroids, nearest_groups, search
-from tasks.cluster.lloyd import Labels, assign_exact, squared_distances
+from tasks.cluster.lloyd import Labels, assign_exact, half_norms, squared_distances
 from tasks.cluster.prepare import Floats, prepare
 
 EXACT = 1024
@@ -17,14 +17,24 @@ Metric = Literal["euclidean", "cosine"]
 
 
 def write_chart(folder: str, centroids: Floats, metric: Metric, seed: int, threads: int) -> None:
-    """Write (k, d) centroids to `folder`, and above 1,024 of them the coarse groups that they are filed under."""
-    write_array(storage.join(folder, "centroids.npy"), centroids)
+    """Write (k, d) centroids to `folder`, and above 1,024 of them the coarse groups that they are filed under.
+
+    They are written in working coordinates, so that a worker maps them and copies none.
+    """
+    space = prepare(centroids, None, metric, threads)
+    write_array(storage.join(folder, "centroids.npy"), space.x)
+    write_array(storage.join(folder, "frame.npy"), np.append(space.shift.astype(np.float64), space.scale))
     if len(centroids) <= EXACT:
         return
-    space = prepare(centroids, None, metric, threads)
     coarse = coarse_groups(space, len(centroids), np.random.default_rng([seed, 3]))
     _, (member, begin) = file_centroids(space.x, coarse, PROBES // 2, threads)
-    for name, array in (("member", member), ("begin", begin), ("coarse", space.outside(coarse.centres))):
+    parts: dict[str, npt.NDArray[Any]] = {
+        "member": member,
+        "begin": begin,
+        "coarse": coarse.centres,
+        "half": half_norms(space.x),
+    }
+    for name, array in parts.items():
         write_array(storage.join(folder, f"{name}.npy"), array)
 
 
@@ -37,15 +47,15 @@ def nearest_centroids(
     """
     if not len(x):
         return np.empty(0, np.int32), np.empty(0)
-    rows = prepare(x, None, metric, 1)
-    centroids = rows.inside(map_array(storage.join(folder, "centroids.npy"), scratch))
+    frame = map_array(storage.join(folder, "frame.npy"), scratch)
+    rows = prepare(x, None, metric, 1, (frame[:-1].astype(np.float32), float(frame[-1])))
+    centroids = map_array(storage.join(folder, "centroids.npy"), scratch)
     if exact or len(centroids) <= EXACT:
         labels = assign_exact(rows, centroids)
     else:
-        member, begin, centres = (
-            map_array(storage.join(folder, f"{name}.npy"), scratch) for name in ("member", "begin", "coarse")
+        member, begin, centres, half = (
+            map_array(storage.join(folder, f"{name}.npy"), scratch) for name in ("member", "begin", "coarse", "half")
         )
-        centres = rows.inside(centres)
         groups = Groups(centres, nearest_groups(rows.x, centres, PROBES, 1))
-        labels = search(rows, groups, centroids, None, filing=(member, begin))
+        labels = search(rows, groups, centroids, None, filing=(member, begin), half=half)
     return labels, squared_distances(rows, centroids, labels).astype(np.float64) / rows.scale**2

@@ -9,12 +9,27 @@ import numpy.typing as npt
 
 from infra import storage
 
+PIECE = 4096
+
 
 def write_array(uri: str, array: npt.NDArray[Any]) -> None:
     """Write an array as .npy, whole or not at all."""
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     storage.write_bytes(uri, stream.getvalue())
+
+
+def stream_rows(uri: str, x: npt.NDArray[Any], order: npt.NDArray[np.int64]) -> None:
+    """Write rows x[order] of a (n, d) matrix as .npy, a few at a time; a crash may leave part of a file."""
+    with storage.open_write(uri) as stream:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(x.dtype),
+            "fortran_order": False,
+            "shape": (len(order), x.shape[1]),
+        }
+        np.lib.format.write_array_header_2_0(stream, header)
+        for first in range(0, len(order), PIECE):
+            stream.write(np.ascontiguousarray(x[order[first : first + PIECE]]).tobytes())
 
 
 def read_array(uri: str) -> npt.NDArray[Any]:

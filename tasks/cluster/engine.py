@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tasks.cluster import gpu
 from tasks.cluster.fast import pruned_lloyd
 from tasks.cluster.groups import Groups, coarse_groups, search, seed_grouped
 from tasks.cluster.lloyd import Labels, Watch, assign_exact, lloyd, members, squared_distances, total
@@ -21,22 +22,31 @@ FEW = 128
 class Engine:
     """Prepared rows, in the order of their coarse groups where there are any.
 
-    order: (n,) int64, place in the caller's array of every row here. groups: None = exact.
+    order: (n,) int64, place in the caller's array of every row here. groups: None = exact. on_gpu: by a CUDA device.
     """
 
     rows: Rows
     order: npt.NDArray[np.int64]
     groups: Groups | None
+    on_gpu: bool = False
 
     @classmethod
     def open(
-        cls, x: Any, k: int, precision: Precision, weights: Any, metric: str, threads: int, rng: np.random.Generator
+        cls,
+        x: Any,
+        k: int,
+        precision: Precision,
+        weights: Any,
+        metric: str,
+        threads: int,
+        rng: np.random.Generator,
+        on_gpu: bool = False,
     ) -> "Engine":
         """Check and copy (n, d) rows; up to 128 clusters, fast is exact."""
         rows = prepare(x, weights, metric, threads)
         order = np.arange(len(rows.x))
-        if precision == "exact" or min(k, len(order)) <= FEW:
-            return cls(rows, order, None)
+        if on_gpu or precision == "exact" or min(k, len(order)) <= FEW:
+            return cls(rows, order, None, on_gpu)
         groups = coarse_groups(rows, k, rng)
         order, _ = members(np.ascontiguousarray(groups.probes[:, 0]), len(groups.centres))
         return cls(rows.reorder(order), order, replace(groups, probes=groups.probes[order]))
@@ -44,18 +54,22 @@ class Engine:
     def subset(self, index: npt.NDArray[np.int64]) -> "Engine":
         """Return an engine on a copy of some rows, with the same groups."""
         groups = None if self.groups is None else replace(self.groups, probes=self.groups.probes[index])
-        return Engine(self.rows.take(index), self.order[index], groups)
+        return Engine(self.rows.take(index), self.order[index], groups, self.on_gpu)
 
     def seed(self, k: int, seeding: Seeding, rng: np.random.Generator) -> Floats:
         """Return first centroids, (<= k, d); auto = grouped on the fast path, k-means++ on the exact one."""
         if seeding == "random":
             return seed_random(self.rows, k, rng)
-        if seeding == "k-means++" or self.groups is None:
+        if self.groups is not None and seeding != "k-means++":
+            return seed_grouped(self.rows, self.groups, k, rng)
+        if k <= FEW or seeding == "k-means++" or not self.on_gpu:
             return seed_plus_plus(self.rows, k, rng)
-        return seed_grouped(self.rows, self.groups, k, rng)
+        return seed_grouped(self.rows, coarse_groups(self.rows, k, rng), k, rng)
 
     def assign(self, centroids: Floats, labels: Labels | None = None) -> Labels:
         """Return the nearest centroid of every row: exactly, or found through the groups from present labels."""
+        if self.on_gpu:
+            return gpu.assign(self.rows, centroids)
         if self.groups is None:
             return assign_exact(self.rows, centroids)
         return search(self.rows, self.groups, centroids, labels)
@@ -70,6 +84,8 @@ class Engine:
         watch: Watch | None,
     ) -> tuple[Floats, Labels, int]:
         """Improve centroids in place: (centroids, labels, iterations run)."""
+        if self.on_gpu:
+            return gpu.lloyd(self.rows, centroids, iterations, tolerance, watch)
         if self.groups is None:
             return lloyd(self.rows, centroids, iterations, tolerance, watch)
         return pruned_lloyd(self.rows, self.groups, centroids, labels, iterations, tolerance, rng, watch)

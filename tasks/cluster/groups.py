@@ -64,14 +64,15 @@ def search(
     labels: Labels | None,
     probes: int = PROBES,
     filing: Members | None = None,
+    half: Floats | None = None,
 ) -> Labels:
     """Return the nearest centroid of every row among those filed under its nearest groups, (n,) int32.
 
-    labels: present ones, kept where nothing nearer is found. filing: centroids by group, where that is known already.
-    A row whose groups hold no centroid is compared with all.
+    labels: present ones, kept where nothing nearer is found. filing, half: centroids by group and their `half_norms`,
+    where these are known already. A row whose groups hold no centroid is compared with all.
     """
     member, begin = filing or file_centroids(centroids, groups, PROBES // 2, rows.threads)[1]
-    half, norms = half_norms(centroids), rows.norms
+    norms, half = rows.norms, half_norms(centroids) if half is None else half
     if labels is None:
         found, best = np.zeros(len(norms), np.int32), np.full(len(norms), np.inf, np.float32)
     else:

@@ -49,8 +49,8 @@ class Rows:
         return centroids / np.float32(self.scale) + self.shift
 
 
-def prepare(x: Any, weights: Any, metric: str, threads: int) -> Rows:
-    """Check (n, d) rows and return their working copy.
+def prepare(x: Any, weights: Any, metric: str, threads: int, frame: tuple[Floats, float] | None = None) -> Rows:
+    """Check (n, d) rows and return their working copy; frame = the (shift, scale) of other rows, in place of their own.
 
     Raises InputError for another shape, for NaN or infinity, for weights that are negative or all zero, and for a row
     of length zero where only directions count.
@@ -83,11 +83,14 @@ def prepare(x: Any, weights: Any, metric: str, threads: int) -> Rows:
     taken = spread(take, n, threads)
     weights = _weights(weights, n)
     peak = max(top for _, top in taken)
-    shift = np.zeros(d, np.float32)
-    if not spherical:
-        shift[:] = np.sum([total for total, _ in taken], axis=0) / n
-    reach = 1.0 if spherical else peak + float(np.abs(shift).max())
-    scale = 1.0 if 1e-4 <= reach <= 1e4 or reach == 0 else 2.0 ** -np.ceil(np.log2(reach))
+    if frame is not None:
+        shift, scale = frame
+    elif spherical:
+        shift, scale = np.zeros(d, np.float32), 1.0
+    else:
+        shift = (np.sum([total for total, _ in taken], axis=0) / n).astype(np.float32)
+        reach = peak + float(np.abs(shift).max())
+        scale = 1.0 if 1e-4 <= reach <= 1e4 or reach == 0 else float(2.0 ** -np.ceil(np.log2(reach)))
 
     def centre(first: int, last: int) -> None:
         part = work[first:last]

@@ -37,6 +37,7 @@ def fit_level(
     log: Log = lambda entry: None,
     checkpoint: Checkpoint | None = None,
     bound: int | None = None,
+    on_gpu: bool = False,
 ) -> KMeans:
     """Cluster (n, d) rows around at most k centroids that `config.resampling` rounds have spread evenly over the data.
 
@@ -46,7 +47,14 @@ def fit_level(
     0.04 on the 2-D toy. bound: most rows of a cluster. log: told of every iteration. checkpoint: kept after each round.
     """
     engine = Engine.open(
-        x, k, config.precision, None, config.metric, thread_count(threads), np.random.default_rng([seed, 0])
+        x,
+        k,
+        config.precision,
+        None,
+        config.metric,
+        thread_count(threads),
+        np.random.default_rng([seed, 0]),
+        on_gpu,
     )
     k = min(k, len(engine.order))
     saved = checkpoint.load() if checkpoint is not None else None

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from infra import storage
 from infra.compute import Compute
 from tasks.cluster.chart import nearest_centroids, write_chart
-from tasks.cluster.checkpoint import map_array, read_array, write_array
+from tasks.cluster.checkpoint import map_array, read_array, stream_rows, write_array
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.groups import allot
 from tasks.cluster.hierarchy import read_rows, write_rows
@@ -72,7 +72,7 @@ def file_block(
             "rows": np.bincount(labels, minlength=len(centres)).tolist(),
             "error": np.bincount(labels, weights=error, minlength=len(centres)).tolist(),
         }
-    write_array(storage.join(folder, f"{block}.npy"), x[order])
+    stream_rows(storage.join(folder, f"{block}.npy"), x, order)
     write_array(storage.join(folder, f"{block}-starts.npy"), starts)
     storage.write_json(done, sums)
     return sums
@@ -86,6 +86,7 @@ def fit_group(
     quota: list[int],
     bound: int | None,
     seed: int,
+    on_gpu: bool,
     group: int,
 ) -> int:
     """Cluster the rows of one group on its own, write its centroids, return how many.
@@ -112,6 +113,7 @@ def fit_group(
             seed + group,
             threads=1,
             bound=bound and max(1, bound // step),
+            on_gpu=on_gpu,
         ).centroids
     write_array(target, centroids)
     return len(centroids)
@@ -174,7 +176,7 @@ def fit_split(
     share = mass / mass.sum() + (error / error.sum() if error.any() else 0)
     quota = allot(share, k, mass.astype(np.int64)).tolist()
     found = compute.map(
-        partial(fit_group, config, folder, scratch, names, quota, bound, seed + 1),
+        partial(fit_group, config, folder, scratch, names, quota, bound, seed + 1, compute.backend == "gpu"),
         list(range(len(quota))),
         work=work,
         on_done=counter(0.2, 0.6, len(quota), "clustered group"),

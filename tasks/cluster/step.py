@@ -66,6 +66,7 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
             run.compute.threads,
             log,
             Checkpoint(out.path(PARTS, f"level-{number}")),
+            on_gpu=run.compute.backend == "gpu",
         )
         parents = model.labels
         if config.sibling_ratio is not None:
@@ -152,8 +153,11 @@ def _leaves(
             f"{rows * done / max(spent, 1e-3):,.0f} rows/s, at most {spent * (expected - done) / done:.0f} s to go",
         )
 
+    on_gpu = run.compute.backend == "gpu"
     x = Stacked([source.read(block) for block in source.names], dimension)
-    model = fit_level(x, k, config, seed, run.compute.threads, follow, Checkpoint(out.path(PARTS, "level-1")), bound)
+    model = fit_level(
+        x, k, config, seed, run.compute.threads, follow, Checkpoint(out.path(PARTS, "level-1")), bound, on_gpu
+    )
     first = 0
     for block, size in zip(source.names, sizes, strict=True):
         part = slice(first, first + size)
