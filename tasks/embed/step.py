@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from infra import storage
 from infra.errors import InputError
 from infra.workspace import StepFolder, StepRef
-from tasks.embed import post, tfidf
+from tasks.embed import post, reuse, tfidf
 from tasks.embed.arrays import read_array, write_array
 from tasks.embed.column import Column
 from tasks.embed.config import (
@@ -36,12 +36,15 @@ MAP_FILES = ("features.npy", "idf.npy", "projection.npy", "mean.npy", "rotation.
 
 
 def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
-    """Write one vector per row of the pool; blocks that a killed run has finished are kept.
+    """Write one vector per row of the pool; blocks that this or an earlier run has embedded alike are kept.
 
+    inputs: ingest, and `base` where the fitted map of an earlier output of this step is to be used.
     Raises InputError where the source has neither vectors nor texts, or not what the method needs.
     """
     pool = Pool.open(inputs["ingest"], run.scratch)
     settings = resolve(config, pool)
+    if "base" in inputs:
+        settings = settings.model_copy(update={"fitted": inputs["base"].uri})
     run.progress(0, f"fitting {settings.method}")
     embedder, after = _embedder(settings, out.path("map"), run)
     facts = _fit(settings, pool, embedder, out.path("map"))
@@ -53,6 +56,8 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
         storage.write_json(out.path("vectors.json"), {**about, "folder": storage.join(folder, "vectors")})
         return Outcome({"rows": pool.rows, "zero": 0}, {"method": "column", **about})
 
+    key = reuse.map_key(settings, EMBED.version, run.compute.backend, out.path("map"), MAP_FILES)
+    taken = reuse.take_over(key, pool.blocks, out.uri, run)
     work = partial(_embed_block, pool, embedder, after, out.path("vectors"))
     started = time.monotonic()
 
@@ -64,8 +69,12 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     first = done[0] if done else {"dimension": pool.info.dimension or 0, "dtype": "float32"}
     shape = {"dimension": first["dimension"], "dtype": first["dtype"]}
     storage.write_json(out.path("vectors.json"), {**shape, "folder": "vectors"})
+    reuse.register(key, out.uri, run)
     zero = sum(item["zero"] for item in done)
-    return Outcome({"rows": pool.rows, "zero": zero}, {**facts, "method": settings.method, **shape, "zero": zero})
+    return Outcome(
+        {"rows": pool.rows, "zero": zero},
+        {**facts, "method": settings.method, **shape, "zero": zero, "blocks_taken": taken},
+    )
 
 
 def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:

@@ -1,0 +1,52 @@
+"""Embedding only what is new: the vectors of a block that an earlier run has embedded by the same map are taken over.
+
+`<workspace>/<dataset>/embedded/<map>.json` names the last output made by a map: a hint, whose loss costs time alone.
+"""
+
+from collections.abc import Sequence
+
+from infra import storage
+from infra.workspace import content_key
+from tasks.embed.config import PostSteps
+from tasks.ingest.pool import Block
+from tasks.step import Run
+
+
+def map_key(settings: PostSteps, version: int, backend: str, folder: str, files: Sequence[str]) -> str:
+    """Return the hash of all that makes a vector of a row: the method, its settings and what was fitted to `folder`."""
+    fitted = {}
+    for name in files:
+        if storage.exists(place := storage.join(folder, name)):
+            fitted[name] = storage.sha256(place)
+    about = {"settings": settings.model_dump(mode="json", exclude={"fitted", "sample", "seed"}), "backend": backend}
+    return content_key("map", version, {**about, "fitted": fitted}, {})
+
+
+def take_over(key: str, blocks: Sequence[Block], out: str, run: Run) -> int:
+    """Take over the vectors of unchanged blocks into the folder `out`; return of how many."""
+    try:
+        earlier = storage.read_json(_place(key, run))
+        known = {
+            block["name"]: block.get("content") for block in storage.read_json(storage.join(earlier, "blocks.json"))
+        }
+    except FileNotFoundError:
+        return 0
+    taken = 0
+    for block in blocks if earlier != out else ():
+        if block.content and known.get(block.name) == block.content:
+            name = storage.join("vectors", f"{block.name}.npy")
+            try:
+                storage.share(storage.join(earlier, name), storage.join(out, name))
+            except FileNotFoundError:
+                continue
+            taken += 1
+    return taken
+
+
+def register(key: str, out: str, run: Run) -> None:
+    """Write down that `out` holds vectors made by a map."""
+    storage.write_json(_place(key, run), out)
+
+
+def _place(key: str, run: Run) -> str:
+    return storage.join(run.workspace, run.dataset, "embedded", f"{key}.json")
