@@ -131,6 +131,34 @@ def curate(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, 
 
 
 @main.command()
+@RECIPE
+@SET
+@JSON
+@click.option("--targets", default="1%,2%,5%,10%,20%", show_default=True, help="Sizes, separated by commas.")
+@click.option("--out", default="sweep.svg", show_default=True, metavar="FILE", help="Where the picture is drawn.")
+@reports_errors
+def sweep(recipe: str, overrides: tuple[str, ...], as_json: bool, targets: str, out: str) -> None:
+    """Show balance and coverage against size, for RECIPE's strategy and the baselines; publishes nothing."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from flows.recipe import load
+    from flows.sweep import sweep_sizes
+    from flows.terminal import show_sweep
+    from tasks.sample.sweep import draw_sweep
+
+    console = Console(stderr=as_json)
+    found = sweep_sizes(load(recipe, overrides), [target.strip() for target in targets.split(",")], console)
+    draw_sweep(found, Path(out))
+    if as_json:
+        print_json(found)
+    else:
+        show_sweep(console, found)
+        console.print(f"picture {out}", highlight=False)
+
+
+@main.command()
 @click.option("--markdown", is_flag=True, help="A table of all fields instead of the JSON schema.")
 def schema(markdown: bool) -> None:
     """Print the JSON schema of a recipe."""

@@ -191,3 +191,26 @@ def takedown(
     done = f"excluded from all coming versions ({found.list})" if yes else "nothing is changed (--yes excludes them)"
     again = f"; v{found.republished.version} is published without them" if found.republished else ""
     tell(found, as_json, f"{found.ids} ids: {held}; {done}{again}")
+
+
+@main.command()
+@RECIPE
+@click.argument("version", metavar="[VERSION]", default="latest")
+@click.option(
+    "--to", "form", type=click.Choice(["webdataset", "mds", "jsonl", "hf"]), required=True, help="The format."
+)
+@click.option("--out", required=True, metavar="FOLDER", help="An empty or missing local folder.")
+@click.option("--once", is_flag=True, help="Write every row once, whatever its copies.")
+@SET
+@JSON
+@reports_errors
+def export(
+    recipe: str, version: str, form: Any, out: str, once: bool, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Write a version in the format of a training library, by that library."""
+    from tasks.publish.export import export as write
+    from tasks.publish.versions import read_version
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = write(read_version(destination, dataset, version, workspace), form, out, copies=not once)
+    tell(found, as_json, f"{found.rows:,} rows in {found.files} files of {found.format}: {found.uri}")

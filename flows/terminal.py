@@ -163,3 +163,18 @@ def show_diff(console: Console, found: VersionDiff) -> None:
         for name, (was, now) in values.items():
             if was != now:
                 console.print(f"{title} {name}: {was} -> {now}", highlight=False)
+
+
+def show_sweep(console: Console, found: list[dict[str, Any]]) -> None:
+    """Print balance and coverage at each size, one line per rule."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("target", "rows", "rule", "unevenness", "evenness of leaves", "leaves covered"):
+        table.add_column(name, justify="left" if name in ("target", "rule") else "right")
+    for row in found:
+        rule = f"[bold]{row['name']}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
+        numbers = (f"{row['unevenness']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
+        table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
+    console.print(table)
+    console.print(
+        "unevenness: over structure that the clusters did not make; lower is better", style="dim"
+    )
