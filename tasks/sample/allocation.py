@@ -1,5 +1,6 @@
 """Exact allocation: whole quotas over clusters that sum to the target and stay within floors and caps."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,17 @@ def split(
         draws = uniform(seed + level, np.arange(len(shares), dtype=np.uint64))
         quotas = round_groups(order, starts, shares, quotas, draws)
     return Allocation(quotas, shares)
+
+
+def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
+    """Return the mean of allocations of one target, rounded to whole rows; it keeps every bound that all of them keep."""
+    from tasks.sample.waterfill import round_groups
+
+    shares: NDArray[np.float64] = np.mean([made.shares for made in allocations], axis=0)
+    target = allocations[0].quotas.sum(keepdims=True)
+    order, starts = np.arange(len(shares)), np.array([0, len(shares)])
+    draws = uniform(seed, np.arange(len(shares), dtype=np.uint64))
+    return Allocation(round_groups(order, starts, shares, target, draws), shares)
 
 
 def _bounds(

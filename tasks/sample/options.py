@@ -18,7 +18,7 @@ class Balanced(_Options):
 
     name: Literal["balanced"] = "balanced"
     probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
-    rule: str = Field("", description="A candidate rule to take without measuring; empty = measure and choose.")
+    rule: str = Field("", description="What an earlier run chose, to take without measuring; empty = measure.")
 
 
 class TopDown(_Options):

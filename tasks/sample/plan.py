@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from infra.compute import Compute
 from tasks.sample.allocation import Allocation, split, water_fill
 from tasks.sample.rows import Rows
+from tasks.sample.structure import Cut, Probe
 from tasks.sample.tree import ClusterTree
 
 CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
@@ -40,7 +41,7 @@ class Limits:
 class Candidates:
     """What a strategy chooses from.
 
-    target: how many rows. sizes: (k1,) int64 what each leaf holds.
+    target: how many rows. structure: gives the probe of so many rows and the cuts that rules are measured on.
     """
 
     rows: Rows
@@ -49,6 +50,7 @@ class Candidates:
     seed: int
     limits: Limits = field(default_factory=Limits)
     compute: Compute = field(default_factory=Compute)
+    structure: Callable[[int], tuple[Probe, list[Cut]]] | None = None
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""
@@ -88,3 +90,18 @@ class Plan:
     order: Order | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     candidates: list[dict[str, Any]] = field(default_factory=list)
+
+    def leaf_shares(self, candidates: Candidates) -> NDArray[np.float64]:
+        """Return the rows that each leaf is expected to give, (k1,) float64."""
+        if self.cells_of is None:
+            return self.allocation.shares
+        shares = np.zeros(candidates.tree.leaves)
+        rate = self.allocation.shares / np.maximum(1, self.sizes)
+        for block in candidates.rows.blocks:
+            table = candidates.rows.table(block, self.columns)
+            rates = rate[self.cells_of(table, block)]
+            if self.weights_of is not None:
+                weights = self.weights_of(table, block)
+                rates = rates * weights / max(1e-300, float(weights.mean()))
+            shares += np.bincount(table["leaf"].to_numpy(), rates, len(shares))
+        return shares

@@ -1,18 +1,61 @@
-"""The probe: rows drawn evenly from all leaves, on which candidate rules are measured."""
+"""The probe: rows drawn evenly from all leaves, on which candidate rules are measured. Made once for a clustering."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
+from infra import storage
 from infra.compute import Compute
+from infra.workspace import StepFolder, StepRef
+from tasks.cluster.hierarchy import Hierarchy
 from tasks.sample.hashing import uniform
-from tasks.sample.rows import Rows
-from tasks.sample.structure import Probe
-from tasks.sample.tree import ClusterTree
+from tasks.sample.rows import Rows, load_array, save_array
+from tasks.sample.structure import Cut, Probe, find_cuts
+from tasks.sample.tree import ClusterTree, tree_of
+from tasks.step import Outcome, Run, Step
 
 SEED = 0x70_726F_6265
+
+
+class ProbeConfig(BaseModel):
+    """What the structure of a pool depends on besides its clustering."""
+
+    rows: int = 8192
+    seed: int = 0
+
+
+def find_structure(config: ProbeConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Draw a probe of a clustered pool, cut the space by it, and write both without the vectors."""
+    rows, tree = Rows.open(inputs, str(run.scratch)), tree_of(Hierarchy.open(inputs["cluster"]))
+    probe = draw_probe(rows, tree, config.rows, config.seed, run.compute)
+    cuts = find_cuts(probe, config.seed)
+    cells = np.array([cut.cells for cut in cuts], np.int32).reshape(len(cuts), 2, len(probe.leaf))
+    for name, array in (("leaf", probe.leaf), ("portion", probe.portion), ("half", probe.half), ("cells", cells)):
+        save_array(out.path(f"{name}.npy"), array)
+    found = [{"scale": cut.scale, "agreement": cut.agreement} for cut in cuts]
+    storage.write_json(out.path("cuts.json"), found)
+    return Outcome({"rows": len(probe.leaf), "cuts": len(cuts)}, {"cuts": found})
+
+
+STRUCTURE = Step("structure", 1, find_structure)
+
+
+def structure_of(probe_rows: int, inputs: Mapping[str, StepRef], run: Run) -> tuple[Probe, list[Cut]]:
+    """Return the probe (without vectors) and the cuts of a clustered pool, from the workspace where they are there."""
+    needed = {name: inputs[name] for name in ("ingest", "embed", "cluster")}
+    ref = STRUCTURE(ProbeConfig(rows=probe_rows), needed, run)
+    leaf, portion, half, cells = (
+        load_array(storage.join(ref.uri, f"{name}.npy")) for name in ("leaf", "portion", "half", "cells")
+    )
+    cuts = [
+        Cut(about["scale"], (pair[0], pair[1]), about["agreement"])
+        for about, pair in zip(storage.read_json(storage.join(ref.uri, "cuts.json")), cells, strict=True)
+    ]
+    return Probe(np.empty((len(leaf), 0), np.float32), leaf, portion, half), cuts
 
 
 def draw_probe(rows: Rows, tree: ClusterTree, size: int, seed: int, compute: Compute) -> Probe:

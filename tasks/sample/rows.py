@@ -122,3 +122,9 @@ def save_array(uri: str, array: NDArray[Any]) -> None:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     storage.write_bytes(uri, stream.getvalue())
+
+
+def load_array(uri: str) -> NDArray[Any]:
+    """Return an array that `save_array` wrote."""
+    array: NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
+    return array

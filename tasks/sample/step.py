@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from tasks.measure.balance import balance
 from tasks.sample.config import Budget, SamplingConfig
 from tasks.sample.draw import draw
 from tasks.sample.plan import Candidates, Limits, Plan
+from tasks.sample.probe import structure_of
 from tasks.sample.rows import Rows, write_parquet
 from tasks.sample.shares import bound_shares
 from tasks.sample.strategies import strategy
 from tasks.sample.tokens import draw_tokens, token_count
-from tasks.sample.tree import ClusterTree
+from tasks.sample.tree import ClusterTree, tree_of
 from tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
@@ -69,7 +71,8 @@ def open_candidates(config: SamplingConfig, inputs: Mapping[str, StepRef], run: 
             remedy="lower the target, raise max_repeats, or add shards",
         )
     limits = Limits(config.max_repeats, config.floor, config.cap)
-    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute), budget
+    structure = partial(structure_of, inputs=inputs, run=run)
+    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute, structure), budget
 
 
 def make_plan(config: SamplingConfig, candidates: Candidates) -> Plan:
@@ -105,13 +108,6 @@ def baselines(candidates: Candidates) -> dict[str, Counts]:
     }
 
 
-def tree_of(hierarchy: Hierarchy) -> ClusterTree:
-    """Return the tree that quotas are allocated over."""
-    finest = hierarchy.levels[0]
-    parents = tuple(level.parents for level in hierarchy.levels[:-1])
-    return ClusterTree(finest.counts, parents, finest.radii, finest.centroids)
-
-
 def quota_table(tree: ClusterTree, plan: Plan, kept: Counts, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
     """Return one row per leaf: leaf, size, quota, kept, and the quota of every baseline."""
     quota = plan.allocation.quotas if plan.cells_of is None else copies
@@ -135,4 +131,4 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 2, sample)
+SAMPLE = Step("sample", 5, sample)

@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Cells = NDArray[np.int64]
 SCALES = 16
 REAL = 0.02
+FEWEST = 8
 SHARPNESS = 4
 
 
@@ -56,17 +57,20 @@ class Cut:
         """Return the number of cells of each half's cut."""
         return int(self.cells[0].max()) + 1, int(self.cells[1].max()) + 1
 
-    def unevenness(self, mass: NDArray[np.float64], side: int) -> float:
-        """Return 1 - normalised entropy of the mass over the cells of one half's cut, in [0, 1]."""
-        shares = np.bincount(self.cells[side], mass, self.counts[side]) / mass.sum()
-        held = shares[shares > 0]
-        return float(1.0 + (held * np.log(held)).sum() / np.log(self.counts[side]))
+    def unevenness(self, mass: NDArray[np.float64]) -> float:
+        """Return 1 - normalised entropy of a mass over the cells, in [0, 1], the mean of both halves' cuts."""
+        found = []
+        for cells, count in zip(self.cells, self.counts, strict=True):
+            shares = np.bincount(cells, mass, count) / mass.sum()
+            held = shares[shares > 0]
+            found.append(1.0 + (held * np.log(held)).sum() / np.log(count))
+        return float(np.mean(found))
 
 
-def unevenness(cuts: list[Cut], mass: NDArray[np.float64], side: int) -> float:
-    """Return the mean unevenness of a mass over the cuts of one half (0 or 1), weighted by how real each cut is."""
+def unevenness(cuts: list[Cut], mass: NDArray[np.float64]) -> float:
+    """Return the mean unevenness of a mass over all cuts, weighted by how real each is."""
     weights = [cut.agreement**SHARPNESS for cut in cuts]
-    return float(np.average([cut.unevenness(mass, side) for cut in cuts], weights=weights))
+    return float(np.average([cut.unevenness(mass) for cut in cuts], weights=weights))
 
 
 def find_cuts(probe: Probe, seed: int) -> list[Cut]:
@@ -82,7 +86,7 @@ def find_cuts(probe: Probe, seed: int) -> list[Cut]:
     found = []
     for scale in scales(within[0]):
         centres = [separated(square, order, scale) for square, order in zip(within, orders, strict=True)]
-        if all(2 < len(part) <= len(square) // 4 for part, square in zip(centres, within, strict=True)):
+        if all(FEWEST <= len(part) <= len(square) // 4 for part, square in zip(centres, within, strict=True)):
             cells = [to_side[:, part].argmin(axis=1) for to_side, part in zip(to_sides, centres, strict=True)]
             found.append(Cut(float(scale), (cells[0], cells[1]), adjusted_rand(cells[0], cells[1])))
     return [cut for cut in found if cut.agreement > REAL]

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.cluster.hierarchy import Hierarchy
+
 
 @dataclass(frozen=True)
 class ClusterTree:
@@ -53,3 +55,10 @@ class ClusterTree:
         """Return the sums of leaf values per cluster of `level`, (k_level,) int64."""
         sums = np.bincount(self.ancestors(level), weights=leaf_values, minlength=self.widths[level - 1])
         return np.rint(sums).astype(np.int64)
+
+
+def tree_of(hierarchy: Hierarchy) -> ClusterTree:
+    """Return the tree that quotas are allocated over."""
+    finest = hierarchy.levels[0]
+    parents = tuple(level.parents for level in hierarchy.levels[:-1])
+    return ClusterTree(finest.counts, parents, finest.radii, finest.centroids)

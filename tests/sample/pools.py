@@ -97,7 +97,7 @@ def write_pool(
         "centroid_hash": centroid_hash(tops),
     }
     storage.write_json(str(folder / "cluster" / "levels.json"), about)
-    _dedup(folder / "dedup", row_id, drop)
+    write_dedup(folder / "dedup", row_id, drop)
     counts = {"ingest": {"read": rows + quarantined, "pool": rows, "quarantined": quarantined}}
     return {
         step: StepRef(step=step, key=f"{step}-{folder.name}", uri=str(folder / step), counts=counts.get(step, {}))
@@ -123,7 +123,10 @@ def _levels(vectors: np.ndarray, leaf: np.ndarray, parents: Sequence[np.ndarray]
     return levels
 
 
-def _dedup(folder: Path, row_id: np.ndarray, drop: Mapping[int, tuple[int, str]]) -> None:
+def write_dedup(
+    folder: Path, row_id: Sequence[int] | np.ndarray = (), drop: Mapping[int, tuple[int, str]] = {}
+) -> StepRef:
+    """Write a dedup output that drops the given rows, none by default."""
     rows = sorted(drop)
     dropped = pa.table(
         {
@@ -139,6 +142,7 @@ def _dedup(folder: Path, row_id: np.ndarray, drop: Mapping[int, tuple[int, str]]
     sizes = [stands.count(leader) + 1 for leader in leaders]
     groups = pa.table({"row_id": pa.array(leaders, pa.uint64()), "size": pa.array(sizes, pa.int32())})
     _parquet(folder / "groups.parquet", groups)
+    return StepRef(step="dedup", key="dedup", uri=str(folder))
 
 
 def _parquet(path: Path, table: pa.Table) -> None:

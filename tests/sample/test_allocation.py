@@ -1,12 +1,14 @@
 """Quotas sum exactly, stay in bounds, and are as even as the clusters allow."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.errors import RecipeError
-from tasks.sample.allocation import split, water_fill
+from tasks.sample.allocation import blend, split, water_fill
 from tasks.sample.tree import ClusterTree
 
 SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64))
@@ -98,3 +100,27 @@ def test_unusable_weights_are_refused(weights):
 def test_floors_above_the_target_are_refused():
     with pytest.raises(RecipeError, match="floors alone exceed"):
         water_fill(np.array([5, 5]), 4, floors=np.array([3, 3]))
+
+
+@settings(max_examples=500, deadline=None)
+@given(sizes=SIZES, target=st.integers(1, 5000), seed=st.integers(0, 5))
+def test_a_blend_keeps_the_target_and_the_bounds(sizes, target, seed):
+    parts = [
+        water_fill(sizes, target, seed=seed),
+        water_fill(sizes, target, weights=sizes + 1.0, seed=seed),
+        water_fill(sizes, target, weights=1.0 / (sizes + 1.0), seed=seed),
+    ]
+    quotas, shares = blend(parts, seed)
+    assert quotas.sum() == min(target, sizes.sum())
+    assert (quotas <= sizes).all()
+    assert (np.abs(quotas - shares) < 1 + 1e-6).all()
+
+
+@pytest.mark.slow
+def test_ten_million_clusters_in_about_a_second():
+    sizes = (np.random.default_rng(0).pareto(1.1, 10_000_000) * 20 + 1).astype(np.int64).clip(0, 10**6)
+    water_fill(sizes[:10], 5)
+    started = time.perf_counter()
+    quotas = water_fill(sizes, 10**8).quotas
+    assert quotas.sum() == 10**8
+    assert time.perf_counter() - started < 3.0, "the bar is one second on a machine of its own"

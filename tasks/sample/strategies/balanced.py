@@ -1,18 +1,26 @@
 """The default: measure many rules on structure that the clusters did not make, and take the most balanced.
 
 Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over
-leaves give dense regions what they hold in leaves. Every candidate of `tasks.sample.rules` is measured on a probe of
-rows drawn evenly from all leaves (`tasks.sample.structure`): chosen on the cuts of one half of the probe, confirmed on
-the cuts of the other. Where it is not confirmed random wins, so the default is never less balanced than random on that
-measure. `rule` names a candidate to take without measuring, so that a later version changes no more than its data.
+leaves give dense regions what they hold in leaves. Every candidate of `tasks.sample.rules` is measured on cuts of the
+space that the clustering had no part in (`tasks.sample.structure`). Random is a candidate, so the default is never
+less balanced than random on that measure. To the best candidate others are added, as long as the mean of them is more
+even still (greedy ensemble selection; Caruana et al. 2004): unevenness is convex, so a mean is never worse than its
+parts are on average. `rule` names what to take without measuring, so that a later version changes no more than its
+data.
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infra.errors import RecipeError
+from tasks.sample.allocation import blend
 from tasks.sample.options import Balanced
 from tasks.sample.plan import Candidates, Plan
-from tasks.sample.probe import draw_probe
 from tasks.sample.rules import rules
-from tasks.sample.structure import find_cuts, unevenness
+from tasks.sample.structure import Cut, unevenness
+
+MOST_PARTS = 6
+LEAST_GAIN = 0.002
 
 
 def plan(options: Balanced, candidates: Candidates) -> Plan:
@@ -20,45 +28,50 @@ def plan(options: Balanced, candidates: Candidates) -> Plan:
     tree = candidates.tree
     if options.rule:
         return _named(options.rule, candidates)
-    probe = draw_probe(candidates.rows, tree, options.probe_rows, candidates.seed, candidates.compute)
-    cuts = find_cuts(probe, candidates.seed)
+    assert candidates.structure is not None
+    probe, cuts = candidates.structure(options.probe_rows)
     if not cuts:
         return Plan(
             candidates.fill(),
             tree.sizes,
             facts={"chosen": "flat", "why": "two halves of the pool show no common structure, so leaves are equal"},
         )
-    measured = []
-    for name, allocation in rules(candidates):
-        mass = probe.mass(allocation.shares)
-        measured.append((unevenness(cuts, mass, 0), unevenness(cuts, mass, 1), name, allocation))
-    random = measured[0]
-    chosen = min(measured, key=lambda rule: rule[0])
-    if chosen[1] > random[1]:
-        chosen = random
-    return Plan(
-        chosen[3],
-        tree.sizes,
-        facts={
-            "chosen": chosen[2],
-            "why": f"unevenness {chosen[1]:.3f} over held-out cells, against {random[1]:.3f} for random",
-            "unevenness": {name: round(held_out, 5) for _, held_out, name, _ in measured},
-            "scales": [
-                {"scale": cut.scale, "cells": cut.counts[0], "agreement": round(cut.agreement, 4)} for cut in cuts
-            ],
-        },
-    )
+    made = dict(rules(candidates))
+    masses = {name: probe.mass(allocation.shares) for name, allocation in made.items()}
+    measured = {name: unevenness(cuts, mass) for name, mass in masses.items()}
+    parts, least = blend_greedily(cuts, masses)
+    facts = {
+        "chosen": "+".join(parts),
+        "why": f"unevenness {least:.3f} over held-out structure, against {measured['random']:.3f} for random",
+        "unevenness": {name: round(value, 5) for name, value in measured.items()},
+        "cuts": [{"scale": cut.scale, "cells": cut.counts[0], "agreement": round(cut.agreement, 4)} for cut in cuts],
+    }
+    return Plan(blend([made[name] for name in parts], candidates.seed), tree.sizes, facts=facts)
 
 
-def _named(name: str, candidates: Candidates) -> Plan:
-    names = []
-    for known, allocation in rules(candidates):
-        if known == name:
-            return Plan(allocation, candidates.tree.sizes, facts={"chosen": name, "why": "named in the recipe"})
-        names.append(known)
-    raise RecipeError(
-        f"there is no candidate rule {name!r}",
-        expected=f"one of {', '.join(names)}",
-        where="sampling.strategy.rule",
-        remedy="take a name from the facts of an earlier run, or leave it empty",
-    )
+def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
+    """Return up to six candidates, repeats allowed, whose mean is the most even, and its unevenness."""
+    parts: list[str] = []
+    total: NDArray[np.float64] = np.zeros(1)
+    least = np.inf
+    while len(parts) < MOST_PARTS:
+        tried = {name: unevenness(cuts, total + mass) for name, mass in masses.items()}
+        best = min(tried, key=lambda name: tried[name])
+        if tried[best] >= least * (1 - LEAST_GAIN):
+            break
+        parts, total, least = [*parts, best], total + masses[best], tried[best]
+    return parts, float(least)
+
+
+def _named(rule: str, candidates: Candidates) -> Plan:
+    made = dict(rules(candidates))
+    parts = rule.split("+")
+    if missing := [name for name in parts if name not in made]:
+        raise RecipeError(
+            f"there is no candidate rule {missing[0]!r}",
+            expected=f"one of {', '.join(made)}, or several joined by +",
+            where="sampling.strategy.rule",
+            remedy="take what an earlier run chose from its facts, or leave it empty",
+        )
+    allocation = blend([made[name] for name in parts], candidates.seed)
+    return Plan(allocation, candidates.tree.sizes, facts={"chosen": rule, "why": "named in the recipe"})

@@ -1,0 +1,83 @@
+"""Balance and coverage against size, for the chosen strategy and the baselines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infra.workspace import StepRef
+from tasks.measure.balance import balance
+from tasks.sample.config import SamplingConfig
+from tasks.sample.probe import structure_of
+from tasks.sample.step import baselines, make_plan, open_candidates
+from tasks.sample.structure import unevenness
+from tasks.sample.tokens import token_count
+from tasks.step import Run
+
+COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
+
+
+def sweep(
+    config: SamplingConfig, inputs: Mapping[str, StepRef], targets: Sequence[int | str], run: Run
+) -> list[dict[str, Any]]:
+    """Return one row per target and rule: target, rows, rule, unevenness, kl_uniform, entropy, coverage.
+
+    inputs: finished ingest, embed and cluster steps. Nothing is drawn: quotas say it all, so a sweep costs seconds.
+    unevenness is over held-out structure (`tasks.sample.structure`), NaN where the pool shows none; the other measures
+    are over the leaves. A strategy whose cells are not leaves is measured by what its rows are expected to be.
+    Raises RecipeError as the sample step does, for each target.
+    """
+    found = []
+    probe, cuts = structure_of(8192, inputs, run)
+    for target in targets:
+        wanted = SamplingConfig.model_validate({**config.model_dump(), "target": target})
+        candidates, budget = open_candidates(wanted, inputs, run)
+        if budget.unit == "tokens":
+            share = budget.amount / token_count(candidates.rows, run.compute)
+            rows = round(share * candidates.tree.rows)
+            candidates = replace(candidates, target=max(1, rows))
+        plan = make_plan(wanted, candidates)
+        shares = {"chosen": plan.leaf_shares(candidates)}
+        shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(candidates).items()}
+        for rule, leaf_shares in shares.items():
+            measures = balance(leaf_shares, candidates.tree.sizes > 0)
+            mass = probe.mass(leaf_shares)
+            found.append(
+                {
+                    "target": str(target),
+                    "rows": candidates.target,
+                    "rule": rule,
+                    "name": plan.facts.get("chosen", wanted.strategy.name) if rule == "chosen" else rule,
+                    "unevenness": unevenness(cuts, mass) if cuts and mass.sum() > 0 else float("nan"),
+                    **{name: measures[name] for name in ("kl_uniform", "entropy", "coverage")},
+                }
+            )
+    return found
+
+
+def draw_sweep(found: list[dict[str, Any]], path: Path) -> None:
+    """Draw unevenness and coverage against the number of rows, one line per rule, as an SVG."""
+    import altair
+
+    panels = []
+    for field, title in (
+        ("unevenness", "unevenness over held-out structure"),
+        ("coverage", "share of clusters covered"),
+    ):
+        lines = [
+            {"rows": row["rows"], "rule": row["rule"], field: row[field]} for row in found if np.isfinite(row[field])
+        ]
+        panels.append(
+            altair.Chart(altair.Data(values=lines), width=320, height=220)
+            .mark_line(point=True)
+            .encode(
+                x=altair.X("rows:Q", scale=altair.Scale(type="log"), title="rows kept"),
+                y=altair.Y(f"{field}:Q", title=title),
+                color=altair.Color(
+                    "rule:N", scale=altair.Scale(domain=list(COLOURS), range=list(COLOURS.values())), title=None
+                ),
+            )
+        )
+    altair.hconcat(*panels).save(str(path), format="svg")

@@ -1,0 +1,114 @@
+"""The label-free measure sees structure that the clusters did not make, and the default follows it."""
+
+import numpy as np
+import pytest
+
+from tasks.measure.balance import balance
+from tasks.sample.config import SamplingConfig
+from tasks.sample.probe import STRUCTURE, structure_of
+from tasks.sample.selection import Selection
+from tasks.sample.step import SAMPLE
+from tasks.sample.structure import Probe, adjusted_rand, find_cuts, unevenness
+from tasks.sample.sweep import draw_sweep, sweep
+from tests.sample.pools import make_run, write_pool
+
+CONCEPTS = 20
+
+
+def crowded(seed=0, rows=3000):
+    """A lopsided pool whose leaves crowd where rows are dense, as those of plain k-means do."""
+    rng = np.random.default_rng(seed)
+    masses = 1.0 / np.arange(1, CONCEPTS + 1)
+    label = rng.choice(CONCEPTS, rows, p=masses / masses.sum())
+    label[:CONCEPTS] = np.arange(CONCEPTS)
+    vectors = rng.normal(0, 3, (CONCEPTS, 12))[label] + rng.normal(0, 0.5, (rows, 12))
+    leaf = np.empty(rows, np.int64)
+    leaves = 0
+    for concept in range(CONCEPTS):
+        members = np.flatnonzero(label == concept)
+        pieces = max(1, len(members) // 30)
+        side = np.argsort(vectors[members, 0])
+        leaf[members[side]] = leaves + np.arange(len(members)) * pieces // len(members)
+        leaves += pieces
+    return vectors, label, leaf, leaves
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("structure")
+    vectors, label, leaf, leaves = crowded()
+    inputs = write_pool(folder / "pool", vectors, levels=[leaf], parents=[np.arange(leaves) % 7], block_rows=1000)
+    return inputs, make_run(folder), label
+
+
+def test_halves_agree_where_there_are_clusters_and_not_in_noise():
+    vectors, _, leaf, _ = crowded()
+    rng = np.random.default_rng(1)
+    portion = 1.0 / np.bincount(leaf)[leaf]
+    half = rng.random(len(leaf)) < 0.5
+    real = find_cuts(Probe(vectors.astype(np.float32), leaf, portion, half), 0)
+    noise = find_cuts(Probe(rng.normal(size=(3000, 12)).astype(np.float32), leaf, portion, half), 0)
+    best = max(real, key=lambda cut: cut.agreement)
+    assert best.agreement > 0.9
+    assert abs(best.counts[0] - CONCEPTS) <= 4
+    assert max([cut.agreement for cut in noise], default=0.0) < 0.3
+    assert find_cuts(Probe(vectors[:5].astype(np.float32), leaf[:5], portion[:5], half[:5]), 0) == []
+    assert find_cuts(Probe(np.ones((300, 4), np.float32), leaf[:300], portion[:300], half[:300]), 0) == []
+
+
+def test_unevenness_is_the_lower_the_more_even_the_concepts_are(pool):
+    inputs, run, _ = pool
+    probe, cuts = structure_of(2048, inputs, run)
+    _, label, leaf, leaves = crowded()
+    of_leaf = label[np.unique(leaf, return_index=True)[1]]
+    even = 1.0 / np.bincount(of_leaf)[of_leaf]
+    sizes = np.bincount(leaf).astype(float)
+    measured = [unevenness(cuts, probe.mass(shares)) for shares in (even, np.ones(leaves), sizes)]
+    assert measured[0] < 0.2 * min(measured[1:])
+
+
+def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(pool):
+    inputs, run, label = pool
+    kl = {}
+    for strategy in ("balanced", "random", "flat", "top-down"):
+        ref = SAMPLE(SamplingConfig(strategy=strategy, target=300), inputs, run)
+        rows = Selection.open(ref).row_ids().astype(int)
+        kl[strategy] = balance(np.bincount(label[rows], minlength=CONCEPTS))["kl_uniform"]
+        if strategy == "balanced":
+            facts = ref.facts
+    assert kl["balanced"] < 0.1
+    assert kl["balanced"] < min(kl["random"], kl["flat"], kl["top-down"])
+    assert min(facts["unevenness"].values()) <= facts["unevenness"]["random"]
+    named = SamplingConfig.model_validate({"strategy": {"name": "balanced", "rule": facts["chosen"]}, "target": 300})
+    same = Selection.open(SAMPLE(named, inputs, run)).row_ids()
+    assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), inputs, run)).row_ids()).all()
+
+
+def test_structure_is_found_once_for_any_target(pool, monkeypatch):
+    inputs, run, _ = pool
+    SAMPLE(SamplingConfig(target=250), inputs, run)
+    monkeypatch.setattr("tasks.sample.probe.find_cuts", None)
+    assert SAMPLE(SamplingConfig(target=260), inputs, run).counts["kept"] == 260
+    assert STRUCTURE.name == "structure"
+
+
+def test_a_sweep_has_every_rule_at_every_size_and_draws(pool, tmp_path):
+    inputs, run, _ = pool
+    found = sweep(SamplingConfig(target=1), inputs, ["2%", "10%", 900, "12k tokens"], run)
+    assert {row["rule"] for row in found} == {"chosen", "random", "flat", "top-down"}
+    assert [row["rows"] for row in found if row["rule"] == "chosen"] == [60, 300, 900, 1200]
+    for row in found:
+        chosen = next(other for other in found if other["target"] == row["target"] and other["rule"] == "chosen")
+        assert chosen["unevenness"] <= row["unevenness"] + 1e-9
+    draw_sweep(found, tmp_path / "sweep.svg")
+    assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
+
+
+def test_adjusted_rand_agrees_with_scikit_learn():
+    from sklearn.metrics import adjusted_rand_score
+
+    rng = np.random.default_rng(0)
+    for cells in (2, 7, 50):
+        first, second = rng.integers(0, cells, 400), rng.integers(0, 5, 400)
+        second[:200] = first[:200] % 5
+        assert adjusted_rand(first, second) == pytest.approx(adjusted_rand_score(first, second), abs=1e-12)
