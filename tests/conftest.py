@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -40,6 +41,10 @@ class Served:
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.api.request(method, path, json=body)
+        for _ in range(5):
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy: ask again
+                break
+            answer = self.api.request(method, path, json=body)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
