@@ -68,9 +68,22 @@ def _state(metadata: TableMetadata) -> tuple[Any, ...]:
     return snapshots, dict(metadata.refs), schemas, metadata.current_schema_id, dict(metadata.properties)
 
 
+class _Transaction(Transaction):
+    """A transaction that copies the metadata once an update, not at every look: a thousand versions are a megabyte."""
+
+    _seen: tuple[TableUpdate, ...] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The metadata with all staged updates; not to be changed."""
+        if self._seen is not self._updates:
+            self._seen, self._metadata = self._updates, super().table_metadata
+        return self._metadata
+
+
 def begin(table: Table) -> Transaction:
     """Return a transaction that fails, changing nothing, if anybody else commits before it does."""
-    transaction = Transaction(table)
+    transaction = _Transaction(table)
     if not isinstance(table.catalog, RestCatalog):
         transaction._stage((), (AssertUnchanged.of(table.metadata),))  # type: ignore[arg-type]
     return transaction

@@ -72,7 +72,7 @@ class RowStream:
                     continue
             rows = self._rows(window, epoch, number).slice(left)
             left = 0
-            held = rows if held is None else pa.concat_tables([held, rows])
+            held = rows if held is None else _joined(held, rows)
             whole = held.num_rows - held.num_rows % self.batch
             for first in range(0, whole, self.batch):
                 yield _columns(held.slice(first, self.batch))
@@ -95,7 +95,7 @@ class RowStream:
         wanted = self.columns
         if wanted is not None and self.copies and COPIES not in wanted:
             wanted = [*wanted, COPIES]
-        table = pa.concat_tables([_read(uri, group, wanted) for uri, group, _ in window])
+        table = _vectors(pa.concat_tables([_read(uri, group, wanted) for uri, group, _ in window]))
         places = np.arange(table.num_rows)
         if self.copies:
             places = np.repeat(places, table[COPIES].to_numpy())
@@ -115,6 +115,32 @@ def _read(uri: str, group: int, columns: list[str] | None) -> pa.Table:
         return pq.ParquetFile(stream).read_row_group(group, columns=columns, use_threads=False)
 
 
+def _vectors(table: pa.Table) -> pa.Table:
+    """Return the table with lists of floats that are all equally long as fixed-size arrays, far faster to shuffle."""
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type) and not table.column(place).null_count:
+            lists = table.column(place).combine_chunks()
+            lengths = np.diff(lists.offsets.to_numpy())
+            if len(lengths) and lengths[0] and (lengths == lengths[0]).all():
+                fixed = pa.FixedSizeListArray.from_arrays(lists.flatten(), int(lengths[0]))
+                table = table.set_column(place, table.column_names[place], fixed)
+    return table
+
+
+def _joined(first: pa.Table, second: pa.Table) -> pa.Table:
+    """Return both, one after the other; vectors become lists again where only one of them has them."""
+    if first.schema.types != second.schema.types:
+        first, second = (
+            pa.table([_as_list(column) for column in table.columns], names=table.column_names)
+            for table in (first, second)
+        )
+    return pa.concat_tables([first, second])
+
+
+def _as_list(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.list_(column.type.value_type)) if pa.types.is_fixed_size_list(column.type) else column
+
+
 def _columns(table: pa.Table) -> Batch:
     return {name: _values(table[name].combine_chunks()) for name in table.column_names}
 
@@ -123,9 +149,7 @@ def _values(column: pa.Array) -> npt.NDArray[Any] | list[Any]:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return np.array(column.to_numpy(zero_copy_only=False))
-    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type) and not column.null_count:
-        flat, lengths = column.flatten().to_numpy(zero_copy_only=False), np.diff(column.offsets.to_numpy())
-        if len(lengths) and (lengths == lengths[0]).all():
-            return np.array(flat).reshape(len(lengths), lengths[0])
+    if pa.types.is_fixed_size_list(kind):
+        return np.array(column.flatten()).reshape(len(column), kind.list_size)
     found: list[Any] = column.to_pylist()
     return found

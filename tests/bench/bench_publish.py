@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyiceberg.table.update import AddSnapshotUpdate, SetPropertiesUpdate
 
 from infra import storage
 from tasks.publish import commit
@@ -23,7 +24,7 @@ from tasks.publish.manifest import FileEntry, Staged, content_key
 from tasks.publish.publish import publish, publish_files
 from tasks.publish.stage import STAGE, read_staged
 from tasks.publish.stream import RowStream
-from tasks.publish.table import dataset_table, versions
+from tasks.publish.table import HIGHEST_PROPERTY, dataset_table
 from tasks.publish.verify import verify
 from tasks.publish.versions import list_versions
 from tasks.step import Run
@@ -109,26 +110,23 @@ def many_files(folder: Path, files: int) -> None:
 
 
 def many_versions(folder: Path, count: int) -> None:
-    """Listing a long history."""
+    """Listing a long history, and publishing onto it; the history is one snapshot repeated under other numbers."""
     config = DestinationConfig(uri=str(folder / "published"))
-    small = small_steps.make(folder / "steps", rows=200)
     run = Run(workspace=str(folder / "workspace"), dataset="demo", scratch=folder / "scratch")
-    publish(config, "demo", STAGE(config.staging(), small.refs, run), {}, {}, run.workspace)
+    refs = [small_steps.make(folder / f"steps-{seed}", rows=200, seed=seed).refs for seed in (0, 1)]
+    publish(config, "demo", STAGE(config.staging(), refs[0], run), {}, {}, run.workspace)
     with dataset_table(config, "demo", run.workspace) as table:
-        first = versions(table)[0]
-        files = [(uri, len(storage.read_bytes(uri))) for uri in storage.list_files(first.data)]
-        schema = pq.read_schema(files[0][0])
-        footers = commit.read_footers(table, schema, files)
-        facts = first.model_dump(exclude={"dataset", "version", "tags", "current", "snapshot_id", "data"})
-        started = time.perf_counter()
+        first = table.current_snapshot()
+        assert first is not None
+        updates: list[Any] = [SetPropertiesUpdate(updates={HIGHEST_PROPERTY: str(count)})]
         for number in range(2, count + 1):
-            commit.register(table, "audit-bench", schema, footers, facts)
-            commit.promote(table, "audit-bench", number, "latest")
-            if number in (100, count):
-                print(f"  {number:,} versions: {(time.perf_counter() - started) / number:.3f} s a version on average")
-        size = len(storage.read_bytes(table.metadata_location))
-    print(f"  metadata {size / 1e6:.1f} MB")
+            updates.append(AddSnapshotUpdate(snapshot=first.model_copy(update={"snapshot_id": number})))
+            updates += commit.point(table, number, [f"v{number}"])[0]
+        timed(f"add {count - 1:,} versions to the catalog", lambda: commit.apply(table, tuple(updates), ()))
+        print(f"  metadata {len(storage.read_bytes(table.metadata_location)) / 1e6:.1f} MB")
     timed(f"list {count:,} versions", lambda: list_versions(config, "demo", run.workspace))
+    ref = STAGE(config.staging(), refs[1], run)
+    timed(f"publish after {count:,} versions", lambda: publish(config, "demo", ref, {}, {}, run.workspace))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,21 @@ def test_a_batch_holds_numbers_as_arrays(data: str) -> None:
     assert len(batch["text"]) == 5
 
 
+def test_vectors_come_as_one_array_and_ragged_lists_as_lists(publish_one: Publish) -> None:
+    vectors = [[float(number), number + 0.5] for number in range(500)]
+    ragged = [[1.0] * (number % 3) for number in range(500)]
+    mixed = [[1.0, 2.0] if number < 490 else [3.0] for number in range(500)]
+    data = publish_one(extra={"vector": vectors, "ragged": ragged, "mixed": mixed}).data
+    batches = list(RowStream(data, batch=50, window=2, copies=False).batches())
+    assert sorted(map(len, (one for b in batches for one in b["mixed"]))).count(1) == len(
+        [one for b in batches for one in b["ek_id"] if int(one.removeprefix("doc-")) >= 490]
+    )
+    batch = batches[0]
+    numbers = [int(one.removeprefix("doc-")) for one in batch["ek_id"]]
+    assert (batch["vector"] == np.array([vectors[number] for number in numbers])).all()
+    assert batch["ragged"] == [ragged[number] for number in numbers]
+
+
 def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Parquet files"):
         RowStream(str(tmp_path))
