@@ -1,11 +1,12 @@
 """The dedup step: excluded, exact, near and semantic duplicates, in this order; each sees what the ones before left."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra import storage
 from infra.workspace import StepFolder, StepRef
-from tasks.dedup.config import DedupConfig
+from tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
 from tasks.dedup.drops import Drops
 from tasks.dedup.duplicates import Duplicates
 from tasks.dedup.exact import exact_duplicates
@@ -18,60 +19,86 @@ from tasks.ingest.pool import Pool
 from tasks.step import Outcome, Run, Step
 
 
+@dataclass
+class Stages:
+    """The stages of one run and what they have dropped so far."""
+
+    pool: Pool
+    vectors: Vectors
+    config: DedupConfig
+    out: StepFolder
+    run: Run
+    drops: Drops = field(default_factory=Drops.none)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def exclude(self) -> None:
+        """Hold the pool against the exclusion lists."""
+        self.run.progress(0.0, f"holding rows against {len(self.config.exclude)} exclusion lists")
+        self.drops, self.facts["excluded"] = excluded_rows(
+            self.pool, self.vectors, self.config.exclude, self._folder("lists"), self.out.uri, self.run
+        )
+
+    def exact(self) -> None:
+        """Drop exact duplicates."""
+        self.run.progress(0.1, "exact duplicates")
+        best, before = self.config.best, self._so_far("exact")
+        found = exact_duplicates(self.pool, self.vectors, best, before, self._folder("hashes"), self.run)
+        self.drops = self.drops.followed_by(found)
+
+    def near(self, config: NearConfig) -> None:
+        """Drop near duplicates."""
+        best, before = self.config.best, self._so_far("near")
+        found, self.facts["near"] = near_duplicates(self.pool, config, best, before, self._folder("buckets"), self.run)
+        self.drops = self.drops.followed_by(found)
+
+    def semantic(self, config: SemanticConfig) -> None:
+        """Drop semantic duplicates, clustering anew in every pass, then prototypes."""
+        for number in range(1, config.passes + 1):
+            self.run.progress(0.8, f"semantic duplicates: clustering {number} of {config.passes}")
+            best, before = self.config.best, self._so_far(f"semantic-{number}")
+            found, facts = semantic_duplicates(
+                self.pool, self.vectors, config, best, before, self._folder(f"cells-{number}"), self.run
+            )
+            self.drops = self.drops.followed_by(found)
+            self.facts.setdefault("semantic", facts)
+            again = {"seed": config.seed + 1, "epsilon": facts["epsilon"], "rate": None}
+            config = config.model_copy(update=again)
+            if facts["cells"] < 2:
+                break
+        if config.prototypes:
+            best, before = self.config.best, self._so_far("prototypes")
+            found = drop_prototypes(self.pool, self.vectors, config, best, before, self._folder("cells-last"), self.run)
+            self.facts["semantic"]["prototypes"] = len(found)
+            self.drops = self.drops.followed_by(found)
+
+    def _folder(self, name: str) -> str:
+        return self.out.path("stages", name)
+
+    def _so_far(self, stage: str) -> Duplicates:
+        """Return what is dropped when a stage begins, in a form that workers can read a range of."""
+        folder = self._folder(f"before-{stage}")
+        self.drops.write(folder)
+        return Duplicates.open(folder)
+
+
 def dedup(config: DedupConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
     """Write which rows are dropped and which rows stand for them."""
     pool, vectors = Pool.open(inputs["ingest"], run.scratch), Vectors.open(inputs["embed"], run.scratch)
-    drops = Drops.none()
-    facts: dict[str, Any] = {}
-
-    def before(stage: str) -> Duplicates:
-        drops.write(out.path("stages", stage))
-        return Duplicates.open(out.path("stages", stage))
-
+    stages = Stages(pool, vectors, config, out, run)
     if config.exclude:
-        run.progress(0.0, f"holding rows against {len(config.exclude)} exclusion lists")
-        drops, facts["excluded"] = excluded_rows(
-            pool, vectors, config.exclude, out.path("stages", "lists"), out.uri, run
-        )
+        stages.exclude()
     if config.exact:
-        run.progress(0.0, "exact duplicates")
-        exact = exact_duplicates(pool, vectors, config.best, before("exact"), out.path("stages", "exact"), run)
-        drops = drops.followed_by(exact)
+        stages.exact()
     if config.near is not None and pool.has_text:
-        near, facts["near"] = near_duplicates(
-            pool, config.near, config.best, before("near"), out.path("stages", "near"), run
-        )
-        drops = drops.followed_by(near)
+        stages.near(config.near)
     if config.semantic is not None:
-        settings = config.semantic
-        for number in range(1, settings.passes + 1):
-            run.progress(0.8, f"semantic duplicates: clustering {number} of {settings.passes}")
-            stage = f"semantic-{number}"
-            semantic, found = semantic_duplicates(
-                pool, vectors, settings, config.best, before(stage), out.path("stages", f"cells-{number}"), run
-            )
-            drops = drops.followed_by(semantic)
-            facts["semantic"] = facts.get("semantic", found)
-            settings = settings.model_copy(
-                update={"seed": settings.seed + 1, "epsilon": found["epsilon"], "rate": None}
-            )
-            if found["cells"] < 2:
-                break
-        if settings.prototypes:
-            central = drop_prototypes(
-                pool, vectors, settings, config.best, before("prototypes"), out.path("stages", "cells-last"), run
-            )
-            facts["semantic"]["prototypes"] = len(central)
-            drops = drops.followed_by(central)
+        stages.semantic(config.semantic)
+    drops = stages.drops
     drops.write(out.uri)
     storage.remove(out.path("stages"))
-    return _outcome(pool, drops, facts)
-
-
-def _outcome(pool: Pool, drops: Drops, facts: dict[str, Any]) -> Outcome:
     kept, sizes = drops.sizes()
     counts = {"rows": pool.rows, "kept": pool.rows - len(drops), **drops.counts()}
-    return Outcome(counts, {**facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
+    return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
 
 
 DEDUP = Step(name="dedup", version=1, function=dedup)
