@@ -70,7 +70,7 @@ class QuarantineRate(AtMost):
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         refused = table["quarantined"].to_numpy(dtype=np.float64)
-        read = refused + table["rows"].to_numpy(dtype=np.float64)
+        read = table["rows"].to_numpy(dtype=np.float64)
         rows = table.assign(name=table["uri"])
         why = blame(rows, "shard", refused, lambda i: f"{refused[i]:,.0f} of {read[i]:,.0f} rows refused")
         return Measurement(float(refused.sum() / max(read.sum(), 1.0)), blame=why)

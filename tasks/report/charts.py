@@ -18,7 +18,7 @@ from tasks.validate.examples import shorten
 if TYPE_CHECKING:
     import altair as alt
 
-BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#b08d57", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
+BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
 FONT = "system-ui, sans-serif"
 CURVE_POINTS = 120
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -150,7 +150,7 @@ def baseline_strip(balance: pd.DataFrame, width: int) -> Any:
     low = float(table["entropy"].min(skipna=True))
     x = alt.X(
         "entropy:Q",
-        title="evenness (normalised entropy; 1 = every class the same)",
+        title="evenness (normalised entropy)",
         scale=alt.Scale(domain=[max(0.0, np.floor(low * 20) / 20 - 0.02), 1.0]),
         axis=alt.Axis(tickCount=5),
     )

@@ -99,7 +99,7 @@ def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) ->
     }
     spreads = [*_levels(profile), *_groups(profile, previous)]
     licences = next((one for one in spreads if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS), None)
-    columns = ["uri", "rows", "quarantined", "bytes", "sha256", "reason"]
+    columns = ["name", "rows", "quarantined", "sha256", "reason"]
     shards = pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
     return CardFacts(
         config=config,

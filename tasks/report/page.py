@@ -236,7 +236,7 @@ def shards(facts: CardFacts) -> list[list[str]]:
     """Return the first shards: where, rows, refused, checksum."""
     return [
         [
-            str(row.uri),
+            str(row.name),
             f"{row.rows:,}",
             f"{row.quarantined:,}" if not row.reason else str(row.reason),
             str(row.sha256)[:12],

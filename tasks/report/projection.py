@@ -49,7 +49,7 @@ def project_within(centroids: Points, parents: Points, parent_of: npt.NDArray[np
     np.fill_diagonal(apart, np.inf)
     crowd = np.bincount(parent_of, minlength=len(parents))[parent_of]
     room = float(np.median(apart.min(axis=1))) if len(parents) > 1 else 0.5
-    places = middle[parent_of] + steps * room * np.clip(np.sqrt(crowd / crowd.mean()), 0.5, 3.0)[:, None]
+    places = middle[parent_of] + 0.5 * room * steps * np.clip(np.sqrt(crowd / crowd.mean()), 0.5, 3.0)[:, None]
     places = places - places.min(axis=0)
     unit: Points = (places / places.max(axis=0).clip(1e-12)).astype(np.float32)
     return unit

@@ -9,6 +9,7 @@ import pandas as pd
 from expectations.accounting import FATES
 from tasks.ingest.pool import Pool
 from tasks.measure.profile import Profile
+from tasks.publish.manifest import without_secrets
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,9 +85,13 @@ def totals(profile: Profile, previous: Profile | None, target: float | None, exc
 
 
 def shards(pool: Pool) -> pd.DataFrame:
-    """Return one row per shard: uri, rows accepted, rows quarantined, reason ("" where it was read)."""
+    """Return one row per shard: uri, rows read, rows quarantined, reason ("" where it was read).
+
+    Passwords and signatures in a URI are left out: results are published.
+    """
     columns = ["uri", "rows", "quarantined", "reason"]
-    return pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
+    lines = [{**shard.model_dump(include=set(columns)), "uri": without_secrets(shard.uri)} for shard in pool.shards]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def inertia(profile: Profile) -> float:

@@ -145,5 +145,6 @@ def test_a_pool_without_groups_or_texts_is_checked_for_the_rest(tmp_path: Path) 
     found = check(curate(tmp_path, shards, target=100, levels=(20,), groups=[]))
     results = {one.label: one for one in read_results(found)}
     assert found.facts["success"], found.facts["failed"]
-    assert results["pattern_rate(secret)"].status == "skipped"
+    assert results["moved_rows(groups, previous)"].status == "skipped"
+    assert results["near_duplicate_rate"].status in ("passed", "warned")
     assert results["coverage(level-1)"].status == "passed"
