@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from infra import storage
 from tasks.cluster.checkpoint import map_array, write_array
-from tasks.cluster.groups import PROBES, Groups, coarse_groups, file_centroids, nearest_groups, search
+from tasks.cluster.groups import PROBES, coarse_groups, file_centroids, find_groups, group_radii, search
 from tasks.cluster.lloyd import Labels, assign_exact, half_norms, squared_distances
 from tasks.cluster.prepare import Floats, prepare
 
@@ -33,6 +33,7 @@ def write_chart(folder: str, centroids: Floats, metric: Metric, seed: int, threa
         "begin": begin,
         "coarse": coarse.centres,
         "half": half_norms(space.x),
+        "radii": group_radii(coarse.centres, space.x, member, begin),
     }
     for name, array in parts.items():
         write_array(storage.join(folder, f"{name}.npy"), array)
@@ -53,9 +54,10 @@ def nearest_centroids(
     if exact or len(centroids) <= EXACT:
         labels = assign_exact(rows, centroids)
     else:
-        member, begin, centres, half = (
-            map_array(storage.join(folder, f"{name}.npy"), scratch) for name in ("member", "begin", "coarse", "half")
+        member, begin, centres, half, radii = (
+            map_array(storage.join(folder, f"{name}.npy"), scratch)
+            for name in ("member", "begin", "coarse", "half", "radii")
         )
-        groups = Groups(centres, nearest_groups(rows.x, centres, PROBES, 1))
-        labels = search(rows, groups, centroids, None, filing=(member, begin), half=half)
+        groups = find_groups(rows, centres)
+        labels = search(rows, groups, centroids, None, filing=(member, begin), half=half, radii=radii)
     return labels, squared_distances(rows, centroids, labels).astype(np.float64) / rows.scale**2

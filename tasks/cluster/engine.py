@@ -1,6 +1,6 @@
 """One set of rows, made ready once, on which k-means is run as often as resampling asks for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -49,11 +49,11 @@ class Engine:
             return cls(rows, order, None, on_gpu)
         groups = coarse_groups(rows, k, rng)
         order, _ = members(np.ascontiguousarray(groups.probes[:, 0]), len(groups.centres))
-        return cls(rows.reorder(order), order, replace(groups, probes=groups.probes[order]))
+        return cls(rows.reorder(order), order, groups.take(order))
 
     def subset(self, index: npt.NDArray[np.int64]) -> "Engine":
         """Return an engine on a copy of some rows, with the same groups."""
-        groups = None if self.groups is None else replace(self.groups, probes=self.groups.probes[index])
+        groups = None if self.groups is None else self.groups.take(index)
         return Engine(self.rows.take(index), self.order[index], groups, self.on_gpu)
 
     def seed(self, k: int, seeding: Seeding, rng: np.random.Generator) -> Floats:

@@ -16,14 +16,20 @@ Ints = npt.NDArray[np.int32]
 PROBES = 16
 ROOM = 3
 SAMPLE = 64
+PIECE = 4096
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Coarse centres, (G, d) float32, and the nearest of them to every row, (n, <= 16) int32, nearest first."""
+    """Coarse centres, (G, d), the nearest of them to every row, (n, <= 16) int32, and how far they are, (n, <= 16)."""
 
     centres: Floats
     probes: Ints
+    gaps: Floats
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Groups":
+        """Return the groups of the rows at `index`."""
+        return Groups(self.centres, self.probes[index], self.gaps[index])
 
 
 def coarse_groups(rows: Rows, k: int, rng: np.random.Generator) -> Groups:
@@ -35,15 +41,23 @@ def coarse_groups(rows: Rows, k: int, rng: np.random.Generator) -> Groups:
     centres = seed_random(part, size, rng)
     for _ in range(3):
         update(part, centres, *members(assign_exact(part, centres), len(centres)))
-    return Groups(centres, nearest_groups(rows.x, centres, PROBES, rows.threads))
+    return find_groups(rows, centres)
 
 
-def nearest_groups(x: Floats, centres: Floats, most: int, threads: int) -> Ints:
-    """Return the nearest centres of every row, (n, min(most, G)) int32, nearest first."""
+def find_groups(rows: Rows, centres: Floats) -> Groups:
+    """Return the groups of rows around given centres."""
+    probes, scores = nearest_groups(rows.x, centres, PROBES, rows.threads)
+    return Groups(centres, probes, np.sqrt(np.maximum(rows.norms[:, None] + 2 * scores, 0)))
+
+
+def nearest_groups(x: Floats, centres: Floats, most: int, threads: int) -> tuple[Ints, Floats]:
+    """Return the nearest centres of every row, (n, min(most, G)) int32, nearest first, and their scores."""
     out = np.empty((len(x), min(most, len(centres))), np.int32)
-    half = half_norms(centres)
-    spread(lambda first, last: pruned.nearest_many(x, first, last, centres, half, out), len(x), threads, part=1024)
-    return out
+    scores, half = np.empty(out.shape, np.float32), half_norms(centres)
+    spread(
+        lambda first, last: pruned.nearest_many(x, first, last, centres, half, out, scores), len(x), threads, part=1024
+    )
+    return out, scores
 
 
 def file_centroids(centroids: Floats, groups: Groups, probes: int, threads: int) -> tuple[Ints, Members]:
@@ -51,7 +65,7 @@ def file_centroids(centroids: Floats, groups: Groups, probes: int, threads: int)
 
     A group takes at most three times the mean, so that no crowded region makes a search cost n x k.
     """
-    near = nearest_groups(centroids, groups.centres, probes, threads)
+    near, _ = nearest_groups(centroids, groups.centres, probes, threads)
     filed, size = np.empty(len(centroids), np.int32), len(groups.centres)
     pruned.file_bounded(near, size, -(-ROOM * len(centroids) // size), filed)
     return near, members(filed, size)
@@ -65,11 +79,12 @@ def search(
     probes: int = PROBES,
     filing: Members | None = None,
     half: Floats | None = None,
+    radii: Floats | None = None,
 ) -> Labels:
     """Return the nearest centroid of every row among those filed under its nearest groups, (n,) int32.
 
-    labels: present ones, kept where nothing nearer is found. filing, half: centroids by group and their `half_norms`,
-    where these are known already. A row whose groups hold no centroid is compared with all.
+    labels: present ones, kept where nothing nearer is found. filing, half, radii: centroids by group, `half_norms`
+    and `group_radii`, where these are known already. A row whose groups hold no centroid is compared with all.
     """
     member, begin = filing or file_centroids(centroids, groups, PROBES // 2, rows.threads)[1]
     norms, half = rows.norms, half_norms(centroids) if half is None else half
@@ -77,21 +92,35 @@ def search(
         found, best = np.zeros(len(norms), np.int32), np.full(len(norms), np.inf, np.float32)
     else:
         found, best = labels.copy(), (squared_distances(rows, centroids, labels) - norms) * np.float32(0.5)
-    probed = np.ascontiguousarray(groups.probes[:, :probes])
-    spread(
-        lambda first, last: pruned.nearest_probed(
-            rows.x, first, last, probed, member, begin, centroids, half, found, best
-        ),
-        len(found),
-        rows.threads,
-        part=1024,
-    )
+    radii = group_radii(groups.centres, centroids, member, begin) if radii is None else radii
+    for depth in (1, probes) if labels is None else (probes,):
+        probed, gaps = (np.ascontiguousarray(part[:, :depth]) for part in (groups.probes, groups.gaps))
+        spread(
+            lambda first, last, probed=probed, gaps=gaps: pruned.nearest_probed(  # type: ignore[misc]
+                rows.x, first, last, norms, probed, gaps, radii, member, begin, centroids, half, found, best
+            ),
+            len(found),
+            rows.threads,
+            part=1024,
+        )
     lost = np.flatnonzero(np.isinf(best))
     if lost.size:
         nearest = np.empty(len(lost), np.int32)
         kernels.nearest_of_all(rows.x[lost], 0, len(lost), centroids, half, nearest)
         found[lost] = nearest
     return found
+
+
+def group_radii(
+    centres: Floats, centroids: Floats, member: npt.NDArray[np.int64], begin: npt.NDArray[np.int64]
+) -> Floats:
+    """Return how far from its centre the farthest centroid of every group lies, (G,) float32; 0 for an empty group."""
+    filed = np.repeat(np.arange(len(centres)), np.diff(begin))
+    radii = np.zeros(len(centres), np.float32)
+    for first in range(0, len(member), PIECE):
+        gaps = centroids[member[first : first + PIECE]] - centres[filed[first : first + PIECE]]
+        np.maximum.at(radii, filed[first : first + PIECE], np.sqrt(np.einsum("ij,ij->i", gaps, gaps)))
+    return radii
 
 
 def seed_grouped(rows: Rows, groups: Groups, k: int, rng: np.random.Generator) -> Floats:

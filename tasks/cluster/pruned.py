@@ -7,6 +7,7 @@ import numpy as np
 from tasks.cluster.kernels import dots, kernel
 
 LANES = 16
+SLACK = np.float32(1.001)
 
 
 @kernel
@@ -70,7 +71,10 @@ def nearest_probed(
     x: Any,
     first: int,
     last: int,
+    norms: Any,
     probes: Any,
+    gaps: Any,
+    radii: Any,
     member: Any,
     begin: Any,
     centroids: Any,
@@ -80,24 +84,30 @@ def nearest_probed(
 ) -> None:
     """For rows first..last, improve labels (n,) and best (n,) with the centroids of the groups each row probes.
 
-    probes: (n, p) int32 groups. member, begin: centroids by group. best: float32 scores to beat; ties go to the lowest
-    index.
+    probes, gaps: (n, p) int32 groups and float32 distances to their centres. radii: (G,) float32, how far centroids lie
+    from their group's centre: a group all of whose centroids are farther than the best so far is left out. member,
+    begin: centroids by group. best: float32 scores to beat; ties go to the lowest index.
     """
     groups = begin.shape[0] - 1
     p = probes.shape[1]
     count = np.zeros(groups + 1, np.int64)
+    wanted = np.empty((last - first, p), np.bool_)
     for i in range(first, last):
+        reach = np.sqrt(max(norms[i] + np.float32(2) * best[i], np.float32(0))) * SLACK
         for t in range(p):
-            count[probes[i, t] + 1] += 1
+            g = probes[i, t]
+            wanted[i - first, t] = gaps[i, t] <= reach + radii[g]
+            count[g + 1] += wanted[i - first, t]
     for g in range(groups):
         count[g + 1] += count[g]
     cursor = count.copy()
-    rows = np.empty((last - first) * p, np.int64)
+    rows = np.empty(count[groups], np.int64)
     for i in range(first, last):
         for t in range(p):
-            g = probes[i, t]
-            rows[cursor[g]] = i
-            cursor[g] += 1
+            if wanted[i - first, t]:
+                g = probes[i, t]
+                rows[cursor[g]] = i
+                cursor[g] += 1
     tile = np.empty((4, 4), np.float32)
     for g in range(groups):
         low, high = count[g], count[g + 1]
@@ -122,8 +132,11 @@ def nearest_probed(
 
 
 @kernel
-def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: Any) -> None:
-    """For rows first..last, write the q nearest of all (G, d) centres to out (n, q) int32, nearest first; q <= G."""
+def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: Any, scores: Any) -> None:
+    """For rows first..last, write the q nearest of all (G, d) centres to out (n, q) int32, nearest first; q <= G.
+
+    scores: (n, q) float32 out, |c|^2 / 2 - x.c.
+    """
     size, q = centres.shape[0], out.shape[1]
     tile = np.empty((4, 4), np.float32)
     width = (size + LANES - 1) // LANES * LANES + LANES
@@ -170,6 +183,7 @@ def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: An
                 out[i + a, t] = j
                 if filled < q:
                     filled += 1
+            scores[i + a, :] = near
 
 
 @kernel
