@@ -7,12 +7,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from flows.automations import SILENCE
+from flows.recipe import parse
 from flows.register import ROOT
 from flows.serve import server_environment
+from tasks.publish.versions import list_versions
 from tests.conftest import Served
 from tests.flows.conftest import write_shards
 
@@ -130,3 +133,30 @@ def test_published_version_starts_training_and_blocked_one_tells_people(
     subjects = sorted(message["subject"] for message in taken)
     assert subjects[-1] == "notes: version blocked"
     assert any("smallest_share" in message["body"] for message in taken)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
+    def run(name: str, **parameters: Any) -> dict[str, Any]:
+        state = served.ended(served.start(name, {"recipe": small, **parameters}))
+        assert state["type"] == "COMPLETED", state["message"]
+        return state
+
+    small = recipe(tmp_path)
+    run("curate/weekly")
+    small = recipe(tmp_path, sampling={"target": 200})
+    run("curate/on-demand")
+    row = pq.read_table(tmp_path / "pool" / "shard-0.parquet", columns=["id"])["id"][0].as_py()
+    run("promote/promote", version="1", name="production")
+    run("rollback/rollback", version="v1")
+    run("prune/prune")
+    run("takedown/takedown", ids=[row], reason="asked for", dry_run=False)
+    run("diagnose/diagnose")
+    by_number = {each.version: each for each in list_versions(parse(small).destination, "notes", small["workspace"])}
+    assert by_number[1].current
+    assert "production" in by_number[1].tags
+    assert set(by_number) == {1, 2}
+    run("curate/on-new-shards", force=True)
+    newest = max(list_versions(parse(small).destination, "notes", small["workspace"]), key=lambda each: each.version)
+    assert row not in pq.read_table(f"{newest.location}/data", columns=["id"])["id"].to_pylist()
