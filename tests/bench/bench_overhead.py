@@ -1,0 +1,132 @@
+"""What orchestration costs: the whole flow against the same functions called bare, on 1M x 64 vectors, alternating.
+
+`python tests/bench/bench_overhead.py [--rows 1000000] [--rounds 3]` prints a table and writes it into docs/PERFORMANCE.md.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from performance_page import write_section
+
+DIMENSION, SHARDS = 64, 16
+CHILD = """
+import json, sys, time
+from infra.environment import set_defaults
+set_defaults()
+begun = time.monotonic()
+from flows.recipe import parse
+document, how = json.loads(sys.argv[1]), sys.argv[2]
+if __name__ == "__main__":
+    import logging
+    if how == "flow":
+        from flows.curate import curate
+        result = curate(parse(document))
+        kept = result["totals"]["kept"]
+        steps = sum(ref["seconds"] for name, ref in result["steps"].items() if name != "previous")
+    else:
+        from flows.pipeline import CURATION, PROOF
+        from flows.running import running
+        from tasks.report.config import ReportConfig
+        from tasks.report.step import REPORT
+        from tasks.publish.publish import publish
+        recipe, done = parse(document), {}
+        with running(recipe) as run:
+            for stage in CURATION + PROOF:
+                inputs = {name: done[name] for name in stage.inputs if name in done}
+                done[stage.step.name] = stage.step(stage.config(recipe), inputs, run)
+            done["report"] = REPORT(ReportConfig(dataset=recipe.dataset, version=1), done, run)
+            publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, run.workspace)
+        kept = done["sample"].counts["kept"]
+        steps = sum(ref.seconds for ref in done.values())
+    print(json.dumps({"wall": time.monotonic() - begun, "steps": steps, "kept": kept}))
+"""
+
+
+def make_pool(folder: Path, rows: int) -> None:
+    """Write `rows` vectors of a Zipf mixture of 2,000 components as 16 Parquet shards."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(2000, DIMENSION)).astype(np.float32)
+    masses = 1 / np.arange(1, 2001)
+    for shard, count in enumerate(np.diff(np.linspace(0, rows, SHARDS + 1).astype(int))):
+        topic = rng.choice(2000, count, p=masses / masses.sum())
+        vectors = centres[topic] + 0.6 * rng.normal(size=(count, DIMENSION)).astype(np.float32)
+        flat = pa.array(vectors.astype(np.float32).ravel())
+        table = pa.table(
+            {
+                "id": [f"{shard}-{row}" for row in range(count)],
+                "topic": [f"topic-{one}" for one in topic % 50],
+                "vector": pa.FixedSizeListArray.from_arrays(flat, DIMENSION),
+            }
+        )
+        pq.write_table(table, folder / f"shard-{shard:02}.parquet")
+
+
+def run_once(how: str, pool: Path, home: Path) -> dict[str, float]:
+    """Run the whole way in a process of its own and return its wall seconds, start-up included."""
+    document = {
+        "dataset": "overhead",
+        "source": {"uri": str(pool), "groups": ["topic"]},
+        "clustering": {"levels": [2000, 200, 20]},
+        "sampling": {"target": "5%"},
+        "gates": {"suite": "first-version"},
+        "destination": {"uri": str(home / "published")},
+        "workspace": str(home / "workspace"),
+    }
+    begun = time.monotonic()
+    command = [sys.executable, "-c", CHILD, json.dumps(document), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**found, "process": time.monotonic() - begun}
+
+
+def main() -> None:
+    """Run both, alternating, and write what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {"bare": [], "flow": []}
+    with tempfile.TemporaryDirectory() as folder:
+        pool = Path(folder) / "pool"
+        pool.mkdir()
+        make_pool(pool, arguments.rows)
+        for number in range(arguments.rounds):
+            for how in ("bare", "flow"):
+                found[how].append(run_once(how, pool, Path(folder) / f"{how}-{number}"))
+                print(how, {name: round(value, 1) for name, value in found[how][-1].items()}, flush=True)
+    steps = {how: statistics.median(one["steps"] for one in runs) for how, runs in found.items()}
+    fixed = {how: statistics.median(one["process"] - one["steps"] for one in runs) for how, runs in found.items()}
+    ratios = [flow["process"] / bare["process"] for flow, bare in zip(found["flow"], found["bare"], strict=True)]
+    lines = [
+        f"{arguments.rows:,} x {DIMENSION} vectors in {SHARDS} shards, source to published version; {arguments.rounds} rounds,",
+        "alternating, each in a fresh process. Work: the sum of the steps' own time. Fixed: everything else - imports, the",
+        "temporary Prefect server, catalog, publishing, shutting down.",
+        "",
+        "| | process, s | work, s | fixed, s |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for how, name in (("bare", "the functions called bare"), ("flow", "the Prefect flow")):
+        total = statistics.median(one["process"] for one in found[how])
+        lines.append(f"| {name} | {total:.1f} | {steps[how]:.1f} | {fixed[how]:.1f} |")
+    lines += [
+        "",
+        f"Work, flow / bare: {steps['flow'] / steps['bare']:.3f}. Whole process, pair by pair: "
+        f"{', '.join(f'{ratio:.2f}' for ratio in ratios)}. Fixed start-up added by the flow: {fixed['flow'] - fixed['bare']:.1f} s.",
+    ]
+    write_section("Orchestration", "python tests/bench/bench_overhead.py", "\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
