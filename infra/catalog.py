@@ -1,5 +1,6 @@
 """The Iceberg catalog that says which versions exist: SQLite beside the workspace, PostgreSQL, REST or any by name."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,13 +71,14 @@ def _open(uri: str | None, workspace: str) -> Catalog:
 
 
 def _sql(uri: str, io: str) -> SqlCatalog:
-    from sqlalchemy.exc import OperationalError, ProgrammingError
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     options: dict[str, Any] = {"uri": uri, "py-io-impl": io, "pool_pre_ping": "true"}
     try:
         return SqlCatalog(NAME, **options)
-    except (OperationalError, ProgrammingError):
-        return SqlCatalog(NAME, **options)  # another process created the catalog's tables between our look and our try
+    except (IntegrityError, OperationalError, ProgrammingError):
+        time.sleep(0.5)  # another process may be creating the catalog's tables at this very moment
+        return SqlCatalog(NAME, **options)
 
 
 def _beside(workspace: str) -> Path:
