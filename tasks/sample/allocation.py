@@ -87,7 +87,7 @@ def split(
 
 
 def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
-    """Return the mean of allocations of one target, rounded to whole rows; it keeps every bound that all of them keep."""
+    """Return the mean of allocations of one target, in whole rows; it keeps every bound that all of them keep."""
     from tasks.sample.waterfill import round_groups
 
     shares: NDArray[np.float64] = np.mean([made.shares for made in allocations], axis=0)

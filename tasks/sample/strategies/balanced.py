@@ -20,7 +20,6 @@ from tasks.sample.rules import rules
 from tasks.sample.structure import Cut, unevenness
 
 MOST_PARTS = 6
-LEAST_GAIN = 0.002
 
 
 def plan(options: Balanced, candidates: Candidates) -> Plan:
@@ -57,7 +56,7 @@ def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> t
     while len(parts) < MOST_PARTS:
         tried = {name: unevenness(cuts, total + mass) for name, mass in masses.items()}
         best = min(tried, key=lambda name: tried[name])
-        if tried[best] >= least * (1 - LEAST_GAIN):
+        if tried[best] >= least:
             break
         parts, total, least = [*parts, best], total + masses[best], tried[best]
     return parts, float(least)
