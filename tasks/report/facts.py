@@ -1,7 +1,7 @@
 """Everything the card says, gathered from the finished steps: numbers and tables, no words and no pictures yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is made from."""
+    """What a card is made from. docs: where the Data Docs lie, seen from the card."""
 
     config: ReportConfig
     totals: dict[str, float]
@@ -65,8 +65,8 @@ class CardFacts:
     licences: Spread | None
     seconds: dict[str, float]
     details: dict[str, str]
+    docs: str
     previous: bool = False
-    reused: list[str] = field(default_factory=list)
 
     @property
     def leaves(self) -> Spread:
@@ -113,8 +113,14 @@ def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) ->
         licences=licences,
         seconds={name: inputs[name].seconds for name in STEPS if name in inputs},
         details=_details(inputs, pool),
+        docs=_docs(inputs["validate"]),
         previous=previous is not None,
     )
+
+
+def _docs(validate: StepRef) -> str:
+    """Return the place of the Data Docs: beside a published card, or in the workspace where nothing is published."""
+    return "docs/index.html" if not validate.counts.get("failed") else f"../../validate/{validate.key}/docs/index.html"
 
 
 def _levels(profile: Profile) -> list[Spread]:

@@ -212,7 +212,7 @@ def gates(facts: CardFacts) -> dict[str, Any]:
         "title": findings.of_gates(facts),
         "shown": [{**_gate(one), "sign": SIGNS[one.status]} for one in shown],
         "skipped": [_gate(one) for one in facts.results if one.status == "skipped"],
-        "docs": "docs/index.html" if facts.config.location else "",
+        "docs": facts.docs,
     }
 
 

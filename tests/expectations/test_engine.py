@@ -4,15 +4,18 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from expectations.engine import evaluate
 from expectations.expectation import UnknownScope
 from expectations.suites import EXPECTATIONS, suite
 from tasks.validate.config import GatesConfig
-from tests.expectations.profiles import planted, tables
+from tests.expectations.profiles import filled, planted, tables, zipf
 
 EVIL = "<script>alert(1)</script>\x1b[31m$name"
 
@@ -112,3 +115,16 @@ def test_data_docs_say_what_failed_and_who_is_to_blame(site: Path) -> None:
     assert "<script>" not in page
     assert "\x1b" not in page
     assert "$name" in page
+
+
+def test_100_000_clusters_are_checked_within_seconds() -> None:
+    before = zipf(100_000, 1e7)
+    after = filled(before, 500_000)
+    shares = tables()["shares"]
+    clusters = pd.DataFrame({"scope": "level-1", "name": np.arange(100_000).astype(object), "before": before})
+    clusters = clusters.assign(after=after, planned=after, previous=after, radius=0.5, near_duplicate_rate=0.01)
+    many = pd.concat([clusters, shares[shares["scope"] != "level-1"]], ignore_index=True)
+    spent = time.process_time()
+    results = evaluate(suite("default"), tables(shares=many))
+    assert time.process_time() - spent < 5
+    assert {one.status for one in results} == {"passed"}
