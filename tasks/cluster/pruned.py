@@ -55,6 +55,8 @@ def rank_in_lists(
                     for b in range(w):
                         c = lists[g, j + b]
                         score = half[c] - tile[a, b]
+                        if score > scores[r, 2]:
+                            continue
                         if score < scores[r, 0] or (score == scores[r, 0] and c < ids[r, 0]):
                             scores[r, 2], ids[r, 2] = scores[r, 1], ids[r, 1]
                             scores[r, 1], ids[r, 1] = scores[r, 0], ids[r, 0]
@@ -123,10 +125,12 @@ def nearest_probed(
                 dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], centroids[c3], tile)
                 for a in range(m):
                     r = rows[at + a]
+                    least = best[r]
                     for b in range(w):
                         c = member[j + b]
                         score = half[c] - tile[a, b]
-                        if score < best[r] or (score == best[r] and c < labels[r]):
+                        if score < least or (score == least and c < labels[r]):
+                            least = score
                             best[r] = score
                             labels[r] = c
 
