@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import posixpath
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         if is_local(uri):
             target = Path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+            draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
             draft.write_bytes(data)
             os.replace(draft, target)
         else:
@@ -165,7 +166,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
     target = scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(path)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+        draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
         with _store_errors("read", uri):
             fs.get_file(path, str(draft))
         os.replace(draft, target)
