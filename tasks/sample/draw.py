@@ -56,11 +56,12 @@ def draw(
 ) -> pa.Table:
     """Return the selection: row_id uint64, copies int32, weight float64, leaf int32, sorted by row_id.
 
-    Rows of a cell come by the smallest hash(seed, identity), by distance, or by score; ties by row_id. With weights,
-    by the smallest -log(u) / weight, which is sampling in proportion to the weights without replacement (Gumbel top-k),
-    every row standing for `max_repeats` copies of itself. weight is 1 / inclusion probability: expected share over
-    size in a cell of equal rows, and 1 - exp(-weight * threshold) where rows have weights, the threshold being the
-    first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is bounded by the target, not by the pool.
+    Rows of a cell come by the smallest hash(seed, identity), by distance, or by score; ties by row_id. With weights, by
+    the smallest -log(u) / weight, which is sampling in proportion to the weights without replacement (Gumbel top-k),
+    every row standing for `max_repeats` copies of itself. weight is 1 / inclusion probability: quota over size in a
+    cell of equal rows (the expected share, where that is below one row), and 1 - exp(-weight * threshold) where rows
+    have weights, the threshold being the first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is
+    bounded by the target, not by the pool.
     """
     order = plan.order or order
     quotas, weighted = plan.allocation.quotas, plan.weights_of is not None
@@ -164,7 +165,8 @@ def _equal_copies(first: Columns, plan: Plan, carry: tuple[str, ...]) -> pa.Tabl
     cell, quotas, sizes = first["cell"], plan.allocation.quotas, plan.sizes
     whole = quotas // np.maximum(sizes, 1)
     copies = whole[cell] + (rank_in_cell(cell) < (quotas - whole * sizes)[cell])
-    probability = np.minimum(1.0, plan.allocation.shares / np.maximum(sizes, 1))
+    given = np.where(plan.allocation.shares < 1, plan.allocation.shares, quotas)
+    probability = np.minimum(1.0, given / np.maximum(sizes, 1))
     return _selection(first, copies, probability[cell], carry)
 
 
