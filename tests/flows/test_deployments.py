@@ -75,6 +75,15 @@ def test_schedule_fires(served: Served) -> None:
         served.ask("PATCH", schedule, {"active": False})
 
 
+def test_scheduled_run_that_meets_another_is_dropped(served: Served) -> None:
+    first = served.start("beat/one-at-a-time")
+    served.until(lambda: served.ask("GET", f"/flow_runs/{first}")["state_type"] in ("PENDING", "RUNNING"), 60)
+    state = served.ended(served.start("beat/one-at-a-time"))
+    assert (state["type"], "concurrency" in state["message"].lower()) == ("CANCELLED", True)
+    served.ask("POST", f"/flow_runs/{first}/set_state", {"state": {"type": "CANCELLING"}})
+    assert served.ended(first)["type"] in ("CANCELLED", "CRASHED")
+
+
 def test_event_of_new_shards_starts_a_run(served: Served) -> None:
     known = {run["id"] for run in served.runs("curate/on-new-shards")}
     served.prefect("event", "emit", "evenkeel.shards.arrived", "--resource-id", "evenkeel.dataset.docstrings")
@@ -105,10 +114,10 @@ def phone() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread.join()
 
 
-def test_published_version_starts_training_and_blocked_one_tells_people(
-    served: Served, tmp_path: Path, phone: tuple[str, list[dict[str, Any]]]
-) -> None:
-    address, taken = phone
+@pytest.fixture
+def taken(served: Served, phone: tuple[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The notifications that the server sends, through a block named as EVENKEEL_NOTIFY names it."""
+    address, messages = phone
     code = f"""
         from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook
         from flows import automations
@@ -117,29 +126,54 @@ def test_published_version_starts_training_and_blocked_one_tells_people(
         automations.create()
     """
     served.python(code, EVENKEEL_NOTIFY="custom-webhook/alerts")
+    return messages
 
+
+def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, taken: list[dict[str, Any]]) -> None:
+    known = {run["id"] for run in served.runs("train/on-published")}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))
+    code = f"""
+        from flows.curate import emit
+        from flows.recipe import load
+        recipe = load({str(tmp_path / "recipe.json")!r})
+        emit(recipe, "published", {{"version": 7, "location": "s3://there", "rows": 240}})
+        emit(recipe, "blocked", {{"failed": [{{"reason": "coverage: 12 %, at least 90 %"}}], "card": "s3://card"}})
+    """
+    served.python(code)
+    assert served.ended(served.next_run("train/on-published", known))["type"] == "COMPLETED"
+    assert (served.project / "trained.txt").read_text() == "notes v7 at s3://there"
+    served.until(lambda: taken, 60)
+    assert taken[0]["subject"] == "notes: version blocked"
+    assert taken[0]["body"].splitlines() == [
+        "notes: nothing was published.",
+        "- coverage: 12 %, at least 90 %",
+        "Card: s3://card",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_runs_start_training_and_tell_people(served: Served, tmp_path: Path, taken: list[dict[str, Any]]) -> None:
+    known = {run["id"] for run in served.runs("train/on-published")}
     published = served.start("curate/on-demand", {"recipe": recipe(tmp_path)})
     assert served.ended(published)["type"] == "COMPLETED"
-    training = served.next_run("train/on-published")
-    assert served.ended(training)["type"] == "COMPLETED"
+    assert served.ended(served.next_run("train/on-published", known))["type"] == "COMPLETED"
     assert (served.project / "trained.txt").read_text().startswith("notes v1 at ")
 
     impossible = {"expect": "smallest_share", "scope": "group.topic", "at_least": 0.2, "severity": "block"}
-    gates = {"add": [impossible]}
-    blocked = served.start("curate/on-demand", {"recipe": recipe(tmp_path, gates=gates)})
+    blocked = served.start("curate/on-demand", {"recipe": recipe(tmp_path, gates={"add": [impossible]})})
     state = served.ended(blocked)
     assert (state["type"], "nothing was published" in state["message"]) == ("FAILED", True)
     served.until(lambda: len(taken) >= 2, 60)
-    subjects = sorted(message["subject"] for message in taken)
-    assert subjects[-1] == "notes: version blocked"
-    assert any("smallest_share" in message["body"] for message in taken)
+    assert {message["subject"] for message in taken} == {"notes: version blocked", "curate: curate notes Failed"}
+    assert all("smallest_share" in message["body"] for message in taken)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
-    def run(name: str, **parameters: Any) -> dict[str, Any]:
-        state = served.ended(served.start(name, {"recipe": small, **parameters}))
+    def run(deployment: str, /, **parameters: Any) -> dict[str, Any]:
+        state = served.ended(served.start(deployment, {"recipe": small, **parameters}))
         assert state["type"] == "COMPLETED", state["message"]
         return state
 
