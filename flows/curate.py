@@ -1,5 +1,6 @@
 """The main flow: ingest -> embed -> dedup -> cluster -> sample -> stage -> measure -> validate -> report -> publish."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow, task
@@ -7,11 +8,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from pydantic import BaseModel
 
 from flows.approval import decide
 from flows.history import earlier_versions, profile_of
+from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
-from flows.pipeline import CURATION, PROOF, Stage
+from flows.pipeline import PROOF, follow_curation
 from flows.recipe import Recipe, RecipeFile
 from flows.running import running
 from infra import storage
@@ -25,7 +28,7 @@ from tasks.publish.table import Version
 from tasks.publish.versions import previous_version
 from tasks.report.config import PastVersion, ReportConfig
 from tasks.report.step import REPORT
-from tasks.step import Run
+from tasks.step import Run, Step
 
 
 def run_name() -> str:
@@ -46,7 +49,10 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
     log = get_run_logger()
     check_destination(wanted.destination.uri, wanted.dataset)
     with running(wanted) as run:
-        done = build(wanted, run)
+        lineage = look_back(wanted, run.workspace)
+        remember(wanted, run.workspace, lineage.request)
+        done = build(wanted, lineage, run)
+        log.info("%s; clusters: %s", lineage.changes.told(), lineage.why)
         show_artifacts(wanted, done)
         if failed := done["validate"].facts["failed"]:
             emit(wanted, "blocked", {"failed": failed, "card": done["report"].uri})
@@ -60,28 +66,29 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
             card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
             decision = decide(card, wanted.gates.approval_hours * 3600)
             log.info("approved: %s", decision["reason"])
-        published = publish_version(wanted, done, run.workspace, force)
+        published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
-    return summary(wanted, run.workspace, done, published)
+    return summary(lineage, run.workspace, done, published)
 
 
-def build(recipe: Recipe, run: Run) -> dict[str, StepRef]:
+def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
     """Run every step up to the card and return the finished outputs by step name. Nothing is visible yet."""
-    done: dict[str, StepRef] = {}
 
-    def follow(stage: Stage) -> None:
-        inputs = {name: done[name] for name in stage.inputs if name in done}
-        done[stage.step.name] = perform(stage.step, stage.config(recipe), inputs, run)
+    def follow(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
+        return perform(step, config, inputs, run)
 
-    for stage in CURATION:
-        follow(stage)
+    def drifted(found: Lineage) -> None:
+        emit(recipe, "drifted", {"since": found.changes.since, "reason": found.why, "drift": found.drift})
+
+    done = follow_curation(recipe, lineage, follow, drifted)
     history = earlier_versions(recipe, run.workspace, read_staged(done["stage"]).content_key)
     if history:
         done["previous"] = profile_of(history[-1])
     for stage in PROOF:
-        follow(stage)
+        inputs = {name: done[name] for name in stage.inputs if name in done}
+        done[stage.step.name] = perform(stage.step, stage.config(recipe), inputs, run)
     report = ReportConfig(
         dataset=recipe.dataset,
         recipe=recipe.model_dump(mode="json"),
@@ -105,7 +112,9 @@ def past(version: Version) -> PastVersion:
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)
-def publish_version(recipe: Recipe, done: dict[str, StepRef], workspace: str, force: bool) -> dict[str, Any]:
+def publish_version(
+    recipe: Recipe, lineage: Lineage, done: dict[str, StepRef], workspace: str, force: bool
+) -> dict[str, Any]:
     """Make the staged version visible in one commit, with its card, proof and manifest beside it."""
     measured, report = done["measure"], done["report"]
     extras = {
@@ -121,12 +130,13 @@ def publish_version(recipe: Recipe, done: dict[str, StepRef], workspace: str, fo
         "seed": recipe.sampling.seed,
         "metrics": measured.facts,
         "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
+        **lineage.document(),
     }
     result = publish(recipe.destination, recipe.dataset, done["stage"], extras, document, workspace, force)
     return result.model_dump(mode="json")
 
 
-def summary(recipe: Recipe, workspace: str, done: dict[str, StepRef], published: dict[str, Any]) -> dict[str, Any]:
+def summary(lineage: Lineage, workspace: str, done: dict[str, StepRef], published: dict[str, Any]) -> dict[str, Any]:
     """Return what the command line and the run's result say: version, fates, balance, card, how to read it."""
     profile = Profile.open(done["measure"])
     return {
@@ -134,6 +144,9 @@ def summary(recipe: Recipe, workspace: str, done: dict[str, StepRef], published:
         "card": storage.join(published["location"], "card.html"),
         "totals": profile.records("totals")[0],
         "balance": profile.records("balance"),
+        "shards": lineage.changes.model_dump(mode="json"),
+        "clusters": lineage.why,
+        "drift": lineage.drift,
         "workspace": workspace,
         "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
         "read_with": [

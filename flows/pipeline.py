@@ -1,12 +1,17 @@
 """The order of the steps, what each is configured by, and what each builds on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from flows.lineage import Base, Lineage, find_base
 from flows.recipe import Recipe
 from infra import storage
+from infra.workspace import StepRef
+from tasks.cluster.assign import ASSIGN
+from tasks.cluster.config import AssignConfig
+from tasks.cluster.drift import Drift
 from tasks.cluster.step import CLUSTER
 from tasks.dedup.lists import dedup_request
 from tasks.dedup.step import DEDUP
@@ -40,7 +45,7 @@ CURATION = (
     Stage(INGEST, lambda recipe: ingest_request(recipe.source)),
     Stage(EMBED, lambda recipe: recipe.embedding, ("ingest",)),
     Stage(DEDUP, lambda recipe: dedup_request(recipe.dedup, _takedowns(recipe)), ("ingest", "embed")),
-    Stage(CLUSTER, lambda recipe: recipe.clustering, ("ingest", "embed", "dedup")),
+    Stage(CLUSTER, lambda recipe: recipe.clustering.fitting(), ("ingest", "embed", "dedup")),
     Stage(SAMPLE, lambda recipe: recipe.sampling, ("ingest", "embed", "dedup", "cluster")),
     Stage(STAGE, lambda recipe: recipe.destination.staging(), ("ingest", "dedup", "cluster", "sample")),
 )
@@ -52,3 +57,44 @@ PROOF = (
         ("ingest", "embed", "dedup", "cluster", "sample", "measure", "previous"),
     ),
 )
+
+Follow = Callable[[Step, BaseModel, Mapping[str, StepRef]], StepRef]
+
+
+def follow_curation(
+    recipe: Recipe, lineage: Lineage, follow: Follow, drifted: Callable[[Lineage], None]
+) -> dict[str, StepRef]:
+    """Follow the steps from ingest to stage, on the clusters of the current version where they do, else on new ones.
+
+    follow: runs a step, or only looks where its output would lie. drifted: told where the pool has moved too far from
+    the clusters there were, before new ones are made. lineage: learns which base was taken, and why.
+    """
+    stages = {stage.step.name: stage for stage in CURATION}
+    done = {"ingest": follow(INGEST, lineage.request, {})}
+
+    def take(name: str, **more: StepRef) -> None:
+        stage = stages[name]
+        done[name] = follow(stage.step, stage.config(recipe), {one: done[one] for one in stage.inputs} | more)
+
+    def cluster(base: Base | None) -> None:
+        take("embed", **({"base": base.embed} if base is not None and base.fitted else {}))
+        take("dedup")
+        if base is None:
+            take("cluster")
+            return
+        inputs = {name: done[name] for name in stages["cluster"].inputs}
+        inputs |= {"base": base.cluster, "base_ingest": base.ingest}
+        done["cluster"] = follow(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
+
+    lineage.base, lineage.why = find_base(recipe, lineage.current, done["ingest"])
+    cluster(lineage.base)
+    if lineage.base is not None and "drift" in done["cluster"].facts:
+        lineage.drift = done["cluster"].facts["drift"]
+        rows, limit = done["cluster"].counts["rows"], recipe.clustering.drift_limit
+        if reason := Drift.model_validate(lineage.drift).reason(rows, limit):
+            lineage.base, lineage.why = None, reason
+            drifted(lineage)
+            cluster(None)
+    take("sample")
+    take("stage")
+    return done

@@ -1,14 +1,15 @@
 """What a run would do: the shards it would read, and which steps are in the workspace already."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from flows.pipeline import CURATION
+from flows.lineage import Changes, look_back
+from flows.pipeline import follow_curation
 from flows.recipe import Recipe
 from infra.workspace import StepRef
-from tasks.ingest.config import IngestRequest
-from tasks.step import Run
+from tasks.step import Run, Step
 
 
 class PlannedStep(BaseModel):
@@ -27,6 +28,8 @@ class Plan(BaseModel):
     dataset: str
     shards: int
     bytes: int
+    changes: Changes
+    clusters: str
     steps: list[PlannedStep]
     compute: str
     workspace: str
@@ -35,29 +38,30 @@ class Plan(BaseModel):
 
 def plan(recipe: Recipe, run: Run) -> Plan:
     """Return what running `recipe` would do. Lists the source and looks at the workspace; reads and writes no data."""
-    keys: dict[str, StepRef] = {}
-    steps: list[PlannedStep] = []
-    request = CURATION[0].config(recipe)
-    assert isinstance(request, IngestRequest)
-    for stage in CURATION:
-        config = request if stage is CURATION[0] else stage.config(recipe)
-        folder = stage.step.folder(config, {name: keys[name] for name in stage.inputs}, run)
+    steps: dict[str, PlannedStep] = {}
+
+    def look(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
+        folder = step.folder(config, inputs, run)
         finished = folder.done()
-        keys[stage.step.name] = StepRef(step=stage.step.name, key=folder.key, uri=folder.uri)
-        steps.append(
-            PlannedStep(
-                name=stage.step.name,
-                key=folder.key,
-                done=finished is not None,
-                counts=finished.counts if finished else {},
-                seconds=finished.seconds if finished else None,
-            )
+        steps[step.name] = PlannedStep(
+            name=step.name,
+            key=folder.key,
+            done=finished is not None,
+            counts=finished.counts if finished else {},
+            seconds=finished.seconds if finished else None,
         )
+        return finished or StepRef(step=step.name, key=folder.key, uri=folder.uri)
+
+    lineage = look_back(recipe, run.workspace)
+    follow_curation(recipe, lineage, look, lambda _: None)
+    request = lineage.request
     return Plan(
         dataset=recipe.dataset,
         shards=len(request.shards),
         bytes=sum(shard.bytes for shard in request.shards),
-        steps=steps,
+        changes=lineage.changes,
+        clusters=lineage.why,
+        steps=list(steps.values()),
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import RecipeError
-from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.config import ReusableClustering
 from tasks.dedup.config import DedupConfig
 from tasks.embed.config import AutoEmbedding, EmbeddingConfig
 from tasks.ingest.config import SourceConfig
@@ -33,8 +33,8 @@ class Recipe(BaseModel):
     source: SourceConfig = Field(description="The shards to read and what their columns mean.")
     embedding: EmbeddingConfig = Field(default_factory=AutoEmbedding, description="How rows become vectors.")
     dedup: DedupConfig = Field(default_factory=DedupConfig, description="Which rows stand for one another.")
-    clustering: ClusteringConfig = Field(
-        default_factory=ClusteringConfig, description="The hierarchy of clusters over the vectors."
+    clustering: ReusableClustering = Field(
+        default_factory=ReusableClustering, description="The hierarchy of clusters over the vectors."
     )
     sampling: SamplingConfig = Field(description="How many rows to keep, and by which rule.")
     gates: GatesConfig = Field(default_factory=GatesConfig, description="What a version must pass to be published.")

@@ -1,0 +1,171 @@
+"""What a coming version builds on: the shards by number, what became of them, and the clusters made before."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flows.recipe import Recipe
+from infra import storage
+from infra.errors import InputError
+from infra.workspace import DONE, StepRef
+from tasks.cluster.config import ReusableClustering
+from tasks.cluster.step import CLUSTER
+from tasks.embed.step import EMBED
+from tasks.ingest.config import IngestRequest
+from tasks.ingest.source import ingest_request, whole_stamp
+from tasks.publish.manifest import Manifest
+from tasks.publish.versions import previous_version, read_manifest
+
+CODE = {step.name: step.version for step in (EMBED, CLUSTER)}
+MEANING = ("id", "text", "vector", "dimension")
+
+
+class Changes(BaseModel):
+    """The names of shards that are new, changed or gone since the current version; `since` is None before the first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    since: int | None = None
+    new: list[str] = []
+    changed: list[str] = []
+    vanished: list[str] = []
+
+    def told(self) -> str:
+        """Return one line about it."""
+        counts = {"new": self.new, "changed": self.changed, "vanished": self.vanished}
+        kinds = [f"{len(names):,} shards {kind}" for kind, names in counts.items() if names]
+        return "the first version" if self.since is None else f"since v{self.since}: {', '.join(kinds) or 'no change'}"
+
+
+class Base(BaseModel):
+    """The run that clustered from scratch, whose clusters later versions assign their new rows to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ingest: StepRef
+    embed: StepRef
+    cluster: StepRef
+
+    @property
+    def fitted(self) -> bool:
+        """Tell whether its vectors were made by a map fitted to its rows."""
+        return storage.exists(storage.join(self.embed.uri, "map", "map.json"))
+
+
+class Lineage(BaseModel):
+    """Where a coming version comes from.
+
+    current: the manifest of the current version. base: whose clusters are used, None for new ones; `why` says why.
+    drift: how far the pool has moved from the base, once that is measured.
+    """
+
+    request: IngestRequest
+    changes: Changes
+    current: Manifest | None
+    base: Base | None = None
+    why: str = "this is the first version"
+    drift: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what the manifest of the coming version says of all this, for the next run to read."""
+        shards = {shard.name: [shard.number, whole_stamp(shard)] for shard in self.request.shards}
+        return {
+            "code": CODE,
+            "base": None if self.base is None else self.base.model_dump(mode="json"),
+            "clusters": self.why,
+            "drift": self.drift,
+            "source": {"shards": shards, "changes": self.changes.model_dump(mode="json")},
+        }
+
+
+def look_back(recipe: Recipe, workspace: str) -> Lineage:
+    """List the source and hold it against the current version.
+
+    Raises InputError where a shard has changed or vanished and the recipe says that none may.
+    """
+    current = previous_version(recipe.destination, recipe.dataset, workspace)
+    manifest = None if current is None else read_manifest(current)
+    before = {} if manifest is None else manifest.document.get("source", {}).get("shards", {})
+    numbers = {name: number for name, (number, _) in before.items()} | _remembered(recipe, workspace)
+    request = ingest_request(recipe.source, numbers)
+    changes = Changes()
+    if manifest is not None:
+        now = {shard.name: whole_stamp(shard) for shard in request.shards}
+        changes = Changes(
+            since=manifest.version,
+            new=sorted(now.keys() - before.keys()),
+            changed=sorted(name for name in now.keys() & before.keys() if before[name][1] != now[name]),
+            vanished=sorted(before.keys() - now.keys()),
+        )
+    if recipe.source.on_change == "fail" and (changes.changed or changes.vanished):
+        raise InputError(
+            f"shards are not what they were in v{changes.since}, and source.on_change is fail",
+            found=f"changed: {_some(changes.changed)}; vanished: {_some(changes.vanished)}",
+            where=str(recipe.source.uri),
+            remedy="put them back, or set source.on_change to replace: changed shards are read anew, rows of vanished "
+            "ones leave",
+        )
+    return Lineage(request=request, changes=changes, current=manifest)
+
+
+def remember(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
+    """Keep the numbers of all shards ever seen, so that a shard has the same in every coming run."""
+    known = _remembered(recipe, workspace)
+    numbers = known | {shard.name: shard.number for shard in request.shards}
+    if numbers != known:
+        storage.write_json(_registry(recipe, workspace), numbers)
+
+
+def find_base(recipe: Recipe, current: Manifest | None, ingest: StepRef) -> tuple[Base | None, str]:
+    """Return the run whose clusters do for a coming version too, or None, and why.
+
+    It is the one that the current version's clusters were made in. A run over the very pool of the current version
+    takes what that one took, so that it finds every step done.
+    """
+    if current is None:
+        return None, "this is the first version"
+    if recipe.clustering.reuse == "never":
+        return None, "clustering.reuse is never"
+    if reason := _other_recipe(recipe, current):
+        return None, reason
+    used, steps = current.document.get("base"), current.document["steps"]
+    if used is None and steps["ingest"]["key"] == ingest.key:
+        return None, f"the pool is that of v{current.version}, whose clusters were made anew"
+    base = Base.model_validate(used or {name: steps[name] for name in Base.model_fields})
+    for ref in (base.ingest, base.embed, base.cluster):
+        if not storage.exists(storage.join(ref.uri, DONE)):
+            return None, f"the workspace no longer holds {ref.step}/{ref.key}, which v{current.version} was made with"
+    return base, f"those of v{current.version}"
+
+
+def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
+    """Return what in the recipe or the code makes the clusters of the current version unfit, None where nothing."""
+    before = current.recipe
+    try:
+        clustering = ReusableClustering.model_validate(before["clustering"]).fitting()
+        same = {
+            "clustering": clustering == recipe.clustering.fitting(),
+            "embedding": before["embedding"] == recipe.embedding.model_dump(mode="json"),
+            "source": all(before["source"].get(name) == getattr(recipe.source, name) for name in MEANING),
+            "the version of the code": current.document.get("code") == CODE,
+        }
+    except (KeyError, ValidationError):
+        return f"v{current.version} was made by another release"
+    changed = [name for name, unchanged in same.items() if not unchanged]
+    return f"{' and '.join(changed)} changed since v{current.version}" if changed else None
+
+
+def _registry(recipe: Recipe, workspace: str) -> str:
+    return storage.join(workspace, recipe.dataset, "shards", "numbers.json")
+
+
+def _remembered(recipe: Recipe, workspace: str) -> dict[str, int]:
+    try:
+        numbers: dict[str, int] = storage.read_json(_registry(recipe, workspace))
+    except FileNotFoundError:
+        return {}
+    return numbers
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "") or "none"
