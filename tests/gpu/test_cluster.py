@@ -1,0 +1,18 @@
+"""k-means on a CUDA device ends where the exact path on the CPU ends."""
+
+import numpy as np
+import pytest
+
+from tasks.cluster.config import ClusteringConfig
+from tasks.cluster.resample import fit_level
+from tests.cluster.mixtures import mixture
+
+
+@pytest.mark.gpu
+def test_a_device_gives_what_the_exact_path_gives() -> None:
+    x = mixture(20_000, 64, 400)
+    config = ClusteringConfig(precision="exact", resampling=1)
+    host, device = (fit_level(x, 100, config, seed=0, on_gpu=on_gpu) for on_gpu in (False, True))
+    assert device.inertia == pytest.approx(host.inertia, rel=0.01)
+    assert (device.labels == host.labels).mean() > 0.9
+    assert np.isfinite(device.centroids).all()
