@@ -115,5 +115,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     document["deployments"] += yaml.safe_load((ROOT / "tests" / "flows" / "jobs.yaml").read_text())
     (project / "prefect.yaml").write_text(yaml.safe_dump(document))
     addresses = serve.up(home, port=serve.free_port(), s3_port=serve.free_port(), project=project)
-    yield Served(home, project, addresses)
+    server = Served(home, project, addresses)
+    yield server
+    server.api.close()
     serve.down(home)

@@ -28,22 +28,18 @@ def small(tmp_path: Path) -> Iterator[Served]:
     (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": jobs}))
     served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
     yield served
+    served.api.close()
     serve.down(home)
 
 
-def process_of(small: Served, run: str) -> psutil.Process:
-    """Return the process in which a run is going on."""
+def processes_of(small: Served, run: str) -> list[psutil.Process]:
+    """Return the processes of a run that is going on: its supervisor first, the flow itself last."""
     worker = serve.processes(small.home)["worker"]
-
-    def find() -> psutil.Process | None:
-        for child in worker.children(recursive=True):
-            if child.environ().get("PREFECT__FLOW_RUN_ID", "").replace("-", "") == run.replace("-", ""):
-                return child
-        return None
-
-    found = small.until(find, 120)
-    assert isinstance(found, psutil.Process)
-    return found
+    return [
+        child
+        for child in worker.children(recursive=True)
+        if child.environ().get("PREFECT__FLOW_RUN_ID", "").replace("-", "") == run.replace("-", "")
+    ]
 
 
 def is_running(small: Served, run: str) -> bool:
@@ -63,9 +59,8 @@ def test_silent_run_is_crashed_and_a_healthy_one_is_not(small: Served) -> None:
         }
     }
     small.until(lambda: small.ask("POST", "/events/filter", heartbeats)["total"], 120)
-    flow, worker = process_of(small, silent), serve.processes(small.home)["worker"]
-    worker.kill()
-    flow.kill()
+    for process in (serve.processes(small.home)["worker"], *processes_of(small, silent)):
+        process.kill()
     state = small.ended(silent, SILENCE.total_seconds() + 120)
     assert (state["type"], state["message"]) == ("CRASHED", "no heartbeat: the process is gone")
 
@@ -73,7 +68,7 @@ def test_silent_run_is_crashed_and_a_healthy_one_is_not(small: Served) -> None:
 def test_killed_flow_is_crashed_at_once_by_its_worker(small: Served) -> None:
     run = small.start("beat/on-demand", {"seconds": 3600})
     small.until(lambda: is_running(small, run), 120)
-    process_of(small, run).kill()
+    processes_of(small, run)[-1].kill()
     assert small.ended(run, 60)["type"] == "CRASHED"
 
 

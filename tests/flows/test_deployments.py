@@ -142,9 +142,8 @@ def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, t
     served.python(code)
     assert served.ended(served.next_run("train/on-published", known))["type"] == "COMPLETED"
     assert (served.project / "trained.txt").read_text() == "notes v7 at s3://there"
-    served.until(lambda: taken, 60)
-    assert taken[0]["subject"] == "notes: version blocked"
-    assert taken[0]["body"].splitlines() == [
+    [told] = served.until(lambda: [each for each in taken if each["subject"] == "notes: version blocked"], 60)
+    assert told["body"].splitlines() == [
         "notes: nothing was published.",
         "- coverage: 12 %, at least 90 %",
         "Card: s3://card",
@@ -164,9 +163,8 @@ def test_runs_start_training_and_tell_people(served: Served, tmp_path: Path, tak
     blocked = served.start("curate/on-demand", {"recipe": recipe(tmp_path, gates={"add": [impossible]})})
     state = served.ended(blocked)
     assert (state["type"], "nothing was published" in state["message"]) == ("FAILED", True)
-    served.until(lambda: len(taken) >= 2, 60)
-    assert {message["subject"] for message in taken} == {"notes: version blocked", "curate: curate notes Failed"}
-    assert all("smallest_share" in message["body"] for message in taken)
+    told = served.until(lambda: [each for each in taken if "smallest_share" in each["body"]][1:] and taken, 60)
+    assert {each["subject"] for each in told} >= {"notes: version blocked", "curate: curate notes Failed"}
 
 
 @pytest.mark.slow
