@@ -131,4 +131,4 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 7, sample)
+SAMPLE = Step("sample", 8, sample)

@@ -3,7 +3,7 @@
 Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over
 leaves give dense regions what they hold in leaves. Every candidate of `tasks.sample.rules` is measured on cuts of the
 space that the clustering had no part in (`tasks.sample.structure`). Random is a candidate, so the default is never
-less balanced than random on that measure. To the best candidate others are added, as long as the mean of them is more
+less balanced than random on that measure. To the best candidate others are added, where the mean of them is more
 even still (greedy ensemble selection; Caruana et al. 2004): unevenness is convex, so a mean is never worse than its
 parts are on average. `rule` names what to take without measuring, so that a later version changes no more than its
 data.
@@ -52,14 +52,13 @@ def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> t
     """Return up to six candidates, repeats allowed, whose mean is the most even, and its unevenness."""
     parts: list[str] = []
     total: NDArray[np.float64] = np.zeros(1)
-    least = np.inf
+    values: list[float] = []
     while len(parts) < MOST_PARTS:
         tried = {name: unevenness(cuts, total + mass) for name, mass in masses.items()}
         best = min(tried, key=lambda name: tried[name])
-        if tried[best] >= least:
-            break
-        parts, total, least = [*parts, best], total + masses[best], tried[best]
-    return parts, float(least)
+        parts, total, values = [*parts, best], total + masses[best], [*values, tried[best]]
+    best_length = int(np.argmin(values)) + 1
+    return parts[:best_length], values[best_length - 1]
 
 
 def _named(rule: str, candidates: Candidates) -> Plan:
