@@ -17,8 +17,7 @@ from tasks.measure.profile import Profile
 from tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
 from tasks.sample.rows import Rows, read_parquet, save_array, write_parquet
 from tasks.sample.selection import Selection
-from tasks.sample.step import tree_of
-from tasks.sample.tree import ClusterTree
+from tasks.sample.tree import ClusterTree, tree_of
 from tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
