@@ -47,7 +47,7 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/mypy
 
 lock: ## resolve requirements.lock anew (CPU and GPU together)
-	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench \
+	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
 serve: $(READY) ## start a Prefect server and a worker here, deploy everything, print the addresses
