@@ -42,7 +42,7 @@ def plan(recipe: Recipe, run: Run) -> Plan:
 
     def look(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
         folder = step.folder(config, inputs, run)
-        finished = folder.done()
+        finished = step.finished(config, inputs, run)
         steps[step.name] = PlannedStep(
             name=step.name,
             key=folder.key,

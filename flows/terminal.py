@@ -175,6 +175,4 @@ def show_sweep(console: Console, found: list[dict[str, Any]]) -> None:
         numbers = (f"{row['unevenness']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
         table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
     console.print(table)
-    console.print(
-        "unevenness: over structure that the clusters did not make; lower is better", style="dim"
-    )
+    console.print("unevenness: over structure that the clusters did not make; lower is better", style="dim")

@@ -55,6 +55,7 @@ class Step:
     name: the folder under the dataset's workspace. version: raise it when the code changes what comes out.
     function: `(config, inputs by name, folder to write to, run) -> Outcome`. by_backend: the output depends on whether
     a CPU or a GPU computed it, so the backend is part of the key. retries: how often a failure is worth another try.
+    intact: tells whether what a finished output points to, outside its own folder, is still there.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Step:
     by_backend: bool = False
     retries: int = 1
     timeout_seconds: float = 24 * 3600.0
+    intact: Callable[[StepRef], bool] = lambda _: True
 
     def key(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> str:
         """Return the content key of this step's output for this config and these inputs."""
@@ -75,11 +77,16 @@ class Step:
         """Return the folder of this step's output, finished or not."""
         return StepFolder(run.workspace, run.dataset, self.name, self.key(config, inputs, run))
 
+    def finished(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef | None:
+        """Return the output that is already in the workspace and intact, or None."""
+        ref = self.folder(config, inputs, run).done()
+        return ref if ref is not None and self.intact(ref) else None
+
     def __call__(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
         """Return the finished output: the one already in the workspace, or a new one."""
-        folder = self.folder(config, inputs, run)
-        if (finished := folder.done()) is not None:
+        if (finished := self.finished(config, inputs, run)) is not None:
             return finished
+        folder = self.folder(config, inputs, run)
         started = time.monotonic()
         outcome = self.function(config, inputs, folder, run)
         return folder.finish(outcome.counts, outcome.facts, round(time.monotonic() - started, 3))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.errors import AccountingError, InputError
-from infra.workspace import DONE, StepFolder, StepRef
+from infra.workspace import StepFolder, StepRef
 from tasks.cluster.hierarchy import Hierarchy
 from tasks.ingest.pool import Pool
 from tasks.publish.config import StageConfig
@@ -58,16 +58,9 @@ def stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
     return Outcome(counts=found.counts, facts=facts)
 
 
-STAGE = Step("stage", 1, stage)
-
-
-def staged(config: StageConfig, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
-    """Return STAGE's output, made anew where the workspace remembers files that a prune has removed since."""
-    ref = STAGE(config, inputs, run)
-    if storage.exists(storage.join(ref.facts["location"], read_staged(ref).data[0].path)):
-        return ref
-    storage.remove(storage.join(ref.uri, DONE))
-    return STAGE(config, inputs, run)
+def data_is_there(ref: StepRef) -> bool:
+    """Tell whether the staged files are still where the step put them: a prune may have removed them since."""
+    return storage.exists(storage.join(ref.facts["location"], read_staged(ref).data[0].path))
 
 
 def read_staged(ref: StepRef) -> Staged:
@@ -240,3 +233,6 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+STAGE = Step("stage", 1, stage, intact=data_is_there)

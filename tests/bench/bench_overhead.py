@@ -1,6 +1,6 @@
 """What orchestration costs: the whole flow against the same functions called bare, on 1M x 64 vectors, alternating.
 
-`python tests/bench/bench_overhead.py [--rows 1000000] [--rounds 3]` prints a table and writes it into docs/PERFORMANCE.md.
+`python tests/bench/bench_overhead.py [--rows N] [--rounds 3]` prints a table and writes it into docs/PERFORMANCE.md.
 """
 
 import argparse
@@ -109,9 +109,9 @@ def main() -> None:
     fixed = {how: statistics.median(one["process"] - one["steps"] for one in runs) for how, runs in found.items()}
     ratios = [flow["process"] / bare["process"] for flow, bare in zip(found["flow"], found["bare"], strict=True)]
     lines = [
-        f"{arguments.rows:,} x {DIMENSION} vectors in {SHARDS} shards, source to published version; {arguments.rounds} rounds,",
-        "alternating, each in a fresh process. Work: the sum of the steps' own time. Fixed: everything else - imports, the",
-        "temporary Prefect server, catalog, publishing, shutting down.",
+        f"{arguments.rows:,} x {DIMENSION} vectors in {SHARDS} shards, source to published version;",
+        f"{arguments.rounds} rounds, alternating, each in a fresh process. Work: the sum of the steps' own time. Fixed:",
+        "everything else - imports, the temporary Prefect server, catalog, publishing, shutting down.",
         "",
         "| | process, s | work, s | fixed, s |",
         "| --- | ---: | ---: | ---: |",
@@ -122,7 +122,8 @@ def main() -> None:
     lines += [
         "",
         f"Work, flow / bare: {steps['flow'] / steps['bare']:.3f}. Whole process, pair by pair: "
-        f"{', '.join(f'{ratio:.2f}' for ratio in ratios)}. Fixed start-up added by the flow: {fixed['flow'] - fixed['bare']:.1f} s.",
+        f"{', '.join(f'{ratio:.2f}' for ratio in ratios)}. "
+        f"Fixed start-up added by the flow: {fixed['flow'] - fixed['bare']:.1f} s.",
     ]
     write_section("Orchestration", "python tests/bench/bench_overhead.py", "\n".join(lines))
     print("\n".join(lines))

@@ -1,4 +1,4 @@
-"""Writing one section of docs/PERFORMANCE.md, between marks of its own, so that benchmarks do not overwrite each other."""
+"""Writing one section of docs/PERFORMANCE.md, between marks of its own."""
 
 import os
 import re

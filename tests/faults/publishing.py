@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from infra import storage
 from tasks.publish.config import DestinationConfig
 from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import staged
+from tasks.publish.stage import STAGE
 from tasks.step import Run
 from tests.publish import small_steps
 
@@ -40,7 +40,7 @@ class Job:
         steps = self.folder / f"steps-{self.seed}"
         small = small_steps.make(steps, rows=120, shards=1, rows_per_block=60, seed=self.seed)
         run = Run(workspace=self.workspace, dataset="demo", scratch=self.folder / "scratch")
-        ref = staged(self.config.staging(), small.refs, run)
+        ref = STAGE(self.config.staging(), small.refs, run)
         return publish(self.config, "demo", ref, {"card.html": b"<card>"}, {}, self.workspace)
 
     def start(self) -> BaseProcess:

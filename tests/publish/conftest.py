@@ -8,7 +8,7 @@ import pytest
 
 from tasks.publish.config import DestinationConfig
 from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import staged
+from tasks.publish.stage import STAGE
 from tasks.step import Run
 
 from . import small_steps
@@ -48,7 +48,7 @@ def publish_one(tmp_path: Path, workspace: str, destination: DestinationConfig, 
     ) -> PublishResult:
         name = "-".join(f"{key}{value}" for key, value in options.items() if not isinstance(value, dict)) or "plain"
         small = small_steps.make(tmp_path / "steps" / name, **options)
-        ref = staged(config.staging(), small.refs, run)
+        ref = STAGE(config.staging(), small.refs, run)
         return publish(config, "demo", ref, extras or {}, document or {}, workspace, force=force)
 
     return one

@@ -13,7 +13,7 @@ from infra.errors import StorageError
 from tasks.publish.config import DestinationConfig, Retention
 from tasks.publish.prune import prune
 from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import staged
+from tasks.publish.stage import STAGE
 from tasks.publish.table import dataset_table
 from tasks.publish.verify import verify
 from tasks.publish.versions import list_versions, read_version, rollback
@@ -37,7 +37,7 @@ def publish_one(tmp_path: Path, destination: DestinationConfig) -> Publish:
     def one(config: DestinationConfig = destination, **options: int) -> PublishResult:
         small = small_steps.make(tmp_path / "steps" / str(options), **options)  # type: ignore[arg-type]
         run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
-        ref = staged(config.staging(), small.refs, run)
+        ref = STAGE(config.staging(), small.refs, run)
         return publish(config, "demo", ref, {"card.html": b"<card>"}, {}, run.workspace)
 
     return one
