@@ -104,6 +104,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(
         f"[bold]{plan.dataset}[/]: {plan.shards:,} shards, {plan.bytes / 1e6:,.1f} MB to read", highlight=False
     )
+    console.print(f"{plan.changes.told()}; clusters: {plan.clusters}", highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("step", "state", "rows", "seconds then"):
         table.add_column(name, justify="right" if name != "step" else "left")

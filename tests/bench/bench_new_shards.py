@@ -100,9 +100,8 @@ def main(rows: int, dimension: int, share: float) -> None:
         print(f"shards read: {SHARDS + 1 - second['ingest'].counts['shards_taken']} of {SHARDS + 1}")
         (a, even_a), (b, even_b), (c, even_c) = selected(first), selected(second), selected(anew)
         drift = second["cluster"].facts["drift"]
-        print(
-            f"drift {drift['drift']:.3f}: far {drift['far']:.3f} against {drift['far_before']:.3f}, psi {drift['psi']:.4f}"
-        )
+        told = {name: round(drift[name], 4) for name in ("drift", "far", "far_before", "psi")}
+        print(f"drift: {told}")
         print(f"evenness over topics: v1 {even_a:.4f}, v2 {even_b:.4f}, v2 anew {even_c:.4f}")
         print(f"churn of v1's rows: {len(a - b) / len(a):.1%} on its clusters, {len(a - c) / len(a):.1%} anew")
         print(f"rows in both v2: {len(b & c) / len(b):.1%}")
