@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from flows.approval import decide
-from flows.history import earlier_versions, profile_of
+from flows.history import earlier_versions, profile_of, sampled_alike
 from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
 from flows.pipeline import PROOF, follow_curation
@@ -29,6 +29,7 @@ from tasks.publish.versions import previous_version
 from tasks.report.config import PastVersion, ReportConfig
 from tasks.report.step import REPORT
 from tasks.step import Run, Step
+from tasks.validate.step import VALIDATE
 
 
 def run_name() -> str:
@@ -68,6 +69,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
             log.info("approved: %s", decision["reason"])
         published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
+    show_links(wanted, published["location"])
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
     return summary(lineage, run.workspace, done, published)
@@ -88,6 +90,8 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
         done["previous"] = profile_of(history[-1])
     for stage in PROOF:
         inputs = {name: done[name] for name in stage.inputs if name in done}
+        if stage.step is VALIDATE and "previous" in inputs and not sampled_alike(recipe, inputs["previous"]):
+            del inputs["previous"]
         done[stage.step.name] = perform(stage.step, stage.config(recipe), inputs, run)
     report = ReportConfig(
         dataset=recipe.dataset,
@@ -165,6 +169,17 @@ def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
         key=f"{recipe.dataset.replace('_', '-')}-balance",
         description="Balance before and after, beside the baselines",
     )
+
+
+def show_links(recipe: Recipe, location: str) -> None:
+    """Link the version and its Data Docs from the run's page in the Prefect UI."""
+    for name, path in (("card", "card.html"), ("data docs", "docs/index.html")):
+        link = storage.join(location, path)
+        create_link_artifact(
+            link if "://" in link else f"file://{link}",
+            link_text=f"{recipe.dataset}: {name}",
+            key=f"{recipe.dataset.replace('_', '-')}-{name.replace(' ', '-')}-link",
+        )
 
 
 def emit(recipe: Recipe, what: str, payload: dict[str, Any]) -> None:

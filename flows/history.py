@@ -20,5 +20,19 @@ def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[V
 
 def profile_of(version: Version) -> StepRef:
     """Return the profile of a published version as an input for steps, keyed by the version's own checksum."""
-    facts = {"centroid_hash": read_manifest(version).centroid_hash, "version": version.version}
+    manifest = read_manifest(version)
+    facts = {
+        "centroid_hash": manifest.centroid_hash,
+        "version": version.version,
+        "sampling": manifest.recipe.get("sampling"),
+    }
     return StepRef(step="previous", key=version.manifest_sha256[:20], uri=version.profile, facts=facts)
+
+
+def sampled_alike(recipe: Recipe, previous: StepRef) -> bool:
+    """Tell whether the last version was sampled by the same section of the recipe.
+
+    Where it was not, a person has asked for another size or rule: the card still shows the difference, but the gates
+    do not hold the coming version to the shares of the last one.
+    """
+    return bool(previous.facts["sampling"] == recipe.sampling.model_dump(mode="json"))

@@ -55,7 +55,7 @@ def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(docume
 
 def test_another_target_samples_anew_and_clusters_nothing(document: dict[str, Any]) -> None:
     first = curate(parse(document))
-    second = curate(parse(document, ["sampling.target=120"]))
+    second = curate(parse(document, ["sampling.target=24"]))
     assert (second["status"], second["version"]) == ("published", 2)
     ran = {name for name, state in states().items() if state != "Cached"}
     assert ran == {"sample", "stage", "measure", "validate", "report", "publish"}
