@@ -138,6 +138,21 @@ def find_base(recipe: Recipe, current: Manifest | None, ingest: StepRef) -> tupl
     return base, f"those of v{current.version}"
 
 
+def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
+    """Return a recipe that samples by the rule that was chosen for the current version, where nothing else was asked.
+
+    On the same clusters another measured choice would move rows for little; a pool that drifts chooses anew.
+    """
+    chosen = current.document["steps"]["sample"]["facts"].get("chosen")
+    strategy = recipe.sampling.strategy
+    if strategy.name != "balanced" or strategy.rule or not chosen:
+        return recipe
+    if current.recipe.get("sampling") != recipe.sampling.model_dump(mode="json"):
+        return recipe
+    sampling = recipe.sampling.model_copy(update={"strategy": strategy.model_copy(update={"rule": chosen})})
+    return recipe.model_copy(update={"sampling": sampling})
+
+
 def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
     """Return what in the recipe or the code makes the clusters of the current version unfit, None where nothing."""
     before = current.recipe

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from flows.lineage import Base, Lineage, find_base
+from flows.lineage import Base, Lineage, find_base, same_rule
 from flows.recipe import Recipe
 from infra import storage
 from infra.workspace import StepRef
@@ -95,6 +95,8 @@ def follow_curation(
             lineage.base, lineage.why = None, reason
             drifted(lineage)
             cluster(None)
+    if lineage.base is not None and lineage.current is not None:
+        recipe = same_rule(recipe, lineage.current)
     take("sample")
     take("stage")
     return done

@@ -106,6 +106,7 @@ def test_only_a_new_shard_is_read_and_the_rest_stays(document: dict[str, Any], s
     assert centroid_hash(second) == centroid_hash(first)
     assert (second["clusters"], second["drift"]["new"]) == ("those of v1", 100)
     assert second["drift"]["drift"] < 0.1
+    assert second["steps"]["sample"]["facts"]["chosen"] == first["steps"]["sample"]["facts"]["chosen"]
     before, after = (pd.read_parquet(result["data"]).set_index("id") for result in (first, second))
     both = before.index.intersection(after.index)
     columns = ["ek_row_id", "ek_shard", "ek_row", "ek_cluster_1", "ek_cluster_2"]
