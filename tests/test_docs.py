@@ -64,7 +64,9 @@ def test_every_strategy_is_explained() -> None:
     from tasks.sample.config import SamplingConfig
 
     schema = SamplingConfig.model_json_schema()
-    names = [one["properties"]["name"]["const"] for one in schema["$defs"].values() if "name" in one.get("properties", {})]
+    names = [
+        one["properties"]["name"]["const"] for one in schema["$defs"].values() if "name" in one.get("properties", {})
+    ]
     assert len(names) >= 4
     assert [name for name in names if f"`{name}`" not in page("SAMPLING.md")] == []
 

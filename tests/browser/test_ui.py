@@ -16,9 +16,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
 PATIENCE = 120_000
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}: apt install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}: apt install chromium"),
+]
 
 
 @pytest.fixture
