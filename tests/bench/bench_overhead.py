@@ -110,7 +110,7 @@ def main() -> None:
     ratios = [flow["process"] / bare["process"] for flow, bare in zip(found["flow"], found["bare"], strict=True)]
     lines = [
         f"{arguments.rows:,} x {DIMENSION} vectors in {SHARDS} shards, source to published version;",
-        f"{arguments.rounds} rounds, alternating, each in a fresh process. Work: the sum of the steps' own time. Fixed:",
+        f"{arguments.rounds} rounds, alternating, fresh processes. Work: the sum of the steps' own time. Fixed:",
         "everything else - imports, the temporary Prefect server, catalog, publishing, shutting down.",
         "",
         "| | process, s | work, s | fixed, s |",

@@ -64,7 +64,8 @@ def test_everything_runs_on_postgres_and_ends_alone(
     project.mkdir()
     jobs = Path(__file__).parent.parent / "flows"
     shutil.copy(jobs / "jobs.py", project)
-    (project / "prefect.yaml").write_text("deployments:\n" + (jobs / "jobs.yaml").read_text().replace("active: false", "active: true"))
+    every_seconds = (jobs / "jobs.yaml").read_text().replace("active: false", "active: true")
+    (project / "prefect.yaml").write_text("deployments:\n" + every_seconds)
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", postgres.url("postgresql+asyncpg", "prefect"))
     bystander = subprocess.Popen(["sleep", "600"])
     try:
