@@ -52,7 +52,7 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
     tables = {
         "patterns": scan(pool, inputs.get("sample"), config.scan_rows, run),
         "shares": shares(profile, previous, _same_clusters(inputs), near, _planned(inputs)),
-        "baselines": profile.balance,
+        "baselines": profile.balance if previous else profile.balance.query("stage != 'previous'"),
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs)),
         "shards": shards(pool),
     }
