@@ -59,7 +59,11 @@ class SamplingConfig(BaseModel):
     strategy: Annotated[
         Strategy,
         BeforeValidator(_named),
-        Field(discriminator="name", json_schema_extra=_as_tabs, description="How the target is spread over clusters or groups."),
+        Field(
+            discriminator="name",
+            json_schema_extra=_as_tabs,
+            description="How the target is spread over clusters or groups.",
+        ),
     ] = Field(default_factory=Balanced)
     target: int | str = Field(
         description='How much to keep: rows (50000), a share of the pool ("10%") or a token budget ("2B tokens").'
