@@ -172,7 +172,7 @@ def show_sweep(console: Console, found: list[dict[str, Any]]) -> None:
     for name in ("target", "rows", "rule", "unevenness", "evenness of leaves", "leaves covered"):
         table.add_column(name, justify="left" if name in ("target", "rule") else "right")
     for row in found:
-        rule = f"[bold]{row['name']}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
+        rule = f"[bold]{row['name'].split('+')[0]}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
         numbers = (f"{row['unevenness']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
         table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
     console.print(table)

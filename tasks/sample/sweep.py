@@ -26,7 +26,8 @@ def sweep(
 
     inputs: finished ingest, embed and cluster steps. Nothing is drawn: quotas say it all, so a sweep costs seconds.
     unevenness is over held-out structure (`tasks.sample.structure`), NaN where the pool shows none; the other measures
-    are over the leaves. A strategy whose cells are not leaves is measured by what its rows are expected to be.
+    are over the leaves, as the rows are really given.
+    A strategy whose cells are not leaves is measured by what its rows are expected to be.
     Raises RecipeError as the sample step does, for each target.
     """
     found = []
@@ -41,8 +42,11 @@ def sweep(
         plan = make_plan(wanted, candidates)
         shares = {"chosen": plan.leaf_shares(candidates)}
         shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(candidates).items()}
+        rows = dict(shares)
+        if plan.cells_of is None:
+            rows["chosen"] = plan.allocation.quotas.astype(np.float64)
         for rule, leaf_shares in shares.items():
-            measures = balance(leaf_shares, candidates.tree.sizes > 0)
+            measures = balance(rows[rule], candidates.tree.sizes > 0)
             mass = probe.mass(leaf_shares)
             found.append(
                 {
