@@ -92,6 +92,7 @@ def undisturbed(served: Served, pool: Path, tmp_path_factory: pytest.TempPathFac
     return curation.selection()
 
 
+@pytest.mark.slow
 def test_flow_killed_while_clustering_goes_on(served: Served, pool: Path, undisturbed: str, tmp_path: Path) -> None:
     curation = Curation(served, pool, tmp_path)
     assert curation.kill_when(lambda _: curation.began("cluster")) == -signal.SIGKILL

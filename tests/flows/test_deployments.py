@@ -76,6 +76,7 @@ def test_schedule_fires(served: Served) -> None:
         served.ask("PATCH", schedule, {"active": False})
 
 
+@pytest.mark.slow
 def test_scheduled_run_that_meets_another_is_dropped(served: Served) -> None:
     first = served.start("beat/one-at-a-time")
     served.until(lambda: served.ask("GET", f"/flow_runs/{first}")["state_type"] in ("PENDING", "RUNNING"), 60)
@@ -130,6 +131,7 @@ def taken(served: Served, phone: tuple[str, list[dict[str, Any]]]) -> list[dict[
     return messages
 
 
+@pytest.mark.slow
 def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, taken: list[dict[str, Any]]) -> None:
     known = {run["id"] for run in served.runs("train/on-published")}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))

@@ -190,6 +190,7 @@ def test_changed_and_vanished_shards_are_noticed(document: dict[str, Any], sourc
     assert set(rows["ek_shard"]) == {0, 1, 2, 3, 5}
 
 
+@pytest.mark.slow
 def test_touched_shards_make_no_version(document: dict[str, Any], source: Path) -> None:
     recipe = parse(document)
     first = curate(recipe)
