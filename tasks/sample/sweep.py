@@ -42,11 +42,11 @@ def sweep(
         plan = make_plan(wanted, candidates)
         shares = {"chosen": plan.leaf_shares(candidates)}
         shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(candidates).items()}
-        rows = dict(shares)
+        given = dict(shares)
         if plan.cells_of is None:
-            rows["chosen"] = plan.allocation.quotas.astype(np.float64)
+            given["chosen"] = plan.allocation.quotas.astype(np.float64)
         for rule, leaf_shares in shares.items():
-            measures = balance(rows[rule], candidates.tree.sizes > 0)
+            measures = balance(given[rule], candidates.tree.sizes > 0)
             mass = probe.mass(leaf_shares)
             found.append(
                 {
