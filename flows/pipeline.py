@@ -64,7 +64,21 @@ Follow = Callable[[Step, BaseModel, Mapping[str, StepRef]], StepRef]
 def follow_curation(
     recipe: Recipe, lineage: Lineage, follow: Follow, drifted: Callable[[Lineage], None]
 ) -> dict[str, StepRef]:
-    """Follow the steps from ingest to stage, on the clusters of the current version where they do, else on new ones.
+    """Follow the steps from ingest to stage; see `follow_clusters`."""
+    done = follow_clusters(recipe, lineage, follow, drifted)
+    if lineage.base is not None and lineage.current is not None:
+        recipe = same_rule(recipe, lineage.current)
+    for stage in CURATION:
+        if stage.step in (SAMPLE, STAGE):
+            inputs = {name: done[name] for name in stage.inputs}
+            done[stage.step.name] = follow(stage.step, stage.config(recipe), inputs)
+    return done
+
+
+def follow_clusters(
+    recipe: Recipe, lineage: Lineage, follow: Follow, drifted: Callable[[Lineage], None]
+) -> dict[str, StepRef]:
+    """Follow the steps from ingest to cluster, on the clusters of the current version where they do, else on new ones.
 
     follow: runs a step, or only looks where its output would lie. drifted: told where the pool has moved too far from
     the clusters there were, before new ones are made. lineage: learns which base was taken, and why.
@@ -95,8 +109,4 @@ def follow_curation(
             lineage.base, lineage.why = None, reason
             drifted(lineage)
             cluster(None)
-    if lineage.base is not None and lineage.current is not None:
-        recipe = same_rule(recipe, lineage.current)
-    take("sample")
-    take("stage")
     return done

@@ -1,7 +1,6 @@
 """What a run would do: the shards it would read, and which steps are in the workspace already."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -66,8 +65,3 @@ def plan(recipe: Recipe, run: Run) -> Plan:
         workspace=run.workspace,
         destination=recipe.destination.uri,
     )
-
-
-def as_rows(planned: Plan) -> list[dict[str, Any]]:
-    """Return the steps of a plan as plain rows for a table."""
-    return [step.model_dump() for step in planned.steps]
