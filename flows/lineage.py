@@ -12,7 +12,8 @@ from tasks.cluster.config import ReusableClustering
 from tasks.cluster.step import CLUSTER
 from tasks.embed.step import EMBED
 from tasks.ingest.config import IngestRequest
-from tasks.ingest.source import ingest_request, whole_stamp
+from tasks.ingest.source import ingest_request
+from tasks.ingest.stamps import whole_stamp
 from tasks.publish.manifest import Manifest
 from tasks.publish.versions import previous_version, read_manifest
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from infra.errors import InputError
 from infra.workspace import StepFolder, StepRef
 from tasks.ingest.config import ShardStamp
-from tasks.ingest.source import stamp_of
+from tasks.ingest.stamps import stamp_of
 from tasks.step import Run
 
 VERSION = 1

@@ -23,7 +23,8 @@ from tasks.ingest.reasons import Reason
 from tasks.ingest.report import BlockReport, ShardReport
 from tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
 from tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
-from tasks.ingest.source import shard_format, stamp_of
+from tasks.ingest.source import shard_format
+from tasks.ingest.stamps import stamp_of
 from tasks.ingest.tables import write_parquet
 
 _PART_ROWS = 1 << 18

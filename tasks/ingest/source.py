@@ -1,7 +1,6 @@
-"""Finding the shards of a source, and stamping each so that a changed shard changes the key of the step."""
+"""Finding the shards of a source, each stamped so that a changed shard changes the key of the step."""
 
 import itertools
-import os
 import posixpath
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from collections.abc import Mapping
 from infra import storage
 from infra.errors import InputError, RecipeError
 from tasks.ingest.config import IngestRequest, ShardFormat, ShardStamp, SourceConfig
+from tasks.ingest.docstrings import environment_stamp
+from tasks.ingest.stamps import stamp_of
 
 DOCSTRINGS = "docstrings://"
 _SUFFIXES: dict[str, ShardFormat] = {
@@ -22,7 +23,6 @@ _SUFFIXES: dict[str, ShardFormat] = {
     ".npy": "npy",
 }
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
-_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "mtime", "LastModified", "last_modified", "created")
 
 
 def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = None) -> IngestRequest:
@@ -42,16 +42,9 @@ def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = Non
     return IngestRequest(source=plain, shards=sorted(shards, key=lambda shard: shard.number))
 
 
-def source_fingerprint(source: SourceConfig) -> dict[str, list[dict[str, object]]]:
-    """Return `{"shards": [{uri, bytes, stamp, ...}]}`: equal for an unchanged source, different for a changed one."""
-    return {"shards": [shard.model_dump(mode="json") for shard in find_shards(source)]}
-
-
 def find_shards(source: SourceConfig) -> list[ShardStamp]:
     """Return the shards of a source in pool order: by place in `uri`, then by name."""
     if source.format == "docstrings" or source.uri == DOCSTRINGS:
-        from tasks.ingest.docstrings import environment_stamp
-
         size, stamp = environment_stamp()
         return [ShardStamp(uri=DOCSTRINGS, name="docstrings", format="docstrings", bytes=size, stamp=stamp)]
     shards: dict[str, ShardStamp] = {}
@@ -108,21 +101,6 @@ def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
 
 def _hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
-
-
-def stamp_of(uri: str) -> tuple[int, str]:
-    """Return the size of a file and what its store knows of its content: ETag, checksum or time of change."""
-    fs, path = storage.filesystem(uri)
-    if storage.is_local(uri):
-        status = os.stat(path)
-        return status.st_size, str(status.st_mtime_ns)
-    info = fs.info(path)
-    return int(info.get("size") or 0), next((str(info[key]) for key in _STAMPS if info.get(key)), "")
-
-
-def whole_stamp(shard: ShardStamp) -> str:
-    """Return size and stamp of a shard, and of the file with its ids where it has one: what tells a changed one."""
-    return ":".join(map(str, (shard.bytes, shard.stamp, shard.ids_stamp))).rstrip(":")
 
 
 def _with_unique_names(shards: list[ShardStamp]) -> list[ShardStamp]:

@@ -21,7 +21,7 @@ from tasks.ingest.reasons import Reason
 from tasks.ingest.report import BlockReport, ShardReport
 from tasks.ingest.reuse import keep_original, look_once
 from tasks.ingest.shard import read_shard
-from tasks.ingest.source import whole_stamp
+from tasks.ingest.stamps import whole_stamp
 from tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
 from tasks.step import Outcome, Run, Step
 
