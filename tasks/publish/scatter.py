@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.errors import AccountingError
+from tasks.dedup.duplicates import Duplicates
 from tasks.ingest.pool import Pool
 from tasks.publish.manifest import FileEntry
 from tasks.publish.order import Ids, Order
@@ -36,7 +37,7 @@ class Inputs:
 
     pool: str
     scratch: str
-    dropped: str
+    duplicates: str
     selection: str
     order: str
     pieces: str
@@ -130,6 +131,7 @@ def _kept(inputs: Inputs, order: Order, rows: pa.Table, block: str) -> tuple[pa.
         columns[f"ek_cluster_{level + 1}"] = pa.array(order.paths[leaf, level])
     columns["ek_copies"] = chosen["copies"] if chosen is not None else pa.array([], pa.int32())
     columns["ek_weight"] = chosen["weight"] if chosen is not None else pa.array([], pa.float64())
+    columns["ek_group_size"] = Duplicates.open(inputs.duplicates).sizes(selected)
     return pa.table(columns), places
 
 
@@ -165,7 +167,9 @@ def _write_fates(
     ids: Ids = rows["row_id"].to_numpy()
     lost = np.ones(len(ids), dtype=bool)
     lost[places] = False
-    dropped = read_range(inputs.dropped, int(ids[0]), int(ids[-1])) if len(ids) else None
+    dropped = (
+        read_range(storage.join(inputs.duplicates, "dropped.parquet"), int(ids[0]), int(ids[-1])) if len(ids) else None
+    )
     fate = np.where(lost, "not_sampled", "kept").astype(object)
     reason, of, similarity = (
         np.full(len(ids), "", object),

@@ -78,7 +78,7 @@ def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, 
     work = Inputs(
         pool=inputs["ingest"].uri,
         scratch=str(run.scratch),
-        dropped=storage.join(inputs["dedup"].uri, "dropped.parquet"),
+        duplicates=inputs["dedup"].uri,
         selection=selection,
         order=out.path("order"),
         pieces=out.path("pieces"),
@@ -153,6 +153,7 @@ def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
         *(pa.field(f"ek_cluster_{level}", pa.int32()) for level in range(1, levels + 1)),
         pa.field("ek_copies", pa.int32()),
         pa.field("ek_weight", pa.float64()),
+        pa.field("ek_group_size", pa.int32()),
     ]
     return published(pa.schema([*theirs, *ours])), ROW_BYTES + row_bytes // max(rows, 1)
 
@@ -235,4 +236,4 @@ def _alive(pid: int) -> bool:
     return True
 
 
-STAGE = Step("stage", 1, stage, intact=data_is_there)
+STAGE = Step("stage", 2, stage, intact=data_is_there)

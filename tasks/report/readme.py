@@ -44,7 +44,7 @@ def render_readme(facts: CardFacts) -> str:
         "",
         "Columns that begin with `ek_` tell where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters "
         "from the finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`) and what it stands for "
-        "(`ek_weight`, one over its chance of being kept).",
+        "(`ek_weight`, one over its chance of being kept; `ek_group_size`, itself and the duplicates dropped for it).",
     ]
     return "\n".join(lines) + "\n"
 

@@ -109,6 +109,9 @@ def make(
             }
         ),
     )
+    stands, others = np.unique(of[kinds != "excluded"], return_counts=True)
+    sizes = (others + 1).astype(np.int32)
+    _write(f"{folder}/dedup/groups.parquet", pa.table({"row_id": row_id[stands], "size": sizes}))
     leaf = (rng.zipf(1.5, rows) % leaves).astype(np.int32)
     tops = max(leaves // 4, 1)
     parents = rng.integers(0, tops, leaves).astype(np.int32)

@@ -60,8 +60,11 @@ def test_every_row_has_one_fate(tmp_path: Path, destination: DestinationConfig, 
         name: ref.counts[name] for name in ("deduplicated", "not_sampled", "quarantined")
     }
     assert set(fates.loc[fates["fate"] == "quarantined", "reason"]) == {"excluded", "empty text"}
-    twins = fates[fates["fate"] == "deduplicated"]
-    assert set(twins["duplicate_of"]) <= set(staged_rows(staged.folder)["ek_row_id"])
+    twins, rows = fates[fates["fate"] == "deduplicated"], staged_rows(staged.folder)
+    assert set(twins["duplicate_of"]) <= set(rows["ek_row_id"])
+    stand = 1 + rows["ek_row_id"].map(twins["duplicate_of"].value_counts()).fillna(0).astype(int)
+    assert rows["ek_group_size"].tolist() == stand.tolist()
+    assert rows["ek_group_size"].max() > 1
 
 
 def test_bytes_do_not_depend_on_workers_or_memory(tmp_path: Path, run: Run) -> None:
@@ -80,7 +83,7 @@ def test_pointers_hold_where_rows_lie_and_their_groups(tmp_path: Path, run: Run)
     staged = read_staged(STAGE(config.staging(), small_steps.make(tmp_path / "steps").refs, run))
     assert list(staged_rows(staged.folder).columns) == [
         "language", "ek_row_id", "ek_id", "ek_identity", "ek_shard", "ek_row", "ek_cluster_1", "ek_cluster_2",
-        "ek_copies", "ek_weight",
+        "ek_copies", "ek_weight", "ek_group_size",
     ]  # fmt: skip
 
 
