@@ -163,12 +163,14 @@ def _dropped(dedup: StepRef) -> dict[str, int]:
 
 def _details(inputs: Mapping[str, StepRef], pool: Pool) -> dict[str, str]:
     """Return what identifies the run: hashes, keys and sizes, as plain words."""
-    cluster, stage = inputs["cluster"], inputs.get("stage")
+    cluster, stage, sample = inputs["cluster"], inputs.get("stage"), inputs["sample"]
+    table = ", ".join(f"{copies} from {size}" for size, copies in sample.facts.get("rehydrate", {}).items())
     facts: dict[str, Any] = {
         "Centroid hash": cluster.facts.get("centroid_hash"),
         "Content key": stage.facts.get("content_key") if stage else None,
         "Clusters": " → ".join(f"{entry['clusters']:,}" for entry in cluster.facts.get("levels", [])),
-        "Strategy": inputs["sample"].facts.get("strategy"),
+        "Strategy": sample.facts.get("strategy"),
+        "Rehydration": table and f"{sample.counts['copies']:,} copies; by duplicates a row stands for: {table}",
         "Text column": pool.info.text,
         "Vectors": f"{pool.info.dimension} dimensions" if pool.info.dimension else None,
     }

@@ -40,6 +40,37 @@ class GroupShare(BaseModel):
         return self
 
 
+class Rehydration(BaseModel):
+    """Rows that stood for many duplicates come several times, by the size of their group (FineWeb2)."""
+
+    model_config = ConfigDict(extra="forbid", title="rehydrate")
+
+    table: dict[int, int] = Field(
+        default_factory=lambda: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1},
+        description="copies by group size: the entry of the largest size that is not above the row's. Default: "
+        "FineWeb2's",
+    )
+    removed: dict[int, float] = Field(
+        default_factory=dict,
+        description="share of rows that quality filters removed, by group size; the table is then made from it",
+    )
+    most: int = Field(5, ge=2, le=100, description="with removed: copies of the group size that filters liked best")
+
+    @field_validator("table")
+    @classmethod
+    def _counts(cls, table: dict[int, int]) -> dict[int, int]:
+        if wrong := [f"{size}: {copies}" for size, copies in table.items() if size < 1 or not 1 <= copies <= 1000]:
+            raise ValueError(f"expected sizes of at least 1 and 1 to 1000 copies, found {wrong[0]}")
+        return {1: 1, **table}
+
+    @field_validator("removed")
+    @classmethod
+    def _rates(cls, removed: dict[int, float]) -> dict[int, float]:
+        if wrong := [f"{size}: {share}" for size, share in removed.items() if size < 1 or not 0 <= share <= 1]:
+            raise ValueError(f"expected sizes of at least 1 and shares from 0 to 1, found {wrong[0]}")
+        return removed
+
+
 def _named(strategy: Any) -> Any:
     """Let `strategy: balanced` stand for `strategy: {name: balanced}`."""
     return {"name": strategy} if isinstance(strategy, str) else strategy
@@ -74,6 +105,9 @@ class SamplingConfig(BaseModel):
     )
     score: str = Field("", description="Score column for order: score, highest first.")
     max_repeats: int = Field(1, ge=1, le=1000, description="How often a row of a rare cluster may be repeated.")
+    rehydrate: Rehydration | None = Field(
+        None, description="copies by the number of duplicates a row stands for; null = off. The target counts copies."
+    )
     floor: int = Field(0, ge=0, description="Rows that every cluster keeps, as far as it has them.")
     cap: int | None = Field(None, ge=1, description="Rows that no cluster may exceed.")
     shares: list[GroupShare] = Field(default_factory=list, description="Bounds on the share of group values.")

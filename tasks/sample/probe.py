@@ -86,7 +86,9 @@ def _first_rows(block: str, rows: Rows, needs: NDArray[np.int64], sizes: NDArray
     value = uniform(seed, table["identity"].to_numpy())
     needed = needs[leaf]
     likely = value <= (needed + 4 * np.sqrt(needed) + 8) / np.maximum(1, sizes[leaf])
-    found = table.append_column("value", pa.array(value)).append_column("block", pa.array([block] * table.num_rows))
+    found = table.append_column("value", pa.array(value)).append_column(
+        "block", pa.array([block] * table.num_rows, pa.string())
+    )
     return found.filter(pa.array(likely & (needed > 0)))
 
 

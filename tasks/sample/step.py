@@ -13,14 +13,15 @@ from infra.errors import RecipeError
 from infra.workspace import StepFolder, StepRef
 from tasks.cluster.hierarchy import Hierarchy
 from tasks.measure.balance import balance
+from tasks.sample.budget import draw_budget, pool_cost
 from tasks.sample.config import Budget, SamplingConfig
 from tasks.sample.draw import draw
 from tasks.sample.plan import Candidates, Limits, Plan
 from tasks.sample.probe import structure_of
+from tasks.sample.rehydration import Rehydrator
 from tasks.sample.rows import Rows, write_parquet
 from tasks.sample.shares import bound_shares
 from tasks.sample.strategies import strategy
-from tasks.sample.tokens import draw_tokens, token_count
 from tasks.sample.tree import ClusterTree, tree_of
 from tasks.step import Outcome, Run, Step
 
@@ -34,8 +35,8 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     each other.
     """
     candidates, budget = open_candidates(config, inputs, run)
-    if budget.unit == "tokens":
-        plan, selection = draw_tokens(config, candidates, budget.amount, out.path("draws"), run)
+    if budget.unit == "tokens" or config.rehydrate is not None:
+        plan, selection = draw_budget(config, candidates, budget, inputs, out.path("draws"), run)
     else:
         plan = make_plan(config, candidates)
         selection = draw_plan(config, candidates, plan, out.path("draws"), run)
@@ -50,7 +51,17 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     amount = counts["copies"]
     if budget.unit == "tokens":
         amount = counts["tokens"] = int(np.dot(selection["tokens"].to_numpy(), selection["copies"].to_numpy()))
-    facts = {"strategy": config.strategy.name, "unit": budget.unit, "shortfall": budget.amount - amount, **plan.facts}
+    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    table = (
+        {} if rehydrator is None else {"rehydrate": {str(size): rehydrator.table[size] for size in rehydrator.table}}
+    )
+    facts = {
+        "strategy": config.strategy.name,
+        **table,
+        "unit": budget.unit,
+        "shortfall": budget.amount - amount,
+        **plan.facts,
+    }
     return Outcome(counts, facts)
 
 
@@ -60,12 +71,15 @@ def open_candidates(config: SamplingConfig, inputs: Mapping[str, StepRef], run: 
     rows = Rows.open(inputs, str(run.scratch))
     repeats = max(config.max_repeats, getattr(config.strategy, "clip", 1))
     budget = config.budget(tree.rows)
-    most = repeats * (tree.rows if budget.unit == "rows" else token_count(rows, run.compute))
+    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    plain = budget.unit == "rows" and rehydrator is None
+    most = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
     if budget.amount > most:
         raise RecipeError(
             "the target is larger than the pool",
             expected=f"at most {most:,} {budget.unit} after deduplication"
-            + (f", each row up to {repeats} times" if repeats > 1 else ""),
+            + (f", each row up to {repeats} times" if repeats > 1 else "")
+            + (", rehydrated" if rehydrator is not None else ""),
             found=f"{budget.amount:,}",
             where="sampling.target",
             remedy="lower the target, raise max_repeats, or add shards",
@@ -131,4 +145,4 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 8, sample)
+SAMPLE = Step("sample", 9, sample)

@@ -9,11 +9,11 @@ import numpy as np
 
 from infra.workspace import StepRef
 from tasks.measure.balance import balance
+from tasks.sample.budget import token_count
 from tasks.sample.config import SamplingConfig
 from tasks.sample.probe import structure_of
 from tasks.sample.step import baselines, make_plan, open_candidates
 from tasks.sample.structure import unevenness
-from tasks.sample.tokens import token_count
 from tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from infra.errors import RecipeError
 from tasks.sample.config import SamplingConfig
@@ -76,6 +77,44 @@ def test_a_target_larger_than_the_pool_is_refused(pool):
         select(pool, target=599)
     with pytest.raises(RecipeError, match="larger than the pool"):
         select(pool, target=10**9, max_repeats=3)
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    vectors, leaf = lopsided()
+    drop = {600 - 1 - row: (row // 4, "near") for row in range(80)}  # rows 0 .. 19 stand for five each
+    return write_pool(tmp_path / "grouped", vectors, levels=[leaf], drop=drop), make_run(tmp_path)
+
+
+def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(grouped):
+    ref, selection = select(grouped, target=300, rehydrate={"table": {2: 2, 5: 4}})
+    table = selection.table().to_pandas()
+    assert table["copies"].sum() == ref.counts["copies"] == 300
+    assert ref.facts["shortfall"] == 0
+    stands = table["row_id"] < 20
+    assert stands.any()
+    assert (table.loc[~stands, "copies"] == 1).all()
+    assert (table.loc[stands, "copies"] != 4).sum() <= 1  # the last row takes what is left
+    again = select(grouped, target=300, rehydrate={"table": {5: 4, 2: 2}})[1].table()
+    assert again.equals(selection.table())
+
+
+def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped):
+    ref, _ = select(grouped, target=520 + 20 * 4, rehydrate={})
+    assert (ref.counts["kept"], ref.counts["copies"]) == (520, 600)
+    with pytest.raises(RecipeError, match="rehydrated"):
+        select(grouped, target=601, rehydrate={})
+    ref, _ = select(grouped, target="3000 tokens", rehydrate={})
+    assert 3000 - 50 <= ref.counts["tokens"] <= 3000
+
+
+def test_a_rehydration_table_may_come_from_what_filters_removed(grouped):
+    ref, selection = select(grouped, target=400, rehydrate={"removed": {1: 0.5, 5: 0.1}, "most": 3})
+    assert set(selection.table().to_pandas()["copies"]) <= {1, 2, 3}
+    assert ref.facts["rehydrate"]["1"] == 1
+    for wrong in ({"table": {0: 1}}, {"table": {2: 0}}, {"removed": {2: 1.5}}):
+        with pytest.raises(ValidationError):
+            SamplingConfig.model_validate({"target": 1, "rehydrate": wrong})
 
 
 def test_orders_take_the_rows_they_name(pool):

@@ -1,0 +1,107 @@
+"""A budget that rows cost unlike amounts of: tokens, or copies by what a row stands for. As much as it buys."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from infra.compute import Compute
+from infra.errors import RecipeError
+from infra.workspace import StepRef
+from tasks.sample.config import Budget, SamplingConfig
+from tasks.sample.hashing import mix
+from tasks.sample.options import Balanced
+from tasks.sample.plan import Candidates, Plan
+from tasks.sample.rehydration import Rehydrator
+from tasks.sample.rows import Rows
+from tasks.step import Run
+
+TRIES = 6
+SLACK = 1.05
+
+
+def token_count(rows: Rows, compute: Compute) -> int:
+    """Return the tokens of all rows that may be selected."""
+    return pool_cost(rows, Budget(1, "tokens"), None, compute)
+
+
+def pool_cost(rows: Rows, budget: Budget, rehydrator: Rehydrator | None, compute: Compute) -> int:
+    """Return what all rows that may be selected cost in the unit of a budget, each with its copies."""
+    cost = partial(_cost, rows=rows, unit=budget.unit, rehydrator=rehydrator)
+    return sum(compute.map(cost, rows.blocks, work=rows.pool.rows * 20))
+
+
+def draw_budget(
+    config: SamplingConfig,
+    candidates: Candidates,
+    budget: Budget,
+    inputs: Mapping[str, StepRef],
+    folder: str,
+    run: Run,
+) -> tuple[Plan, pa.Table]:
+    """Return a plan and its rows that cost at most the budget, and less by no more than the next row's tokens.
+
+    Copies are those of the plan times those of `config.rehydrate`; a budget of rows counts copies and is met to the
+    last one. The number of rows is found by drawing; what is too much is given back by the rows with the largest hash.
+    Raises RecipeError where the budget does not buy one row.
+    """
+    from tasks.sample.step import draw_plan, make_plan
+
+    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    total = pool_cost(candidates.rows, budget, rehydrator, run.compute)
+    most = candidates.tree.rows * candidates.limits.max_repeats
+    target = min(most, max(1, round(budget.amount / max(1, total) * candidates.tree.rows)))
+    for _ in range(TRIES):
+        plan = make_plan(config, replace(candidates, target=target))
+        selection = draw_plan(config, candidates, plan, folder, run, carry=("tokens", "identity"))
+        if rehydrator is not None:
+            copies = selection["copies"].to_numpy() * rehydrator.copies(selection["row_id"].to_numpy())
+            selection = selection.set_column(1, "copies", pa.array(copies.astype(np.int32)))
+        found = int((_each(selection, budget.unit) * selection["copies"].to_numpy()).sum())
+        if target == most or budget.amount <= found <= budget.amount * SLACK:
+            break
+        if isinstance(config.strategy, Balanced) and not config.strategy.rule:
+            config = config.model_copy(update={"strategy": Balanced(rule=plan.facts["chosen"])})
+        target = min(most, max(1, int(np.ceil(1.01 * target * budget.amount / max(1, found)))))
+    kept = within(selection, budget, config.seed)
+    if not kept.num_rows:
+        raise RecipeError(
+            "the token budget does not buy one row",
+            expected=f"at least {pc.min(selection['tokens']).as_py():,} tokens",
+            found=f"{budget.amount:,}",
+            where="sampling.target",
+        )
+    return plan, kept
+
+
+def within(selection: pa.Table, budget: Budget, seed: int) -> pa.Table:
+    """Return the rows that fit a budget when they are taken by hash; of rows, the last comes as often as still fits."""
+    each, copies = _each(selection, budget.unit), selection["copies"].to_numpy().astype(np.int64)
+    order = np.argsort(mix(seed + 1, selection["identity"].to_numpy().astype(np.uint64)), kind="stable")
+    spent = np.cumsum((each * copies)[order])
+    fits = int(np.searchsorted(spent, budget.amount, side="right"))
+    left = budget.amount - (int(spent[fits - 1]) if fits else 0)
+    if budget.unit == "rows" and left and fits < len(order):
+        copies[order[fits]] = left
+        fits += 1
+    kept = np.zeros(len(copies), bool)
+    kept[order[:fits]] = True
+    return selection.set_column(1, "copies", pa.array(copies.astype(np.int32))).filter(pa.array(kept))
+
+
+def _each(table: pa.Table, unit: str) -> NDArray[np.int64]:
+    """Return what one copy of each row costs, (n,) int64."""
+    if unit == "rows":
+        return np.ones(table.num_rows, np.int64)
+    tokens: NDArray[np.int64] = table["tokens"].fill_null(0).to_numpy().astype(np.int64)
+    return tokens
+
+
+def _cost(block: str, rows: Rows, unit: str, rehydrator: Rehydrator | None) -> int:
+    table = rows.table(block, ["tokens"])
+    each = _each(table, unit)
+    return int((each if rehydrator is None else each * rehydrator.copies(table["row_id"].to_numpy())).sum())
