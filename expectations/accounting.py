@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.expectation import AtLeast, AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
 from expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
 
 
-class FatesAddUp(Expectation):
+class FatesAddUp(Nothing):
     """Kept + deduplicated + not sampled + quarantined = read, to the row: nothing lost, nothing counted twice."""
 
     concern: ClassVar[str] = "accounting"
@@ -32,9 +32,6 @@ class FatesAddUp(Expectation):
             float(short), blame=[Blame(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
         )
 
-    def holds(self, found: Measurement) -> bool:
-        return found.value == 0
-
     def reason(self, found: Measurement) -> str:
         return "they do" if found.value == 0 else f"{found.value:+,.0f} rows unaccounted for"
 
@@ -44,6 +41,7 @@ class ExclusionsHonoured(AtMost):
 
     concern: ClassVar[str] = "accounting"
     table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "rows"
 
     expect: Literal["exclusions_honoured"] = "exclusions_honoured"
     at_most: float = Field(0, ge=0, description="Rows of an exclusion list that may be kept.")
@@ -58,15 +56,13 @@ class ExclusionsHonoured(AtMost):
         why = f"{kept:,.0f} excluded rows are in the version"
         return Measurement(float(kept), blame=[Blame(scope="totals", name="excluded", why=why)] if kept else [])
 
-    def show(self, value: float) -> str:
-        return f"{value:,.0f}"
-
 
 class TargetReached(AtLeast):
     """The version holds nearly as many rows as the recipe asked for."""
 
     concern: ClassVar[str] = "accounting"
     table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["target_reached"] = "target_reached"
     at_least: float = Field(0.9, ge=0, le=1, description="Smallest share of the target.")
@@ -80,6 +76,3 @@ class TargetReached(AtLeast):
             raise NotApplicable("the recipe's target is not known here")
         why = f"{copies:,.0f} rows of {target:,.0f} asked for"
         return Measurement(copies / target, blame=[Blame(scope="totals", name="copies", why=why)])
-
-    def show(self, value: float) -> str:
-        return percent(value)

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from expectations import measures
-from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, Shown
 from expectations.scopes import blame, counts, pick, share_of, version_counts
 from expectations.wording import percent
 
@@ -33,12 +33,28 @@ class _Balance(Expectation):
         )
 
 
+class _Evenness(_Balance):
+    """A statistic of the version's shares that says how even they are; its noise is that of resampling."""
+
+    def statistic(self, after: measures.Counts) -> float:
+        """Return the statistic of counts (k,)."""
+        raise NotImplementedError
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        rows = pick(table, self.scope)
+        after = version_counts(rows, self.scope)
+        margin = measures.bootstrap_margin(self.statistic, after)
+        return Measurement(self.statistic(after), margin, blame=self._too_many(rows, after))
+
+
 class FollowsPlan(_Balance, AtMost):
     """The version has the rows that the sampling strategy planned for every cluster.
 
     The value is the share of rows that would have to move to meet the quotas. Whatever the strategy meant by balance, a
     version that something crowded, thinned or filtered behind its back is caught here.
     """
+
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["follows_plan"] = "follows_plan"
     scope: Literal["level-1"] = Field("level-1", description="Quotas are planned for the finest level.")
@@ -58,9 +74,6 @@ class FollowsPlan(_Balance, AtMost):
         )
         return Measurement(measures.moved(after, planned), blame=off)
 
-    def show(self, value: float) -> str:
-        return percent(value)
-
 
 class MisplacedRows(_Balance, AtMost):
     """The version is close to the most even one that the pool allows.
@@ -69,6 +82,8 @@ class MisplacedRows(_Balance, AtMost):
     the cap, or missing below it, whichever is more: what would have to move. It asks the same of any number of clusters
     and any target, so its threshold rarely needs tuning.
     """
+
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["misplaced_rows"] = "misplaced_rows"
     at_most: float = Field(0.25, ge=0, le=1, description="Largest share of rows that may be misplaced.")
@@ -86,11 +101,8 @@ class MisplacedRows(_Balance, AtMost):
         deficit = np.maximum(np.floor(even) - after, 0).sum()
         return Measurement(float(max(surplus, deficit) / after.sum()), blame=self._too_many(rows, after))
 
-    def show(self, value: float) -> str:
-        return percent(value)
 
-
-class NormalisedEntropy(_Balance, AtLeast):
+class NormalisedEntropy(_Evenness, AtLeast):
     """The Shannon entropy of the shares over its maximum log k: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
 
     expect: Literal["normalised_entropy"] = "normalised_entropy"
@@ -99,14 +111,11 @@ class NormalisedEntropy(_Balance, AtLeast):
     def sentence(self) -> str:
         return f"the normalised entropy of {self.scope} is at least {self.at_least:g}"
 
-    def measure(self, table: "pd.DataFrame") -> Measurement:
-        rows = pick(table, self.scope)
-        after = version_counts(rows, self.scope)
-        margin = measures.bootstrap_margin(measures.normalised_entropy, after)
-        return Measurement(measures.normalised_entropy(after), margin, blame=self._too_many(rows, after))
+    def statistic(self, after: measures.Counts) -> float:
+        return measures.normalised_entropy(after)
 
 
-class KLUniform(_Balance, AtMost):
+class KLUniform(_Evenness, AtMost):
     """The Kullback-Leibler divergence of the shares from the uniform distribution, in nats: 0 is perfectly even."""
 
     expect: Literal["kl_uniform"] = "kl_uniform"
@@ -115,11 +124,8 @@ class KLUniform(_Balance, AtMost):
     def sentence(self) -> str:
         return f"{self.scope} is within {self.at_most:g} nats of uniform"
 
-    def measure(self, table: "pd.DataFrame") -> Measurement:
-        rows = pick(table, self.scope)
-        after = version_counts(rows, self.scope)
-        margin = measures.bootstrap_margin(measures.kl_uniform, after)
-        return Measurement(measures.kl_uniform(after), margin, blame=self._too_many(rows, after))
+    def statistic(self, after: measures.Counts) -> float:
+        return measures.kl_uniform(after)
 
 
 class KLTarget(_Balance, AtMost):
@@ -158,7 +164,7 @@ class KLTarget(_Balance, AtMost):
         return Measurement(measures.kl(values, wanted), margin, blame=missing + found)
 
 
-class Gini(_Balance, AtMost):
+class Gini(_Evenness, AtMost):
     """The Gini index of the shares: 0 where all are equal, towards 1 where one class holds everything."""
 
     expect: Literal["gini"] = "gini"
@@ -167,11 +173,8 @@ class Gini(_Balance, AtMost):
     def sentence(self) -> str:
         return f"the Gini index of {self.scope} is at most {self.at_most:g}"
 
-    def measure(self, table: "pd.DataFrame") -> Measurement:
-        rows = pick(table, self.scope)
-        after = version_counts(rows, self.scope)
-        margin = measures.bootstrap_margin(measures.gini, after)
-        return Measurement(measures.gini(after), margin, blame=self._too_many(rows, after))
+    def statistic(self, after: measures.Counts) -> float:
+        return measures.gini(after)
 
 
 class LargestShare(_Balance, AtMost):
@@ -179,6 +182,8 @@ class LargestShare(_Balance, AtMost):
 
     Where the pool or the strategy's plan forces more than the threshold, the limit is half as much again as they do.
     """
+
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["largest_share"] = "largest_share"
     at_most: float = Field(0.05, gt=0, le=1, description="Largest share of the version that one class may hold.")
@@ -198,12 +203,11 @@ class LargestShare(_Balance, AtMost):
         too_much = blame(rows, self.scope, shares - limit, lambda i: share_of(after, after, i))
         return Measurement(top, margin, limit, too_much)
 
-    def show(self, value: float) -> str:
-        return percent(value)
-
 
 class SmallestShare(_Balance, AtLeast):
     """Every class that the pool has keeps a share of the version; over a group column, the worst group's share."""
+
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["smallest_share"] = "smallest_share"
     at_least: float = Field(0.0001, ge=0, le=1, description="Smallest share of the version that a class may hold.")
@@ -226,9 +230,6 @@ class SmallestShare(_Balance, AtLeast):
         )
         return Measurement(low, margin, blame=why)
 
-    def show(self, value: float) -> str:
-        return percent(value)
-
 
 class EffectiveClasses(_Balance, AtLeast):
     """How many equally large classes would be as diverse as the version (Hill numbers), against what the pool allows.
@@ -236,6 +237,8 @@ class EffectiveClasses(_Balance, AtLeast):
     order 0 counts the classes with rows, 1 is the exponential of the entropy, 2 the inverse Simpson index: the higher,
     the more the large classes count.
     """
+
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["effective_classes"] = "effective_classes"
     order: Literal[0, 1, 2] = Field(1, description="Order of the Hill number.")
@@ -260,9 +263,6 @@ class EffectiveClasses(_Balance, AtLeast):
 
         margin = measures.bootstrap_margin(statistic, after) if self.order else 0.0
         return Measurement(statistic(after), margin, blame=self._too_many(rows, after))
-
-    def show(self, value: float) -> str:
-        return percent(value)
 
     @property
     def label(self) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.expectation import AtLeast, AtMost, Expectation, Measurement, Shown, change_since_last
 from expectations.scopes import blame, counts, pick, share_of, version_counts
 from expectations.wording import percent
 
@@ -18,11 +18,9 @@ LEVEL: Any = Field("level-1", pattern=r"^level-[1-9][0-9]?$", description="level
 class _Clusters(Expectation):
     concern: ClassVar[str] = "clusters"
     table: ClassVar[str] = "shares"
+    shown_as: ClassVar[Shown] = "share"
 
     scope: str = LEVEL
-
-    def show(self, value: float) -> str:
-        return percent(value)
 
 
 class Coverage(_Clusters, AtLeast):
@@ -84,6 +82,7 @@ class InertiaChange(AtMost):
 
     concern: ClassVar[str] = "clusters"
     table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["inertia_change"] = "inertia_change"
     at_most: float = Field(0.05, ge=0, description="Largest relative rise of the mean squared distance.")
@@ -92,11 +91,4 @@ class InertiaChange(AtMost):
         return f"the clusters fit at most {percent(self.at_most)} worse than in the last version, by inertia per row"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
-        now, last = float(table["inertia"].iloc[0]), float(table["previous_inertia"].iloc[0])
-        if not last > 0:
-            raise NotApplicable("there is no last version to compare with")
-        why = f"inertia per row {last:.4g} in the last version, {now:.4g} now"
-        return Measurement(now / last - 1, blame=[Blame(scope="totals", name="inertia", why=why)])
-
-    def show(self, value: float) -> str:
-        return percent(value)
+        return change_since_last(table, "inertia", lambda value: f"inertia per row {value:.4g}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 REMOVED = re.compile(
     r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<nav\b.*?</nav>(?=\s*(?:</div>|<div))"
-    r"|<link\b[^>]*>|<img\b[^>]*>|<title>.*?</title>|<meta\b[^>]*>",
+    r"|<link\b[^>]*>|<img\b(?! src=.data:image/)[^>]*>|<title>.*?</title>|<meta\b[^>]*>",
     re.S | re.I,
 )
 BODY = re.compile(r"<body\b[^>]*>(.*)</body>", re.S | re.I)
@@ -39,6 +39,8 @@ thead[hidden],.collapse,[id$=content-block-3-parent]{display:none}
 .text-success,.passed{color:var(--good)}.text-danger,.failed{color:var(--bad)}
 .mark{font-style:normal;font-weight:600}
 td table{font-size:.875rem;margin:.5rem 0}
+q{display:flow-root;margin-top:.25rem;color:var(--soft);quotes:none}
+q img{float:left;max-height:3.5rem;margin:0 .75rem .25rem 0;border-radius:3px}
 """
 
 

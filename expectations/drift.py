@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from expectations import measures
-from expectations.expectation import AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
 from expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
 from expectations.wording import percent
 
@@ -97,6 +97,8 @@ class KLDrift(_Distance):
 class MovedRows(_Distance):
     """The share of rows that changed class (total variation distance): plain, bounded, and deaf to tiny groups."""
 
+    shown_as: ClassVar[Shown] = "share"
+
     expect: Literal["moved_rows"] = "moved_rows"
     at_most: float = Field(0.08, gt=0, le=1, description="Largest share of rows, beyond sampling noise.")
 
@@ -106,15 +108,13 @@ class MovedRows(_Distance):
     def distance(self, after: measures.Counts, reference: measures.Counts) -> float:
         return measures.moved(after, reference)
 
-    def show(self, value: float) -> str:
-        return percent(value)
-
 
 class WorstGroupChange(AtMost):
     """No group's share changed by more than a factor since the last version, beyond its own sampling noise."""
 
     concern: ClassVar[str] = "drift"
     table: ClassVar[str] = "shares"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["worst_group_change"] = "worst_group_change"
     scope: str = SCOPE
@@ -147,11 +147,8 @@ class WorstGroupChange(AtMost):
         )
         return Measurement(float(change[worst]), float(noise[worst]), blame=why)
 
-    def show(self, value: float) -> str:
-        return percent(value)
 
-
-class LostGroups(Expectation):
+class LostGroups(Nothing):
     """No group is gone: what had a fair number of rows before still has some."""
 
     concern: ClassVar[str] = "drift"
@@ -179,9 +176,6 @@ class LostGroups(Expectation):
             where = "the pool" if self.against == "pool" else "the last version"
             lost += blame(rows, scope, missing, partial(_gone, reference, where))
         return Measurement(float(gone), blame=lost[:20])
-
-    def holds(self, found: Measurement) -> bool:
-        return found.value == 0
 
     def reason(self, found: Measurement) -> str:
         return f"{found.value:.0f} gone"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtMost, Measurement, NotApplicable
+from expectations.expectation import AtMost, Measurement, NotApplicable, Shown
 from expectations.scopes import blame, pick, version_counts
 from expectations.wording import percent
 
@@ -18,6 +18,7 @@ class NearDuplicateRate(AtMost):
 
     concern: ClassVar[str] = "duplicates"
     table: ClassVar[str] = "shares"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["near_duplicate_rate"] = "near_duplicate_rate"
     at_most: float = Field(0.05, ge=0, le=1, description="Largest share of the version's rows.")
@@ -38,6 +39,3 @@ class NearDuplicateRate(AtMost):
             rows, "level-1", doubled, lambda i: f"about {doubled[i]:,.0f} of {after[i]:,.0f} rows ({percent(rate[i])})"
         )
         return Measurement(value, blame=why)
-
-    def show(self, value: float) -> str:
-        return percent(value)

@@ -5,7 +5,7 @@ every expectation carries its number, and one that was not evaluated, or raised,
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,10 +39,14 @@ class Result(BaseModel):
 
 
 def evaluate(
-    expectations: Sequence[Expectation], tables: Mapping[str, "pd.DataFrame"], site: Path | None = None
+    expectations: Sequence[Expectation],
+    tables: Mapping[str, "pd.DataFrame"],
+    site: Path | None = None,
+    illustrate: Callable[[list[Result]], list[Result]] = list,
 ) -> list[Result]:
     """Return one result per expectation, in order; Data Docs are written to the folder `site`.
 
+    illustrate: puts rows to look at beside the culprits, before the Data Docs are written.
     Raises UnknownScope where an expectation names something that the tables do not have: a suite that cannot be read as
     it was meant is never passed.
     """
@@ -53,8 +57,9 @@ def evaluate(
         context = Project(Path(folder), site)
         for name, table, numbers in _parts(expectations):
             outcomes |= context.validate(name, tables[table], {number: expectations[number] for number in numbers})
-        context.write_docs()
-    return [_result(one, outcomes.get(number)) for number, one in enumerate(expectations)]
+        results = illustrate([_result(one, outcomes.get(number)) for number, one in enumerate(expectations)])
+        context.write_docs({number: result.blame for number, result in enumerate(results)})
+    return results
 
 
 def _parts(expectations: Sequence[Expectation]) -> list[tuple[str, str, list[int]]]:

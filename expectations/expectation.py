@@ -14,28 +14,44 @@ A table is a pandas frame. The tables are:
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from expectations.wording import percent
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Severity = Literal["warn", "block"]
+Shown = Literal["number", "share", "rows"]
 BLAMED = 20
 SCOPE = r"^(level-[1-9][0-9]?|group\..+)$"
 
 
+class Witness(BaseModel):
+    """One row that shows what a counterexample is about: the start of its text, and a small picture of it.
+
+    thumbnail: a data URI of a few kilobytes, "" where the row has no picture.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    thumbnail: str = ""
+
+
 class Blame(BaseModel):
-    """One counterexample: which cluster, group, shard, column or fate is to blame, and why."""
+    """One counterexample: which cluster, group, shard, column or fate is to blame, why, and a few rows of it."""
 
     model_config = ConfigDict(frozen=True)
 
     scope: str
     name: str
     why: str
-    examples: tuple[str, ...] = ()
+    examples: tuple[Witness, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,7 @@ class Expectation(BaseModel):
 
     table: ClassVar[str]
     concern: ClassVar[str]
+    shown_as: ClassVar[Shown] = "number"
 
     expect: str
     severity: Severity = Field("block", description="block: a failure stops the version; warn: it is shown.")
@@ -85,7 +102,7 @@ class Expectation(BaseModel):
 
     def show(self, value: float) -> str:
         """Return a measured value as people read it."""
-        return f"{value:.4g}"
+        return {"number": f"{value:.4g}", "share": percent(value), "rows": f"{value:,.0f}"}[self.shown_as]
 
     def reason(self, found: Measurement) -> str:
         """Return the finding in one line: the value, its noise and the threshold."""
@@ -107,10 +124,7 @@ class AtMost(Expectation):
         return found.value - found.margin <= _limit(found, self.at_most)
 
     def reason(self, found: Measurement) -> str:
-        return f"{self._found(found)}, at most {self.show(_limit(found, self.at_most))}"
-
-    def _found(self, found: Measurement) -> str:
-        return self.show(found.value) + (f" (noise {self.show(found.margin)})" if found.margin else "")
+        return _told(self, found, "at most", self.at_most)
 
 
 class AtLeast(Expectation):
@@ -122,9 +136,32 @@ class AtLeast(Expectation):
         return found.value + found.margin >= _limit(found, self.at_least)
 
     def reason(self, found: Measurement) -> str:
-        noise = f" (noise {self.show(found.margin)})" if found.margin else ""
-        return f"{self.show(found.value)}{noise}, at least {self.show(_limit(found, self.at_least))}"
+        return _told(self, found, "at least", self.at_least)
+
+
+class Nothing(Expectation):
+    """An expectation that counts what must not be: its value must be 0."""
+
+    def holds(self, found: Measurement) -> bool:
+        return found.value == 0
+
+
+def change_since_last(totals: "pd.DataFrame", column: str, told: Callable[[float], str]) -> Measurement:
+    """Return the relative change of a total since the last version; `told` words a value of it.
+
+    Raises NotApplicable where there is no last version.
+    """
+    now, last = float(totals[column].iloc[0]), float(totals[f"previous_{column}"].iloc[0])
+    if not last > 0:
+        raise NotApplicable("there is no last version to compare with")
+    why = f"{told(last)} in the last version, {told(now)} now"
+    return Measurement(now / last - 1, blame=[Blame(scope="totals", name=column, why=why)])
 
 
 def _limit(found: Measurement, otherwise: float) -> float:
     return otherwise if found.limit is None else found.limit
+
+
+def _told(one: Expectation, found: Measurement, bound: str, threshold: float) -> str:
+    noise = f" (noise {one.show(found.margin)})" if found.margin else ""
+    return f"{one.show(found.value)}{noise}, {bound} {one.show(_limit(found, threshold))}"

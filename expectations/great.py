@@ -8,13 +8,14 @@ watches it.
 import html
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import great_expectations as gx
 import pandas as pd
 from great_expectations.core.expectation_suite import ExpectationSuite
+from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.core.validation_definition import ValidationDefinition
 from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -27,7 +28,7 @@ from great_expectations.render.components import RenderedStringTemplateContent, 
 from great_expectations.render.renderer.renderer import renderer
 
 from expectations.data_docs import make_self_contained
-from expectations.expectation import Expectation, NotApplicable, UnknownScope
+from expectations.expectation import Blame, Expectation, NotApplicable, UnknownScope
 from expectations.suites import EXPECTATIONS
 from expectations.wording import printable
 
@@ -77,7 +78,7 @@ class ProfileExpectation(BatchExpectation):  # type: ignore[misc]
             RenderedTableContent(
                 content_block_type="table",
                 header_row=["Scope", "To blame", "Why"],
-                table=[[_safe(item[key]) for key in ("scope", "name", "why")] for item in blame],
+                table=[[_safe(item["scope"]), _safe(item["name"]), _why(item)] for item in blame],
                 styling={"body": {"classes": ["table-bordered", "table-sm", "mt-3"]}},
             )
         ]
@@ -90,6 +91,7 @@ class Project:
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         self.folder, self.site = folder, site
         self.verdicts: dict[str, bool] = {}
+        self.outcomes: dict[str, ExpectationSuiteValidationResult] = {}
         self.context = gx.get_context(mode="file", project_root_dir=folder)
         self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self.source = self.context.data_sources.add_pandas("profile")
@@ -105,7 +107,7 @@ class Project:
         definition = ValidationDefinition(name=name, data=data, suite=self.context.suites.add(suite))
         definition = self.context.validation_definitions.add(definition)
         outcome = definition.run(batch_parameters={"dataframe": table}, result_format={"result_format": "COMPLETE"})
-        self.verdicts[name] = bool(outcome.success)
+        self.verdicts[name], self.outcomes[name] = bool(outcome.success), outcome
         found = {}
         for result in outcome.results:
             raised = [info for info in _exceptions(result.exception_info) if info.get("raised_exception")]
@@ -115,9 +117,17 @@ class Project:
             found[int(result.expectation_config.meta[NUMBER])] = details
         return found
 
-    def write_docs(self) -> None:
-        """Write the Data Docs of all validations so far, self-contained."""
+    def write_docs(self, blame: Mapping[int, Sequence[Blame]]) -> None:
+        """Write the Data Docs of all validations so far, self-contained. blame: culprits by number of expectation."""
         if self.site is not None:
+            store = self.context.validation_results_store
+            for key in store.list_keys():
+                outcome = self.outcomes[key.expectation_suite_identifier.name]
+                for result in outcome.results:
+                    if "details" in result.result:
+                        found = blame[int(result.expectation_config.meta[NUMBER])]
+                        result.result["details"]["blame"] = [item.model_dump(mode="json") for item in found]
+                store.set(key, outcome)
             self.context.build_data_docs()
             make_self_contained(
                 self.folder / "gx" / "uncommitted" / "data_docs" / "local_site", self.site, self.verdicts
@@ -206,6 +216,16 @@ def _text(words: str) -> RenderedStringTemplateContent:
         content_block_type="string_template",
         string_template={"template": _safe(words).replace("$", "$$"), "params": {}},
     )
+
+
+def _why(item: Mapping[str, Any]) -> str:
+    """Return why a culprit is one, and the rows that show it, as markup."""
+    rows = [
+        (f'<img src="{html.escape(row["thumbnail"])}" alt="Picture of the row">' if row["thumbnail"] else "")
+        + _safe(row["text"])
+        for row in item["examples"]
+    ]
+    return _safe(item["why"]) + "".join(f"<q>{row}</q>" for row in rows)
 
 
 def _safe(words: str) -> str:

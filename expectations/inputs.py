@@ -1,12 +1,13 @@
 """Inputs: the shards were readable, few rows were refused, and the pool comes from where it may come from."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable
+from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Measurement, Nothing, Shown, change_since_last
 from expectations.scopes import blame, counts, pick, share_of
 from expectations.wording import percent
 
@@ -19,6 +20,7 @@ class RowsRead(AtLeast):
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "rows"
 
     expect: Literal["rows_read"] = "rows_read"
     at_least: float = Field(1, ge=0, description="Fewest rows.")
@@ -29,15 +31,13 @@ class RowsRead(AtLeast):
     def measure(self, table: "pd.DataFrame") -> Measurement:
         return Measurement(float(table["read"].iloc[0]))
 
-    def show(self, value: float) -> str:
-        return f"{value:,.0f}"
-
 
 class RowCountChange(AtMost):
     """The source has not shrunk or grown by more than a share since the last version."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["row_count_change"] = "row_count_change"
     at_most: float = Field(0.5, gt=0, description="Largest relative change, either way.")
@@ -46,14 +46,8 @@ class RowCountChange(AtMost):
         return f"the rows read have changed by at most {percent(self.at_most)} since the last version"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
-        now, last = float(table["read"].iloc[0]), float(table["previous_read"].iloc[0])
-        if not last > 0:
-            raise NotApplicable("there is no last version to compare with")
-        why = f"{last:,.0f} rows in the last version, {now:,.0f} now"
-        return Measurement(abs(now - last) / last, blame=[Blame(scope="totals", name="read", why=why)])
-
-    def show(self, value: float) -> str:
-        return percent(value)
+        found = change_since_last(table, "read", lambda value: f"{value:,.0f} rows")
+        return replace(found, value=abs(found.value))
 
 
 class QuarantineRate(AtMost):
@@ -61,6 +55,7 @@ class QuarantineRate(AtMost):
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "shards"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["quarantine_rate"] = "quarantine_rate"
     at_most: float = Field(0.01, ge=0, le=1, description="Largest share of rows in quarantine.")
@@ -75,15 +70,13 @@ class QuarantineRate(AtMost):
         why = blame(rows, "shard", refused, lambda i: f"{refused[i]:,.0f} of {read[i]:,.0f} rows refused")
         return Measurement(float(refused.sum() / max(read.sum(), 1.0)), blame=why)
 
-    def show(self, value: float) -> str:
-        return percent(value)
-
 
 class UnreadableShards(AtMost):
     """Few shards were refused as a whole: truncated, of another schema, or gone."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "shards"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["unreadable_shards"] = "unreadable_shards"
     at_most: float = Field(0.01, ge=0, le=1, description="Largest share of shards refused.")
@@ -100,11 +93,8 @@ class UnreadableShards(AtMost):
         ]
         return Measurement(len(refused) / len(table), blame=why)
 
-    def show(self, value: float) -> str:
-        return percent(value)
 
-
-class AllowedSources(Expectation):
+class AllowedSources(Nothing):
     """Every shard comes from a place on the allow-list."""
 
     concern: ClassVar[str] = "inputs"
@@ -121,14 +111,11 @@ class AllowedSources(Expectation):
         why = [Blame(scope="shard", name=uri, why="matches no allowed source") for uri in strange[:BLAMED]]
         return Measurement(float(len(strange)), blame=why)
 
-    def holds(self, found: Measurement) -> bool:
-        return found.value == 0
-
     def reason(self, found: Measurement) -> str:
         return f"{found.value:,.0f} shards from elsewhere"
 
 
-class AllowedValues(Expectation):
+class AllowedValues(Nothing):
     """A group column - a licence, a source, a consent flag - holds nothing in the version but the values allowed."""
 
     concern: ClassVar[str] = "inputs"
@@ -147,9 +134,6 @@ class AllowedValues(Expectation):
         strange = np.where(rows["name"].astype(str).isin(self.allowed), 0.0, after)
         why = blame(rows, self.scope, strange, lambda i: share_of(after, after, i))
         return Measurement(float(strange.sum()), blame=why)
-
-    def holds(self, found: Measurement) -> bool:
-        return found.value == 0
 
     def reason(self, found: Measurement) -> str:
         return f"{found.value:,.0f} rows with another value"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtMost, Blame, Measurement, NotApplicable
+from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Shown, Witness
 from expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class PatternRate(AtMost):
 
     concern: ClassVar[str] = "privacy"
     table: ClassVar[str] = "patterns"
+    shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["pattern_rate"] = "pattern_rate"
     pattern: Literal["email", "phone", "secret"] = Field(description="What to look for.")
@@ -68,12 +69,9 @@ class PatternRate(AtMost):
                 scope="column",
                 name=str(row["column"]),
                 why=f"{row['hits']:,} of {row['rows']:,} texts ({percent(row['hits'] / max(row['rows'], 1))})",
-                examples=tuple(row["examples"]),
+                examples=tuple(Witness(text=text) for text in row["examples"]),
             )
             for row in columns
             if row["hits"]
         ]
         return Measurement(max(row["hits"] / max(row["rows"], 1) for row in columns), blame=why)
-
-    def show(self, value: float) -> str:
-        return percent(value)

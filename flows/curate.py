@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from flows.approval import decide
-from flows.history import earlier_versions, profile_of, sampled_alike
+from flows.history import day_made, earlier_versions, profile_of, sampled_alike
 from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
 from flows.pipeline import PROOF, follow_curation
@@ -57,6 +57,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
         show_artifacts(wanted, done)
         if failed := done["validate"].facts["failed"]:
             emit(wanted, "blocked", {"failed": failed, "card": done["report"].uri})
+            show_links(wanted, done["report"].uri, done["validate"].uri)
             raise GateFailed(
                 f"{len(failed)} blocking expectation(s) failed; nothing was published",
                 found="; ".join(str(failure["reason"]) for failure in failed),
@@ -69,7 +70,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
             log.info("approved: %s", decision["reason"])
         published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
-    show_links(wanted, published["location"])
+    show_links(wanted, published["location"], published["location"])
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
     return summary(lineage, run.workspace, done, published)
@@ -85,7 +86,8 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
         emit(recipe, "drifted", {"since": found.changes.since, "reason": found.why, "drift": found.drift})
 
     done = follow_curation(recipe, lineage, follow, drifted)
-    history = earlier_versions(recipe, run.workspace, read_staged(done["stage"]).content_key)
+    content = read_staged(done["stage"]).content_key
+    history = earlier_versions(recipe, run.workspace, content)
     if history:
         done["previous"] = profile_of(history[-1])
     for stage in PROOF:
@@ -97,6 +99,8 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
         dataset=recipe.dataset,
         recipe=recipe.model_dump(mode="json"),
         version=history[-1].version + 1 if history else 1,
+        created=day_made(recipe, run.workspace, content),
+        price_per_hour=recipe.price_per_hour,
         history=[past(version) for version in history[-10:]],
     )
     done["report"] = perform(REPORT, report, done, run)
@@ -171,13 +175,14 @@ def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
     )
 
 
-def show_links(recipe: Recipe, location: str) -> None:
-    """Link the version and its Data Docs from the run's page in the Prefect UI."""
-    for name, path in (("card", "card.html"), ("data docs", "docs/index.html")):
-        link = storage.join(location, path)
+def show_links(recipe: Recipe, card: str, docs: str) -> None:
+    """Link the card and the Data Docs, in the folders `card` and `docs`, from the run's page in the Prefect UI."""
+    places = {"card": storage.join(card, "card.html"), "data docs": storage.join(docs, "docs", "index.html")}
+    for name, place in places.items():
         create_link_artifact(
-            link if "://" in link else f"file://{link}",
+            storage.web_address(place),
             link_text=f"{recipe.dataset}: {name}",
+            description=place,
             key=f"{recipe.dataset.replace('_', '-')}-{name.replace(' ', '-')}-link",
         )
 

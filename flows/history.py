@@ -1,5 +1,7 @@
 """What was published before: the versions that a coming one is compared with."""
 
+from datetime import UTC, datetime
+
 from flows.recipe import Recipe
 from infra.workspace import StepRef
 from tasks.publish.table import Version
@@ -16,6 +18,16 @@ def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[V
     while known and known[-1].content_key == content_key:
         known.pop()
     return known
+
+
+def day_made(recipe: Recipe, workspace: str, content_key: str) -> str:
+    """Return the day that the card names: that of the current version where it holds these rows already, else today.
+
+    So the card of an unchanged version is not drawn anew on another day. UTC, as 2026-03-31.
+    """
+    known = list_versions(recipe.destination, recipe.dataset, workspace)
+    same = bool(known) and known[0].content_key == content_key
+    return known[0].created[:10] if same else datetime.now(UTC).date().isoformat()
 
 
 def profile_of(version: Version) -> StepRef:

@@ -45,6 +45,11 @@ class Recipe(BaseModel):
     compute: str = Field(
         "local", description="Where work runs: inline, local, gpu, kubernetes, slurm or tcp://host:port."
     )
+    price_per_hour: float | None = Field(
+        None,
+        ge=0,
+        description="Price of an hour of the machines, in any currency: the card says what a version cost.",
+    )
 
 
 class RecipeFile(BaseModel):

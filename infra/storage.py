@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mimetypes
 import os
 import posixpath
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -62,7 +64,7 @@ def write_bytes(uri: str, data: bytes) -> None:
             draft.write_bytes(data)
             os.replace(draft, target)
         else:
-            fs.pipe_file(path, data)
+            fs.pipe_file(path, data, **_media_type(fs, path))
 
 
 def read_json(uri: str) -> Any:
@@ -130,8 +132,23 @@ def open_write(uri: str) -> Iterator[BinaryIO]:
     fs, path = filesystem(uri)
     with _store_errors("write", uri):
         fs.makedirs(posixpath.dirname(path), exist_ok=True)
-        with fs.open(path, "wb") as stream:
+        with fs.open(path, "wb", **_media_type(fs, path)) as stream:
             yield stream
+
+
+def web_address(uri: str) -> str:
+    """Return where a browser looks for `uri`: a file, or the object at the S3 endpoint in use.
+
+    Whether the store shows it to whoever has no key is for the store to say; the address signs nothing.
+    """
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        return Path(path).absolute().as_uri()
+    if "s3" not in fs.protocol:
+        return uri
+    with _store_errors("reach", uri):
+        fs.connect()
+    return f"{fs.s3.meta.endpoint_url}/{quote(path)}"
 
 
 def share(source: str, target: str) -> None:
@@ -171,6 +188,14 @@ def local_copy(uri: str, scratch: Path) -> Path:
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
+
+
+def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
+    """Return what S3 is told of a file by its name, so that a browser shows a page from there and does not save it."""
+    kind, _ = mimetypes.guess_type(path)
+    if kind is None or "s3" not in fs.protocol:
+        return {}
+    return {"ContentType": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind}
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from expectations.wording import percent
 from tasks.report.facts import Spread
 from tasks.validate.examples import shorten
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
 FONT = "system-ui, sans-serif"
 CURVE_POINTS = 120
+BASELINE_MARKS = {"random": "cross", "flat": "square", "top-down": "triangle-up", "previous": "diamond"}
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -137,13 +137,20 @@ def group_shares(spread: Spread, width: int, shown: int = 14) -> Any:
     return (rule + dots).properties(width=width, height=max(60, 22 * len(order)))
 
 
-def baseline_strip(balance: pd.DataFrame, width: int) -> Any:
-    """Return the evenness (normalised entropy) of every scope at every stage: the version beside the baselines."""
+def baseline_strip(balance: pd.DataFrame, classes: dict[str, int], width: int) -> Any:
+    """Return the evenness (normalised entropy) of every scope at every stage: the version beside the baselines.
+
+    classes: how many clusters or values each scope has.
+    """
     import altair as alt
 
-    table = balance[["scope", "stage", "entropy"]].copy()
-    table["scope"] = [shorten(str(name).removeprefix("group.").replace("-", " "), 18) for name in table["scope"]]
-    scopes = list(dict.fromkeys(table["scope"]))
+    table = balance[["scope", "stage", "entropy"]].dropna().copy()
+    names = {
+        scope: f"{shorten(scope.removeprefix('group.').replace('-', ' '), 18)} · {classes.get(scope, 0):,}"
+        for scope in dict.fromkeys(map(str, table["scope"]))
+    }
+    table["scope"] = [names[str(scope)] for scope in table["scope"]]
+    scopes = list(names.values())
     main = table[table["stage"].isin(["before", "after"])]
     other = table[~table["stage"].isin(["before", "after"])]
     y = alt.Y("scope:N", sort=scopes, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8))
@@ -154,16 +161,16 @@ def baseline_strip(balance: pd.DataFrame, width: int) -> Any:
         scale=alt.Scale(domain=[max(0.0, np.floor(low * 20) / 20 - 0.02), 1.0]),
         axis=alt.Axis(tickCount=5),
     )
+    known = {name: mark for name, mark in BASELINE_MARKS.items() if (other["stage"] == name).any()}
     shape = alt.Shape(
         "stage:N",
-        scale=alt.Scale(
-            domain=["random", "flat", "top-down", "previous"], range=["cross", "square", "triangle-up", "diamond"]
-        ),
+        scale=alt.Scale(domain=list(known), range=list(known.values())),
         legend=alt.Legend(title=None, orient="top", symbolFillColor=SOFT, symbolStrokeColor=SOFT),
     )
-    marks = alt.Chart(other).mark_point(filled=True, size=45, color=SOFT, opacity=0.9).encode(y=y, x=x, shape=shape)
-    dots = alt.Chart(main).mark_circle(size=130, opacity=1).encode(y=y, x=x, color=_stages())
-    return (marks + dots).properties(width=width, height=max(50, 34 * len(scopes)))
+    outlined = {"filled": True, "size": 60, "color": SOFT, "opacity": 1, "stroke": PAPER, "strokeWidth": 1}
+    marks = alt.Chart(other).mark_point(**outlined).encode(y=y, x=x, shape=shape)
+    dots = alt.Chart(main).mark_circle(size=150, opacity=1).encode(y=y, x=x, color=_stages())
+    return (dots + marks).properties(width=width, height=max(50, 34 * len(scopes)))
 
 
 def history_line(versions: pd.DataFrame, width: int) -> Any:
@@ -248,8 +255,3 @@ def _themed(chart: Any) -> Any:
 
 def _attribute(words: str) -> str:
     return words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def share_label(share: float) -> str:
-    """Return a share as the card writes it."""
-    return percent(share)

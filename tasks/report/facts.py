@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from infra.workspace import StepRef
 from tasks.dedup.duplicates import Duplicates
 from tasks.ingest.pool import Pool
 from tasks.measure.profile import Profile
+from tasks.publish.manifest import without_secrets
 from tasks.report.config import ReportConfig
 from tasks.validate.step import read_results
 
@@ -74,6 +76,11 @@ class CardFacts:
         return self.spreads[0]
 
     @property
+    def levels(self) -> list[Spread]:
+        """The levels of clusters, the finest first."""
+        return [spread for spread in self.spreads if spread.scope.startswith("level-")]
+
+    @property
     def groups(self) -> list[Spread]:
         """The group columns."""
         return [spread for spread in self.spreads if spread.scope.startswith("group.")]
@@ -112,7 +119,7 @@ def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) ->
         shards=shards,
         licences=licences,
         seconds={name: inputs[name].seconds for name in STEPS if name in inputs},
-        details=_details(inputs, pool),
+        details=_details(config, inputs, pool, licences is not None),
         docs=_docs(inputs["validate"]),
         previous=previous is not None,
     )
@@ -161,17 +168,21 @@ def _dropped(dedup: StepRef) -> dict[str, int]:
     return {str(entry["values"]): int(entry["counts"]) for entry in kinds}
 
 
-def _details(inputs: Mapping[str, StepRef], pool: Pool) -> dict[str, str]:
-    """Return what identifies the run: hashes, keys and sizes, as plain words."""
+def _details(config: ReportConfig, inputs: Mapping[str, StepRef], pool: Pool, licensed: bool) -> dict[str, str]:
+    """Return what identifies the run: source, seed, hashes, keys and sizes, as plain words."""
     cluster, stage, sample = inputs["cluster"], inputs.get("stage"), inputs["sample"]
     table = ", ".join(f"{copies} from {size}" for size, copies in sample.facts.get("rehydrate", {}).items())
     facts: dict[str, Any] = {
-        "Centroid hash": cluster.facts.get("centroid_hash"),
-        "Content key": stage.facts.get("content_key") if stage else None,
-        "Clusters": " → ".join(f"{entry['clusters']:,}" for entry in cluster.facts.get("levels", [])),
+        "Source": without_secrets(str(config.recipe.get("source", {}).get("uri", ""))),
+        "Licence": None if licensed else "no column of the source says",
         "Strategy": sample.facts.get("strategy"),
+        "Seed": config.recipe.get("sampling", {}).get("seed"),
         "Rehydration": table and f"{sample.counts['copies']:,} copies; by duplicates a row stands for: {table}",
+        "Clusters": " → ".join(f"{entry['clusters']:,}" for entry in cluster.facts.get("levels", [])),
         "Text column": pool.info.text,
         "Vectors": f"{pool.info.dimension} dimensions" if pool.info.dimension else None,
+        "Centroid hash": cluster.facts.get("centroid_hash"),
+        "Content key": stage.facts.get("content_key") if stage else None,
+        "Made with": f"Evenkeel {version('evenkeel')}",
     }
-    return {name: str(value) for name, value in facts.items() if value}
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.wording import percent
+from expectations.wording import percent, percents
 from tasks.report import charts, findings
 from tasks.report.facts import CardFacts, Spread
 from tasks.report.landscape import Landscape
@@ -42,7 +42,7 @@ def landscape(facts: CardFacts, scene: Landscape) -> Figure:
         "the area is its share of the rows. Both maps are drawn to the same scale."
     )
     order = np.argsort(-scene.share_before, kind="stable")[:10]
-    rows = [[scene.name(i), percent(scene.share_before[i]), percent(scene.share_after[i])] for i in order]
+    rows = [[scene.name(i), *percents(scene.share_before[i], scene.share_after[i])] for i in order]
     return Figure(findings.of_map(facts), note, panels, ["Cluster", "Before", "After"], rows)
 
 
@@ -75,9 +75,9 @@ def _group(spread: Spread) -> Figure:
         [
             spread.names[i],
             f"{spread.before[i]:,.0f}",
-            percent(spread.share_before[i]),
+            f"{100 * spread.share_before[i]:.2f}\u00a0%",
             f"{spread.after[i]:,.0f}",
-            percent(spread.share_after[i]),
+            f"{100 * spread.share_after[i]:.2f}\u00a0%",
         ]
         for i in order[:100]
     ]
@@ -106,11 +106,17 @@ def baselines(facts: CardFacts) -> Figure:
         ]
         for scope, line in pivot.reindex(columns=wanted).iterrows()
     ]
+    classes = {spread.scope: int((spread.before > 0).sum()) for spread in facts.spreads}
+    note = (
+        "Every level of clusters and every group column with its number of classes, beside what simpler rules would "
+        f"have given. {findings.of_hubs(facts)}"
+    )
     return Figure(
         findings.of_balance(facts),
-        "Every level of clusters and every group column, with what simpler rules would have given.",
+        note,
         _both(
-            lambda width: charts.baseline_strip(facts.balance, width), "Evenness of the version and of the baselines"
+            lambda width: charts.baseline_strip(facts.balance, classes, width),
+            "Evenness of the version and of the baselines",
         ),
         ["", *wanted],
         rows,
@@ -162,7 +168,7 @@ def drift(facts: CardFacts) -> list[Figure]:
         last = spread.previous / spread.previous.sum()
         moved = float(np.abs(spread.share_after - last).sum() / 2)
         order = np.argsort(-np.abs(spread.share_after - last), kind="stable")[:20]
-        rows = [[spread.names[i], percent(last[i]), percent(spread.share_after[i])] for i in order]
+        rows = [[spread.names[i], *percents(last[i], spread.share_after[i])] for i in order]
         title = f"{percent(moved)} of the rows changed {spread.title} since the last version"
         svgs = _both(lambda width, spread=spread: charts.change_bars(spread, width), title)  # type: ignore[misc]
         found.append(

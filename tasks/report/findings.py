@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from expectations.wording import percent
+from expectations.wording import percent, percents
 from tasks.report.facts import CardFacts, Spread
 
 
@@ -10,11 +10,10 @@ def headline(facts: CardFacts) -> str:
     """Return the one sentence at the top: what balancing did to the largest cluster."""
     leaves = facts.leaves
     before, after = float(leaves.share_before.max(initial=0)), float(leaves.share_after.max(initial=0))
-    if after < 0.95 * before:
-        return f"The largest cluster fell from {percent(before)} to {percent(after)} of the rows"
-    if after <= 1.05 * before:
-        return f"No cluster holds more than {percent(after)} of the rows"
-    return f"The largest cluster grew from {percent(before)} to {percent(after)} of the rows"
+    if 0.95 * before <= after <= 1.05 * before:
+        return f"No cluster holds more than {percent(max(before, after))} of the rows"
+    was, now = percents(before, after)
+    return f"The largest cluster {'fell' if after < before else 'grew'} from {was} to {now} of the rows"
 
 
 def of_map(facts: CardFacts) -> str:
@@ -22,7 +21,8 @@ def of_map(facts: CardFacts) -> str:
     leaves = facts.leaves
     crowded = np.argsort(-leaves.before, kind="stable")[: max(1, len(leaves.before) // 10)]
     before, after = float(leaves.share_before[crowded].sum()), float(leaves.share_after[crowded].sum())
-    return f"The most crowded tenth of the clusters went from {percent(before)} to {percent(after)} of the rows"
+    was, now = percents(before, after)
+    return f"The most crowded tenth of the clusters went from {was} to {now} of the rows"
 
 
 def of_sizes(facts: CardFacts) -> str:
@@ -46,7 +46,8 @@ def of_group(spread: Spread) -> str:
     there, kept = int((spread.before > 0).sum()), int(((spread.after > 0) & (spread.before > 0)).sum())
     left = f"all {there:,}" if kept == there else f"{kept:,} of {there:,}"
     verb = "fell" if after < before else "rose" if after > before else "stayed"
-    moved = f"from {percent(before)} to {percent(after)}" if after != before else f"at {percent(before)}"
+    was, now = percents(before, after)
+    moved = f"from {was} to {now}" if after != before else f"at {was}"
     return f"{spread.title}: {spread.names[top]} {verb} {moved}; {left} values are in the version"
 
 
@@ -55,6 +56,19 @@ def of_balance(facts: CardFacts) -> str:
     rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")["entropy"]
     random = f"; a random draw would give {rows['random']:.2f}" if "random" in rows.index else ""
     return f"Evenness went from {rows['before']:.2f} to {rows['after']:.2f} over the clusters{random}"
+
+
+def of_hubs(facts: CardFacts) -> str:
+    """Return which levels above the finest are one hub and little else: their evenness says no more than that."""
+    told = []
+    for spread in facts.levels[1:]:
+        share, clusters = float(spread.share_before.max(initial=0)), int((spread.before > 0).sum())
+        if share > 0.5 and clusters > 2:
+            told.append(
+                f"{spread.title.capitalize()} says little here: one of its {clusters:,} clusters is a hub that holds "
+                f"{percent(share)} of the pool."
+            )
+    return " ".join(told)
 
 
 def of_fates(facts: CardFacts) -> str:

@@ -1,7 +1,7 @@
 """The map of clusters: where each lies, how large it was and is, what it is about, and a few of its rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,9 @@ from tasks.measure.profile import Profile
 from tasks.report.facts import CardFacts
 from tasks.report.projection import project, project_within
 from tasks.report.words import distinctive_words
-from tasks.validate.examples import Example, read_examples, rows_of_leaves
+from tasks.validate.examples import Example, read_examples, read_thumbnails, rows_of_leaves
 
-DOTS, DIRECT, ROWS, NAMED = 3500, 1200, 3, 9
+DOTS, DIRECT, ROWS, NAMED, SHOWN = 3500, 1200, 3, 9, 2
 Floats = npt.NDArray[np.float64]
 
 
@@ -25,8 +25,9 @@ class Landscape:
 
     level: which. clusters: (m,) int64, their numbers. places: (m, 2) float32 in [0, 1]. before, after: (m,) rows;
     share_before, share_after: (m,) of all rows. By place in these arrays: words: what each cluster is about, ""
-    where nobody knows; examples: a few rows of each; labels: a word for the few that are named on the map; newest:
-    clusters that the last version's pool had no rows of. partial: says so where not all clusters are shown.
+    where nobody knows; labels: a word for the few that are named on the map. showcase: (largest, smallest or newest,
+    place, a few rows), newest being clusters that the last version's pool had no rows of. partial: says so where not
+    all clusters are shown.
     """
 
     level: int
@@ -37,9 +38,8 @@ class Landscape:
     share_before: Floats
     share_after: Floats
     words: dict[int, str]
-    examples: dict[int, list[Example]]
     labels: dict[int, str] = field(default_factory=dict)
-    newest: list[int] = field(default_factory=list)
+    showcase: list[tuple[str, int, list[Example]]] = field(default_factory=list)
     partial: str = ""
 
     def name(self, place: int) -> str:
@@ -79,9 +79,8 @@ def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Lands
         share_before=before,
         share_after=spread.share_after[shown],
         words=distinctive_words(texts_of),
-        examples=examples,
         labels=_labels(places, before, parents, texts_of),
-        newest=_newest(inputs, number + 1, shown, spread.before),
+        showcase=_showcase(pool, before, examples, _newest(inputs, number + 1, shown, spread.before)),
         partial="" if len(shown) == level.clusters else f" of {level.clusters:,}, the largest",
     )
 
@@ -97,6 +96,24 @@ def _fitting(clusters: list[int]) -> tuple[int, int]:
         if count <= DOTS and number + 1 < len(clusters) and clusters[number + 1] <= DIRECT:
             return number, DOTS
     return len(clusters) - 1, DIRECT
+
+
+def _showcase(
+    pool: Pool, before: Floats, examples: Mapping[int, list[Example]], newest: list[int]
+) -> list[tuple[str, int, list[Example]]]:
+    """Return rows, with their pictures, of two each of the largest, the smallest and the newest clusters."""
+    there = [int(place) for place in np.argsort(-before, kind="stable") if examples.get(int(place))]
+    wanted = (("Largest", there), ("Smallest", there[::-1]), ("Newest", [one for one in newest if examples.get(one)]))
+    chosen: dict[int, str] = {}
+    for kind, places in wanted:
+        for place in places[:SHOWN]:
+            chosen.setdefault(place, kind)
+    rows = {place: examples[place][:ROWS] for place in chosen}
+    pictures = read_thumbnails(pool, [one.row_id for found in rows.values() for one in found])
+    return [
+        (kind, place, [replace(one, thumbnail=pictures.get(one.row_id, "")) for one in rows[place]])
+        for place, kind in chosen.items()
+    ]
 
 
 def _newest(inputs: Mapping[str, StepRef], level: int, shown: npt.NDArray[np.int64], before: Floats) -> list[int]:

@@ -1,6 +1,5 @@
 """The card as one HTML page: facts, figures and examples put into the template, everything escaped."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from tasks.report import figures, findings
 from tasks.report.facts import CardFacts
 from tasks.report.landscape import Landscape
 from tasks.report.reading import snippets
-from tasks.validate.examples import Example, shorten
+from tasks.validate.examples import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"passed": "✓", "failed": "✕", "warned": "!", "skipped": "–"}
@@ -53,7 +52,7 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
         "dataset": facts.config.dataset,
         "version": version,
         "version_name": f"version {facts.config.version}" if version else "the version",
-        "created": facts.config.created[:10],
+        "created": facts.config.created,
         "headline": findings.headline(facts),
         "lead": lead(facts),
         "verdict": verdict(facts),
@@ -155,7 +154,7 @@ def fates(facts: CardFacts) -> dict[str, Any]:
     why = {
         "kept": "in this version",
         "deduplicated": ", ".join(duplicates) or "none",
-        "not_sampled": "their clusters had enough rows already",
+        "not_sampled": f"beyond the quota that the strategy {facts.details.get('Strategy', '')} gave their cluster",
         "quarantined": ", ".join(refused + ([f"{excluded:,} {WHY['excluded']}"] if excluded else [])) or "none",
     }
     parts = [
@@ -176,32 +175,16 @@ def fates(facts: CardFacts) -> dict[str, Any]:
     }
 
 
-def examples(scene: Landscape, each: int = 2) -> list[dict[str, Any]]:
+def examples(scene: Landscape) -> list[dict[str, Any]]:
     """Return rows from the largest, the smallest and the newest clusters of the map."""
-    there = [place for place in np.argsort(-scene.before, kind="stable") if scene.examples.get(int(place))]
-    wanted = [("Largest", there[:each]), ("Smallest", there[::-1][:each]), ("Newest", scene.newest[:each])]
-    seen: set[int] = set()
-    found = []
-    for kind, places in wanted:
-        for place in map(int, places):
-            if place in seen or not scene.examples.get(place):
-                continue
-            seen.add(place)
-            found.append(
-                {
-                    "title": f"{kind}: cluster {scene.name(place)}",
-                    "change": f"{scene.before[place]:,.0f} → {scene.after[place]:,.0f} rows",
-                    "rows": [_row(one) for one in scene.examples[place][:3]],
-                }
-            )
-    return found
-
-
-def _row(example: Example) -> dict[str, str]:
-    image = ""
-    if example.image_type and example.image:
-        image = f"data:{example.image_type};base64,{base64.b64encode(example.image).decode()}"
-    return {"id": shorten(example.id, 120), "text": example.text, "image": image}
+    return [
+        {
+            "title": f"{kind}: cluster {scene.name(place)}",
+            "change": f"{scene.before[place]:,.0f} → {scene.after[place]:,.0f} rows",
+            "rows": [{"id": shorten(one.id, 120), "text": one.text, "image": one.thumbnail} for one in rows],
+        }
+        for kind, place, rows in scene.showcase
+    ]
 
 
 def gates(facts: CardFacts) -> dict[str, Any]:
@@ -218,7 +201,16 @@ def gates(facts: CardFacts) -> dict[str, Any]:
 
 def _gate(one: Any) -> Mapping[str, Any]:
     sentence = one.sentence[:1].upper() + one.sentence[1:]
-    return {"status": one.status, "sentence": sentence, "reason": one.reason, "blame": one.blame}
+    found, _, limit = one.reason.partition(", ")
+    noise = found[found.index(" (noise ") :] if " (noise " in found else ""
+    told = limit.removeprefix("at most ").removeprefix("at least ") in one.sentence
+    return {
+        **one.model_dump(include={"status", "reason", "blame"}),
+        "sentence": sentence,
+        "found": found.removesuffix(noise),
+        "noise": noise.strip(" ()"),
+        "limit": "" if told else limit,
+    }
 
 
 def licences(facts: CardFacts) -> list[list[str]]:
@@ -248,14 +240,22 @@ def shards(facts: CardFacts) -> list[list[str]]:
 def cost(facts: CardFacts) -> dict[str, Any]:
     """Return the seconds of every step, rows per second, and the price where an hour has one."""
     total, read = sum(facts.seconds.values()), facts.totals["read"]
-    rows = [
-        [name, f"{spent:,.1f}", f"{read / spent:,.0f}" if spent > 0 else "–"] for name, spent in facts.seconds.items()
-    ]
-    price = facts.config.currency_per_hour
+    longest = max(facts.seconds.values(), default=0.0)
+    rows = [_step(name, spent, longest, read) for name, spent in facts.seconds.items()]
+    rows.append({**_step("all steps", total, longest, read), "width": "0"})
+    price = facts.config.price_per_hour
+    title = f"It took {_duration(total)} to make"
     note = "Time of the steps that made this version, whenever each was run; finished steps are not run again."
     if price is not None:
-        note += f" At {price:g} an hour that is {price * total / 3600:.2f}."
-    return {"title": f"It took {_duration(total)} to make", "note": note, "rows": rows}
+        title += f" and cost {price * total / 3600:.2f}"
+        note += f" An hour of the machines costs {price:g}."
+    return {"title": title, "note": note, "rows": rows}
+
+
+def _step(name: str, spent: float, longest: float, read: float) -> dict[str, str]:
+    """Return one line of the times; width: of its bar, in percent of the longest."""
+    rate = f"{read / spent:,.0f}" if spent > 0 else "–"
+    return {"name": name, "seconds": f"{spent:,.1f}", "rate": rate, "width": f"{100 * spent / max(longest, 1e-9):.1f}"}
 
 
 def _duration(seconds: float) -> str:

@@ -7,11 +7,14 @@ def snippets(location: str) -> list[tuple[str, str]]:
     return [
         ("pandas", f'import pandas as pd\n\nrows = pd.read_parquet("{files}")'),
         ("Polars", f'import polars as pl\n\nrows = pl.scan_parquet("{files}/**/*.parquet")'),
-        ("DuckDB", f"SELECT ek_cluster_1, count(*) FROM '{files}/**/*.parquet' GROUP BY 1 ORDER BY 2 DESC;"),
+        (
+            "DuckDB",
+            f"SELECT ek_cluster_1, count(*) AS rows\nFROM '{files}/**/*.parquet'\nGROUP BY 1 ORDER BY 2 DESC;",
+        ),
         (
             "datasets",
             "from datasets import load_dataset\n\n"
-            f'rows = load_dataset("parquet", data_files="{files}/**/*.parquet", split="train")',
+            f'files = "{files}/**/*.parquet"\nrows = load_dataset("parquet", data_files=files, split="train")',
         ),
         (
             "PyTorch",

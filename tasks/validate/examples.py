@@ -1,6 +1,6 @@
 """Rows to look at: a few texts of the clusters and groups that someone wants to understand."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,29 +13,24 @@ from expectations.wording import printable
 from infra import storage
 from infra.workspace import StepRef
 from tasks.ingest.pool import Block, Pool
+from tasks.validate.thumbnails import thumbnail
 
 LENGTH = 280
-IMAGE_BYTES = 64 << 10
 BATCH = 1 << 18
-MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
+PICTURE_COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Example:
     """One row as people see it: the user's id, the start of its text, and a small picture where it has one.
 
-    E-mail addresses, phone numbers and secrets are masked in both.
+    E-mail addresses, phone numbers and secrets are masked in both texts. thumbnail: a data URI, or "".
     """
 
     row_id: int
     id: str
     text: str
-    image: bytes | None = None
-
-    @property
-    def image_type(self) -> str:
-        """Media type of `image`, "" where there is none."""
-        return next((kind for magic, kind in MAGIC.items() if (self.image or b"").startswith(magic)), "")
+    thumbnail: str = ""
 
 
 def rows_of_leaves(sample: StepRef, labels: npt.NDArray[np.int32], wanted: int) -> dict[int, list[int]]:
@@ -61,39 +56,60 @@ def rows_of_leaves(sample: StepRef, labels: npt.NDArray[np.int32], wanted: int) 
 
 def read_examples(pool: Pool, row_ids: Sequence[int]) -> dict[int, Example]:
     """Return the rows by row id; one that the pool does not have is not there. Reads only the blocks that hold them."""
-    wanted = np.unique(np.array(row_ids, dtype=np.uint64))
+    text, shown = pool.info.text, _columns_of_text(pool)
     examples: dict[int, Example] = {}
-    for block, here, places in _located(pool, wanted):
-        columns = _shown(pool)
-        payload = pool.payload(block, columns).take(pa.array(places))
+    for block, here, places in _located(pool, row_ids):
+        payload = pool.payload(block, shown).take(pa.array(places)).to_pylist()
         ids = pool.table(block, ["id"])["id"].take(pa.array(places)).to_pylist()
-        for position, (row_id, user_id) in enumerate(zip(here, ids, strict=True)):
-            values = {name: payload[name][position].as_py() for name in columns}
-            examples[int(row_id)] = _example(int(row_id), str(user_id), values, pool.info.text)
+        for row_id, user_id, values in zip(here, ids, payload, strict=True):
+            words = values[text] if text else ", ".join(f"{name}={value}" for name, value in values.items())
+            examples[row_id] = Example(row_id, shorten(mask(str(user_id))), shorten(mask(str(words)[: 8 * LENGTH])))
     return examples
 
 
-def rows_of_groups(
-    pool: Pool, column: str, values: Sequence[str], wanted: int, blocks: int = 64
-) -> dict[str, list[int]]:
-    """Return up to `wanted` pool row ids for every value of a group column, looking at the first `blocks` blocks."""
-    found: dict[str, list[int]] = {value: [] for value in values}
-    for block in pool.blocks[:blocks]:
-        table = pool.table(block, ["row_id", f"group.{column}"])
-        names = np.asarray(table[f"group.{column}"].to_numpy(zero_copy_only=False), dtype=object)
-        for value, rows in found.items():
-            if len(rows) < wanted:
-                here = np.flatnonzero(names == value)[: wanted - len(rows)]
-                rows += [int(row_id) for row_id in table["row_id"].to_numpy()[here]]
-        if all(len(rows) >= wanted for rows in found.values()):
-            break
+def read_thumbnails(pool: Pool, row_ids: Sequence[int]) -> dict[int, str]:
+    """Return small pictures by row id, as data URIs, of the rows that hold one in a column of bytes.
+
+    A column of bytes is binary, or a struct with a binary field `bytes`, as image features of `datasets` are stored.
+    """
+    columns = [name for name, kind in pool.info.payload.items() if _may_hold_pictures(kind)][:PICTURE_COLUMNS]
+    found: dict[int, str] = {}
+    for block, here, places in _located(pool, row_ids) if columns else ():
+        for row_id, values in zip(here, pool.payload(block, columns).take(pa.array(places)).to_pylist(), strict=True):
+            held = (value.get("bytes") if isinstance(value, dict) else value for value in values.values())
+            small = next(filter(None, (thumbnail(value) for value in held if value)), "")
+            if small:
+                found[row_id] = small
     return found
 
 
-def _located(
-    pool: Pool, wanted: npt.NDArray[np.uint64]
-) -> Iterator[tuple[Block, npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:
-    """Yield (block, row ids, places in the block) for the blocks that hold any of the sorted row ids."""
+def rows_of_groups(
+    pool: Pool, column: str, values: Sequence[str], kept: npt.NDArray[np.uint64], wanted: int, blocks: int = 64
+) -> dict[str, list[int]]:
+    """Return up to `wanted` row ids for every value of a group column: rows of the version, else of the pool.
+
+    kept: (n,) uint64, the rows of the version, ascending. Looks at the first `blocks` blocks.
+    """
+    found: dict[str, list[int]] = {value: [] for value in values}
+    others: dict[str, list[int]] = {value: [] for value in values}
+    for block in pool.blocks[:blocks]:
+        table = pool.table(block, ["row_id", f"group.{column}"])
+        names = np.asarray(table[f"group.{column}"].to_numpy(zero_copy_only=False), dtype=object)
+        row_ids = table["row_id"].to_numpy()
+        is_kept = np.isin(row_ids, kept, assume_unique=True)
+        for value in values:
+            if len(found[value]) < wanted:
+                here = names == value
+                found[value] += row_ids[here & is_kept][: wanted - len(found[value])].tolist()
+                others[value] += row_ids[here & ~is_kept][: wanted - len(others[value])].tolist()
+        if all(len(rows) >= wanted for rows in found.values()):
+            break
+    return {value: (rows + others[value])[:wanted] for value, rows in found.items()}
+
+
+def _located(pool: Pool, row_ids: Sequence[int]) -> Iterator[tuple[Block, list[int], npt.NDArray[np.int64]]]:
+    """Yield (block, row ids, places in the block) for the blocks that hold any of the row ids, each once, ascending."""
+    wanted = np.unique(np.array(row_ids, dtype=np.uint64))
     shards = (wanted >> np.uint64(40)).astype(np.int64)
     for block in pool.blocks:
         asked = wanted[shards == block.shard]
@@ -102,31 +118,23 @@ def _located(
             places = np.searchsorted(held, asked)
             hit = held[np.minimum(places, len(held) - 1)] == asked
             if hit.any():
-                yield block, asked[hit], places[hit]
+                yield block, asked[hit].tolist(), places[hit]
 
 
-def _shown(pool: Pool) -> list[str]:
+def _columns_of_text(pool: Pool) -> list[str]:
+    """Return the text column, or the first four that people can read."""
     if pool.info.text is not None:
-        pictures = [name for name, kind in pool.info.payload.items() if kind in ("binary", "large_binary")]
-        return [pool.info.text, *pictures[:1]]
-    return list(pool.info.payload)[:4]
+        return [pool.info.text]
+    return [name for name, kind in pool.info.payload.items() if "binary" not in kind][:4]
 
 
-def _example(row_id: int, user_id: str, values: Mapping[str, object], text: str | None) -> Example:
-    image = next((value for value in values.values() if isinstance(value, bytes) and _is_picture(value)), None)
-    words = (
-        str(values[text])
-        if text is not None
-        else ", ".join(f"{name}={value}" for name, value in values.items() if not isinstance(value, bytes))
-    )
-    return Example(row_id, shorten(mask(user_id)), shorten(mask(words[: 8 * LENGTH])), image)
+def _may_hold_pictures(kind: str) -> bool:
+    """Tell whether an Arrow type, by its name, is binary or a struct with a binary field `bytes`."""
+    plain = ("binary", "large_binary", "binary_view")
+    return kind in plain or (kind.startswith("struct<") and any(f"bytes: {one}" in kind for one in plain))
 
 
 def shorten(words: str, length: int = LENGTH) -> str:
     """Return words on one line, control characters replaced, cut at `length` characters."""
     line = " ".join(printable(words[: 8 * length]).split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
-
-
-def _is_picture(value: bytes) -> bool:
-    return len(value) <= IMAGE_BYTES and value.startswith(tuple(MAGIC))

@@ -61,7 +61,9 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
         site = Path(folder)
         try:
-            results = evaluate(expectations, tables, site)
+            results = evaluate(
+                expectations, tables, site, lambda found: name_rows(found, pool, inputs, config.examples)
+            )
         except UnknownScope as error:
             raise RecipeError(
                 "a gate names something that the data does not have",
@@ -71,7 +73,6 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
             ) from error
         for page in sorted(site.iterdir()):
             storage.write_bytes(out.path(DOCS, page.name), page.read_bytes())
-    results = name_rows(results, pool, inputs, config.examples)
     storage.write_json(out.path(RESULTS), [result.model_dump(mode="json") for result in results])
     return _outcome(results)
 
@@ -119,4 +120,4 @@ def _target(inputs: Mapping[str, StepRef]) -> float | None:
     return None if target is None or not np.isfinite(target) else float(target)
 
 
-VALIDATE = Step("validate", 1, validate)
+VALIDATE = Step("validate", 2, validate)

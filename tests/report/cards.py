@@ -12,12 +12,15 @@ from tasks.validate.config import GatesConfig
 from tasks.validate.step import VALIDATE
 from tests.validate.pools import FOUL, Curated, as_previous
 
+RELAXED: dict[str, object] = {"change": {"pattern_rate": {"severity": "warn"}}}
+
 
 @dataclass(frozen=True)
 class Card:
-    """What a report step wrote."""
+    """What a report step wrote, and the validate step before it."""
 
     ref: StepRef
+    checks: StepRef
 
     @property
     def html(self) -> str:
@@ -34,8 +37,9 @@ class Card:
 
 def first_card(curated: Curated) -> Card:
     """Return the card of a first version that passed."""
-    relaxed = {"change": {"pattern_rate": {"severity": "warn"}}}
-    return _card(curated, relaxed, ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a"))
+    return card_of(
+        curated, RELAXED, ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a")
+    )
 
 
 def blocked_card(curated: Curated) -> Card:
@@ -45,16 +49,16 @@ def blocked_card(curated: Curated) -> Card:
         for n in range(1, 5)
     ]
     config = ReportConfig(
-        dataset="topics", version=5, recipe={"dataset": "topics", "note": FOUL}, history=history, currency_per_hour=3.6
+        dataset="topics", version=5, recipe={"dataset": "topics", "note": FOUL}, history=history, price_per_hour=3.6
     )
     gates = {"add": [{"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}]}
-    return _card(curated, gates, config, as_previous(curated))
+    return card_of(curated, gates, config, previous=as_previous(curated))
 
 
-def _card(curated: Curated, gates: dict[str, object], config: ReportConfig, previous: StepRef | None = None) -> Card:
-    inputs = dict(curated.done)
-    if previous is not None:
-        inputs["previous"] = previous
+def card_of(curated: Curated, gates: dict[str, object], config: ReportConfig, **more: StepRef) -> Card:
+    """Return the card of a curated pool; `more`: other finished steps, such as previous and stage."""
+    inputs = {**curated.done, **more}
+    if "previous" in more:
         inputs["measure"] = MEASURE(MeasureConfig(), inputs, curated.run)
     inputs["validate"] = VALIDATE(GatesConfig.model_validate(gates), inputs, curated.run)
-    return Card(REPORT(config, inputs, curated.run))
+    return Card(REPORT(config, inputs, curated.run), inputs["validate"])

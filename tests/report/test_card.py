@@ -111,11 +111,14 @@ def test_a_later_version_shows_drift_and_history(blocked: Card) -> None:
     assert "of the last version&#39;s rows are in this one too" in blocked.html
     assert "of the rows changed language since the last version" in blocked.html
     assert "since v1" in blocked.html
-    assert "At 3.6 an hour" in blocked.html
+    assert "An hour of the machines costs 3.6" in blocked.html
 
 
 def test_a_blocked_version_says_so_first_with_the_culprits(blocked: Card) -> None:
-    assert re.search(r'class="verdict failed" href="#gates">✕ Blocked: \d of \d+ checks failed', blocked.html)
+    assert re.search(
+        r'class="verdict failed" href="#gates"><span aria-hidden="true">✕</span> Blocked: \d of \d+ checks failed',
+        blocked.html,
+    )
     gates = blocked.html.partition('id="gates"')[2]
     assert gates.index(">failed</span>") < gates.index(">passed</span>")
     assert 'class="culprits"' in gates
@@ -129,7 +132,14 @@ def test_secrets_never_reach_the_card(card: Card) -> None:
 
 
 def test_pictures_of_rows_are_shown(first: Card) -> None:
-    assert 'src="data:image/png;base64,' in first.html
+    examples = first.html.partition('id="examples"')[2].partition("</section>")[0]
+    assert 'src="data:image/webp;base64,' in examples
+
+
+def test_counterexamples_have_texts_and_pictures(blocked: Card) -> None:
+    culprits = blocked.html.partition('class="culprits"')[2].partition("</table>")[0]
+    assert 'src="data:image/webp;base64,' in culprits
+    assert "of topic" in culprits
 
 
 def test_the_readme_has_a_header_that_hubs_understand(first: Card) -> None:
@@ -137,9 +147,13 @@ def test_the_readme_has_a_header_that_hubs_understand(first: Card) -> None:
     document = yaml.safe_load(header)
     assert document["size_categories"] == ["n<1K"]
     assert document["configs"][0]["data_files"][0]["path"].startswith("data/")
-    assert document["license"] == "other"
-    assert document["license_details"] == "CC-BY-4.0, CC0-1.0"
+    assert document["license"] == ["cc-by-4.0", "cc0-1.0"]
     assert "pd.read_parquet" in body
+
+
+def test_hubs_read_the_header(first: Card) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    assert hub.DatasetCard(first.readme).data.to_dict()["license"] == ["cc-by-4.0", "cc0-1.0"]
 
 
 def test_the_same_inputs_give_the_same_card(first: Card, curated: Curated) -> None:
@@ -148,7 +162,7 @@ def test_the_same_inputs_give_the_same_card(first: Card, curated: Curated) -> No
     again = StepFolder(curated.run.workspace, "topics", "report", "again")
     config = ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a")
     outcome = report(config, inputs, again, curated.run)
-    assert Card(again.finish(outcome.counts, outcome.facts, 0)).html == first.html
+    assert Card(again.finish(outcome.counts, outcome.facts, 0), inputs["validate"]).html == first.html
 
 
 def test_the_data_docs_are_where_the_card_says(first: Card, blocked: Card) -> None:

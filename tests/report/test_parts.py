@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from expectations.wording import percent, percents
 from tasks.measure.profile import Profile
 from tasks.report.facts import Spread
 from tasks.report.findings import half, of_group
@@ -13,6 +14,18 @@ from tasks.report.terminal import render_terminal
 from tasks.report.words import distinctive_words
 from tests.report.cards import Card
 from tests.validate.pools import Curated
+
+
+def test_shares_read_beside_one_another_have_equally_many_digits_and_nearly_all_is_not_all() -> None:
+    assert percents(0.0067, 0.002) == ["0.67\xa0%", "0.20\xa0%"]
+    assert percents(0.4, 0.104) == ["40\xa0%", "10\xa0%"]
+    assert [percent(share) for share in (0.99774, 0.99999, 1.0, 0.0042)] == [
+        "99.8\xa0%",
+        "99.999\xa0%",
+        "100\xa0%",
+        "0.42\xa0%",
+    ]
+    assert percent(float("nan")) == "not a number"
 
 
 def test_half_of_the_rows_is_counted_over_the_largest() -> None:

@@ -52,8 +52,11 @@ class Store:
 
 
 @contextmanager
-def seaweed(folder: Path, port: int | None = None) -> Iterator[Store]:
-    """Start a SeaweedFS server that keeps its files in `folder`; started again there, it knows them still."""
+def seaweed(folder: Path, port: int | None = None, public: bool = False) -> Iterator[Store]:
+    """Start a SeaweedFS server that keeps its files in `folder`; started again there, it knows them still.
+
+    public: whoever has no key may read.
+    """
     ports = free_ports()
     if port is not None:
         ports["s3"] = port
@@ -63,6 +66,8 @@ def seaweed(folder: Path, port: int | None = None) -> Iterator[Store]:
         {"name": name, "credentials": [{"accessKey": name, "secretKey": f"{name}-hunter2"}], "actions": may}
         for name, may in actions.items()
     ]
+    if public:
+        identities.append({"name": "anonymous", "actions": ["Read"]})
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     command = [_weed(), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}"]
     command += [f"-{name}.port={number}" for name, number in ports.items()]
