@@ -20,9 +20,9 @@ SIZES = (
     (1_000_000_000, "100M<n<1B"),
 )
 HUB_LICENCES = """
-apache-2.0 mit bsd-2-clause bsd-3-clause isc unlicense mpl-2.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 cc0-1.0 cc-by-2.0 cc-by-3.0
-cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 odbl odc-by pddl wtfpl zlib
-artistic-2.0 epl-2.0 eupl-1.2
+apache-2.0 mit bsd-2-clause bsd-3-clause isc unlicense zlib mpl-2.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 epl-2.0 eupl-1.2
+cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+cc-by-nc-nd-4.0 odbl odc-by pddl artistic-2.0 wtfpl
 """
 FENCES = {"pandas": "python", "Polars": "python", "DuckDB": "sql", "datasets": "python", "PyTorch": "python"}
 
