@@ -3,22 +3,14 @@
 Exit codes: 0 published (or unchanged, or answered), 2 a bad recipe or bad usage, 3 a gate failed, 1 anything else.
 """
 
-import json
 import logging
 import os
-import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import click
 
+from flows import cli_versions
+from flows.verb import JSON, RECIPE, SET, print_json, reports_errors
 from infra.environment import set_defaults
-from infra.errors import EvenkeelError
-
-RECIPE = click.argument("recipe", metavar="RECIPE")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-SET = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field of the recipe.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,29 +21,6 @@ def main() -> None:
     RECIPE is the path of a YAML file or the name of a ready recipe.
     """
     set_defaults()
-
-
-def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except EvenkeelError as error:
-            if kwargs.get("as_json"):
-                print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
-            else:
-                click.secho(f"{type(error).__name__}: ", fg="red", bold=True, err=True, nl=False)
-                click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
-
-    return wrapped
-
-
-def print_json(value: Any) -> None:
-    """Print `value` as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 @main.command()
@@ -210,7 +179,8 @@ def serve(port: int, s3_port: int | None, down: bool) -> None:
         click.echo(f"{name:<4} {address}")
 
 
-import flows.cli_versions  # noqa: F401  the verbs register themselves
+for each in cli_versions.VERBS:
+    main.add_command(each)
 
 if __name__ == "__main__":
     main()

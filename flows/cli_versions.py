@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from flows.cli import JSON, RECIPE, SET, main, print_json, reports_errors
+from flows.verb import print_json, verb
 
 VERSION = click.argument("version", metavar="VERSION")
+OR_LATEST = click.argument("version", metavar="[VERSION]", default="latest")
 YES = click.option("--yes", is_flag=True, help="Do it; without this only say what would be done.")
 
 
@@ -27,11 +28,7 @@ def tell(result: Any, as_json: bool, words: str) -> None:
         click.echo(words)
 
 
-@main.command()
-@RECIPE
-@SET
-@JSON
-@reports_errors
+@verb()
 def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """List the published versions of RECIPE's dataset, newest first."""
     from tasks.publish.versions import list_versions
@@ -48,12 +45,7 @@ def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     show_versions(Console(), dataset, known)
 
 
-@main.command()
-@RECIPE
-@click.argument("version", metavar="[VERSION]", default="latest")
-@SET
-@JSON
-@reports_errors
+@verb(OR_LATEST)
 def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show one version: balance before and after, fates, gates, where it lies (default: latest)."""
     from tasks.publish.versions import read_manifest, read_version
@@ -70,13 +62,7 @@ def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -
     show_version(Console(), found)
 
 
-@main.command()
-@RECIPE
-@click.argument("a")
-@click.argument("b")
-@SET
-@JSON
-@reports_errors
+@verb(click.argument("a"), click.argument("b"))
 def diff(recipe: str, a: str, b: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say how version B differs from version A: rows, clusters, groups, metrics, recipe."""
     from tasks.publish.diff import diff as compare
@@ -93,13 +79,7 @@ def diff(recipe: str, a: str, b: str, overrides: tuple[str, ...], as_json: bool)
     show_diff(Console(), found)
 
 
-@main.command()
-@RECIPE
-@VERSION
-@click.argument("name")
-@SET
-@JSON
-@reports_errors
+@verb(VERSION, click.argument("name"))
 def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Let NAME mean VERSION."""
     from tasks.publish.versions import tag as move
@@ -109,12 +89,7 @@ def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_jso
     tell(found, as_json, f"{name} means v{found.version} of {dataset}")
 
 
-@main.command()
-@RECIPE
-@VERSION
-@SET
-@JSON
-@reports_errors
+@verb(VERSION)
 def rollback(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Make an earlier VERSION the current one; nothing is removed."""
     from tasks.publish.versions import rollback as go_back
@@ -124,12 +99,7 @@ def rollback(recipe: str, version: str, overrides: tuple[str, ...], as_json: boo
     tell(found, as_json, f"v{found.version} is the current version of {dataset}")
 
 
-@main.command()
-@RECIPE
-@click.argument("version", metavar="[VERSION]", default="latest")
-@SET
-@JSON
-@reports_errors
+@verb(OR_LATEST)
 def verify(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Read every file of a version and compare it with its checksum; exit code 1 where one is damaged."""
     from tasks.publish.verify import verify as check
@@ -143,34 +113,30 @@ def verify(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool)
         raise SystemExit(1)
 
 
-@main.command()
-@RECIPE
-@SET
-@JSON
-@YES
-@click.option("--drop", multiple=True, metavar="VERSION", help="Remove this version whatever the retention rule says.")
-@reports_errors
+@verb(
+    YES,
+    click.option("--drop", multiple=True, metavar="VERSION", help="Remove this one whatever the retention rule says."),
+)
 def prune(recipe: str, overrides: tuple[str, ...], as_json: bool, yes: bool, drop: tuple[str, ...]) -> None:
-    """Remove versions that no tag and no retention rule holds, and files of runs that died."""
+    """Remove versions that no tag and no retention rule holds, files of dead runs, and step outputs nobody needs."""
     from tasks.publish.prune import prune as remove
 
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = remove(destination, dataset, workspace, drop=drop, dry_run=not yes)
     numbers = ", ".join(f"v{number}" for number in found.versions) or "no version"
-    verb = "removed" if yes else "would remove (--yes does it)"
-    tell(found, as_json, f"{verb}: {numbers}, {found.files} files, {found.bytes:,} bytes")
+    did = "removed" if yes else "would remove (--yes does it)"
+    outputs = f"{len(found.outputs)} outputs of steps, {found.output_files} files, {found.output_bytes:,} bytes"
+    words = f"{did}: {numbers}, {found.files} files, {found.bytes:,} bytes\nin the workspace: {outputs}"
+    tell(found, as_json, words)
 
 
-@main.command()
-@RECIPE
-@click.argument("ids", nargs=-1)
-@SET
-@JSON
-@YES
-@click.option("--from-file", type=click.File(), help="A file with one id per line.")
-@click.option("--reason", default="", help="Why, for the record.")
-@click.option("--republish", is_flag=True, help="Also publish the current version again without them.")
-@reports_errors
+@verb(
+    click.argument("ids", nargs=-1),
+    YES,
+    click.option("--from-file", type=click.File(), help="A file with one id per line."),
+    click.option("--reason", default="", help="Why, for the record."),
+    click.option("--republish", is_flag=True, help="Also publish the current version again without them."),
+)
 def takedown(
     recipe: str,
     ids: tuple[str, ...],
@@ -193,17 +159,14 @@ def takedown(
     tell(found, as_json, f"{found.ids} ids: {held}; {done}{again}")
 
 
-@main.command()
-@RECIPE
-@click.argument("version", metavar="[VERSION]", default="latest")
-@click.option(
-    "--to", "form", type=click.Choice(["webdataset", "mds", "jsonl", "hf"]), required=True, help="The format."
+@verb(
+    OR_LATEST,
+    click.option(
+        "--to", "form", type=click.Choice(["webdataset", "mds", "jsonl", "hf"]), required=True, help="The format."
+    ),
+    click.option("--out", required=True, metavar="FOLDER", help="An empty or missing local folder."),
+    click.option("--once", is_flag=True, help="Write every row once, whatever its copies."),
 )
-@click.option("--out", required=True, metavar="FOLDER", help="An empty or missing local folder.")
-@click.option("--once", is_flag=True, help="Write every row once, whatever its copies.")
-@SET
-@JSON
-@reports_errors
 def export(
     recipe: str, version: str, form: Any, out: str, once: bool, overrides: tuple[str, ...], as_json: bool
 ) -> None:
@@ -214,3 +177,6 @@ def export(
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = write(read_version(destination, dataset, version, workspace), form, out, copies=not once)
     tell(found, as_json, f"{found.rows:,} rows in {found.files} files of {found.format}: {found.uri}")
+
+
+VERBS = (versions, show, diff, tag, rollback, verify, prune, takedown, export)

@@ -34,6 +34,7 @@ def perform(step: Step, config: BaseModel, inputs: Mapping[str, StepRef], run: R
     workspace. A cache record whose folder is gone from the workspace is not believed.
     """
     key = step.key(config, inputs, run)
+    step.claim(config, inputs, run)
     finished = step.finished(config, inputs, run)
     visible: Task[..., dict[str, Any]] = _step_task.with_options(
         name=step.name,

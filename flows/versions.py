@@ -10,9 +10,11 @@ from pydantic import BaseModel
 
 from flows.recipe import Recipe, RecipeFile
 from flows.running import absolute
+from tasks.publish import export as exports
 from tasks.publish import prune as pruning
 from tasks.publish import takedown as takedowns
 from tasks.publish import versions
+from tasks.publish.export import Format
 
 
 @flow(name="promote", flow_run_name="promote")
@@ -44,7 +46,7 @@ def rollback(recipe: Recipe | RecipeFile, version: str) -> dict[str, Any]:
 
 @flow(name="prune", flow_run_name="prune")
 def prune(recipe: Recipe | RecipeFile, dry_run: bool = True) -> dict[str, Any]:
-    """Remove versions that no tag and no retention rule holds, and files of runs that died.
+    """Remove versions that no tag and no retention rule holds, files of dead runs, and step outputs nobody needs.
 
     Args:
         recipe: The recipe whose destination says what is kept, or the file that holds it.
@@ -54,7 +56,11 @@ def prune(recipe: Recipe | RecipeFile, dry_run: bool = True) -> dict[str, Any]:
     found = pruning.prune(wanted.destination, wanted.dataset, absolute(wanted.workspace), dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     numbers = ", ".join(f"v{number}" for number in found.versions) or "none"
-    return _show(f"prune {verb} versions {numbers}: {found.files} files, {found.bytes:,} bytes", found)
+    files, size = found.files + found.output_files, found.bytes + found.output_bytes
+    return _show(
+        f"prune {verb} versions {numbers} and {len(found.outputs)} outputs of steps: {files} files, {size:,} bytes",
+        found,
+    )
 
 
 @flow(name="takedown", flow_run_name="takedown")
@@ -83,6 +89,23 @@ def takedown(
     held = ", ".join(f"v{number} ({len(rows)})" for number, rows in found.held.items()) or "no version"
     verb = "looked for" if dry_run else "took down"
     return _show(f"{verb} {found.ids} ids of {wanted.dataset}; held by {held}", found)
+
+
+@flow(name="export", flow_run_name="export")
+def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, copies: bool = True) -> dict[str, Any]:
+    """Write a version in the format of a training library, on the machine of the worker.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The version to write: 3, v3, latest or another tag.
+        to: The format.
+        folder: An empty or missing local folder.
+        copies: Write a row as often as its copies say; else once.
+    """
+    wanted = _load(recipe)
+    found = versions.read_version(wanted.destination, wanted.dataset, version, absolute(wanted.workspace))
+    written = exports.export(found, to, folder, copies=copies)
+    return _show(f"{written.rows:,} rows of v{found.version} of {wanted.dataset} are in {written.uri}", written)
 
 
 def _load(recipe: Recipe | RecipeFile) -> Recipe:

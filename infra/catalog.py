@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from fsspec import AbstractFileSystem
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NotInstalledError, RESTError
 from pyiceberg.io.fsspec import FsspecFileIO
+from sqlalchemy.exc import SQLAlchemyError
 
 from infra import storage
 from infra.errors import RecipeError, StorageError
 
 NAME = "evenkeel"
 LOCK_SECONDS = 60
+ANSWERS = (RESTError, SQLAlchemyError, BotoCoreError, ClientError)
 
 
 class StorageIO(FsspecFileIO):
@@ -45,40 +49,50 @@ def open_catalog(uri: str | None, workspace: str) -> Iterator[Catalog]:
             catalog.engine.dispose()
 
 
-def _open(uri: str | None, workspace: str) -> Catalog:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    if uri is None:
-        uri = f"sqlite:///{_beside(workspace)}"
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
-    io = f"{StorageIO.__module__}.{StorageIO.__qualname__}"
+@contextmanager
+def answering(where: str, *silences: type[Exception]) -> Iterator[None]:
+    """Turn a catalog's refusal, or one of its `silences`, into StorageError; a lost race stays what it is."""
     try:
-        if scheme.startswith("sqlite"):
-            Path(uri.partition(":///")[2]).absolute().parent.mkdir(parents=True, exist_ok=True)
-            return _sql(f"{uri}?timeout={LOCK_SECONDS}", io)
-        if scheme.startswith("postgres"):
-            return _sql(f"postgresql+psycopg://{uri.partition('://')[2]}", io)
-        if scheme in ("http", "https"):
-            return load_catalog(NAME, type="rest", uri=uri)
-        return load_catalog(uri)
-    except (SQLAlchemyError, OSError, ValueError) as error:
+        yield
+    except (*ANSWERS, *silences) as error:
         raise StorageError(
-            "the catalog does not answer",
-            where=uri,
-            found=f"{type(error).__name__}: {_first_line(error)}",
+            "the catalog does not answer, or refuses",
+            where=where,
+            found=first_line(error),
             remedy="check that it runs, that its address is right, and that its password is in the environment",
         ) from error
 
 
-def _sql(uri: str, io: str) -> SqlCatalog:
+def first_line(error: BaseException) -> str:
+    """Return an error's type and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _open(uri: str | None, workspace: str) -> Catalog:
+    if uri is None:
+        uri = f"sqlite:///{_beside(workspace)}"
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    options = {"py-io-impl": f"{StorageIO.__module__}.{StorageIO.__qualname__}"}
+    with answering(uri, OSError, ValueError, NotInstalledError):
+        if scheme.startswith("sqlite"):
+            Path(uri.partition(":///")[2]).absolute().parent.mkdir(parents=True, exist_ok=True)
+            return _sql(f"{uri}?timeout={LOCK_SECONDS}", options)
+        if scheme.startswith("postgres"):
+            return _sql(f"postgresql+psycopg://{uri.partition('://')[2]}", options)
+        if scheme in ("http", "https"):
+            return load_catalog(NAME, type="rest", uri=uri, **options)
+        return load_catalog(uri, **options)
+
+
+def _sql(uri: str, options: dict[str, str]) -> SqlCatalog:
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    options: dict[str, Any] = {"uri": uri, "py-io-impl": io, "pool_pre_ping": "true"}
+    settings: dict[str, Any] = {"uri": uri, "pool_pre_ping": "true", **options}
     try:
-        return SqlCatalog(NAME, **options)
+        return SqlCatalog(NAME, **settings)
     except (IntegrityError, OperationalError, ProgrammingError):
         time.sleep(0.5)  # another process may be creating the catalog's tables at this very moment
-        return SqlCatalog(NAME, **options)
+        return SqlCatalog(NAME, **settings)
 
 
 def _beside(workspace: str) -> Path:
@@ -90,7 +104,3 @@ def _beside(workspace: str) -> Path:
             remedy="name a catalog that many machines can share: postgresql://host/database or https://...",
         )
     return Path(storage.filesystem(workspace)[1]) / "catalog.db"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]

@@ -7,7 +7,7 @@ import os
 import posixpath
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -85,13 +85,6 @@ def exists(uri: str) -> bool:
         return bool(fs.exists(path))
 
 
-def make_folder(uri: str) -> None:
-    """Create the folder `uri` where the store has folders."""
-    fs, path = filesystem(uri)
-    with _store_errors("create", uri):
-        fs.makedirs(path, exist_ok=True)
-
-
 def list_files(uri: str) -> list[str]:
     """Return the full URIs of all files below `uri`, sorted; empty where nothing is there."""
     fs, path = filesystem(uri)
@@ -102,11 +95,19 @@ def list_files(uri: str) -> list[str]:
 
 
 def remove(uri: str) -> None:
-    """Remove the file or folder at `uri`; nothing happens where there is none."""
+    """Remove the file or folder at `uri`; nothing happens where there is none, or where another process was faster."""
     fs, path = filesystem(uri)
-    with _store_errors("remove", uri):
+    with _store_errors("remove", uri), suppress(FileNotFoundError):
         if fs.exists(path):
             fs.rm(path, recursive=True)
+
+
+def remove_files(uris: list[str]) -> None:
+    """Remove these files of one store, many at a time where the store can; they must be there."""
+    if uris:
+        fs = filesystem(uris[0])[0]
+        with _store_errors("remove", f"{uris[0]} and others"):
+            fs.rm([filesystem(uri)[1] for uri in uris])
 
 
 def sha256(uri: str) -> str:

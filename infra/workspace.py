@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from infra import storage
+from infra.errors import StorageError
 
 DONE = "done.json"
+USED = "used"
+PRUNING = "PRUNING"
+PRUNE_SECONDS = 60
 
 
 class StepRef(BaseModel):
@@ -35,6 +40,24 @@ def content_key(step: str, version: int, config: BaseModel | Mapping[str, Any], 
     document = {"step": step, "version": version, "config": settings, "inputs": dict(inputs)}
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def claim(uri: str) -> None:
+    """Say that a run uses the step output at `uri` from now on, so that no prune removes it.
+
+    A prune writes the mark PRUNING and then looks when the folder was last claimed; a run claims it and then looks for
+    the mark. Whoever comes second sees the other. Raises StorageError where a prune does not come to an end.
+    """
+    storage.write_bytes(storage.join(uri, USED), b"by a run\n")
+    until = time.monotonic() + PRUNE_SECONDS
+    while storage.exists(storage.join(uri, PRUNING)):
+        if time.monotonic() > until:
+            raise StorageError(
+                "a prune is removing this step output",
+                where=uri,
+                remedy="run again when it is through; if it was killed, `evenkeel prune RECIPE --yes` ends its work",
+            )
+        time.sleep(0.2)
 
 
 class StepFolder:

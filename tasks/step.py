@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from infra import storage
 from infra.compute import Compute
-from infra.workspace import StepFolder, StepRef, content_key
+from infra.errors import StorageError
+from infra.workspace import DONE, StepFolder, StepRef, claim, content_key
 
 
 class Progress(Protocol):
@@ -82,8 +84,22 @@ class Step:
         ref = self.folder(config, inputs, run).done()
         return ref if ref is not None and self.intact(ref) else None
 
+    def claim(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> None:
+        """Keep a prune from the inputs and the output while this step runs, and for days after it.
+
+        Raises StorageError where a prune was faster than this run.
+        """
+        here = storage.join(run.workspace, run.dataset, "")
+        for ref in inputs.values():
+            if ref.uri.startswith(here):
+                claim(ref.uri)
+                if not storage.exists(storage.join(ref.uri, DONE)):
+                    raise StorageError("an input was pruned before this run used it", where=ref.uri, remedy="run again")
+        claim(self.folder(config, inputs, run).uri)
+
     def __call__(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
         """Return the finished output: the one already in the workspace, or a new one."""
+        self.claim(config, inputs, run)
         if (finished := self.finished(config, inputs, run)) is not None:
             return finished
         folder = self.folder(config, inputs, run)

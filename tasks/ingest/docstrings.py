@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import InputError
-from infra.workspace import StepFolder, StepRef
+from infra.workspace import StepFolder, StepRef, claim
 from tasks.ingest.config import ShardStamp
 from tasks.ingest.stamps import stamp_of
 from tasks.step import Run
@@ -71,6 +71,7 @@ def harvest_shards(stamp: ShardStamp, run: Run) -> tuple[list[ShardStamp], dict[
     if _stamp(files) != stamp.stamp:
         raise InputError("the Python environment changed while the run began", remedy="run again when it is still")
     folder = StepFolder(run.workspace, run.dataset, "docstrings", stamp.stamp[:20])
+    claim(folder.uri)
     finished = folder.done() or _harvest(files, folder, run)
     shards = []
     for number in range(finished.counts["shards"]):

@@ -129,7 +129,7 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     readers of the current version see no column of the coming one. Raises CommitFailedException where others commit.
     """
     if branch in table.metadata.refs:
-        apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (_stays(table, branch),))
+        apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (stays(table, branch),))
     transaction = begin(table)
     before = table.metadata.current_schema_id
     number = _use_schema(transaction, schema)
@@ -139,16 +139,27 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     if number != before:
         transaction._stage((SetCurrentSchemaUpdate(schema_id=before),))
     transaction.commit_transaction()
-    return table.metadata.refs[branch].snapshot_id
+    written = table.metadata.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
+    assert written is not None
+    if table.schemas()[written.schema_id or 0].fields != _iceberg(schema, 0).fields:  # a REST server numbers schemas
+        raise CommitFailedException("another schema was added meanwhile")
+    return written.snapshot_id
 
 
 def promote(table: Table, branch: str, version: int, tag: str | None) -> None:
-    """In one commit: make the audited snapshot current, tag it `v<version>`, move `tag` to it and drop the branch."""
+    """In one commit: make the audited snapshot current, tag it `v<version>`, move `tag` to it and drop the branch.
+
+    A REST server is asked again whether it kept the commit: some take two at once and forget one.
+    """
     snapshot = table.metadata.refs[branch].snapshot_id
     moved = [f"v{version}"] if tag is None else [f"v{version}", tag]
     updates, requirements = point(table, snapshot, [*moved, "main"])
     updates += (RemoveSnapshotRefUpdate(ref_name=branch), SetPropertiesUpdate(updates={HIGHEST_PROPERTY: str(version)}))
-    apply(table, updates, (*requirements, _stays(table, branch)))
+    apply(table, updates, (*requirements, stays(table, branch)))
+    if isinstance(table.catalog, RestCatalog):
+        held = table.refresh().metadata.refs.get(f"v{version}")
+        if held is None or held.snapshot_id != snapshot:
+            raise CommitFailedException("the catalog took the commit, but kept another one")
 
 
 def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...]) -> None:
@@ -181,10 +192,11 @@ def point(
     held = table.metadata.snapshot_by_id(snapshot)
     if "main" in names and held is not None and held.schema_id not in (None, table.metadata.current_schema_id):
         updates.append(SetCurrentSchemaUpdate(schema_id=held.schema_id))
-    return tuple(updates), tuple(_stays(table, name) for name in names)
+    return tuple(updates), tuple(stays(table, name) for name in names)
 
 
-def _stays(table: Table, name: str) -> AssertRefSnapshotId:
+def stays(table: Table, name: str) -> AssertRefSnapshotId:
+    """Return the requirement that nobody moves, makes or removes the name `name` meanwhile."""
     held = table.metadata.refs.get(name)
     return AssertRefSnapshotId(ref=name, snapshot_id=held.snapshot_id if held is not None else None)
 

@@ -39,6 +39,12 @@ class Retention(BaseModel):
     grace_hours: float = Field(
         24, ge=0, description="Files that no version holds are removed only when they are older than this."
     )
+    workspace_days: float = Field(
+        14,
+        ge=2,
+        description="Step outputs in the workspace that no kept version builds on are removed once no run used them "
+        "for this many days.",
+    )
 
 
 class StageConfig(BaseModel):

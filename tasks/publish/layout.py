@@ -1,6 +1,7 @@
 """Where the files of a dataset lie: `<destination>/<dataset>/versions/<run>/...` beside Iceberg's `metadata/`."""
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def check_destination(destination: str, dataset: str) -> None:
 
     Raises StorageError with the reason.
     """
-    probe = storage.join(dataset_folder(destination, dataset), ".probe")
+    probe = storage.join(dataset_folder(destination, dataset), f".probe-{secrets.token_hex(4)}")
     try:
         storage.write_bytes(probe, b"evenkeel\n")
         storage.remove(probe)

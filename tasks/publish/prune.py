@@ -1,4 +1,4 @@
-"""Remove old versions by the retention rule, and files that no version holds; never a referenced one.
+"""Remove old versions by the retention rule, files that no version holds, and outputs of steps that nobody needs.
 
 A prune and a publisher may meet. The prune writes the mark PRUNED into a folder and then looks into the catalog; the
 publisher registers its audit branch in the catalog and then looks for the mark. Whoever comes second sees the other:
@@ -6,37 +6,30 @@ the prune leaves the folder alone, or the publisher stops and the next run stage
 """
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.table import Table
-from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate, TableUpdate
+from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
 from infra import storage
 from infra.errors import RecipeError
+from infra.listing import Folder, folders, listing, store_time, touched
 from tasks.publish import commit
+from tasks.publish.clean import clean
 from tasks.publish.config import DestinationConfig, Retention
 from tasks.publish.layout import PRUNED, VERSIONS
 from tasks.publish.publish import write_index
-from tasks.publish.table import Version, dataset_table, facts_of, find, versions
+from tasks.publish.table import Version, dataset_table, facts_of, find, home, is_home, versions
 from tasks.publish.versions import retried
 
 
-class Folder(BaseModel):
-    """A folder below `versions/`; `touched` is the store's own time of its newest file."""
-
-    model_config = ConfigDict(frozen=True)
-
-    uri: str
-    files: int
-    bytes: int
-    touched: datetime
-    marked: bool
-
-
 class Prune(BaseModel):
-    """What a prune removed, or would remove. kept: version -> why. metadata: Iceberg files that nothing refers to."""
+    """What a prune removed, or would remove.
+
+    kept: version -> why. metadata: Iceberg files that nothing refers to. outputs: step outputs in the workspace, whose
+    files and bytes are counted apart.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,6 +41,9 @@ class Prune(BaseModel):
     metadata: int
     files: int
     bytes: int
+    outputs: list[str] = []
+    output_files: int = 0
+    output_bytes: int = 0
 
 
 def prune(
@@ -58,41 +54,46 @@ def prune(
     drop: Collection[str | int] = (),
     dry_run: bool = True,
 ) -> Prune:
-    """Remove versions that the retention rule lets go, and files of killed, failed or abandoned runs.
+    """Remove versions that the retention rule lets go, files of dead runs, and step outputs that nobody needs any more.
 
     drop: versions to remove whatever the rule says; tagged and current ones are refused with RecipeError. Everything is
     judged by the store's clock. Interrupted, it goes on where it stopped when it is run again.
     """
     with dataset_table(config, dataset, workspace) as table:
-        now = _store_time(table)
+        now = store_time(home(table))
         grace = now - timedelta(hours=config.retention.grace_hours)
         if dry_run:
             kept, gone = _sort_out(table, config.retention, now, drop)
         else:
-            kept, gone = retried(table, dataset, lambda: _forget(table, config.retention, now, drop, grace))
+            kept, gone = _forget(table, config.retention, now, drop, grace)
         removed = {version.location for version in gone}
         held = _referenced(table) - removed
-        folders = [
+        lost = [
             folder
             for folder in _folders(table)
-            if folder.uri not in held and (folder.marked or folder.uri in removed or folder.touched < grace)
+            if folder.uri not in held and (PRUNED in folder.names or folder.uri in removed or folder.touched < grace)
         ]
         metadata = _stray_metadata(table, grace)
         if not dry_run:
             write_index(table)
-            folders = [folder for folder in folders if _remove(table, folder.uri)]
+            lost = [folder for folder in lost if _remove(table, folder.uri)]
             for uri in metadata:
                 storage.remove(uri)
-        return Prune(
-            dataset=dataset,
-            dry_run=dry_run,
-            kept=kept,
-            versions=sorted(version.version for version in gone),
-            folders=[folder.uri for folder in folders],
-            metadata=len(metadata),
-            files=sum(folder.files for folder in folders) + len(metadata),
-            bytes=sum(folder.bytes for folder in folders),
-        )
+        rest = [version for version in versions(table) if version.version in kept]
+    outputs = clean(workspace, dataset, rest, config.retention.workspace_days, dry_run=dry_run)
+    return Prune(
+        dataset=dataset,
+        dry_run=dry_run,
+        kept=kept,
+        versions=sorted(version.version for version in gone),
+        folders=[folder.uri for folder in lost],
+        metadata=len(metadata),
+        files=sum(folder.files for folder in lost) + len(metadata),
+        bytes=sum(folder.bytes for folder in lost),
+        outputs=[output.uri for output in outputs],
+        output_files=sum(output.files for output in outputs),
+        output_bytes=sum(output.bytes for output in outputs),
+    )
 
 
 def _sort_out(
@@ -125,7 +126,22 @@ def _sort_out(
 def _forget(
     table: Table, rule: Retention, now: datetime, drop: Collection[str | int], grace: datetime
 ) -> tuple[dict[int, str], list[Version]]:
-    """Let the catalog forget versions and abandoned audit branches, in one commit that fails if others commit."""
+    """Let the catalog forget versions and abandoned audit branches: first their names, then what no name holds.
+
+    Each is a commit that fails if others commit. A REST server cannot be told so; there a name that was given to a
+    version at the last moment brings it back, and once its number is gone no further name can be given to it.
+    """
+    dataset = table.name()[-1]
+    kept, gone = retried(table, dataset, lambda: _drop_names(table, rule, now, drop, grace))
+    back = retried(table, dataset, lambda: _put_back(table, gone))
+    retried(table, dataset, lambda: _drop_snapshots(table))
+    kept |= {version.version: "named meanwhile" for version in back}
+    return kept, [version for version in gone if version not in back]
+
+
+def _drop_names(
+    table: Table, rule: Retention, now: datetime, drop: Collection[str | int], grace: datetime
+) -> tuple[dict[int, str], list[Version]]:
     idle = {folder.uri for folder in _folders(table) if folder.touched < grace}
     kept, gone = _sort_out(table, rule, now, drop)
     names = {f"v{version.version}" for version in gone}
@@ -133,14 +149,25 @@ def _forget(
         snapshot = table.metadata.snapshot_by_id(ref.snapshot_id)
         if name.startswith("audit-") and snapshot is not None and facts_of(snapshot).get("location") in idle:
             names.add(name)
-    held = {ref.snapshot_id for name, ref in table.metadata.refs.items() if name not in names}
-    lost = [snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.snapshot_id not in held]
-    updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names)]
-    if lost:
-        updates.append(RemoveSnapshotsUpdate(snapshot_ids=lost))
-    if updates:
-        commit.apply(table, tuple(updates), ())
+    if names:
+        updates = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names))
+        commit.apply(table, updates, tuple(commit.stays(table, name) for name in sorted(names)))
     return kept, gone
+
+
+def _put_back(table: Table, gone: list[Version]) -> list[Version]:
+    held = {ref.snapshot_id for ref in table.metadata.refs.values()}
+    back = [version for version in gone if version.snapshot_id in held]
+    for version in back:
+        commit.apply(table, *commit.point(table, version.snapshot_id, [f"v{version.version}"]))
+    return back
+
+
+def _drop_snapshots(table: Table) -> None:
+    held = {ref.snapshot_id for ref in table.metadata.refs.values()}
+    lost = [snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.snapshot_id not in held]
+    if lost:
+        commit.apply(table, (RemoveSnapshotsUpdate(snapshot_ids=lost),), ())
 
 
 def _referenced(table: Table) -> set[str]:
@@ -165,64 +192,22 @@ def _remove(table: Table, folder: str) -> bool:
 
 def _folders(table: Table) -> list[Folder]:
     """Return every folder below `versions/`, sorted."""
-    base = storage.join(table.metadata.location, VERSIONS)
-    parts: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for path, info in _listing(base).items():
-        run, _, rest = path.partition("/")
-        if rest:  # some stores list an emptied folder as a file of no bytes
-            parts.setdefault(run, []).append((rest, info))
-    return [
-        Folder(
-            uri=storage.join(base, run),
-            files=len(files),
-            bytes=sum(info["size"] for _, info in files),
-            touched=max(_touched(info) for _, info in files),
-            marked=any(path == PRUNED for path, _ in files),
-        )
-        for run, files in sorted(parts.items())
-    ]
+    return folders(storage.join(home(table), VERSIONS))
 
 
 def _stray_metadata(table: Table, grace: datetime) -> list[str]:
-    """Return Iceberg's own files that the table no longer refers to and that no commit under way can be writing."""
+    """Return Iceberg's own files that the table no longer refers to and that no commit under way can be writing.
+
+    A catalog that keeps them in a warehouse of its own also removes them itself.
+    """
+    if not is_home(table):
+        return []
     known = {"version-hint.text", table.metadata_location.rpartition("/")[2]}
     known |= {entry.metadata_file.rpartition("/")[2] for entry in table.metadata.metadata_log}
     for snapshot in table.metadata.snapshots:
         known.add(snapshot.manifest_list.rpartition("/")[2])
         known |= {manifest.manifest_path.rpartition("/")[2] for manifest in snapshot.manifests(table.io)}
-    base = storage.join(table.metadata.location, "metadata")
+    base = storage.join(home(table), "metadata")
     return sorted(
-        storage.join(base, path)
-        for path, info in _listing(base).items()
-        if path not in known and _touched(info) < grace
+        storage.join(base, path) for path, info in listing(base).items() if path not in known and touched(info) < grace
     )
-
-
-def _store_time(table: Table) -> datetime:
-    """Return what time it is by the clock of the store, which also dates the files."""
-    probe = storage.join(table.metadata.location, ".clock")
-    storage.write_bytes(probe, b"evenkeel\n")
-    fs, path = storage.filesystem(probe)
-    fs.invalidate_cache()
-    now = _touched(fs.info(path))
-    storage.remove(probe)
-    return now
-
-
-def _listing(base: str) -> dict[str, dict[str, Any]]:
-    """Return what the store says of every file below `base`, by the path from there."""
-    fs, path = storage.filesystem(base)
-    fs.invalidate_cache()
-    found = fs.find(path, detail=True) if fs.exists(path) else {}
-    return {name[len(path.rstrip("/")) + 1 :]: info for name, info in found.items()}
-
-
-def _touched(info: dict[str, Any]) -> datetime:
-    """Return when the store says that a file was last written."""
-    when = next(info[key] for key in ("LastModified", "mtime", "last_modified", "updated", "created") if info.get(key))
-    if isinstance(when, int | float):
-        return datetime.fromtimestamp(when, UTC)
-    if isinstance(when, str):
-        when = datetime.fromisoformat(when)
-    moment: datetime = when
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

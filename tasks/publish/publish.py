@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, RESTError
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from infra import storage
+from infra.catalog import ANSWERS, first_line
 from infra.errors import CommitStateUnknown, InputError, PublishConflict, RecipeError, StorageError
 from infra.workspace import DONE, StepRef
 from tasks.publish import commit
@@ -28,11 +27,11 @@ from tasks.publish.exclusions import excluded_ids, find_ids
 from tasks.publish.layout import MANIFEST, OURS, PRUNED, copy_hashed
 from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document
 from tasks.publish.stage import read_staged
-from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, versions
+from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, home, is_home, versions
 
 CONFLICT_SECONDS = 120.0
 PACKAGES = ("dask", "numba", "numpy", "pandas", "pyarrow", "pyiceberg", "scikit-learn", "cudf-cu13", "cuml-cu13")
-CATALOG_ERRORS = (CommitStateUnknownException, RESTError, SQLAlchemyError, BotoCoreError, ClientError, OSError)
+CATALOG_ERRORS = (*ANSWERS, OSError)
 
 
 class PublishResult(BaseModel):
@@ -96,7 +95,7 @@ def publish_files(
                     raise PublishConflict(
                         f"others kept publishing {dataset!r} for {CONFLICT_SECONDS:.0f} s",
                         found=str(error),
-                        where=table.metadata.location,
+                        where=home(table),
                         remedy="nothing was lost and nothing became visible: run again",
                     ) from error
             time.sleep(random.uniform(0, min(0.05 * 2 ** min(attempt, 6), 2.0)))
@@ -240,7 +239,7 @@ class _Publication:
         raise CommitStateUnknown(
             f"the catalog stopped answering while version {number} of {self.dataset!r} was committed",
             found=type(error).__name__,
-            where=table.metadata.location,
+            where=home(table),
             remedy="look with `evenkeel versions`; running again is safe: a version that did appear is not repeated",
         ) from error
 
@@ -255,8 +254,8 @@ def _catalog_errors(table: Table) -> Iterator[None]:
     except CATALOG_ERRORS as error:
         raise StorageError(
             "the catalog or the store did not take the audit branch",
-            where=table.metadata.location,
-            found=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            where=home(table),
+            found=first_line(error),
             remedy="nothing became visible: run again when it answers",
         ) from error
 
@@ -289,9 +288,10 @@ def copy_extras(extras: Mapping[str, str | bytes], folder: str) -> list[FileEntr
 def write_index(table: Table) -> None:
     """Write `versions.json` and Iceberg's version hint: copies for readers without the catalog, the truth."""
     index = [version.model_dump(mode="json", exclude={"metrics"}) for version in versions(table)]
-    storage.write_json(storage.join(table.metadata.location, "versions.json"), index)
-    hint = table.metadata_location.rpartition("/")[2].removesuffix(".metadata.json")
-    storage.write_bytes(storage.join(table.metadata.location, "metadata", "version-hint.text"), hint.encode())
+    storage.write_json(storage.join(home(table), "versions.json"), index)
+    if is_home(table):
+        hint = table.metadata_location.rpartition("/")[2].removesuffix(".metadata.json")
+        storage.write_bytes(storage.join(home(table), "metadata", "version-hint.text"), hint.encode())
 
 
 def _copy_run(staged: Staged) -> Staged:

@@ -12,6 +12,7 @@ from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
+    RESTError,
     TableAlreadyExistsError,
 )
 from pyiceberg.schema import Schema
@@ -19,13 +20,14 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from infra import storage
-from infra.catalog import NAME, open_catalog
+from infra.catalog import NAME, answering, open_catalog
 from infra.errors import RecipeError, VersionNotFound
 from tasks.publish.config import VERSION_TAG, DestinationConfig
 from tasks.publish.layout import MANIFEST, dataset_folder
 
 FORMAT, FORMAT_PROPERTY = 1, "evenkeel.format"
 HIGHEST_PROPERTY = "evenkeel.highest-version"
+HOME_PROPERTY = "evenkeel.folder"
 PROPERTIES = {
     FORMAT_PROPERTY: str(FORMAT),
     "commit.retry.num-retries": "0",
@@ -80,7 +82,7 @@ def dataset_table(config: DestinationConfig, dataset: str, workspace: str, *, cr
     Raises VersionNotFound where the dataset has none, RecipeError where it lives elsewhere or is of a newer Evenkeel.
     """
     folder = dataset_folder(config.uri, dataset)
-    with open_catalog(config.catalog, workspace) as catalog:
+    with open_catalog(config.catalog, workspace) as catalog, answering(config.catalog or workspace):
         table = _load(catalog, dataset, folder) if not create else _load_or_create(catalog, dataset, folder)
         if int(table.metadata.properties.get(FORMAT_PROPERTY, "1")) > FORMAT:
             raise RecipeError(
@@ -89,10 +91,10 @@ def dataset_table(config: DestinationConfig, dataset: str, workspace: str, *, cr
                 found=f"format {table.metadata.properties[FORMAT_PROPERTY]}",
                 remedy="upgrade Evenkeel on this machine",
             )
-        if table.metadata.location.rstrip("/") != folder:
+        if home(table) != folder:
             raise RecipeError(
                 f"dataset {dataset!r} of this catalog is published elsewhere",
-                expected=table.metadata.location,
+                expected=home(table),
                 found=folder,
                 where="destination.uri",
                 remedy="use that destination, another dataset name or another catalog",
@@ -120,9 +122,24 @@ def _load_or_create(catalog: Catalog, dataset: str, folder: str) -> Table:
         pass
     with suppress(NamespaceAlreadyExistsError, IntegrityError):  # where another publisher made it a moment ago
         catalog.create_namespace_if_not_exists((NAME,))
+    properties = {**PROPERTIES, HOME_PROPERTY: folder}
     with suppress(TableAlreadyExistsError, IntegrityError):
-        catalog.create_table((NAME, dataset), schema=Schema(), location=folder, properties=PROPERTIES)
+        try:
+            catalog.create_table((NAME, dataset), schema=Schema(), location=folder, properties=properties)
+        except RESTError:  # this catalog keeps Iceberg's own files in a warehouse of its own
+            catalog.create_table((NAME, dataset), schema=Schema(), properties=properties)
     return _load(catalog, dataset, folder)
+
+
+def home(table: Table) -> str:
+    """Return the dataset's folder in the destination; Iceberg's own files lie there too unless the catalog objects."""
+    folder: str = table.metadata.properties.get(HOME_PROPERTY, table.metadata.location)
+    return folder.rstrip("/")
+
+
+def is_home(table: Table) -> bool:
+    """Tell whether Iceberg's own files lie in the dataset's folder."""
+    return table.metadata.location.rstrip("/") == home(table)
 
 
 def _ensure_root(table: Table) -> None:

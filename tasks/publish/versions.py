@@ -92,7 +92,8 @@ def _move(config: DestinationConfig, dataset: str, ref: str | int, workspace: st
 
         def once() -> int:
             version = find(table, ref)
-            commit.apply(table, *commit.point(table, version.snapshot_id, names))
+            updates, requirements = commit.point(table, version.snapshot_id, names)
+            commit.apply(table, updates, (*requirements, commit.stays(table, f"v{version.version}")))
             return version.version
 
         number = retried(table, dataset, once)

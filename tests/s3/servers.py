@@ -17,16 +17,18 @@ from pathlib import Path
 import pytest
 
 BUCKET = "evenkeel"
+WAREHOUSE = "warehouse"
 GRPC_OFFSET = 10_000
 
 
 @dataclass(frozen=True)
 class Store:
-    """Where a store answers and with which key it is asked."""
+    """Where a store answers and with which key it is asked; `catalog`: where its REST catalog does."""
 
     endpoint: str
     key: str
     secret: str
+    catalog: str = ""
 
     def environment(self) -> dict[str, str]:
         """Return what a process needs in its environment to use this store."""
@@ -52,12 +54,13 @@ class Store:
 
 
 @contextmanager
-def seaweed(folder: Path, port: int | None = None, public: bool = False) -> Iterator[Store]:
+def seaweed(folder: Path, port: int | None = None, public: bool = False, catalog: bool = False) -> Iterator[Store]:
     """Start a SeaweedFS server that keeps its files in `folder`; started again there, it knows them still.
 
-    public: whoever has no key may read.
+    public: whoever has no key may read. catalog: start its REST catalog too, whose warehouse is a bucket of its own.
     """
     ports = free_ports()
+    rest = ports.pop("catalog")
     if port is not None:
         ports["s3"] = port
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,9 +74,11 @@ def seaweed(folder: Path, port: int | None = None, public: bool = False) -> Iter
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     command = [_weed(), "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}"]
     command += [f"-{name}.port={number}" for name, number in ports.items()]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
+    command += [f"-s3.port.iceberg={rest if catalog else 0}", *([f"-tableBucket={WAREHOUSE}"] if catalog else [])]
+    command += ["-s3.port.lance=0", "-webdav=false", "-admin.ui=false"]
     command += [f"-s3.config={folder / 's3.json'}", "-s3.autoCreateBucket=false"]
-    store = Store(f"http://127.0.0.1:{ports['s3']}", "publisher", "publisher-hunter2")
+    address = f"http://127.0.0.1:{rest}" if catalog else ""
+    store = Store(f"http://127.0.0.1:{ports['s3']}", "publisher", "publisher-hunter2", address)
     with _running(command, folder / "log"):
         _wait_for_bucket(store)
         yield store
@@ -93,7 +98,7 @@ def moto(folder: Path) -> Iterator[Store]:
 def free_ports() -> dict[str, int]:
     """Return a port for each of SeaweedFS's servers, free together with its gRPC twin."""
     found: dict[str, int] = {}
-    for name in ("s3", "master", "volume", "filer"):
+    for name in ("s3", "master", "volume", "filer", "catalog"):
         while name not in found:
             with socket.socket() as one, socket.socket() as twin:
                 one.bind(("127.0.0.1", 0))
