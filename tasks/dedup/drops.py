@@ -13,8 +13,9 @@ from infra import storage
 from infra.errors import AccountingError
 
 Ids = npt.NDArray[np.uint64]
-KINDS = ("exact", "near", "semantic", "excluded")
-EXACT, NEAR, SEMANTIC, EXCLUDED = range(4)
+KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
+EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE = range(5)
+REFUSED = KINDS[EXCLUDED:]  # stand for themselves; quarantined
 ROWS_PER_GROUP = 1 << 16
 
 
@@ -61,6 +62,11 @@ class Drops:
         found: npt.NDArray[np.bool_] = self.row_id[at] == row_ids
         return found
 
+    def without(self, other: "Drops") -> "Drops":
+        """Return these, less the rows that another stage has dropped already."""
+        new = ~other.holds(self.row_id)
+        return Drops(self.row_id[new], self.duplicate_of[new], self.kind[new], self.similarity[new])
+
     def followed_by(self, later: "Drops") -> "Drops":
         """Return both, after a later stage that dropped only rows this one had kept.
 
@@ -70,7 +76,7 @@ class Drops:
         if not (len(self) and len(later)):
             return later if len(later) else self
         at = np.minimum(np.searchsorted(later.row_id, self.duplicate_of), len(later) - 1)
-        moved = (later.row_id[at] == self.duplicate_of) & (self.kind != EXCLUDED)
+        moved = (later.row_id[at] == self.duplicate_of) & (self.kind < EXCLUDED)
         row_id = np.concatenate([self.row_id, later.row_id])
         order = np.argsort(row_id, kind="stable")
         row_id = row_id[order]
@@ -85,7 +91,7 @@ class Drops:
 
     def sizes(self) -> tuple[Ids, npt.NDArray[np.int32]]:
         """Return the kept rows that stand for others, ascending, and for how many, themselves included."""
-        kept, copies = np.unique(self.duplicate_of[self.kind != EXCLUDED], return_counts=True)
+        kept, copies = np.unique(self.duplicate_of[self.kind < EXCLUDED], return_counts=True)
         return kept, (copies + 1).astype(np.int32)
 
     def counts(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infra.compute import Backend
 from tasks.dedup.config import NearConfig
 from tasks.embed.words import Hashes, Offsets, mix, word_hashes
 
@@ -46,15 +47,26 @@ def choose_bands(threshold: float, recall: float) -> Bands:
     return best
 
 
-def band_hashes(texts: pa.ChunkedArray, config: NearConfig, bands: Bands) -> tuple[Hashes, npt.NDArray[np.bool_]]:
-    """Return the bucket of every text in every band, (bands, n) uint64, and which texts have a word, (n,) bool."""
+def band_hashes(
+    texts: pa.ChunkedArray, config: NearConfig, bands: Bands, backend: Backend = "cpu"
+) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+    """Return the bucket of every text in every band, (bands, n) uint64, and which texts have a word, (n,) bool.
+
+    Either backend gives the same buckets.
+    """
     words, offsets = word_hashes(texts, config.longest)
     rng = np.random.default_rng([config.seed, 0x31A5])
     size = bands.bands * bands.rows
     turn = rng.integers(0, 2**32, size, np.uint32)
     factor = rng.integers(0, 2**32, size, np.uint32) | np.uint32(1)
     buckets = np.empty((bands.bands, len(texts)), np.uint64)
-    _band_hashes(words, offsets, config.shingle, turn, factor, buckets)
+    if backend == "gpu":
+        from tasks.dedup.minhash_gpu import least_hashes
+
+        shingles, ends = _shingles(words, offsets, config.shingle)
+        _bucket_rows(least_hashes(shingles, ends, turn, factor), buckets)
+    else:
+        _band_hashes(words, offsets, config.shingle, turn, factor, buckets)
     return buckets, np.diff(offsets) > 0
 
 
@@ -91,10 +103,39 @@ def _band_hashes(words: Any, offsets: Any, width: int, turn: Any, factor: Any, b
                 hashed = np.uint32((value ^ turn[one]) * factor[one])
                 least[one] = min(least[one], hashed)
         for band in range(bands):
-            bucket = np.uint64(band)
-            for one in range(band * rows, (band + 1) * rows):
-                bucket = mix(bucket ^ np.uint64(least[one]))
-            buckets[band, text] = bucket
+            buckets[band, text] = _bucket(least, band, rows)
+
+
+@numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _bucket(least: Any, band: int, rows: int) -> Any:
+    bucket = np.uint64(band)
+    for one in range(band * rows, (band + 1) * rows):
+        bucket = mix(bucket ^ np.uint64(least[one]))
+    return bucket
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _bucket_rows(least: Any, buckets: Any) -> None:
+    bands = buckets.shape[0]
+    for text in range(len(least)):
+        for band in range(bands):
+            buckets[band, text] = _bucket(least[text], band, least.shape[1] // bands)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _shingles(words: Any, offsets: Any, width: int) -> Any:
+    """Return the hashes of all shingles, flat uint32, and where each text's begin, (n + 1,) int64."""
+    ends = np.zeros(len(offsets), np.int64)
+    for text in range(len(offsets) - 1):
+        size = offsets[text + 1] - offsets[text]
+        ends[text + 1] = ends[text] + max(size - width, 0) + 1
+    flat = np.empty(ends[-1], np.uint32)
+    for text in range(len(offsets) - 1):
+        for place in range(ends[text + 1] - ends[text]):
+            first = offsets[text] + place
+            value = _shingle(words, first, min(first + width, offsets[text + 1]))
+            flat[ends[text] + place] = np.uint32(value >> np.uint64(32))
+    return flat, ends
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

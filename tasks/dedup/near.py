@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra import storage
+from infra.compute import Backend
 from tasks.dedup.config import NearConfig
 from tasks.dedup.drops import NEAR, Drops, Ids
 from tasks.dedup.duplicates import Duplicates
@@ -43,6 +44,7 @@ class _Near:
     folder: str
     scratch: Path
     starts: tuple[int, ...]
+    backend: Backend
 
     def path(self, part: str, block: int) -> str:
         return storage.join(self.folder, part, f"{self.pool.blocks[block].name}.npy")
@@ -58,7 +60,7 @@ def near_duplicates(
     bands = choose_bands(config.threshold, config.recall)
     starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
     ranges = -(-pool.rows // ROWS_PER_RANGE)
-    near = _Near(pool, config, bands, ranges, folder, run.scratch, tuple(starts.tolist()))
+    near = _Near(pool, config, bands, ranges, folder, run.scratch, tuple(starts.tolist()), run.compute.backend)
     blocks = range(len(pool.blocks))
     work = sum(shard.bytes for shard in pool.shards)
 
@@ -90,7 +92,7 @@ def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: 
     ranks["demerit"] = demerit(table, columns)
     ranks["identity"] = table["identity"].to_numpy()
     ranks["row_id"] = table["row_id"].to_numpy()
-    hashes, wordy = band_hashes(near.pool.text(near.pool.blocks[block]), near.config, near.bands)
+    hashes, wordy = band_hashes(near.pool.text(near.pool.blocks[block]), near.config, near.bands, near.backend)
     rows = np.flatnonzero(wordy & before.kept(ranks["row_id"]))
     hashes = hashes[:, rows]
     order = np.argsort(hashes, axis=1, kind="stable")

@@ -1,4 +1,4 @@
-"""The dedup step: excluded, exact, near and semantic duplicates, in this order; each sees what the ones before left."""
+"""The dedup step: unreadable, excluded, exact, near and semantic duplicates, in this order; each sees what is left."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from infra import storage
 from infra.workspace import StepFolder, StepRef
 from tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
-from tasks.dedup.drops import Drops
+from tasks.dedup.drops import UNREADABLE, Drops
 from tasks.dedup.duplicates import Duplicates
 from tasks.dedup.exact import exact_duplicates
 from tasks.dedup.exclude import excluded_rows
@@ -31,12 +31,18 @@ class Stages:
     drops: Drops = field(default_factory=Drops.none)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def refuse(self) -> None:
+        """Leave out rows whose image embed could not read."""
+        row_id = self.vectors.unreadable()
+        self.drops = Drops.of(row_id, row_id, UNREADABLE, 0.0)
+
     def exclude(self) -> None:
         """Hold the pool against the exclusion lists."""
         self.run.progress(0.0, f"holding rows against {len(self.config.exclude)} exclusion lists")
-        self.drops, self.facts["excluded"] = excluded_rows(
+        found, self.facts["excluded"] = excluded_rows(
             self.pool, self.vectors, self.config.exclude, self._folder("lists"), self.out.uri, self.run
         )
+        self.drops = self.drops.followed_by(found.without(self.drops))
 
     def exact(self) -> None:
         """Drop exact duplicates."""
@@ -85,6 +91,7 @@ def dedup(config: DedupConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
     """Write which rows are dropped and which rows stand for them."""
     pool, vectors = Pool.open(inputs["ingest"], run.scratch), Vectors.open(inputs["embed"], run.scratch)
     stages = Stages(pool, vectors, config, out, run)
+    stages.refuse()
     if config.exclude:
         stages.exclude()
     if config.exact:
@@ -101,4 +108,4 @@ def dedup(config: DedupConfig, inputs: Mapping[str, StepRef], out: StepFolder, r
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
 
 
-DEDUP = Step(name="dedup", version=1, function=dedup)
+DEDUP = Step(name="dedup", version=2, function=dedup)

@@ -1,1 +1,1 @@
-"""Rows become vectors: the source's own, hashed n-grams of its texts, or a sentence encoder."""
+"""Rows become vectors: the source's own, hashed n-grams of its texts, a sentence encoder or an image encoder."""

@@ -79,6 +79,30 @@ class SentenceEmbedding(PostSteps):
     dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
 
 
+class ImageEmbedding(PostSteps):
+    """An image encoder of timm or open_clip (extra `image`)."""
+
+    model_config = ConfigDict(extra="forbid", title="image")
+
+    method: Literal["image"] = "image"
+    model: str = Field(
+        min_length=1, description="a folder on this machine, as timm or open_clip saves a model, weights as safetensors"
+    )
+    column: str = Field("image", min_length=1, description="column with the images: bytes, paths, or {bytes, path}")
+    root: str | None = Field(
+        None, description="folder or URI that all paths of the column lie below; nothing else is read. Needed for paths"
+    )
+    batch: int = Field(64, ge=1, le=65536, description="images per forward pass")
+    most_pixels: int = Field(
+        100_000_000, ge=1, le=2**31, description="an image with more pixels is not decoded: unreadable"
+    )
+    max_unreadable: float = Field(
+        0.01, ge=0, le=1, description="share of rows whose image may be unreadable; more fails the run"
+    )
+    normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
+    dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
+
+
 def _default_method(value: Any) -> Any:
     return {"method": "auto", **value} if isinstance(value, dict) else value
 
@@ -91,7 +115,7 @@ def _tabs(schema: dict[str, Any]) -> None:
 
 EmbeddingConfig = Annotated[
     Annotated[
-        AutoEmbedding | ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding,
+        AutoEmbedding | ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding | ImageEmbedding,
         Field(discriminator="method", json_schema_extra=_tabs),
     ],
     BeforeValidator(_default_method),

@@ -22,8 +22,8 @@ def map_key(settings: PostSteps, version: int, backend: str, folder: str, files:
     return content_key("map", version, {**about, "fitted": fitted}, {})
 
 
-def take_over(key: str, blocks: Sequence[Block], out: str, run: Run) -> int:
-    """Take over the vectors of unchanged blocks into the folder `out`; return of how many."""
+def take_over(key: str, blocks: Sequence[Block], files: Sequence[tuple[str, str]], out: str, run: Run) -> int:
+    """Take over what was made of unchanged blocks, (folder, suffix) each, into the folder `out`; return of how many."""
     try:
         earlier = storage.read_json(_place(key, run))
         known = {
@@ -34,9 +34,9 @@ def take_over(key: str, blocks: Sequence[Block], out: str, run: Run) -> int:
     taken = 0
     for block in blocks if earlier != out else ():
         if block.content and known.get(block.name) == block.content:
-            name = storage.join("vectors", f"{block.name}.npy")
             try:
-                storage.share(storage.join(earlier, name), storage.join(out, name))
+                for name in (storage.join(folder, f"{block.name}.{kind}") for folder, kind in files):
+                    storage.share(storage.join(earlier, name), storage.join(out, name))
             except FileNotFoundError:
                 continue
             taken += 1

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from infra import storage
-from infra.errors import InputError
+from infra.errors import InputError, QuarantineLimitError
 from infra.workspace import StepFolder, StepRef
 from tasks.embed import post, reuse, tfidf
 from tasks.embed.arrays import read_array, write_array
@@ -22,6 +22,7 @@ from tasks.embed.config import (
     AutoEmbedding,
     ColumnEmbedding,
     EmbeddingConfig,
+    ImageEmbedding,
     SentenceEmbedding,
     TfidfSvdEmbedding,
 )
@@ -29,9 +30,11 @@ from tasks.embed.embedder import Embedder
 from tasks.embed.post import Post
 from tasks.embed.vectors import Vectors
 from tasks.ingest.pool import Block, Pool
+from tasks.ingest.tables import read_parquet, write_parquet
 from tasks.step import Outcome, Run, Step
 
-Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding
+Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding | ImageEmbedding
+UNREADABLE = "unreadable"
 MAP_FILES = ("features.npy", "idf.npy", "projection.npy", "mean.npy", "rotation.npy", "map.json")
 
 
@@ -46,7 +49,7 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     if "base" in inputs:
         settings = settings.model_copy(update={"fitted": inputs["base"].uri})
     run.progress(0, f"fitting {settings.method}")
-    embedder, after = _embedder(settings, out.path("map"), run)
+    embedder, after = _embedder(settings, out.uri, run)
     facts = _fit(settings, pool, embedder, out.path("map"))
     storage.write_json(out.path("embedding.json"), settings.model_dump(mode="json"))
     storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
@@ -57,7 +60,10 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
         return Outcome({"rows": pool.rows, "zero": 0}, {"method": "column", **about})
 
     key = reuse.map_key(settings, EMBED.version, run.compute.backend, out.path("map"), MAP_FILES)
-    taken = reuse.take_over(key, pool.blocks, out.uri, run)
+    made = [("vectors", "npy")]
+    if isinstance(settings, ImageEmbedding):
+        made.insert(0, (UNREADABLE, "parquet"))
+    taken = reuse.take_over(key, pool.blocks, made, out.uri, run)
     work = partial(_embed_block, pool, embedder, after, out.path("vectors"))
     started = time.monotonic()
 
@@ -71,10 +77,32 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     storage.write_json(out.path("vectors.json"), {**shape, "folder": "vectors"})
     reuse.register(key, out.uri, run)
     zero = sum(item["zero"] for item in done)
+    if isinstance(settings, ImageEmbedding):
+        facts["unreadable"] = _unreadable(settings, pool, out)
     return Outcome(
         {"rows": pool.rows, "zero": zero},
         {**facts, "method": settings.method, **shape, "zero": zero, "blocks_taken": taken},
     )
+
+
+def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[str, int]:
+    """Gather which rows have no readable image into `unreadable.parquet` and return how many, by reason.
+
+    Raises QuarantineLimitError where they are more than the recipe allows.
+    """
+    parts = [read_parquet(out.path(UNREADABLE, f"{block.name}.parquet")) for block in pool.blocks]
+    found = pa.concat_tables(parts)
+    reasons = {str(one["values"]): int(one["counts"]) for one in found["reason"].value_counts().to_pylist()}
+    if found.num_rows > settings.max_unreadable * pool.rows:
+        raise QuarantineLimitError(
+            f"{found.num_rows:,} of {pool.rows:,} images cannot be read",
+            expected=f"at most {settings.max_unreadable:.1%}",
+            found=", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items())),
+            where=f"column {settings.column!r}",
+            remedy="look at them (embedding.root, embedding.column), or raise embedding.max_unreadable",
+        )
+    write_parquet(found, out.path(f"{UNREADABLE}.parquet"))
+    return reasons
 
 
 def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
@@ -87,6 +115,14 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
                 remedy="name a column: source.vector or source.text",
             )
         return ColumnEmbedding(seed=config.seed) if pool.has_vectors else TfidfSvdEmbedding(seed=config.seed)
+    if isinstance(config, ImageEmbedding):
+        if config.column not in pool.info.payload:
+            raise InputError(
+                f"there is no column {config.column!r} with images",
+                expected=f"one of {', '.join(pool.info.payload)}",
+                where="embedding.column",
+            )
+        return config
     need, has = ("vectors", pool.has_vectors) if isinstance(config, ColumnEmbedding) else ("texts", pool.has_text)
     if not has:
         raise InputError(
@@ -104,17 +140,22 @@ def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> npt.NDArr
     """
     written = storage.read_json(storage.join(vectors.uri, "embedding.json"))
     settings: Settings = TypeAdapter(Settings).validate_python(written)
-    embedder, after = _embedder(settings, storage.join(vectors.uri, "map"), run)
+    embedder, after = _embedder(settings, vectors.uri, run)
     return after.apply(embedder.embed_texts(texts))
 
 
-def _embedder(settings: Settings, uri: str, run: Run) -> tuple[Embedder, Post]:
-    """Return the embedder of a method and its post-steps; what they were fitted to lies (or will lie) in `uri`."""
+def _embedder(settings: Settings, output: str, run: Run) -> tuple[Embedder, Post]:
+    """Return the embedder of a method and its post-steps; what they were fitted to lies below the folder `output`."""
+    uri = storage.join(output, "map")
     after = Post(settings, uri, str(run.scratch))
     if isinstance(settings, ColumnEmbedding):
         return Column(), after
     if isinstance(settings, TfidfSvdEmbedding):
         return tfidf.TfidfSvd(settings, uri, str(run.scratch)), after
+    if isinstance(settings, ImageEmbedding):
+        from tasks.embed.image import Images
+
+        return Images(settings, run.compute.backend, storage.join(output, UNREADABLE)), after
     from tasks.embed.sentences import Sentences
 
     return Sentences(settings, run.compute.backend), after

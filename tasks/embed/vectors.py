@@ -12,6 +12,7 @@ from infra import storage
 from infra.workspace import StepRef
 from tasks.embed.arrays import read_array
 from tasks.ingest.pool import Block
+from tasks.ingest.tables import read_parquet
 
 
 class Vectors:
@@ -40,6 +41,14 @@ class Vectors:
         scratch: where vectors of a remote workspace are copied to be memory-mapped.
         """
         return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch))
+
+    def unreadable(self) -> npt.NDArray[np.uint64]:
+        """Return the rows whose image could not be read, (n,) uint64, ascending; none where there are no images."""
+        uri = storage.join(self.uri, "unreadable.parquet")
+        if not storage.exists(uri):
+            return np.empty(0, np.uint64)
+        rows: npt.NDArray[np.uint64] = np.sort(read_parquet(uri)["row_id"].to_numpy())
+        return rows
 
     def block(self, block: Block | str) -> npt.NDArray[Any]:
         """Return the vectors of a block, (rows, dimension) float16 or float32, memory-mapped."""

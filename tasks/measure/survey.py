@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from infra import storage
 from infra.errors import AccountingError
 from infra.workspace import StepRef
+from tasks.dedup.drops import REFUSED
 from tasks.ingest.pool import Block
 from tasks.measure.churn import sketch
 from tasks.measure.fates import Fates
@@ -69,7 +70,7 @@ class Surveyor:
         selected = read_range(storage.join(self.sample.uri, "selection.parquet"), *bounds)
         clustered = self.rows.table(block.name)
         _check_disjoint(block.name, row_id, dropped, selected, clustered)
-        excluded = int(pc.sum(pc.equal(dropped["kind"], "excluded")).as_py() or 0)
+        excluded = int(pc.sum(pc.is_in(dropped["kind"], pa.array(REFUSED))).as_py() or 0)
         fates = Fates(
             kept=selected.num_rows,
             deduplicated=dropped.num_rows - excluded,

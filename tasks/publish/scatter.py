@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.errors import AccountingError
+from tasks.dedup.drops import REFUSED
 from tasks.dedup.duplicates import Duplicates
 from tasks.ingest.pool import Pool
 from tasks.publish.manifest import FileEntry
@@ -181,7 +182,7 @@ def _write_fates(
         if not lost[at].all():
             raise AccountingError("a row is both selected and dropped as a duplicate", where=block)
         kind = dropped["kind"].to_numpy(zero_copy_only=False)
-        excluded = kind == "excluded"
+        excluded = np.isin(kind, REFUSED)
         fate[at] = np.where(excluded, "quarantined", "deduplicated")
         reason[at] = kind
         of[at] = np.where(excluded, -1, dropped["duplicate_of"].to_numpy().astype(np.int64))

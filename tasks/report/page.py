@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from expectations.wording import percent, printable
+from tasks.dedup.drops import REFUSED
 from tasks.report import figures, findings
 from tasks.report.facts import CardFacts
 from tasks.report.landscape import Landscape
@@ -23,6 +24,7 @@ WHY = {
     "near": "near-duplicates",
     "semantic": "semantic duplicates",
     "excluded": "excluded by a list",
+    "unreadable": "with an unreadable image",
 }
 
 
@@ -144,18 +146,15 @@ def key_figures(facts: CardFacts) -> list[dict[str, str]]:
 def fates(facts: CardFacts) -> dict[str, Any]:
     """Return rows by fate with the reasons."""
     totals, read = facts.totals, max(facts.totals["read"], 1)
-    excluded = facts.dropped.get("excluded", 0)
-    duplicates = [
-        f"{count:,} {WHY[kind]}"
-        for kind, count in facts.dropped.items()
-        if kind in WHY and kind != "excluded" and count
-    ]
+    dropped = {kind: f"{count:,} {WHY[kind]}" for kind, count in facts.dropped.items() if kind in WHY and count}
+    duplicates = [words for kind, words in dropped.items() if kind not in REFUSED]
     refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
+    refused += [dropped[kind] for kind in REFUSED if kind in dropped]
     why = {
         "kept": "in this version",
         "deduplicated": ", ".join(duplicates) or "none",
         "not_sampled": f"beyond the quota that the strategy {facts.details.get('Strategy', '')} gave their cluster",
-        "quarantined": ", ".join(refused + ([f"{excluded:,} {WHY['excluded']}"] if excluded else [])) or "none",
+        "quarantined": ", ".join(refused) or "none",
     }
     parts = [
         {

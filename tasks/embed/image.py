@@ -1,0 +1,182 @@
+"""Embedder `image`: an image encoder of timm or open_clip from a folder on this machine, extra `image`.
+
+On a GPU the model runs in half precision (untested on hardware).
+"""
+
+import posixpath
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infra import storage
+from infra.compute import Backend
+from infra.errors import InputError, ResourceError
+from tasks.embed.config import ImageEmbedding
+from tasks.embed.picture import MOST_BYTES, read_picture
+from tasks.embed.sampled import Positions
+from tasks.ingest.pool import Block, Pool
+from tasks.ingest.tables import write_parquet
+
+DECODERS = 4
+WEIGHTS = {"config.json": "model.safetensors", "open_clip_config.json": "open_clip_model.safetensors"}
+_ONE_AT_A_TIME = Lock()  # the model uses all cores itself
+
+
+@dataclass(frozen=True)
+class Images:
+    """Encodes pictures with a model that every worker loads once. Why a row has no picture is written to `unreadable`.
+
+    A row without a readable picture has a zero vector.
+    """
+
+    config: ImageEmbedding
+    backend: Backend
+    unreadable: str
+
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32, d being the model's."""
+        column = pool.payload(block, [self.config.column])[self.config.column]
+        if positions is not None:
+            column = column.take(pa.array(positions))
+        vectors, reasons = self._encode(column)
+        if positions is None:
+            gone = np.flatnonzero(reasons != "")
+            row_ids = pool.table(block, ["row_id"])["row_id"].take(gone)
+            found = pa.table({"row_id": row_ids, "reason": pa.array(reasons[gone], pa.string())})
+            write_parquet(found, storage.join(self.unreadable, f"{block.name}.parquet"))
+        return vectors
+
+    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+        """Raise InputError: the model reads images."""
+        raise InputError(
+            "texts cannot be embedded as the pool's images were", remedy="give vectors made by the same model"
+        )
+
+    def _encode(self, column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        """Return the vectors of a column of images, and of each why there is no picture, "" where there is one."""
+        model = _load(self.config.model, self.backend)
+        vectors = np.zeros((len(column), model.dimension), np.float32)
+        reasons = np.full(len(column), "", object)
+        read = partial(_read, root=self.config.root, most_pixels=self.config.most_pixels, model=model)
+        with ThreadPoolExecutor(DECODERS) as decoders:
+            for start in range(0, len(column), self.config.batch):
+                found = list(decoders.map(read, _sources(column.slice(start, self.config.batch))))
+                there = [place for place, one in enumerate(found) if not isinstance(one, str)]
+                for place, one in enumerate(found):
+                    reasons[start + place] = one if isinstance(one, str) else ""
+                if there:
+                    with _ONE_AT_A_TIME:
+                        vectors[start + np.array(there)] = model([found[place] for place in there])
+        return vectors, reasons
+
+
+def _sources(column: pa.ChunkedArray) -> Iterator[bytes | str | None]:
+    """Yield the bytes or the path of each image; of a struct of both, the bytes where they are there."""
+    for value in column.to_pylist():
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        yield value
+
+
+def _read(source: bytes | str | None, root: str | None, most_pixels: int, model: "_Model") -> Any:
+    """Return the input tensor of one image, or why there is none."""
+    data = _content(source, root) if isinstance(source, str) else source
+    picture = read_picture(data, most_pixels)
+    return picture if isinstance(picture, str) else model.prepare(picture)
+
+
+def _content(path: str, root: str | None) -> bytes | None:
+    """Return the file at a path of the column, None where there is none. Only files below `root` are read.
+
+    Raises InputError where no root is named.
+    """
+    if root is None:
+        raise InputError(
+            "the image column holds paths, and nothing says where they may lie",
+            found=repr(path[:200]),
+            where="embedding.root",
+            remedy="name the folder or URI that all images lie below: embedding.root",
+        )
+    place = path if path.startswith(root.rstrip("/") + "/") else storage.join(root, path)
+    inside = posixpath.normpath(place.partition("://")[2] or place)
+    if not inside.startswith(posixpath.normpath(root.partition("://")[2] or root) + "/"):
+        return None
+    try:
+        with storage.open_read(place) as stream:
+            return stream.read(MOST_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A loaded encoder. prepare: from a picture to an input tensor. call: a list of them -> (n, d) float32."""
+
+    prepare: Any
+    encode: Any
+    dimension: int
+    backend: Backend
+
+    def __call__(self, inputs: list[Any]) -> npt.NDArray[np.float32]:
+        import torch
+
+        batch = torch.stack(inputs)
+        with torch.inference_mode():
+            vectors = self.encode(batch.half().cuda() if self.backend == "gpu" else batch)
+        return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str, backend: Backend) -> _Model:
+    config = next((name for name in WEIGHTS if (Path(folder) / name).is_file()), None)
+    if config is None or not (Path(folder) / WEIGHTS[config]).is_file():
+        raise InputError(
+            f"there is no image encoder at {folder!r}",
+            expected="a folder as timm saves it (config.json, model.safetensors) or open_clip "
+            "(open_clip_config.json, open_clip_model.safetensors)",
+            found=", ".join(sorted(file.name for file in Path(folder).glob("*"))[:8])
+            or "no such folder, or an empty one",
+            where="embedding.model",
+            remedy="save the weights as safetensors; pickled weights are not read",
+        )
+    try:
+        model, prepare, encode = _timm(folder) if config == "config.json" else _open_clip(folder)
+    except ImportError as error:
+        raise ResourceError(
+            "embedding.method image needs the extra `image`",
+            where="embedding.method",
+            remedy="pip install 'evenkeel[image]'",
+        ) from error
+    import torch
+
+    model = model.eval()
+    with torch.inference_mode():
+        from PIL import Image
+
+        dimension = int(encode(torch.stack([prepare(Image.new("RGB", (64, 64)))])).shape[1])
+    if backend == "gpu":
+        model.half().cuda()
+    return _Model(prepare, encode, dimension, backend)
+
+
+def _timm(folder: str) -> tuple[Any, Any, Any]:
+    import timm
+
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    settings = timm.data.resolve_model_data_config(model)
+    return model, timm.data.create_transform(**settings, is_training=False), model
+
+
+def _open_clip(folder: str) -> tuple[Any, Any, Any]:
+    import open_clip
+
+    model, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    return model, prepare, model.encode_image
