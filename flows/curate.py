@@ -65,9 +65,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
                 remedy="read the card and the Data Docs beside it; change the recipe or its gates",
             )
         if wanted.gates.approval == "required" and (force or is_new(wanted, run.workspace, done)):
-            card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
-            decision = decide(card, wanted.gates.approval_hours * 3600)
-            log.info("approved: %s", decision["reason"])
+            ask(wanted, done)
         published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
     show_links(wanted, published["location"], published["location"])
@@ -105,6 +103,18 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
     )
     done["report"] = perform(REPORT, report, done, run)
     return done
+
+
+def ask(recipe: Recipe, done: dict[str, StepRef]) -> None:
+    """Return when a person has approved the version; raise GateFailed, and tell whoever listens, when one declined."""
+    card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
+    try:
+        decision = decide(card, read_staged(done["stage"]).content_key, recipe.gates.approval_hours)
+    except GateFailed as refusal:
+        reason = f"{refusal.message}: {refusal.found}" if refusal.found else refusal.message
+        emit(recipe, "blocked", {"failed": [{"reason": reason}], "card": done["report"].uri})
+        raise
+    get_run_logger().info("approved: %s", decision.reason or "no reason given")
 
 
 def is_new(recipe: Recipe, workspace: str, done: dict[str, StepRef]) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from expectations.expectation import Expectation
 from expectations.suites import AnyExpectation, SuiteName, change, remove, suite
@@ -16,6 +16,32 @@ def _tabs(schema: dict[str, Any]) -> None:
         items.pop("discriminator", None)
 
 
+class Change(BaseModel):
+    """Another value for one parameter of an expectation of the suite."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expectation: str = Field(
+        description="Its name, or where a suite has several its label: coverage, or psi(level-1, previous).", min_length=1
+    )
+    parameter: str = Field(description="at_least, at_most, tolerance, severity, ...", min_length=1)
+    value: float | str | list[str] = Field(description="A number; warn or block for severity.")
+
+
+def _as_list(changes: Any) -> Any:
+    """Let `{coverage: {at_least: 0.9}}` stand for `[{expectation: coverage, parameter: at_least, value: 0.9}]`."""
+    if not isinstance(changes, dict):
+        return changes
+    unlike = [name for name, values in changes.items() if not isinstance(values, dict)]
+    if unlike:
+        raise ValueError(f"expected {{{unlike[0]}: {{parameter: value}}}}")
+    return [
+        {"expectation": name, "parameter": parameter, "value": value}
+        for name, values in changes.items()
+        for parameter, value in values.items()
+    ]
+
+
 class GatesConfig(BaseModel):
     """A named suite of expectations, what to change in it, what to add to it, and who must approve."""
 
@@ -25,9 +51,9 @@ class GatesConfig(BaseModel):
         "default",
         description="default; strict = tighter, and balance in absolute terms; first-version = no last version.",
     )
-    change: dict[str, dict[str, Any]] = Field(
-        default_factory=dict,
-        description="Parameters to change, by expectation: {coverage: {at_least: 0.9, severity: warn}}.",
+    change: Annotated[list[Change], BeforeValidator(_as_list)] = Field(
+        default_factory=list,
+        description="Parameters to change; in YAML also {coverage: {at_least: 0.9, severity: warn}}.",
     )
     add: Annotated[list[AnyExpectation], Field(json_schema_extra=_tabs)] = Field(
         default_factory=list,
@@ -61,4 +87,7 @@ class GatesConfig(BaseModel):
 
     def expectations(self) -> list[Expectation]:
         """Return what is checked, in order. Raises ValueError for a name or a threshold that cannot be."""
-        return change(remove(suite(self.suite), self.remove), self.change) + list(self.add)
+        changes: dict[str, dict[str, Any]] = {}
+        for one in self.change:
+            changes.setdefault(one.expectation, {})[one.parameter] = one.value
+        return change(remove(suite(self.suite), self.remove), changes) + list(self.add)

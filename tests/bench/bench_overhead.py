@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def make_pool(folder: Path, rows: int) -> None:
 
 
 def run_once(how: str, pool: Path, home: Path) -> dict[str, float]:
-    """Run the whole way in a process of its own and return its wall seconds, start-up included."""
+    """Run the whole way in a process of its own and return its wall and CPU seconds, start-up included."""
     document = {
         "dataset": "overhead",
         "source": {"uri": str(pool), "groups": ["topic"]},
@@ -81,13 +82,19 @@ def run_once(how: str, pool: Path, home: Path) -> dict[str, float]:
         "destination": {"uri": str(home / "published")},
         "workspace": str(home / "workspace"),
     }
-    begun = time.monotonic()
+    begun, used = time.monotonic(), cpu_seconds()
     command = [sys.executable, "-c", CHILD, json.dumps(document), how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
     found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**found, "process": time.monotonic() - begun}
+    return {**found, "process": time.monotonic() - begun, "cpu": cpu_seconds() - used}
+
+
+def cpu_seconds() -> float:
+    """Return the processor seconds of all ended children: what other work on the machine does not change."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -107,22 +114,24 @@ def main() -> None:
                 print(how, {name: round(value, 1) for name, value in found[how][-1].items()}, flush=True)
     steps = {how: statistics.median(one["steps"] for one in runs) for how, runs in found.items()}
     fixed = {how: statistics.median(one["process"] - one["steps"] for one in runs) for how, runs in found.items()}
-    ratios = [flow["process"] / bare["process"] for flow, bare in zip(found["flow"], found["bare"], strict=True)]
+    pairs = list(zip(found["flow"], found["bare"], strict=True))
+    ratios = {name: [flow[name] / bare[name] for flow, bare in pairs] for name in ("process", "cpu")}
     lines = [
         f"{arguments.rows:,} x {DIMENSION} vectors in {SHARDS} shards, source to published version;",
         f"{arguments.rounds} rounds, alternating, fresh processes. Work: the sum of the steps' own time. Fixed:",
         "everything else - imports, the temporary Prefect server, catalog, publishing, shutting down.",
         "",
-        "| | process, s | work, s | fixed, s |",
-        "| --- | ---: | ---: | ---: |",
+        "| | process, s | work, s | fixed, s | CPU-s |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for how, name in (("bare", "the functions called bare"), ("flow", "the Prefect flow")):
-        total = statistics.median(one["process"] for one in found[how])
-        lines.append(f"| {name} | {total:.1f} | {steps[how]:.1f} | {fixed[how]:.1f} |")
+        total, used = (statistics.median(one[what] for one in found[how]) for what in ("process", "cpu"))
+        lines.append(f"| {name} | {total:.1f} | {steps[how]:.1f} | {fixed[how]:.1f} | {used:.1f} |")
     lines += [
         "",
         f"Work, flow / bare: {steps['flow'] / steps['bare']:.3f}. Whole process, pair by pair: "
-        f"{', '.join(f'{ratio:.2f}' for ratio in ratios)}. "
+        f"{', '.join(f'{ratio:.2f}' for ratio in ratios['process'])}; "
+        f"in CPU-seconds {', '.join(f'{ratio:.2f}' for ratio in ratios['cpu'])}. "
         f"Fixed start-up added by the flow: {fixed['flow'] - fixed['bare']:.1f} s.",
     ]
     write_section("Orchestration", "python tests/bench/bench_overhead.py", "\n".join(lines))
