@@ -61,23 +61,27 @@ def run(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, ver
 @RECIPE
 @SET
 @JSON
+@click.option("--price", type=click.FloatRange(min=0), metavar="PER_HOUR", help="Of the compute, in any currency.")
+@click.option("--no-probe", is_flag=True, help="Estimate without trying the steps on a few rows.")
 @reports_errors
-def plan(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what a run of RECIPE would read, and which steps are done already. Computes nothing."""
+def plan(recipe: str, overrides: tuple[str, ...], as_json: bool, price: float | None, no_probe: bool) -> None:
+    """Say what a run of RECIPE would read, which steps are done, how long it would take, and what cannot fit."""
     from flows.plan import plan as plan_run
     from flows.recipe import load
     from flows.running import running
 
-    with running(load(recipe, overrides)) as where:
-        planned = plan_run(load(recipe, overrides), where)
+    wanted = load(recipe, overrides)
+    with running(wanted) as where:
+        planned = plan_run(wanted, where, price, not no_probe)
     if as_json:
         print_json(planned.model_dump())
-        return
-    from rich.console import Console
+    else:
+        from rich.console import Console
 
-    from flows.terminal import show_plan
+        from flows.terminal import show_plan
 
-    show_plan(Console(), planned)
+        show_plan(Console(), planned)
+    planned.require_fit()
 
 
 @main.command()

@@ -69,6 +69,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
         published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
     show_links(wanted, published["location"], published["location"])
+    show_version(wanted, published)
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
     return summary(lineage, run.workspace, done, published)
@@ -195,6 +196,14 @@ def show_links(recipe: Recipe, card: str, docs: str) -> None:
             description=place,
             key=f"{recipe.dataset.replace('_', '-')}-{name.replace(' ', '-')}-link",
         )
+
+
+def show_version(recipe: Recipe, published: dict[str, Any]) -> None:
+    """Say on the run's page in the Prefect UI which version came out and where it lies."""
+    lines = [f"**{recipe.dataset} v{published['version']}**: {published['rows']:,} rows, {published['status']}", ""]
+    lines += [f"- [{name}]({storage.web_address(published[name])}): `{published[name]}`" for name in ("location", "data")]
+    key = f"{recipe.dataset.replace('_', '-')}-version"
+    create_markdown_artifact("\n".join(lines), key=key, description=f"v{published['version']}, and where it lies")
 
 
 def emit(recipe: Recipe, what: str, payload: dict[str, Any]) -> None:

@@ -1,14 +1,23 @@
-"""What a run would do: the shards it would read, and which steps are in the workspace already."""
+"""What a run would do and take: shards, steps done already, rows, memory, seconds, money; and what cannot fit."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from flows.lineage import Changes, look_back
 from flows.pipeline import follow_curation
+from flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
 from flows.recipe import Recipe
+from infra.errors import ResourceError
 from infra.workspace import StepRef
+from tasks.estimate.costs import SECONDS, START
+from tasks.estimate.limits import Misfit, Needs, Room, misfits, needs, size
+from tasks.estimate.size import glance
+from tasks.ingest.config import IngestRequest
 from tasks.step import Run, Step
+
+PROVING = ("measure", "validate", "report")
 
 
 class PlannedStep(BaseModel):
@@ -19,6 +28,26 @@ class PlannedStep(BaseModel):
     done: bool
     counts: dict[str, int] = {}
     seconds: float | None = None
+
+
+class Estimate(BaseModel):
+    """What the steps that are still to do would take.
+
+    rows: of the pool; `exact` where every footer was read. seconds: of each step to do, on the compute asked for.
+    total: of all of them and the start. price: of one hour, in any currency; money: for all of it.
+    """
+
+    rows: int
+    exact: bool
+    dimension: int
+    clusters: int
+    kept: int
+    needs: Needs
+    seconds: dict[str, float]
+    total: float
+    price: float | None = None
+    money: float | None = None
+    misfits: list[Misfit] = []
 
 
 class Plan(BaseModel):
@@ -33,10 +62,47 @@ class Plan(BaseModel):
     compute: str
     workspace: str
     destination: str
+    estimate: Estimate | None = None
+
+    def told(self) -> list[str]:
+        """Return lines about rows, memory, time and money; what cannot fit comes last."""
+        if (found := self.estimate) is None:
+            return ["nothing is left to compute"]
+        lines = [
+            f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
+            f"{found.kept:,} rows to keep",
+            f"memory: {size(found.needs.worker)} a worker, {size(found.needs.leader)} in the leading process; "
+            f"disk: {size(found.needs.disk)}",
+            f"time: about {duration(found.total)} on this machine as busy as it is now"
+            + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
+        ]
+        return lines + [f"DOES NOT FIT: {one.told()}" for one in found.misfits]
+
+    def require_fit(self) -> None:
+        """Raise ResourceError where something does not fit, naming the setting that would help."""
+        if self.estimate is not None and (wrong := self.estimate.misfits):
+            raise ResourceError(
+                f"{self.dataset} does not fit: " + "; ".join(f"{one.what} needs {size(one.needed)}" for one in wrong),
+                found="; ".join(f"{size(one.there)} of {one.what}" for one in wrong),
+                where=f"compute {self.compute}, workspace {self.workspace}",
+                remedy="; ".join(one.setting for one in wrong),
+            )
 
 
-def plan(recipe: Recipe, run: Run) -> Plan:
-    """Return what running `recipe` would do. Lists the source and looks at the workspace; reads and writes no data."""
+def duration(seconds: float) -> str:
+    """Return seconds for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = True) -> Plan:
+    """Return what running `recipe` would do and take.
+
+    Lists the source, looks at the workspace and, where anything is left to do, tries the steps on a few of its rows for
+    about five seconds, in a folder of their own; without `probe` the seconds are those of the reference machine. Writes
+    nothing. price: of an hour of the compute, in any currency.
+    """
     steps: dict[str, PlannedStep] = {}
 
     def look(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
@@ -54,14 +120,49 @@ def plan(recipe: Recipe, run: Run) -> Plan:
     lineage = look_back(recipe, run.workspace)
     follow_curation(recipe, lineage, look, lambda _: None)
     request = lineage.request
+    left = {name for name, step in steps.items() if not step.done}
+    changes = lineage.changes
+    everything = {shard.name for shard in request.shards}
+    new = everything if changes.since is None else {*changes.new, *changes.changed}
     return Plan(
         dataset=recipe.dataset,
         shards=len(request.shards),
         bytes=sum(shard.bytes for shard in request.shards),
-        changes=lineage.changes,
+        changes=changes,
         clusters=lineage.why,
         steps=list(steps.values()),
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,
+        estimate=_estimate(recipe, request, new, left, run, price, probe) if left else None,
+    )
+
+
+def _estimate(
+    recipe: Recipe, request: IngestRequest, new: set[str], left: set[str], run: Run, price: float | None, probe: bool
+) -> Estimate:
+    """Return what the steps in `left`, and the proof of what comes out, would take; `new` shards are to be read."""
+    found = glance(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
+    work = work_of(recipe, found.size)
+    speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
+    todo = [name for name in SECONDS if name in left or name in PROVING]
+    seconds = {name: round(speed.seconds(name, work), 1) for name in todo}
+    if "ingest" in left:
+        fresh = sum(shard.bytes for shard in request.shards if shard.name in new) / max(1, found.size.bytes)
+        seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
+    total = round(sum(seconds.values()) + START * speed.other * speed.busy, 1)
+    limits = Room(recipe.source.rows_per_block, recipe.clustering.memory_gib, found.size.itemsize, run.compute)
+    need = needs(work, limits)
+    return Estimate(
+        rows=work.rows,
+        exact=found.size.exact,
+        dimension=work.dimension,
+        clusters=work.levels[0] if work.levels else 0,
+        kept=work.kept,
+        needs=need,
+        seconds=seconds,
+        total=total,
+        price=price,
+        money=None if price is None else round(price * total / 3600, 4),
+        misfits=misfits(need, work, limits, run.workspace),
     )

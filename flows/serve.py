@@ -21,7 +21,6 @@ from infra.environment import set_defaults
 from infra.errors import ResourceError, StorageError
 
 HOME = Path(".evenkeel/serve")
-STARTED: list[subprocess.Popen[bytes]] = []  # held here: they outlive whoever calls `up`
 PREFECT = (sys.executable, "-m", "prefect")
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
 
@@ -38,9 +37,9 @@ def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, proje
             "already serving", found=", ".join(sorted(running)), where=str(home), remedy="make serve-down, then again"
         )
     require_deployments(project)
-    for wanted in (port, s3_port):
+    for option, wanted in (("--port", port), ("--s3-port", s3_port)):
         if wanted is not None:
-            _require_free(wanted)
+            _require_free(wanted, option)
     home.mkdir(parents=True, exist_ok=True)
     environment = server_environment(home, port)
     addresses = {"ui": f"http://127.0.0.1:{port}", "api": environment["PREFECT_API_URL"]}
@@ -50,10 +49,10 @@ def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, proje
             environment |= S3_KEYS | {"AWS_ENDPOINT_URL": addresses["s3"]}
         serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         _start(home, "server", serve, environment)
-        _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=180)
+        _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
         _register(environment, project)
         _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
-        _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=120)
+        _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=300)
     except BaseException:
         down(home)
         raise
@@ -139,7 +138,7 @@ def _start_s3(home: Path, port: int) -> str:
 def _start(home: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
     with (home / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
-    STARTED.append(process)
+    process.returncode = 0  # it outlives this process, which need not wait for it
     recorded = {**_recorded(home), name: (process.pid, psutil.Process(process.pid).create_time())}
     (home / "processes.json").write_text(json.dumps(recorded))
 
@@ -184,14 +183,14 @@ def _has_worker(api: str, pool: str) -> bool:
         return False
 
 
-def _require_free(port: int) -> None:
+def _require_free(port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise ResourceError(
-                f"port {port} is taken", found=str(error), remedy="choose another with --port"
+                f"port {port} is taken", found=str(error), remedy=f"choose another with {option}"
             ) from error
 
 

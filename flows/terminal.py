@@ -106,13 +106,19 @@ def show_plan(console: Console, plan: Plan) -> None:
     )
     console.print(f"{plan.changes.told()}; clusters: {plan.clusters}", highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name in ("step", "state", "rows", "seconds then"):
+    for name in ("step", "state", "rows", "seconds"):
         table.add_column(name, justify="right" if name != "step" else "left")
+    expected = dict(plan.estimate.seconds) if plan.estimate is not None else {}
     for step in plan.steps:
         rows = next(iter(step.counts.values()), None)
-        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        about = expected.pop(step.name, 0.0)
+        seconds = f"took {step.seconds or 0:,.1f}" if step.done else f"about {about:,.1f}"
         table.add_row(step.name, "done" if step.done else "to do", "" if rows is None else f"{rows:,}", seconds)
+    for name, about in expected.items():
+        table.add_row(name, "to do", "", f"about {about:,.1f}")
     console.print(table)
+    for line in plan.told():
+        console.print(line, highlight=False)
     console.print(
         f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False
     )

@@ -22,7 +22,8 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     expectation: str = Field(
-        description="Its name, or where a suite has several its label: coverage, or psi(level-1, previous).", min_length=1
+        description="Its name, or where a suite has several its label: coverage, or psi(level-1, previous).",
+        min_length=1,
     )
     parameter: str = Field(description="at_least, at_most, tolerance, severity, ...", min_length=1)
     value: float | str | list[str] = Field(description="A number; warn or block for severity.")

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
-PATIENCE = 120_000
+PATIENCE = 240_000
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}: apt install chromium"),
 ]
 
@@ -92,7 +93,7 @@ def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -
     page.goto(form, wait_until="commit")
     submit(page, "notes", tmp_path)
     run = served.next_run("curate/on-demand", known)
-    state = served.ended(run)
+    state = served.ended(run, 600)
     assert state["type"] == "COMPLETED", state["message"]
 
     page.goto(f"/runs/flow-run/{run}", wait_until="commit")
@@ -103,12 +104,12 @@ def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -
     page.screenshot(path=tmp_path / "run.png")
 
     page.get_by_text("Artifacts", exact=True).first.click()
-    page.get_by_role("link", name="notes-card").or_(page.get_by_text("notes-card")).first.click()
+    page.get_by_role("link", name="notes-card", exact=True).first.click()
     expect(page.get_by_text("1,200").first).to_be_visible()
     page.screenshot(path=tmp_path / "card.png", full_page=True)
     page.go_back(wait_until="commit")
     page.get_by_text("Artifacts", exact=True).first.click()
-    page.get_by_text("notes-balance").first.click()
+    page.get_by_role("link", name="notes-balance", exact=True).first.click()
     for word in ("level-1", "entropy"):
         expect(page.get_by_text(word).first).to_be_visible()
     page.screenshot(path=tmp_path / "balance.png", full_page=True)

@@ -1,81 +1,24 @@
-"""A killed run goes on from the last finished step: the same selection, one version, nothing half visible."""
+"""A killed run goes on from the last finished step: the same selection, one version, nothing half visible.
 
-import hashlib
-import json
-import os
-import signal
+Killed in each step in turn: the flow's process, a Dask worker, the S3 server, the Prefect server.
+"""
+
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from flows.recipe import parse
-from infra.environment import set_defaults
-from tasks.publish.versions import list_versions
+from flows import serve
 from tests.conftest import Served
+from tests.faults.curation import STEPS, Curation, killed
 from tests.flows.conftest import write_shards
+from tests.s3.servers import BUCKET, free_ports, seaweed
 
-STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate", "report")
-CODE = "import sys; from flows.curate import curate; from flows.recipe import load; curate(load(sys.argv[1]))"
-
-
-class Curation:
-    """Runs of one recipe in processes of their own, against a real server."""
-
-    def __init__(self, served: Served, pool: Path, folder: Path, **changes: Any) -> None:
-        self.served, self.folder = served, folder
-        self.document = {
-            "dataset": "notes",
-            "source": {"uri": str(pool), "rows_per_block": 1024},
-            "dedup": {"near": None},
-            "clustering": {"levels": [40, 8], "iterations": 5, "resampling": 2},
-            "sampling": {"target": 240},
-            "destination": {"uri": str(folder / "published")},
-            "workspace": str(folder / "workspace"),
-            "compute": "inline",
-            **changes,
-        }
-        folder.mkdir(exist_ok=True)
-        (folder / "recipe.json").write_text(json.dumps(self.document))
-
-    def start(self) -> subprocess.Popen[bytes]:
-        set_defaults()
-        environment = os.environ | {"PREFECT_API_URL": self.served.addresses["api"]}
-        command = [sys.executable, "-c", CODE, str(self.folder / "recipe.json")]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, cwd=self.served.project, env=environment, stdout=log, stderr=log)
-
-    def finish(self) -> None:
-        code = self.start().wait(timeout=240)
-        assert code == 0, (self.folder / "log").read_text()[-4000:]
-
-    def kill_when(self, ready: Callable[[psutil.Process], bool]) -> int:
-        """Start a run, SIGKILL it as soon as `ready`, and return its exit code (0: it was over before)."""
-        process = self.start()
-        watched = psutil.Process(process.pid)
-        while process.poll() is None and not ready(watched):
-            time.sleep(0.002)
-        process.kill()
-        return process.wait()
-
-    def finished(self) -> set[str]:
-        return {path.parent.parent.name for path in (self.folder / "workspace" / "notes").glob("*/*/done.json")}
-
-    def began(self, step: str) -> bool:
-        return any((self.folder / "workspace" / "notes" / step).glob("*/*"))
-
-    def selection(self) -> str:
-        [path] = (self.folder / "workspace" / "notes" / "sample").glob("*/selection.parquet")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-
-    def versions(self) -> list[int]:
-        recipe = parse(self.document)
-        return [each.version for each in list_versions(recipe.destination, recipe.dataset, recipe.workspace)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +26,24 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shards(tmp_path_factory.mktemp("pool"), rows=6000)
 
 
+@pytest.fixture
+def curation(served: Served, pool: Path, tmp_path: Path) -> Curation:
+    return Curation(served.addresses["api"], served.project, str(pool), tmp_path)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(served: Served, pool: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The selection of a run that nobody killed."""
-    curation = Curation(served, pool, tmp_path_factory.mktemp("undisturbed"))
+    folder = tmp_path_factory.mktemp("undisturbed")
+    curation = Curation(served.addresses["api"], served.project, str(pool), folder)
     curation.finish()
     assert curation.versions() == [1]
     return curation.selection()
 
 
-@pytest.mark.slow
-def test_flow_killed_while_clustering_goes_on(served: Served, pool: Path, undisturbed: str, tmp_path: Path) -> None:
-    curation = Curation(served, pool, tmp_path)
-    assert curation.kill_when(lambda _: curation.began("cluster")) == -signal.SIGKILL
+@pytest.mark.timeout(600)
+def test_flow_killed_while_clustering_goes_on(curation: Curation, undisturbed: str, tmp_path: Path) -> None:
+    assert killed(curation.kill_when(lambda _: curation.began("cluster")))
     assert {"ingest", "embed", "dedup"} <= curation.finished()
     assert curation.versions() == []
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("workspace/notes/*/*/done.json")}
@@ -105,10 +53,8 @@ def test_flow_killed_while_clustering_goes_on(served: Served, pool: Path, undist
     assert curation.versions() == [1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_flow_killed_in_every_step_publishes_once(served: Served, pool: Path, undisturbed: str, tmp_path: Path) -> None:
-    curation = Curation(served, pool, tmp_path)
+@pytest.mark.timeout(1500)
+def test_flow_killed_in_every_step_publishes_once(curation: Curation, undisturbed: str, tmp_path: Path) -> None:
     for step in STEPS:
         curation.kill_when(lambda _, step=step: curation.began(step))  # type: ignore[misc]
         assert len(curation.versions()) <= 1
@@ -119,21 +65,105 @@ def test_flow_killed_in_every_step_publishes_once(served: Served, pool: Path, un
     assert curation.versions() == [1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_killed_dask_worker_is_replaced(served: Served, pool: Path, undisturbed: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_a_dask_worker_killed_in_every_step_is_replaced(
+    served: Served, pool: Path, undisturbed: str, tmp_path: Path
+) -> None:
     cluster = tmp_path / "two.yaml"
     cluster.write_text("kind: local\nworkers: 2\nmemory: 1GiB\ninline_below: 1B\n")
-    curation = Curation(served, pool, tmp_path, compute=str(cluster))
-    process, killed = curation.start(), 0
-    watched = psutil.Process(process.pid)
-    while process.poll() is None and not killed:
-        workers = [child for child in watched.children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
-        if len(workers) >= 2 and curation.began("ingest"):
-            workers[-1].kill()
-            killed += 1
-        time.sleep(0.02)
-    assert process.wait(timeout=400) == 0, (tmp_path / "log").read_text()[-4000:]
-    assert killed == 1
+    curation = Curation(served.addresses["api"], served.project, str(pool), tmp_path, compute=str(cluster))
+    victims: list[int] = []
+
+    def kill_a_worker(flow: psutil.Process) -> None:
+        workers = [child for child in flow.children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+        for worker in workers[-1:]:
+            worker.kill()
+            victims.append(worker.pid)
+
+    assert curation.disturb_each_step(kill_a_worker)[-1] == "report"
+    assert len(set(victims)) >= 5
+    assert curation.log().count("Beginning flow run") == 1, curation.log()[-4000:]
     assert curation.selection() == undisturbed
     assert curation.versions() == [1]
+
+
+@pytest.mark.timeout(1500)
+def test_the_s3_server_killed_in_every_step(
+    served: Served, pool: Path, undisturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    port = free_ports()["s3"]
+    with ExitStack() as life:
+
+        def start() -> None:
+            life.enter_context(seaweed(tmp_path / "weed", port)).use(monkeypatch)
+
+        start()
+        source = f"s3://{BUCKET}/pool"
+        s3fs.S3FileSystem().put(str(pool), source, recursive=True)
+        curation = Curation(
+            served.addresses["api"],
+            served.project,
+            source,
+            tmp_path,
+            place=f"s3://{BUCKET}",
+            destination={"uri": f"s3://{BUCKET}/published", "catalog": f"sqlite:///{tmp_path}/catalog.db"},
+        )
+
+        def restart_the_store(_: psutil.Process) -> None:
+            life.close()
+            time.sleep(2)
+            start()
+
+        disturbed = curation.disturb_each_step(restart_the_store)
+        assert len(disturbed) >= 7, disturbed
+        curation.finish()
+        assert curation.selection() == undisturbed
+        assert curation.versions() == [1]
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Iterator[Served]:
+    """A server of this test's own, without deployments: it is going to be killed."""
+    home, project = tmp_path / "home", tmp_path / "project"
+    project.mkdir()
+    (project / "prefect.yaml").write_text("deployments: []\n")
+    served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
+    yield served
+    served.api.close()
+    serve.down(home)
+
+
+@pytest.mark.timeout(1800)
+def test_the_prefect_server_killed_in_every_step(
+    served: Served, lonely: Served, pool: Path, undisturbed: str, tmp_path: Path
+) -> None:
+    curation = Curation(lonely.addresses["api"], served.project, str(pool), tmp_path / "curation")
+    server = serve.processes(lonely.home)["server"]
+    command, environment = server.cmdline(), server.environ()
+    survived = []
+    try:
+        for step in STEPS:
+            curation.forget_from(step)
+            flow = curation.start()
+            while not curation.began(step) and flow.poll() is None:
+                time.sleep(0.01)
+            assert flow.poll() is None, curation.log()[-4000:]
+            server.kill()
+            server.wait()
+            with (lonely.home / "server.log").open("ab") as log:
+                again = subprocess.Popen(command, env=environment, cwd=served.project, stdout=log, stderr=log)
+            server = psutil.Process(again.pid)
+            survives = flow.wait(timeout=300) == 0
+            lonely.until(lambda: serve._answers(f"{lonely.addresses['api']}/health"), 180)
+            if survives:
+                survived.append(step)
+            else:
+                assert curation.versions() == []
+                curation.finish()
+            assert curation.selection() == undisturbed
+            assert curation.versions() == [1]
+        assert survived == list(STEPS)
+    finally:
+        server.kill()

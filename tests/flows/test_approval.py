@@ -1,4 +1,4 @@
-"""A version waits for a person: approved it is published, declined or unanswered it stays invisible. On a real server."""
+"""A version waits for a person: approved it is published; declined or unanswered it stays invisible."""
 
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,139 @@
+"""Some five seconds of the real steps on some of the real rows: how fast this machine does this pool's work."""
+
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from flows.pipeline import CURATION
+from flows.recipe import Recipe
+from infra.compute import Compute
+from infra.errors import EvenkeelError
+from infra.workspace import StepRef
+from tasks.cluster.levels import derive_levels, fit_levels
+from tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
+from tasks.estimate.costs import SECONDS, Work
+from tasks.estimate.size import Glance, PoolSize
+from tasks.ingest.source import ingest_request
+from tasks.ingest.step import INGEST
+from tasks.step import Run
+
+FIRST_ROWS = 1_000
+SAMPLE_ROWS = 20_000
+PROBE_SECONDS = 5.0
+FURTHEST = 4.0  # a step's own speed may differ so much from that of all steps together
+
+
+def work_of(recipe: Recipe, size: PoolSize, levels: list[int] | None = None) -> Work:
+    """Return what curating a pool of that size by this recipe amounts to."""
+    embedding = recipe.embedding
+    if isinstance(embedding, AutoEmbedding):
+        embedding = TfidfSvdEmbedding() if size.dimension is None else embedding
+    texts = isinstance(embedding, TfidfSvdEmbedding | SentenceEmbedding)
+    dimension = getattr(embedding, "components", None) or (
+        embedding.dimension if isinstance(embedding, TfidfSvdEmbedding) else size.dimension or 384
+    )
+    clustering = recipe.clustering
+    wanted = fit_levels(levels or clustering.levels or derive_levels(size.rows), size.rows)
+    budget = recipe.sampling.budget(size.rows)
+    return Work(
+        rows=size.rows,
+        dimension=dimension,
+        source_dimension=size.dimension or 0,
+        fitted=embedding.sample if isinstance(embedding, TfidfSvdEmbedding | SentenceEmbedding) else 0,
+        text_bytes=size.text_bytes if texts or recipe.dedup.near is not None else 0.0,
+        payload_bytes=size.payload_bytes,
+        levels=tuple(wanted),
+        rounds=1 + clustering.resampling * clustering.resampling_share,
+        kept=min(size.rows, budget.amount if budget.unit == "rows" else size.rows),
+        dedup=recipe.dedup,
+        balanced=recipe.sampling.strategy.name == "balanced",
+    )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many times longer than `costs` says it takes here: each step that was tried, and any other.
+
+    busy: wall seconds for each CPU-second, so that cores and whatever else runs on them count.
+    """
+
+    steps: dict[str, float]
+    other: float
+    busy: float
+
+    def seconds(self, step: str, work: Work) -> float:
+        """Return the wall seconds that a step is expected to take here."""
+        return SECONDS[step](work) * self.steps.get(step, self.other) * self.busy
+
+
+REFERENCE = Speed({}, 1.0, 1.0)
+
+
+def measure_speed(recipe: Recipe, whole: Work, found: Glance, threads: int) -> Speed:
+    """Run the steps from ingest to stage on few rows, twice: only then everything is loaded and compiled.
+
+    Where that took little of the five seconds, as many rows as those allow are run, and count. CPU-seconds tell the
+    steps apart, as other work on the machine does not change them; wall seconds tell how busy it is.
+    """
+    few = min(FIRST_ROWS, found.rows)
+    _try(recipe, whole, found, few, threads)
+    begun = time.monotonic()
+    trial = _try(recipe, whole, found, few, threads)
+    spent = time.monotonic() - begun
+    more = int(min(found.rows, few * max(1.0, (PROBE_SECONDS - spent) / max(spent, 0.01))))
+    if more > 2 * few:
+        trial = _try(recipe, whole, found, more, threads)
+    if not trial.expected or not (used := sum(trial.used.values())):
+        return REFERENCE
+    other = used / sum(trial.expected.values())
+    steps = {
+        name: min(max(trial.used[name] / expected, other / FURTHEST), other * FURTHEST)
+        for name, expected in trial.expected.items()
+    }
+    return Speed(steps, other, trial.wall / used)
+
+
+@dataclass
+class _Trial:
+    """CPU-seconds by step as used and as expected, and wall seconds of all."""
+
+    used: dict[str, float] = field(default_factory=dict)
+    expected: dict[str, float] = field(default_factory=dict)
+    wall: float = 0.0
+
+
+def _try(recipe: Recipe, whole: Work, found: Glance, rows: int, threads: int) -> _Trial:
+    """Run the steps on `rows` rows and return what it took, as far as it went."""
+    levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
+    levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]
+    size = replace(found.size, rows=rows)
+    expected = work_of(recipe, size, levels)
+    trial = _Trial()
+    with tempfile.TemporaryDirectory(prefix="evenkeel-probe-") as folder, suppress(EvenkeelError):
+        sample = Path(folder) / "sample.parquet"
+        pq.write_table(found.table.slice(0, rows), sample)
+        smaller = recipe.model_copy(
+            update={
+                "source": found.source.model_copy(update={"uri": str(sample)}),
+                "dedup": recipe.dedup.model_copy(update={"exclude": []}),
+                "clustering": recipe.clustering.model_copy(update={"levels": levels}),
+                "sampling": recipe.sampling.model_copy(
+                    update={"target": max(1, expected.kept * rows // max(1, 2 * expected.rows)), "shares": []}
+                ),
+            }
+        )
+        run = Run(folder, recipe.dataset, Path(folder), Compute(threads=threads))
+        done: dict[str, StepRef] = {}
+        for stage in CURATION:
+            config = stage.config(smaller) if stage.step is not INGEST else ingest_request(smaller.source)
+            begun, used = time.monotonic(), time.process_time()
+            name = stage.step.name
+            done[name] = stage.step(config, {each: done[each] for each in stage.inputs}, run)
+            trial.used[name] = time.process_time() - used
+            trial.expected[name] = SECONDS[name](expected)
+            trial.wall += time.monotonic() - begun
+    return trial

@@ -1,0 +1,191 @@
+"""How large a pool is, by footers, headers and the first rows of some shards; and a few rows to try the steps on."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from infra import storage
+from infra.errors import InputError
+from tasks.ingest.config import ShardStamp, SourceConfig
+from tasks.ingest.docstrings import environment_files
+from tasks.ingest.harvest import SCHEMA, docstrings
+from tasks.ingest.plan import look, make_plan
+from tasks.ingest.readers import Batch, Look, ShardUnreadable, read_batches
+from tasks.ingest.readers.compressed import decompressed
+
+LOOKS = 64
+FIRST = 4 << 20
+LARGEST_FETCH = 256 << 20
+
+
+@dataclass(frozen=True)
+class PoolSize:
+    """The size of a source.
+
+    rows: as footers say, else by the density of the first rows (then not `exact`). bytes: of the shards. dimension: of
+    the source's own vectors, None without. text_bytes, payload_bytes: of one row on average.
+    """
+
+    rows: int
+    exact: bool
+    bytes: int
+    dimension: int | None
+    itemsize: int
+    text_bytes: float
+    payload_bytes: float
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A pool's size, some of its rows, the source as it reads them from Parquet, and source bytes read per second."""
+
+    size: PoolSize
+    table: pa.Table
+    source: SourceConfig
+    bytes_per_second: float
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows were read."""
+        return int(self.table.num_rows)
+
+
+def glance(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, folder: Path) -> Glance:
+    """Look at up to 64 shards and read up to `rows` rows of one into `folder`.
+
+    Raises InputError where no shard can be read.
+    """
+    if shards[0].format == "docstrings":
+        return _glance_at_environment(source, shards[0], rows)
+    some = _spread([shard for shard in shards if shard.bytes], LOOKS)
+    found = [(shard, seen) for shard, seen in ((shard, look(shard)) for shard in some) if isinstance(seen, Look)]
+    if not found:
+        raise InputError("no shard can be read", where=str(source.uri), remedy="evenkeel diagnose says why")
+    plan = make_plan(source, [shard for shard, _ in found], [seen for _, seen in found])
+    counts = [_rows_in(shard, seen) for shard, seen in found]
+    looked = sum(shard.bytes for shard, _ in found)
+    total = sum(shard.bytes for shard in shards)
+    table, speed = _first_rows([shard for shard, _ in found], rows, plan.vector, folder)
+    source = source.model_copy(update={"vector": plan.vector})
+    text = _bytes_per_row(table, plan.text)
+    size = PoolSize(
+        rows=round(sum(rows for rows, _ in counts) * total / max(1, looked)),
+        exact=all(exact for _, exact in counts) and len(found) == len(shards),
+        bytes=total,
+        dimension=plan.dimension,
+        itemsize=2 if plan.dtype == "float16" else 4,
+        text_bytes=text,
+        payload_bytes=sum(_bytes_per_row(table, name) for name in table.column_names if name != plan.vector),
+    )
+    return _keep(size, table, source, speed)
+
+
+def _glance_at_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -> Glance:
+    """Parse evenly spread files for a second or until there are enough docstrings."""
+    files = _spread(environment_files(), 2000)
+    np.random.default_rng(0).shuffle(files)
+    begun, parsed = time.monotonic(), 0
+    found: list[tuple[str, str, str, str, str]] = []
+    for file in files:
+        if len(found) >= rows or time.monotonic() - begun > 2.0:
+            break
+        parsed += file.bytes
+        try:
+            content = (Path(file.root) / file.path).read_bytes()
+            package = file.path.split("/", 1)[0].removesuffix(".py")
+            found += [(name, text, package, kind, file.path) for name, text, kind in docstrings(content, file.module)]
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+            continue
+    spent = time.monotonic() - begun
+    density = len(found) / max(1, parsed)
+    columns = zip(*found[:rows], strict=True) if found else [()] * len(SCHEMA)
+    texts = [[part.encode("utf-8", "replace").decode() for part in column] for column in columns]
+    table = pa.table(texts, schema=SCHEMA)
+    plain = source.model_copy(update={"id": "id", "text": "text"})
+    size = PoolSize(
+        rows=round(density * stamp.bytes),
+        exact=False,
+        bytes=stamp.bytes,
+        dimension=None,
+        itemsize=4,
+        text_bytes=_bytes_per_row(table, "text"),
+        payload_bytes=sum(_bytes_per_row(table, name) for name in table.column_names),
+    )
+    return _keep(size, table, plain, parsed / max(spent, 1e-3))
+
+
+def _keep(size: PoolSize, table: pa.Table, source: SourceConfig, speed: float) -> Glance:
+    alone = {"format": "parquet", "ids": None, "max_quarantined": 1.0}
+    return Glance(size, table, source.model_copy(update=alone), speed)
+
+
+def _rows_in(shard: ShardStamp, seen: Look) -> tuple[int, bool]:
+    """Return the rows of a shard, and whether that is exact."""
+    if seen.rows is not None:
+        return seen.rows, True
+    fs, path = storage.filesystem(shard.uri)
+    with fs.open(path, "rb") as raw, decompressed(raw, shard.uri) as plain:
+        lines, read = _count_lines(plain)
+        consumed = raw.tell()
+    header = 1 if shard.format == "csv" else 0
+    if consumed >= shard.bytes and read < FIRST:
+        return max(0, lines - header), False
+    return round(max(0, lines - header) * shard.bytes / max(1, consumed)), False
+
+
+def _count_lines(plain: BinaryIO) -> tuple[int, int]:
+    lines = read = 0
+    last = b"\n"
+    while read < FIRST and (piece := plain.read(1 << 18)):
+        lines, read, last = lines + piece.count(b"\n"), read + len(piece), piece[-1:]
+    return lines + (read < FIRST and last != b"\n"), read
+
+
+def _first_rows(shards: Sequence[ShardStamp], rows: int, vector: str | None, folder: Path) -> tuple[pa.Table, float]:
+    """Return up to `rows` rows of one shard of middling size as a table, and the source bytes read per second."""
+    by_size = sorted(shards, key=lambda shard: shard.bytes)
+    fitting = [shard for shard in by_size if shard.bytes <= LARGEST_FETCH or storage.is_local(shard.uri)]
+    for shard in (fitting or by_size[:1])[len(fitting) // 2 :] + fitting[: len(fitting) // 2]:
+        begun = time.monotonic()
+        path = storage.local_copy(shard.uri, folder / "shard")
+        ids = None if shard.ids is None else storage.local_copy(shard.ids, folder / "shard")
+        fetched = time.monotonic() - begun
+        parts: list[pa.Table] = []
+        try:
+            for batch in read_batches(shard.format, path, ids, rows, vector):
+                parts.append(_as_table(batch, vector or "vector"))
+                if sum(part.num_rows for part in parts) >= rows:
+                    break
+        except ShardUnreadable:
+            continue
+        if parts:
+            table = pa.concat_tables(parts, promote_options="permissive").slice(0, rows)
+            return table, shard.bytes / max(fetched, 1e-3) if not storage.is_local(shard.uri) else float("inf")
+    raise InputError("no shard can be read to its end", where=shards[0].uri, remedy="evenkeel diagnose says why")
+
+
+def _as_table(batch: Batch, vector: str) -> pa.Table:
+    """Return a batch as one table, its vectors as a column of lists."""
+    table = batch.table.drop_columns([""]) if "" in batch.table.column_names else batch.table
+    if batch.vectors is None or vector in table.column_names:
+        return table if table.num_columns else pa.table({"row": batch.rows})
+    flat = pa.array(np.ascontiguousarray(batch.vectors).ravel())
+    lists = pa.FixedSizeListArray.from_arrays(flat, batch.vectors.shape[1])
+    return table.append_column(vector, lists) if table.num_columns else pa.table({vector: lists})
+
+
+def _bytes_per_row(table: pa.Table, column: str | None) -> float:
+    if column is None or column not in table.column_names or not table.num_rows:
+        return 0.0
+    return float(table[column].nbytes / table.num_rows)
+
+
+def _spread(items: Sequence[Any], most: int) -> list[Any]:
+    """Return at most `most` items, evenly spread."""
+    step = max(1, -(-len(items) // most))
+    return list(items[::step])
