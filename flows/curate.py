@@ -15,6 +15,7 @@ from flows.history import day_made, earlier_versions, profile_of, sampled_alike
 from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
 from flows.pipeline import PROOF, follow_curation
+from flows.plan import plan
 from flows.recipe import Recipe, RecipeFile
 from flows.running import running
 from infra import storage
@@ -39,16 +40,19 @@ def run_name() -> str:
 
 
 @flow(name="curate", flow_run_name=run_name, persist_result=True, result_serializer="json")
-def curate(recipe: Recipe | RecipeFile, force: bool = False) -> dict[str, Any]:
+def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = False) -> dict[str, Any]:
     """Curate a pool into a balanced, validated, published version.
 
     Args:
         recipe: What to curate, how, and where to publish it; or the file that says so.
         force: Publish a new version even where nothing has changed since the last one.
+        dry_run: Only say what a run would read and take, and what would not fit; curate and publish nothing.
     """
     wanted = recipe.load() if isinstance(recipe, RecipeFile) else recipe
     log = get_run_logger()
     check_destination(wanted.destination.uri, wanted.dataset)
+    if dry_run:
+        return show_plan(wanted)
     with running(wanted) as run:
         lineage = look_back(wanted, run.workspace)
         remember(wanted, run.workspace, lineage.request)
@@ -173,6 +177,17 @@ def summary(lineage: Lineage, workspace: str, done: dict[str, StepRef], publishe
             f"duckdb.sql(\"select * from read_parquet('{published['data']}/*.parquet')\")",
         ],
     }
+
+
+def show_plan(recipe: Recipe) -> dict[str, Any]:
+    """Show in the Prefect UI what a run would read and take, and return it; raise ResourceError where it cannot fit."""
+    with running(recipe) as run:
+        planned = plan(recipe, run)
+    steps = "\n".join(f"| {name} | {seconds:,.1f} |" for name, seconds in planned.expected().items())
+    text = "\n\n".join([*planned.told(), f"| step to do | seconds, about |\n| --- | ---: |\n{steps}" if steps else ""])
+    create_markdown_artifact(text, key=f"{recipe.dataset.replace('_', '-')}-plan", description="What a run would take")
+    planned.require_fit()
+    return planned.model_dump(mode="json")
 
 
 def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:

@@ -64,11 +64,16 @@ class Plan(BaseModel):
     destination: str
     estimate: Estimate | None = None
 
+    def expected(self) -> dict[str, float]:
+        """Return the seconds that each step still to do would take."""
+        return {} if self.estimate is None else dict(self.estimate.seconds)
+
     def told(self) -> list[str]:
         """Return lines about rows, memory, time and money; what cannot fit comes last."""
         if (found := self.estimate) is None:
-            return ["nothing is left to compute"]
+            return [f"{self.changes.told()}; clusters: {self.clusters}", "nothing is left to compute"]
         lines = [
+            f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.told()}; clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
             f"{found.kept:,} rows to keep",
             f"memory: {size(found.needs.worker)} a worker, {size(found.needs.leader)} in the leading process; "
@@ -100,7 +105,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     """Return what running `recipe` would do and take.
 
     Lists the source, looks at the workspace and, where anything is left to do, tries the steps on a few of its rows for
-    about five seconds, in a folder of their own; without `probe` the seconds are those of the reference machine. Writes
+    about five seconds, in a folder of their own; without `probe` the seconds are those of the reference machine. Keeps
     nothing. price: of an hour of the compute, in any currency.
     """
     steps: dict[str, PlannedStep] = {}

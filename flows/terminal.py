@@ -101,14 +101,11 @@ def show_result(console: Console, result: dict[str, Any], dataset: str) -> None:
 
 def show_plan(console: Console, plan: Plan) -> None:
     """Print what a run would read and which steps are done already."""
-    console.print(
-        f"[bold]{plan.dataset}[/]: {plan.shards:,} shards, {plan.bytes / 1e6:,.1f} MB to read", highlight=False
-    )
-    console.print(f"{plan.changes.told()}; clusters: {plan.clusters}", highlight=False)
+    console.print(f"[bold]{plan.dataset}[/]", highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("step", "state", "rows", "seconds"):
         table.add_column(name, justify="right" if name != "step" else "left")
-    expected = dict(plan.estimate.seconds) if plan.estimate is not None else {}
+    expected = plan.expected()
     for step in plan.steps:
         rows = next(iter(step.counts.values()), None)
         about = expected.pop(step.name, 0.0)

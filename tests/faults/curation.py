@@ -51,7 +51,7 @@ class Curation:
             return subprocess.Popen(command, cwd=self.project, env=environment, stdout=log, stderr=log)
 
     def finish(self) -> None:
-        code = self.start().wait(timeout=400)
+        code = self.start().wait(timeout=1200)
         assert code == 0, self.log()[-4000:]
 
     def log(self) -> str:
@@ -82,7 +82,7 @@ class Curation:
                 disturb(psutil.Process(process.pid))
                 disturbed.append(step)
                 assert len(self.versions()) <= 1
-        process.wait(timeout=400)
+        process.wait(timeout=1200)
         return disturbed
 
     def forget_from(self, step: str) -> None:

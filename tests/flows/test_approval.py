@@ -10,7 +10,7 @@ from tasks.publish.versions import list_versions
 from tests.conftest import Served
 from tests.flows.conftest import write_shards
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class Waiting:
@@ -26,7 +26,7 @@ class Waiting:
         return dict(self.served.ask("GET", f"/flow_runs/{self.run}"))
 
     def suspended(self) -> None:
-        self.served.until(lambda: self.look()["state_name"] == "Suspended", 180)
+        self.served.until(lambda: self.look()["state_name"] == "Suspended", 600)
 
     def answer(self, **decision: Any) -> str:
         body = {"run_input": decision}
@@ -56,7 +56,7 @@ def test_an_approved_version_is_published(served: Served, document: dict[str, An
     assert {"notes-card", "notes-balance"} <= keys
     assert waiting.answer() == "REJECT"  # resumed without a decision
     assert waiting.answer(publish=True, reason="looked at it") == "ACCEPT"
-    assert served.ended(waiting.run)["type"] == "COMPLETED"
+    assert served.ended(waiting.run, 600)["type"] == "COMPLETED"
     assert waiting.versions() == [1]
     assert waiting.tasks_that_ran() == set()
 
@@ -67,18 +67,18 @@ def test_an_answer_holds_for_the_rows_it_was_given_for(
     waiting = Waiting(served, document)
     write_shards(tmp_path / "pool" / "later", rows=300, shards=1, seed=3)
     assert waiting.answer(publish=True) == "ACCEPT"
-    served.until(lambda: waiting.look()["state_name"] != "Suspended", 60)
+    served.until(lambda: waiting.look()["state_name"] != "Suspended", 300)
     waiting.suspended()
     assert waiting.versions() == []
     assert waiting.answer(publish=True) == "ACCEPT"
-    assert served.ended(waiting.run)["type"] == "COMPLETED"
+    assert served.ended(waiting.run, 600)["type"] == "COMPLETED"
     assert waiting.versions() == [1]
 
 
 def test_a_declined_version_is_blocked_and_invisible(served: Served, document: dict[str, Any]) -> None:
     waiting = Waiting(served, document)
     assert waiting.answer(publish=False, reason="topic-3 looks wrong") == "ACCEPT"
-    state = served.ended(waiting.run)
+    state = served.ended(waiting.run, 600)
     assert state["type"] == "FAILED"
     assert "a person declined this version; nothing was published\n  found: topic-3 looks wrong" in state["message"]
     assert waiting.versions() == []
@@ -94,6 +94,6 @@ def test_a_declined_version_is_blocked_and_invisible(served: Served, document: d
 
 def test_an_unanswered_question_fails_the_run(served: Served, document: dict[str, Any]) -> None:
     waiting = Waiting(served, document, hours=0.0005)
-    state = served.ended(waiting.run, 240)
+    state = served.ended(waiting.run, 600)
     assert (state["type"], state["message"]) == ("FAILED", "The flow was suspended and never resumed.")
     assert waiting.versions() == []

@@ -1,0 +1,115 @@
+"""What a run would take is said before it runs, and what cannot fit is refused with the setting that would help."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.plan import Plan, plan
+from flows.probe import work_of
+from flows.recipe import parse
+from flows.running import running
+from infra.compute import Compute
+from infra.errors import ResourceError
+from tasks.estimate.costs import SECONDS
+from tasks.estimate.limits import Room, misfits, needs
+from tasks.estimate.size import PoolSize, glance
+from tasks.ingest.source import ingest_request
+from tests.flows.conftest import lopsided
+
+
+def planned(document: dict[str, Any], *overrides: str, **options: Any) -> Plan:
+    recipe = parse(json.loads(json.dumps(document)), overrides)
+    with running(recipe) as run:
+        return plan(recipe, run, **options)
+
+
+def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_path: Path) -> None:
+    found = planned(document, price=2.0).estimate
+    assert found is not None
+    assert (found.rows, found.exact, found.dimension, found.clusters, found.kept) == (1200, True, 16, 40, 240)
+    assert set(found.seconds) == {
+        *("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate", "report")
+    }
+    assert found.total > sum(found.seconds.values()) > 0
+    assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)
+    assert found.misfits == []
+    assert not (tmp_path / "workspace" / "notes").exists()
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "csv", "npy"])
+def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    vectors, _ = lopsided(60_000)
+    texts = [f"note {row} " + "word " * (20 + row % 7) for row in range(60_000)]
+    if form == "npy":
+        import numpy as np
+
+        np.save(pool / "shard.npy", vectors)
+    elif form == "parquet":
+        pq.write_table(pa.table({"text": texts}), pool / "shard.parquet")
+    elif form == "csv":
+        (pool / "shard.csv").write_text("id,text\n" + "".join(f"{row},{text}\n" for row, text in enumerate(texts)))
+    else:
+        lines = "".join(json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(texts)).encode()
+        (pool / f"shard.{form}").write_bytes(gzip.compress(lines, 1) if form.endswith("gz") else lines)
+    recipe = parse(
+        {"dataset": "d", "source": {"uri": str(pool)}, "sampling": {"target": 10}, "destination": {"uri": "x"}}
+    )
+    found = glance(recipe.source, ingest_request(recipe.source).shards, 500, tmp_path / "scratch")
+    assert found.size.rows == pytest.approx(60_000, rel=0.1)
+    assert found.size.exact == (form in ("parquet", "npy"))
+    assert found.rows == 500
+    assert found.size.dimension == (16 if form == "npy" else None)
+
+
+def test_a_finished_run_leaves_nothing_to_compute(document: dict[str, Any], prefect_server: None) -> None:
+    from flows.curate import curate
+
+    dry = curate(parse(json.loads(json.dumps(document))), dry_run=True)
+    assert dry["estimate"]["rows"] == 1200
+    assert not (Path(document["workspace"]) / "notes").exists()
+    curate(parse(json.loads(json.dumps(document))))
+    assert planned(document).estimate is None
+    again = planned(document, "sampling.target=100", probe=False).estimate
+    assert again is not None
+    assert set(again.seconds) == {"sample", "stage", "measure", "validate", "report"}
+
+
+HUGE = PoolSize(rows=10**9, exact=True, bytes=10**12, dimension=768, itemsize=4, text_bytes=500.0, payload_bytes=800.0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "rows_per_block", "memory_gib", "setting"),
+    [
+        (1 << 30, 65_536, 8.0, "set clustering.memory_gib to"),
+        (1 << 30, 1 << 22, 0.2, "set source.rows_per_block to"),
+        (1 << 40, 65_536, 2.0, "workspace"),
+    ],
+)
+def test_what_cannot_fit_names_the_setting(
+    document: dict[str, Any], tmp_path: Path, memory: int, rows_per_block: int, memory_gib: float, setting: str
+) -> None:
+    work = work_of(parse(document, ["clustering.levels=[10000, 100]"]), HUGE)
+    room = Room(rows_per_block, memory_gib, 4, Compute(memory_limit=memory))
+    assert setting in "; ".join(one.setting for one in misfits(needs(work, room), work, room, str(tmp_path)))
+
+
+def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("kind: local\nworkers: 1\nmemory: 256MiB\n")
+    refused = planned(document, f"compute={tmp_path / 'small.yaml'}", "clustering.memory_gib=2", probe=False)
+    with pytest.raises(ResourceError, match=r"memory of a worker needs .*\n.*found: 268.4 MB"):
+        refused.require_fit()
+
+
+@pytest.mark.parametrize("step", sorted(SECONDS))
+def test_costs_grow_with_the_pool(document: dict[str, Any], step: str) -> None:
+    recipe = parse(document, ["clustering.levels=null"])
+    sizes = [PoolSize(rows, True, 100 * rows, 64, 4, 300.0, 400.0) for rows in (10**4, 10**5, 10**6)]
+    costs = [SECONDS[step](work_of(recipe, size)) for size in sizes]
+    assert costs == sorted(costs)
