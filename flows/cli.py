@@ -101,6 +101,8 @@ def curate(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, 
         print_json(flow_run)
     else:
         click.echo(f"flow run {flow_run['name']} is {flow_run['state']}: {flow_run['url']}")
+        if flow_run["waits"]:
+            click.echo(flow_run["waits"], err=True)
 
 
 @main.command()

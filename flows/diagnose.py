@@ -14,6 +14,7 @@ from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
 from flows.automations import SILENCE
+from flows.hand_over import online_workers
 from flows.recipe import Recipe, RecipeFile
 from infra import storage
 from infra.compute import gpu_count, machine_memory, open_compute, read_cluster
@@ -98,11 +99,8 @@ def server(_recipe: Recipe) -> str:
 def workers(recipe: Recipe) -> str:
     """Look for a worker that would take a run of this recipe, and for heartbeats often enough to be believed."""
     pool = "gpu" if read_cluster(recipe.compute).kind == "gpu" else "cpu"
-    with _server_client() as client:
-        answer = client.request(
-            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
-        )
-        online = [worker["name"] for worker in answer.json() if worker["status"] == "ONLINE"]
+    with _server_client():
+        online = online_workers(pool)
     if not online:
         raise ResourceError(
             f"the work pool {pool!r} has no worker: its runs would stay Late",

@@ -12,6 +12,14 @@ from flows.recipe import Recipe
 from infra.errors import ResourceError
 
 
+def online_workers(pool: str) -> list[str]:
+    """Return the names of the workers that poll a work pool, at the server at PREFECT_API_URL."""
+    with get_client(sync_client=True) as client:
+        path = "/work_pools/{work_pool_name}/workers/filter"
+        answer = client.request("POST", path, path_params={"work_pool_name": pool}, json={})
+        return [str(worker["name"]) for worker in answer.json() if worker["status"] == "ONLINE"]
+
+
 def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str, Any]:
     """Ask the server at PREFECT_API_URL for a run of `deployment` and return its name, state and address at once.
 
@@ -39,8 +47,13 @@ def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str,
             remedy="deploy them all: prefect --no-prompt deploy --all",
         ) from error
     assert isinstance(flow_run, FlowRun)
+    pool = flow_run.work_pool_name
     return {
         "name": flow_run.name,
+        "waits": ""
+        if pool is None or online_workers(pool)
+        else f"no worker polls the pool {pool!r}: the run waits until "
+        f"one does (prefect worker start --pool {pool} --type process)",
         "id": str(flow_run.id),
         "state": flow_run.state_name,
         "url": f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",

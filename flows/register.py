@@ -1,5 +1,6 @@
 """Tell the Prefect server at PREFECT_API_URL our pools, deployments and automations. `python -m flows.register`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,12 +23,25 @@ def register(project: Path = ROOT) -> None:
 
     create_pools()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ResourceError(
             "prefect deploy --all failed", found=(done.stdout + done.stderr)[-2000:], where=str(project)
         )
     automations.create()
+
+
+def commit(project: Path) -> str:
+    """Return the commit that runs: what an image was built from (EVENKEEL_COMMIT), else that of the checkout."""
+    if named := os.environ.get("EVENKEEL_COMMIT"):
+        return named
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def require_deployments(project: Path) -> None:

@@ -1,6 +1,7 @@
 """Where and how the steps of a recipe run."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,31 @@ from tasks.step import Run
 
 @contextmanager
 def running(recipe: Recipe) -> Iterator[Run]:
-    """Yield the Run of a recipe: its compute, started when first needed, and a scratch folder that goes with it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch,
-        open_compute(recipe.compute, Path(scratch)) as compute,
-    ):
-        yield Run(absolute(recipe.workspace), recipe.dataset, Path(scratch), compute)
+    """Yield the Run of a recipe: its compute, started when first needed, and a scratch folder that goes with it.
+
+    Where Dask was used, its performance report is kept in the workspace, as `<dataset>/performance/<run>.html`.
+    """
+    workspace = absolute(recipe.workspace)
+    with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
+        report = Path(scratch) / "dask-report.html"
+        try:
+            with open_compute(recipe.compute, Path(scratch), report) as compute:
+                yield Run(workspace, recipe.dataset, Path(scratch), compute)
+        finally:
+            if report.exists():
+                _keep(report, storage.join(workspace, recipe.dataset, "performance"), recipe.dataset)
+
+
+def _keep(report: Path, folder: str, dataset: str) -> None:
+    """Keep Dask's performance report, and say where in the Prefect UI when this is a run that it shows."""
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.runtime import flow_run
+
+    place = storage.join(folder, f"{flow_run.id or time.strftime('%Y%m%d-%H%M%S')}.html")
+    storage.write_bytes(place, report.read_bytes())
+    if flow_run.id:
+        text = f"Dask's performance report of this run: `{place}`"
+        create_markdown_artifact(text, key=f"{dataset.replace('_', '-')}-performance", description="What workers did")
 
 
 def absolute(uri: str) -> str:

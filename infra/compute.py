@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -46,6 +46,7 @@ class Compute:
 
     backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes that one worker may use.
     start: makes the `distributed.Client` when the first large map asks for it; None keeps everything in this process.
+    report: where Dask's performance report is written when a cluster that was started ends.
     """
 
     name: str = "inline"
@@ -55,13 +56,20 @@ class Compute:
     memory_limit: int = 2 << 30
     inline_below: int = 0
     start: Callable[[], Any] | None = None
+    report: Path | None = None
     _client: Any = field(default=None, repr=False)
+    _reporting: Any = field(default=None, repr=False)
 
     @property
     def client(self) -> Any:
         """The `distributed.Client`, started on first use; None where everything runs in this process."""
         if self._client is None and self.start is not None:
             self._client = self.start()
+            if self.report is not None:
+                from distributed import performance_report
+
+                self._reporting = performance_report(filename=str(self.report))
+                self._reporting.__enter__()
         return self._client
 
     def map(
@@ -107,6 +115,9 @@ class Compute:
     def close(self) -> None:
         """End the cluster if one was started."""
         client, self._client, self.start = self._client, None, None
+        if self._reporting is not None:
+            with suppress(Exception):  # a cluster that broke reports nothing, and must still be ended
+                self._reporting.__exit__(None, None, None)
         if client is not None:
             cluster = client.cluster
             client.close()
@@ -137,13 +148,14 @@ def read_cluster(name: str) -> ClusterConfig:
 
 
 @contextmanager
-def open_compute(name: str, scratch: Path | None = None) -> Iterator[Compute]:
+def open_compute(name: str, scratch: Path | None = None, report: Path | None = None) -> Iterator[Compute]:
     """Yield the Compute called `name`; a cluster starts when first needed and ends with the block.
 
     Raises RecipeError for an unknown name and ResourceError where the machine asked for is not there: `gpu` without a
     device is an error, never a quiet fallback to the CPU.
     """
     compute = _compute(name, read_cluster(name), scratch)
+    compute.report = report
     try:
         yield compute
     finally:
@@ -227,7 +239,8 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
     elif config.kind == "kubernetes":
         from dask_kubernetes.operator import KubeCluster
 
-        cluster = KubeCluster(n_workers=workers, **config.options)
+        image = str(config.options["image"]).format(commit=os.environ.get("EVENKEEL_COMMIT", "latest"))
+        cluster = KubeCluster(n_workers=workers, **{**config.options, "image": image})
     else:
         if shutil.which("sbatch") is None:
             raise ResourceError("compute: slurm asked for, but there is no sbatch here", remedy="run on a login node")

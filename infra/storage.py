@@ -49,14 +49,14 @@ def join(uri: str, *parts: str) -> str:
 def read_bytes(uri: str) -> bytes:
     """Return the whole content of `uri`."""
     fs, path = filesystem(uri)
-    with _store_errors("read", uri):
+    with store_errors("read", uri):
         return bytes(fs.cat_file(path))
 
 
 def write_bytes(uri: str, data: bytes) -> None:
     """Write `data` to `uri` so that readers see all of it or nothing (local: temporary name and rename)."""
     fs, path = filesystem(uri)
-    with _store_errors("write", uri):
+    with store_errors("write", uri):
         if is_local(uri):
             target = Path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def exists(uri: str) -> bool:
     """Tell whether a file or folder lies at `uri`, asking the store anew."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    with _store_errors("look at", uri):
+    with store_errors("look at", uri):
         return bool(fs.exists(path))
 
 
@@ -89,7 +89,7 @@ def list_files(uri: str) -> list[str]:
     """Return the full URIs of all files below `uri`, sorted; empty where nothing is there."""
     fs, path = filesystem(uri)
     fs.invalidate_cache()
-    with _store_errors("list", uri):
+    with store_errors("list", uri):
         found = fs.find(path) if fs.exists(path) else []
     return sorted(str(fs.unstrip_protocol(item)) if not is_local(uri) else str(item) for item in found)
 
@@ -97,7 +97,7 @@ def list_files(uri: str) -> list[str]:
 def remove(uri: str) -> None:
     """Remove the file or folder at `uri`; nothing happens where there is none, or where another process was faster."""
     fs, path = filesystem(uri)
-    with _store_errors("remove", uri), suppress(FileNotFoundError):
+    with store_errors("remove", uri), suppress(FileNotFoundError):
         if fs.exists(path):
             fs.rm(path, recursive=True)
 
@@ -106,7 +106,7 @@ def remove_files(uris: list[str]) -> None:
     """Remove these files of one store, many at a time where the store can; they must be there."""
     if uris:
         fs = filesystem(uris[0])[0]
-        with _store_errors("remove", f"{uris[0]} and others"):
+        with store_errors("remove", f"{uris[0]} and others"):
             fs.rm([filesystem(uri)[1] for uri in uris])
 
 
@@ -123,7 +123,7 @@ def sha256(uri: str) -> str:
 def open_read(uri: str) -> Iterator[BinaryIO]:
     """Open `uri` for reading bytes."""
     fs, path = filesystem(uri)
-    with _store_errors("read", uri), fs.open(path, "rb") as stream:
+    with store_errors("read", uri), fs.open(path, "rb") as stream:
         yield stream
 
 
@@ -131,7 +131,7 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
 def open_write(uri: str) -> Iterator[BinaryIO]:
     """Open `uri` for writing bytes; parents are created. Not atomic: steps publish folders by their `done.json`."""
     fs, path = filesystem(uri)
-    with _store_errors("write", uri):
+    with store_errors("write", uri):
         fs.makedirs(posixpath.dirname(path), exist_ok=True)
         with fs.open(path, "wb", **_media_type(fs, path)) as stream:
             yield stream
@@ -147,7 +147,7 @@ def web_address(uri: str) -> str:
         return Path(path).absolute().as_uri()
     if "s3" not in fs.protocol:
         return uri
-    with _store_errors("reach", uri):
+    with store_errors("reach", uri):
         fs.connect()
     return f"{fs.s3.meta.endpoint_url}/{quote(path)}"
 
@@ -160,7 +160,7 @@ def share(source: str, target: str) -> None:
     """
     fs, path = filesystem(source)
     _, goal = filesystem(target)
-    with _store_errors("copy", source):
+    with store_errors("copy", source):
         fs.makedirs(posixpath.dirname(goal), exist_ok=True)
         if not is_local(source):
             fs.cp_file(path, goal)
@@ -185,7 +185,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
-        with _store_errors("read", uri):
+        with store_errors("read", uri):
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
@@ -200,7 +200,7 @@ def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
 
 
 @contextmanager
-def _store_errors(verb: str, uri: str) -> Iterator[None]:
+def store_errors(verb: str, uri: str) -> Iterator[None]:
     """Turn a store's refusals into StorageError; a missing file stays FileNotFoundError."""
     try:
         yield

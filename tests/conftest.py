@@ -37,7 +37,8 @@ class Served:
 
     def __init__(self, home: Path, project: Path, addresses: dict[str, str]) -> None:
         self.home, self.project, self.addresses = home, project, addresses
-        self.api = httpx.Client(base_url=addresses["api"], timeout=180)
+        one_each = httpx.Limits(max_keepalive_connections=0)  # a busy server resets connections that were idle
+        self.api = httpx.Client(base_url=addresses["api"], timeout=180, limits=one_each)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.api.request(method, path, json=body)

@@ -76,6 +76,11 @@ def shard_format(uri: str) -> ShardFormat | None:
 
 def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
     """Return (uri, name below the fixed part) of the files that a file, folder or glob stands for, by name."""
+    with storage.store_errors("list", place):
+        return _listed(place, wanted)
+
+
+def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
     fs, path = storage.filesystem(place)
     fs.invalidate_cache()
     if any(mark in path for mark in "*?["):
