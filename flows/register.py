@@ -10,6 +10,7 @@ from infra.errors import RecipeError, ResourceError
 
 ROOT = Path(__file__).parent.parent
 POOLS = ("cpu", "gpu")
+TRIES = 3
 
 
 def register(project: Path = ROOT) -> None:
@@ -24,7 +25,10 @@ def register(project: Path = ROOT) -> None:
     create_pools()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    for _ in range(TRIES):  # a busy server on SQLite refuses now and then
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
     if done.returncode:
         raise ResourceError(
             "prefect deploy --all failed", found=(done.stdout + done.stderr)[-2000:], where=str(project)
