@@ -216,7 +216,8 @@ def show_links(recipe: Recipe, card: str, docs: str) -> None:
 def show_version(recipe: Recipe, published: dict[str, Any]) -> None:
     """Say on the run's page in the Prefect UI which version came out and where it lies."""
     lines = [f"**{recipe.dataset} v{published['version']}**: {published['rows']:,} rows, {published['status']}", ""]
-    lines += [f"- [{name}]({storage.web_address(published[name])}): `{published[name]}`" for name in ("location", "data")]
+    places = {name: published[name] for name in ("location", "data")}
+    lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
     key = f"{recipe.dataset.replace('_', '-')}-version"
     create_markdown_artifact("\n".join(lines), key=key, description=f"v{published['version']}, and where it lies")
 

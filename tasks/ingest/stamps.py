@@ -14,7 +14,8 @@ def stamp_of(uri: str) -> tuple[int, str]:
     if storage.is_local(uri):
         status = os.stat(path)
         return status.st_size, str(status.st_mtime_ns)
-    info = fs.info(path)
+    with storage.store_errors("look at", uri):
+        info = fs.info(path)
     return int(info.get("size") or 0), next((str(info[key]) for key in _STAMPS if info.get(key)), "")
 
 
