@@ -41,6 +41,9 @@ bench-balance: bench-setup ## strategies on labelled pools
 bench-dedup: bench-setup ## deduplication against datatrove
 	$(BIN)/python tests/bench/bench_dedup.py $(ARGS)
 
+bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
+	$(BIN)/python tests/bench/bench_gates.py $(ARGS)
+
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,4 +62,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup lint lock serve serve-down clean
+.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-gates lint lock serve serve-down clean

@@ -18,12 +18,22 @@ BODY = re.compile(r"<body\b[^>]*>(.*)</body>", re.S | re.I)
 SIDEBAR = re.compile(r'<div class="col-lg-2 col-md-2.*?(?=<div class="col-md-10)', re.S)
 MODAL = re.compile(r'<div class="modal\b.*', re.S)
 LINK = re.compile(r"<a\b[^>]*>(.*?)</a>", re.S | re.I)
+NAMELESS = re.compile(r"<br>\s*Data asset: None\s*(?=<br>)")
 HANDLER = re.compile(r"\son\w+=(\"[^\"]*\"|'[^']*')", re.I)
+SUBJECTS = {
+    "shares": "clusters and groups",
+    "baselines": "beside the baselines",
+    "totals": "the rows in all",
+    "shards": "shards",
+    "patterns": "texts",
+}
+VERDICTS = {"failed": "✕ failed", "warned": "! warned", "passed": "✓ passed", "skipped": "– not checked"}
 ICONS = {"fa-check-circle": "✓", "fa-times": "✕", "fa-exclamation-triangle": "!"}
 STYLE = """
-:root{--page:#fbfaf8;--ink:#1d2126;--soft:#5d666e;--line:#e2dfd9;--good:#22703f;--bad:#a8322a;color-scheme:light dark}
+:root{--page:#fbfaf8;--ink:#1d2126;--soft:#5d666e;--line:#e2dfd9;--good:#22703f;--bad:#a8322a;
+--warn:#8a6100;color-scheme:light dark}
 @media (prefers-color-scheme:dark){
-:root{--page:#131618;--ink:#e9e7e3;--soft:#a0a8ae;--line:#2d3338;--good:#6fc492;--bad:#f08d82}}
+:root{--page:#131618;--ink:#e9e7e3;--soft:#a0a8ae;--line:#2d3338;--good:#6fc492;--bad:#f08d82;--warn:#dcb35c}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:60rem;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -37,6 +47,8 @@ th{color:var(--soft);font-weight:500}
 thead[hidden],.collapse,[id$=content-block-3-parent]{display:none}
 .table-responsive{overflow-x:auto}
 .text-success,.passed{color:var(--good)}.text-danger,.failed{color:var(--bad)}
+.warned{color:var(--warn)}.skipped{color:var(--soft)}
+table:not(td table) td:first-child{white-space:nowrap}
 .mark{font-style:normal;font-weight:600}
 td table{font-size:.875rem;margin:.5rem 0}
 q{display:flow-root;margin-top:.25rem;color:var(--soft);quotes:none}
@@ -44,29 +56,30 @@ q img{float:left;max-height:3.5rem;margin:0 .75rem .25rem 0;border-radius:3px}
 """
 
 
-def make_self_contained(built: Path, site: Path, verdicts: Mapping[str, bool]) -> None:
+def make_self_contained(built: Path, site: Path, verdicts: Mapping[str, str]) -> None:
     """Write `index.html` and one page per validation into `site`, from the site that Great Expectations built.
 
-    verdicts: whether each validation passed, by name, in the order of the index.
+    verdicts: failed, warned, passed or skipped by the name of each validation, `<concern>-<table>`; failures go first.
     """
     site.mkdir(parents=True, exist_ok=True)
     pages = {path.stem.removeprefix("profile-"): path for path in sorted(built.glob("validations/**/*.html"))}
     for name in verdicts:
         body = _clean(pages[name].read_text(encoding="utf-8"))
         back = '<p><a href="index.html">All checks</a></p>'
-        (site / f"{name}.html").write_text(_page(name, back + body), encoding="utf-8")
+        (site / f"{name}.html").write_text(_page(_title(name), back + body), encoding="utf-8")
     rows = "".join(
-        f'<tr><td>{_mark(passed)}</td><td><a href="{html.escape(name)}.html">{html.escape(name)}</a></td></tr>'
-        for name, passed in verdicts.items()
+        f'<tr><td class="{verdicts[name]}">{VERDICTS[verdicts[name]]}</td>'
+        f'<td><a href="{html.escape(name)}.html">{html.escape(_title(name))}</a></td></tr>'
+        for name in sorted(verdicts, key=lambda name: list(VERDICTS).index(verdicts[name]))
     )
     table = f"<table><thead><tr><th>Verdict</th><th>What was checked</th></tr></thead><tbody>{rows}</tbody></table>"
-    (site / "index.html").write_text(_page("Data Docs", table), encoding="utf-8")
+    (site / "index.html").write_text(_page("Data Docs: what was checked", table), encoding="utf-8")
 
 
 def _clean(page: str) -> str:
     found = BODY.search(page)
     body = SIDEBAR.sub("", MODAL.sub("", REMOVED.sub("", found.group(1) if found else page)))
-    body = HANDLER.sub("", LINK.sub(r"\1", body))
+    body = NAMELESS.sub("", HANDLER.sub("", LINK.sub(r"\1", body)))
     return re.sub(r'<i class="([^"]*)"[^>]*>\s*</i>', lambda icon: _icon(icon.group(1)), body)
 
 
@@ -76,14 +89,15 @@ def _icon(classes: str) -> str:
     return f'<i class="mark {tone}" aria-hidden="true">{sign}</i>' if sign else ""
 
 
-def _mark(passed: bool) -> str:
-    return '<span class="passed">✓ passed</span>' if passed else '<span class="failed">✕ failed</span>'
+def _title(name: str) -> str:
+    """Return what the page of `<concern>-<table>` is called."""
+    concern, _, table = name.partition("-")
+    return f"{concern.capitalize()}: {SUBJECTS.get(table, table)}"
 
 
 def _page(title: str, body: str) -> str:
-    heading = title.capitalize().replace("-", ": ")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{html.escape(heading)}</h1>{body}</body></html>\n"
+        f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
     )

@@ -58,7 +58,7 @@ def evaluate(
         for name, table, numbers in _parts(expectations):
             outcomes |= context.validate(name, tables[table], {number: expectations[number] for number in numbers})
         results = illustrate([_result(one, outcomes.get(number)) for number, one in enumerate(expectations)])
-        context.write_docs({number: result.blame for number, result in enumerate(results)})
+        context.write_docs(results)
     return results
 
 

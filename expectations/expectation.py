@@ -163,5 +163,6 @@ def _limit(found: Measurement, otherwise: float) -> float:
 
 
 def _told(one: Expectation, found: Measurement, bound: str, threshold: float) -> str:
-    noise = f" (noise {one.show(found.margin)})" if found.margin else ""
+    margin = f"{found.margin:.2g}" if one.shown_as == "number" else one.show(found.margin)
+    noise = f" (noise {margin})" if found.margin else ""
     return f"{one.show(found.value)}{noise}, {bound} {one.show(_limit(found, threshold))}"

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import great_expectations as gx
 import pandas as pd
@@ -28,9 +28,12 @@ from great_expectations.render.components import RenderedStringTemplateContent, 
 from great_expectations.render.renderer.renderer import renderer
 
 from expectations.data_docs import make_self_contained
-from expectations.expectation import Blame, Expectation, NotApplicable, UnknownScope
+from expectations.expectation import Expectation, NotApplicable, UnknownScope
 from expectations.suites import EXPECTATIONS
 from expectations.wording import printable
+
+if TYPE_CHECKING:
+    from expectations.engine import Result
 
 NUMBER = "number"
 
@@ -90,7 +93,6 @@ class Project:
     def __init__(self, folder: Path, site: Path | None) -> None:
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         self.folder, self.site = folder, site
-        self.verdicts: dict[str, bool] = {}
         self.outcomes: dict[str, ExpectationSuiteValidationResult] = {}
         self.context = gx.get_context(mode="file", project_root_dir=folder)
         self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -107,7 +109,7 @@ class Project:
         definition = ValidationDefinition(name=name, data=data, suite=self.context.suites.add(suite))
         definition = self.context.validation_definitions.add(definition)
         outcome = definition.run(batch_parameters={"dataframe": table}, result_format={"result_format": "COMPLETE"})
-        self.verdicts[name], self.outcomes[name] = bool(outcome.success), outcome
+        self.outcomes[name] = outcome
         found = {}
         for result in outcome.results:
             raised = [info for info in _exceptions(result.exception_info) if info.get("raised_exception")]
@@ -117,21 +119,28 @@ class Project:
             found[int(result.expectation_config.meta[NUMBER])] = details
         return found
 
-    def write_docs(self, blame: Mapping[int, Sequence[Blame]]) -> None:
-        """Write the Data Docs of all validations so far, self-contained. blame: culprits by number of expectation."""
-        if self.site is not None:
-            store = self.context.validation_results_store
-            for key in store.list_keys():
-                outcome = self.outcomes[key.expectation_suite_identifier.name]
-                for result in outcome.results:
-                    if "details" in result.result:
-                        found = blame[int(result.expectation_config.meta[NUMBER])]
-                        result.result["details"]["blame"] = [item.model_dump(mode="json") for item in found]
-                store.set(key, outcome)
-            self.context.build_data_docs()
-            make_self_contained(
-                self.folder / "gx" / "uncommitted" / "data_docs" / "local_site", self.site, self.verdicts
-            )
+    def write_docs(self, results: Sequence["Result"]) -> None:
+        """Write the Data Docs of all validations so far, self-contained, with what `results` say, in their order."""
+        if self.site is None:
+            return
+        statuses: dict[str, list[str]] = {name: [] for name in self.outcomes}
+        store = self.context.validation_results_store
+        for key in store.list_keys():
+            name = key.expectation_suite_identifier.name
+            for found in self.outcomes[name].results:
+                result = results[int(found.expectation_config.meta[NUMBER])]
+                statuses[name].append(result.status)
+                if "details" in found.result:
+                    found.result["details"]["blame"] = [item.model_dump(mode="json") for item in result.blame]
+            store.set(key, self.outcomes[name])
+        self.context.build_data_docs()
+        built = self.folder / "gx" / "uncommitted" / "data_docs" / "local_site"
+        make_self_contained(built, self.site, {name: _worst(found) for name, found in statuses.items()})
+
+
+def _worst(statuses: Sequence[str]) -> str:
+    """Return the verdict of a page: that of its loudest check."""
+    return next((one for one in ("failed", "warned", "passed") if one in statuses), "skipped")
 
 
 def _measure(one: Expectation, table: pd.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import RecipeError
 from tasks.cluster.config import ReusableClustering
@@ -50,6 +50,16 @@ class Recipe(BaseModel):
         ge=0,
         description="Price of an hour of the machines, in any currency: the card says what a version cost.",
     )
+
+    @model_validator(mode="after")
+    def _gates_look_at_columns_there_are(self) -> "Recipe":
+        """Refuse a gate on a group column that the source does not have, before anything is computed."""
+        for one in self.gates.expectations():
+            column = str(getattr(one, "scope", "")).partition("group.")[2]
+            if column and column not in self.source.groups:
+                known = ", ".join(self.source.groups) or "none"
+                raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
+        return self
 
 
 class RecipeFile(BaseModel):
@@ -155,7 +165,7 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 def _explain(problem: Any) -> str:
     """Return one line for one pydantic problem: the field, what is wrong, the value, and what to do."""
-    field = ".".join(str(part) for part in problem["loc"])
+    field = ".".join(str(part) for part in problem["loc"]) or "recipe"
     if problem["type"] == "extra_forbidden":
         *sections, name = [str(part) for part in problem["loc"]]
         known = sorted(_fields_at(Recipe, sections))

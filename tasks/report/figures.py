@@ -188,6 +188,6 @@ def _both(draw: Callable[[int], Any], label: str) -> list[tuple[str, str]]:
 
 
 def _moved(first: float, last: float) -> str:
-    if abs(first - last) < 0.005:
+    if f"{first:.2f}" == f"{last:.2f}":
         return f"has held at {last:.2f}"
     return f"{'rose' if last > first else 'fell'} from {first:.2f} to {last:.2f}"

@@ -204,7 +204,7 @@ def _gate(one: Any) -> Mapping[str, Any]:
     noise = found[found.index(" (noise ") :] if " (noise " in found else ""
     told = limit.removeprefix("at most ").removeprefix("at least ") in one.sentence
     return {
-        **one.model_dump(include={"status", "reason", "blame"}),
+        **one.model_dump(include={"status", "label", "reason", "blame"}),
         "sentence": sentence,
         "found": found.removesuffix(noise),
         "noise": noise.strip(" ()"),

@@ -1,6 +1,6 @@
 """A version in the terminal: the facts of the card as a compact table with bars."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 NAME, BAR, EIGHTHS = 20, 24, " ▏▎▍▌▋▊▉█"
 BEFORE, AFTER = "yellow", "cyan"
+CULPRITS = 3
 FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
 SIGNS = {"failed": ("✕", "red"), "warned": ("!", "yellow")}
 
 
 def render_terminal(
-    profile: Profile, *, title: str = "", results: list[dict[str, object]] | None = None, shown: int = 8
+    profile: Profile, *, title: str = "", results: list[dict[str, Any]] | None = None, shown: int = 8
 ) -> "RenderableType":
     """Return a version for a rich console: fates, evenness, cluster sizes and groups, before and after.
 
@@ -93,7 +94,7 @@ def groups(name: str, rows: pd.DataFrame, shown: int) -> "Table":
     return table
 
 
-def gates(results: list[dict[str, object]]) -> "Table":
+def gates(results: list[dict[str, Any]]) -> "Table":
     """Return the checks that failed or warned, or one line that says none did."""
     checked = [one for one in results if one["status"] != "skipped"]
     loud = [one for one in checked if one["status"] in SIGNS]
@@ -104,6 +105,8 @@ def gates(results: list[dict[str, object]]) -> "Table":
         sign, style = SIGNS[str(one["status"])]
         table.add_row(_text(f"{sign} {one['sentence']}", style))
         table.add_row(_text(f"  {one['reason']}", "dim"))
+        for item in one.get("blame", [])[:CULPRITS]:
+            table.add_row(_text(f"  · {item['name']}: {item['why']}", "dim"))
     return table
 
 

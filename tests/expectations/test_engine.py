@@ -107,6 +107,12 @@ def test_data_docs_have_a_page_for_every_concern_and_load_nothing(site: Path) ->
     assert set(re.findall(r'href="([^"]+)"', pages["index.html"])) == pages.keys() - {"index.html"}
 
 
+def test_the_index_tells_failures_from_warnings_and_puts_them_first(site: Path) -> None:
+    index = (site / "index.html").read_text()
+    assert index.index("✕ failed") < index.index("Drift: clusters and groups") < index.index("✓ passed")
+    assert "Data asset" not in (site / "drift-shares.html").read_text()
+
+
 def test_data_docs_say_what_failed_and_who_is_to_blame(site: Path) -> None:
     page = (site / "drift-shares.html").read_text()
     assert "✕" in page

@@ -1,5 +1,7 @@
 """Gates do not flap: hardly ever a false block on another seed of the same pool, always a block on a planted fifth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,9 +78,14 @@ def test_200_reseeded_runs_of_one_pool_are_hardly_ever_blocked(pool: Pool) -> No
     rng = np.random.default_rng(11)
     last = pool.version(rng)
     stopped = []
-    for _ in range(RUNS):
+    for number in range(RUNS):
         now = pool.version(rng)
-        stopped += [labels for labels in [blocked(pool.shares(now, last))] if labels]
+        shares = pool.shares(now, last)
+        stopped += [labels for labels in [blocked(shares)] if labels]
+        if number % 10 == 0:
+            assert blocked(planted(shares, "level-1", f"c{rng.integers(CLUSTERS)}", 0.2)), (
+                "the same run, a fifth planted"
+            )
         last = now
     assert len(stopped) / RUNS < 0.01, stopped[:5]
 
@@ -92,7 +99,9 @@ def test_even_the_tightest_thresholds_do_not_trip_on_noise(pool: Pool) -> None:
         shares = pool.shares(pool.version(rng), pool.version(rng))
         for one in suite("default"):
             if one.expect in tight:
-                alarms += not one.model_copy(update={"at_most": 1e-6}).holds(one.measure(shares))
+                strict, found = one.model_copy(update={"at_most": 1e-6}), one.measure(shares)
+                alarms += not strict.holds(found)
+                assert not strict.holds(replace(found, margin=0.0)), f"{one.label} measures no noise to allow for"
     assert alarms == 0
 
 

@@ -55,6 +55,13 @@ def test_a_mistake_is_named(change: str, message: str) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_gate_on_a_column_that_is_no_group_is_refused_before_anything_runs() -> None:
+    gate = "gates.add=[{expect: gini, scope: group.langauge}]"
+    with pytest.raises(RecipeError, match=r"gini\(group.langauge\) needs a column .* source.groups; it has language"):
+        parse(minimal(), ["source.groups=[language]", gate])
+    assert parse(minimal(), ["source.groups=[langauge]", gate])
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(RecipeError, match="3 problems"):
         parse({**minimal(), "dataset": 7, "extra": 1, "source": {}})

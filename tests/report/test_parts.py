@@ -123,8 +123,11 @@ def test_the_terminal_never_obeys_foreign_text(curated: Curated, blocked: Card) 
 
 
 def test_the_terminal_lists_what_failed(curated: Curated, blocked: Card) -> None:
-    failed = [{"status": "failed", "sentence": "no group is gone", "reason": "1 gone"}]
+    lost = [{"name": f"lang-{n}\x1b[2J", "why": "20 rows in the last version, none now"} for n in range(9)]
+    failed = [{"status": "failed", "sentence": "no group is gone", "reason": "1 gone", "blame": lost}]
     told = shown(curated, [*failed, {"status": "passed", "sentence": "x", "reason": "y"}])
     assert "2 checks, 1 failed or warned" in told
     assert "✕ no group is gone" in told
+    assert "· lang-0�[2J: 20 rows in the last version, none now" in told
+    assert "lang-3�" not in told
     assert "all 1 checks passed" in shown(curated, [{"status": "passed", "sentence": "x", "reason": "y"}])

@@ -72,7 +72,7 @@ def test_card_and_data_docs_are_served_from_the_store(
     assert f'pd.read_parquet("{found.data}")' in page.locator("#read").inner_text()
     page.get_by_role("link", name="Data Docs").click()
     page.wait_for_url("**/docs/index.html")
-    page.get_by_role("link", name="balance-shares").click()
+    page.get_by_role("link", name="Balance: clusters and groups").click()
     page.wait_for_url("**/docs/balance-shares.html")
     assert page.locator(".passed, .text-success").count() > 3
     page.get_by_role("link", name="All checks").click()
