@@ -1,14 +1,17 @@
 """Exact allocation: whole quotas over clusters that sum to the target and stay within floors and caps."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import RecipeError
-from tasks.sample.hashing import uniform
+from tasks.sample.hashing import state
 from tasks.sample.tree import ClusterTree
+
+EQUAL = np.ones(1)
+AS_THEY_ARE = np.empty(0, np.int64)
 
 
 class Allocation(NamedTuple):
@@ -56,33 +59,34 @@ def split(
     top: what the top clusters give, where that is settled; else they share the target.
     The published hierarchical rule (Vo et al. 2024) is the equal split at every level. Raises as `water_fill`.
     """
-    from tasks.sample.waterfill import fill_groups, round_groups
+    from tasks.sample.waterfill import fill_groups, round_groups, sums_above
 
-    weights = weights or [None] * tree.depth
-    bounds = [_bounds(caps, weights[0], floors)]
-    for level, parents in enumerate(tree.parents, start=1):
-        below = [np.bincount(parents, part, tree.widths[level]) for part in bounds[-1]]
-        bounds.append(_bounds(below[1], weights[level], below[0]))
-    least, most = bounds[-1]
-    if least.sum() > target:
+    given = [
+        EQUAL if part is None else np.ascontiguousarray(part, np.float64) for part in weights or [None] * tree.depth
+    ]
+    least = np.zeros(1) if floors is None else np.ascontiguousarray(floors, np.float64)
+    bounds, largest = [(least, np.ascontiguousarray(caps, np.float64))], []
+    for level, parents in enumerate((*tree.parents, np.empty(0, np.int32))):
+        largest.append(_largest(given[level], bounds[level][1]))
+        width = tree.widths[level + 1] if len(parents) else 1
+        bounds.append(sums_above(parents, width, given[level], *bounds[level]))
+    needed, most = (float(part[0]) for part in bounds[-1])
+    if needed > target:
         raise RecipeError(
             "the floors alone exceed the target",
             expected=f"floors that sum to at most {target:,}",
-            found=f"{int(least.sum()):,}",
+            found=f"{int(needed):,}",
             where="sampling.floor",
             remedy="lower the floor or raise the target",
         )
-    shares: NDArray[np.float64] = np.array([min(float(target), most.sum())])
+    shares: NDArray[np.float64] = np.array([min(float(target), most)])
     quotas: NDArray[np.int64] = shares.astype(np.int64)
     if top is not None:
         quotas, shares = top
     for level in range(tree.depth - (1 if top is None else 2), -1, -1):
         order, starts = _families(tree, level)
-        least, most = bounds[level]
-        weight = _scaled(weights[level], most)
-        shares = fill_groups(order, starts, weight, least, most, shares)
-        draws = uniform(seed + level, np.arange(len(shares), dtype=np.uint64))
-        quotas = round_groups(order, starts, shares, quotas, draws)
+        shares = fill_groups(order, starts, given[level], largest[level], *bounds[level], shares)
+        quotas = round_groups(order, starts, shares, quotas, state(seed + level))
     return Allocation(quotas, shares)
 
 
@@ -92,51 +96,33 @@ def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
 
     shares: NDArray[np.float64] = np.mean([made.shares for made in allocations], axis=0)
     target = allocations[0].quotas.sum(keepdims=True)
-    order, starts = np.arange(len(shares)), np.array([0, len(shares)])
-    draws = uniform(seed, np.arange(len(shares), dtype=np.uint64))
-    return Allocation(round_groups(order, starts, shares, target, draws), shares)
-
-
-def _bounds(
-    caps: NDArray[Any], weights: NDArray[np.float64] | None, floors: NDArray[Any] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the least and the most that clusters give, (n,) float64 each; weight zero gives no more than the floor."""
-    most = np.ascontiguousarray(caps, np.float64)
-    least = np.zeros(len(most)) if floors is None else np.minimum(floors, most)
-    if weights is not None:
-        _check(weights, most)
-        most = np.where(weights > 0, most, least)
-    return least, most
-
-
-def _scaled(weights: NDArray[np.float64] | None, most: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights with 1 as the largest that counts, none so small that a quotient overflows, (n,) float64."""
-    if weights is None:
-        return np.ones(len(most))
-    largest = weights[most > 0].max(initial=0.0) or 1.0
-    relative = np.minimum(weights, largest) / largest
-    return np.where(weights > 0, np.maximum(relative, 1e-100), 0.0)
+    quotas = round_groups(AS_THEY_ARE, np.array([0, len(shares)]), shares, target, state(seed))
+    return Allocation(quotas, shares)
 
 
 def _families(tree: ClusterTree, level: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the clusters of a level sorted by parent, and where each parent's children start."""
+    from tasks.sample.waterfill import families
+
     if level == tree.depth - 1:
-        return np.arange(tree.widths[level]), np.array([0, tree.widths[level]])
-    parents = tree.parents[level]
-    order = np.argsort(parents, kind="stable")
-    return order, np.concatenate([[0], np.cumsum(np.bincount(parents, minlength=tree.widths[level + 1]))])
+        return AS_THEY_ARE, np.array([0, tree.widths[level]])
+    found: tuple[NDArray[np.int64], NDArray[np.int64]] = families(tree.parents[level], tree.widths[level + 1])
+    return found
 
 
-def _check(weights: NDArray[np.float64], most: NDArray[np.float64]) -> None:
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        cluster = int(np.argmax(wrong))
+def _largest(weights: NDArray[np.float64], caps: NDArray[np.float64]) -> float:
+    """Return the largest weight of a cluster that can give rows. Raises RecipeError for weights that are none."""
+    from tasks.sample.waterfill import survey
+
+    wrong, largest = survey(weights, caps)
+    if wrong >= 0:
         raise RecipeError(
-            "a weight is not a finite number >= 0", found=f"{weights[cluster]} at {cluster}", where="sampling.strategy"
+            "a weight is not a finite number >= 0", found=f"{weights[wrong]} at {wrong}", where="sampling.strategy"
         )
-    if most.any() and not weights[most > 0].any():
+    if largest == 0.0 and caps.any():
         raise RecipeError(
             "all weights are zero, so there is nothing to sample",
             where="sampling.strategy",
             remedy="give at least one cluster, group or row a weight above zero",
         )
+    return float(largest) or 1.0

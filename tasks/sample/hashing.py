@@ -4,6 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def state(seed: int) -> np.uint64:
+    """Return the state that the numbers of a seed are hashed from."""
+    with np.errstate(over="ignore"):
+        return np.uint64(_finalise(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN + GOLDEN))
 
 
 def mix(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -12,8 +19,7 @@ def mix(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
     The finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied twice so that near seeds give unrelated orders.
     """
     with np.errstate(over="ignore"):
-        start = _finalise(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN + GOLDEN)
-        return _finalise(np.asarray(identity, dtype=np.uint64) ^ start)
+        return _finalise(np.asarray(identity, dtype=np.uint64) ^ state(seed))
 
 
 def uniform(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -22,6 +28,6 @@ def uniform(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def _finalise(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = (z ^ (z >> np.uint64(30))) * FIRST
+    z = (z ^ (z >> np.uint64(27))) * SECOND
     return np.asarray(z ^ (z >> np.uint64(31)))

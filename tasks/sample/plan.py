@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from infra.compute import Compute
 from tasks.sample.allocation import Allocation, split, water_fill
+from tasks.sample.crowding import Crowds
 from tasks.sample.rows import Rows
 from tasks.sample.structure import Cut, Probe
 from tasks.sample.tree import ClusterTree
@@ -41,7 +42,8 @@ class Limits:
 class Candidates:
     """What a strategy chooses from.
 
-    target: how many rows. structure: gives the probe of so many rows and the cuts that rules are measured on.
+    target: how many rows. structure: gives the probe of so many rows and the cuts that rules are measured on. crowds:
+    gives the crowding of the leaves.
     """
 
     rows: Rows
@@ -51,6 +53,7 @@ class Candidates:
     limits: Limits = field(default_factory=Limits)
     compute: Compute = field(default_factory=Compute)
     structure: Callable[[int], tuple[Probe, list[Cut]]] | None = None
+    crowds: Callable[[], Crowds] = dict
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""

@@ -8,12 +8,9 @@ from numpy.typing import NDArray
 
 from tasks.sample.allocation import Allocation
 from tasks.sample.plan import Candidates
-from tasks.sample.structure import distances
 from tasks.sample.tree import ClusterTree
 
-MOST_NODES = 12_000
 POWERS = (0.0, 1.0, 2.0, 4.0)
-REACHES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def rules(candidates: Candidates) -> Iterator[tuple[str, Allocation]]:
@@ -40,7 +37,7 @@ def rules(candidates: Candidates) -> Iterator[tuple[str, Allocation]]:
     radii = steady_radii(tree)
     for power in POWERS[1:]:
         yield f"radius-{power:g}", candidates.fill(radii**power)
-    for reach, crowd in crowding(tree, candidates.seed):
+    for reach, crowd in candidates.crowds().items():
         for power in POWERS:
             yield f"spread-{reach:g}-{power:g}", candidates.fill(radii**power / crowd)
 
@@ -52,29 +49,3 @@ def steady_radii(tree: ClusterTree) -> NDArray[np.float64]:
     if not len(held):
         return np.ones(tree.leaves)
     return np.maximum(radii, np.quantile(held, 0.05)) / np.median(held)
-
-
-def crowding(tree: ClusterTree, seed: int) -> Iterator[tuple[float, NDArray[np.float64]]]:
-    """Yield reaches and the effective number of leaves within reach of every leaf, (k1,) float64 >= 1.
-
-    A reach is a quantile of the distances between leaves. Beyond 12,000 leaves a leaf is compared with as many others,
-    drawn at random, and itself.
-    """
-    if tree.centroids is None or tree.leaves < 3:
-        return
-    centroids = tree.centroids - tree.centroids.mean(axis=0)
-    rng = np.random.default_rng(seed)
-    marks = np.sort(rng.permutation(tree.leaves)[:MOST_NODES])
-    some = distances(centroids[rng.permutation(tree.leaves)[:500]], centroids[marks])
-    if not (some > 1e-6).any():
-        return
-    reaches = np.unique(np.quantile(some[some > 1e-6], REACHES))
-    crowds = np.zeros((len(reaches), tree.leaves))
-    stands_for = tree.leaves / len(marks)
-    for start in range(0, tree.leaves, 2048):
-        part = distances(centroids[start : start + 2048], centroids[marks])
-        part *= part
-        for place, reach in enumerate(reaches):
-            crowds[place, start : start + 2048] = np.exp(part / np.float32(-2 * reach * reach)).sum(axis=1)
-    for place, quantile in zip(range(len(reaches)), REACHES, strict=False):
-        yield quantile, np.maximum(1.0, stands_for * crowds[place])

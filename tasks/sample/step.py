@@ -15,6 +15,7 @@ from tasks.cluster.hierarchy import Hierarchy
 from tasks.measure.balance import balance
 from tasks.sample.budget import draw_budget, pool_cost
 from tasks.sample.config import Budget, SamplingConfig
+from tasks.sample.crowding import crowds_of
 from tasks.sample.draw import draw
 from tasks.sample.plan import Candidates, Limits, Plan
 from tasks.sample.probe import structure_of
@@ -85,8 +86,8 @@ def open_candidates(config: SamplingConfig, inputs: Mapping[str, StepRef], run: 
             remedy="lower the target, raise max_repeats, or add shards",
         )
     limits = Limits(config.max_repeats, config.floor, config.cap)
-    structure = partial(structure_of, inputs=inputs, run=run)
-    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute, structure), budget
+    structure, crowds = partial(structure_of, inputs=inputs, run=run), partial(crowds_of, inputs, run)
+    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute, structure, crowds), budget
 
 
 def make_plan(config: SamplingConfig, candidates: Candidates) -> Plan:

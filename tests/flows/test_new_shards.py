@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
+from rich.console import Console
 
 from flows.curate import curate
 from flows.lineage import Lineage, look_back, remember
@@ -21,6 +22,7 @@ from flows.pipeline import follow_curation
 from flows.plan import Plan, plan
 from flows.recipe import Recipe, parse
 from flows.running import running
+from flows.sweep import sweep_sizes
 from infra.errors import InputError
 from infra.workspace import StepRef
 from tasks.publish.diff import diff
@@ -157,6 +159,26 @@ def test_other_topics_cluster_anew(document: dict[str, Any], source: Path) -> No
     third, lineage = walk(recipe)
     assert lineage.why == "those of v2"
     assert third["assign"].facts["centroid_hash"] == centroid_hash(second)
+
+
+def test_a_sweep_is_over_the_clusters_and_rows_that_a_run_would_take(document: dict[str, Any], source: Path) -> None:
+    recipe = parse(document)
+    curate(recipe)
+    for shard in source.iterdir():
+        spoil(shard)
+    add(source, "a-new.parquet")
+    found = sweep_sizes(recipe, ["5%", "20%"], Console(quiet=True))
+    assert [row["rows"] for row in found if row["rule"] == "chosen"] == [95, 380]
+    made = {step: list((Path(document["workspace"]) / "notes" / step).iterdir()) for step in ("cluster", "assign")}
+    assert {step: len(folders) for step, folders in made.items()} == {"cluster": 1, "assign": 1}
+    assert len(list_versions(recipe.destination, recipe.dataset, recipe.workspace)) == 1
+
+    second = curate(recipe)
+    assert second["clusters"] == "those of v1"
+    assert second["steps"]["cluster"]["key"] == made["assign"][0].name
+    add(source, "b-away.parquet", rows=400, seed=6, away=True)
+    sweep_sizes(recipe, ["5%"], Console(quiet=True))
+    assert len(list((Path(document["workspace"]) / "notes" / "cluster").iterdir())) == 2
 
 
 def test_a_limit_that_is_never_reached_keeps_the_clusters(document: dict[str, Any], source: Path) -> None:
