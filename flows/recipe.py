@@ -1,5 +1,6 @@
 """The recipe: the one parameter of `curate`, composed of the configs that live beside each step."""
 
+import copy
 import difflib
 import types
 import typing
@@ -87,6 +88,7 @@ def load(path: str | Path, overrides: typing.Sequence[str] = ()) -> Recipe:
 
 def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, where: str = "recipe") -> Recipe:
     """Return the recipe of a plain document with overrides applied; raises RecipeError."""
+    document = copy.deepcopy(document)
     for override in overrides:
         _override(document, override)
     try:

@@ -46,6 +46,20 @@ def test_ready_recipes_are_valid_by_name(name: str) -> None:
         ("clustering.levels=[10, 100]", "levels must shrink"),
         ("sampling.strategy=balancd", "balancd"),
         ("source=7", "source"),
+        ("sampling.target=0", "the target must be at least 1 row"),
+        ("sampling.target=0%", "the share must be above 0%"),
+        ("sampling.target=0 tokens", "at least 1 token"),
+        ("sampling.strategy={name: uniform}", "sampling.strategy.uniform.groups: is needed"),
+        ("sampling.strategy={name: quality, scores: {a: 0}}", "not all zero"),
+        ("sampling.strategy={name: quality, scores: {a: -1}}", ">= 0"),
+        (
+            "sampling.shares=[{group: a, value: x, at_least: 0.7, at_most: 0.6}]",
+            "contradictory bounds for a=x: at_least 0.7 > at_most 0.6",
+        ),
+        (
+            "sampling.shares=[{group: a, value: x, at_least: 0.7}, {group: a, value: y, at_least: 0.6}]",
+            "the least shares of a sum to 1.3",
+        ),
     ],
 )
 def test_a_mistake_is_named(change: str, message: str) -> None:
@@ -60,6 +74,12 @@ def test_a_gate_on_a_column_that_is_no_group_is_refused_before_anything_runs() -
     with pytest.raises(RecipeError, match=r"gini\(group.langauge\) needs a column .* source.groups; it has language"):
         parse(minimal(), ["source.groups=[language]", gate])
     assert parse(minimal(), ["source.groups=[langauge]", gate])
+
+
+def test_overrides_leave_the_document_as_it_was() -> None:
+    document = minimal()
+    parse(document, ["sampling.target=7", "sampling.seed=3"])
+    assert document == minimal()
 
 
 def test_all_mistakes_are_told_at_once() -> None:

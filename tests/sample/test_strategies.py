@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from infra.errors import RecipeError
 from tasks.sample.config import SamplingConfig
@@ -16,7 +15,6 @@ from tasks.sample.strategies.quality import quadmix
 from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 900, 15
-NAMES = sorted(TypeAdapter(Strategy).json_schema()["$defs"])
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +89,26 @@ def test_every_option_model_has_its_file_and_is_tested():
     assert all(
         callable(strategy(name)) and strategy(name).__module__.endswith(name.replace("-", "_")) for name in models
     )
+
+
+def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option():
+    """Prefect's form draws one tab for each branch of `anyOf`, and nothing for a `oneOf` with a discriminator."""
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.curate import curate
+
+    schema = parameter_schema(curate)
+    definitions = schema.definitions
+    field = definitions["SamplingConfig"]["properties"]["strategy"]
+    assert not {"oneOf", "discriminator"} & set(field)
+    tabs = [definitions[branch["$ref"].split("/")[-1]] for branch in field["anyOf"]]
+    assert {tab["properties"]["name"]["const"] for tab in tabs} == {
+        model.model_fields["name"].default for model in Strategy.__args__
+    }
+    for tab in tabs:
+        assert tab["description"]
+        options = {name: option for name, option in tab["properties"].items() if name != "name"}
+        assert all(option.get("description") for option in options.values()), tab["title"]
 
 
 @pytest.mark.parametrize("chosen", [chosen for chosen in EVERY if name_of(chosen) not in ("balanced",)], ids=name_of)
