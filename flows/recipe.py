@@ -15,7 +15,7 @@ from tasks.cluster.config import ReusableClustering
 from tasks.dedup.config import DedupConfig
 from tasks.embed.config import AutoEmbedding, EmbeddingConfig
 from tasks.ingest.config import SourceConfig
-from tasks.publish.config import DATASET_NAME, DestinationConfig
+from tasks.publish.config import DATASET_NAME, DestinationConfig, carries_password
 from tasks.sample.config import SamplingConfig
 from tasks.validate.config import GatesConfig
 
@@ -25,7 +25,7 @@ READY = Path(__file__).parent / "recipes"
 class Recipe(BaseModel):
     """What to curate, how, and where to publish it; only dataset, source, sampling and destination are needed."""
 
-    model_config = ConfigDict(extra="forbid", title="Recipe")
+    model_config = ConfigDict(extra="forbid", title="Recipe", hide_input_in_errors=True)
 
     dataset: str = Field(
         pattern=f"^{DATASET_NAME}$",
@@ -62,6 +62,14 @@ class Recipe(BaseModel):
                 raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_passwords(cls, document: Any) -> Any:
+        for field, value in _texts(document):
+            if carries_password(value):
+                raise ValueError(f"{field}: a password has no place in a recipe: take it from the environment")
+        return document
+
 
 class RecipeFile(BaseModel):
     """A recipe kept in a file that the worker can read."""
@@ -76,6 +84,15 @@ class RecipeFile(BaseModel):
     def load(self) -> Recipe:
         """Return the recipe the file describes; raises RecipeError."""
         return load(self.file, self.overrides)
+
+
+def _texts(document: Any, field: str = "") -> typing.Iterator[tuple[str, str]]:
+    """Yield every text in a plain document with the name of its field."""
+    if isinstance(document, str):
+        yield field, document
+    elif isinstance(document, dict | list):
+        for name, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from _texts(value, f"{field}.{name}" if field else str(name))
 
 
 def load(path: str | Path, overrides: typing.Sequence[str] = ()) -> Recipe:
@@ -177,7 +194,7 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{field}: is needed and not given"
     found = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}".removeprefix(": ")
 
 
 def _fields_at(annotation: Any, path: list[str]) -> set[str]:

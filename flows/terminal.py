@@ -11,6 +11,7 @@ from rich.table import Table
 from flows.plan import Plan
 from flows.progress import LISTENER
 from infra import storage
+from infra.errors import StorageError
 from tasks.measure.profile import Profile
 from tasks.publish.diff import VersionDiff
 from tasks.publish.table import Version
@@ -138,11 +139,23 @@ def show_versions(console: Console, dataset: str, versions: list[Version]) -> No
 
 
 def show_version(console: Console, version: Version) -> None:
-    """Print one version: fates, evenness, clusters and groups before and after, gates, where it lies."""
+    """Print one version: fates, evenness, clusters and groups before and after, gates, where it lies.
+
+    Raises StorageError where what lies beside its data is gone.
+    """
     tags = f" ({', '.join(version.tags)})" if version.tags else ""
     title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
-    results = storage.read_json(storage.join(version.location, "expectations.json"))
-    console.print(render_terminal(Profile.open(version.profile), title=title, results=results))
+    try:
+        results = storage.read_json(storage.join(version.location, "expectations.json"))
+        shown = render_terminal(Profile.open(version.profile), title=title, results=results)
+    except FileNotFoundError as error:
+        raise StorageError(
+            "files of this version are missing",
+            found=str(error),
+            where=version.location,
+            remedy=f"`evenkeel verify RECIPE v{version.version}` names them all; restore them from a backup",
+        ) from error
+    console.print(shown)
     console.print()
     console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
     console.print(f"data    {version.data}", highlight=False, soft_wrap=True)

@@ -1,22 +1,13 @@
 """The two commits of a publication: data files on an audit branch, then one that makes them the current version."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import PrivateAttr
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io.pyarrow import (
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-    pyarrow_to_schema,
-)
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.schema import Schema
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
@@ -31,13 +22,9 @@ from pyiceberg.table.update import (
     TableUpdate,
     ValidatableTableRequirement,
 )
-from pyiceberg.typedef import Record
 
-from infra import storage
-from infra.errors import InputError
+from tasks.publish.footers import iceberg_schema
 from tasks.publish.table import HIGHEST_PROPERTY
-
-FOOTER_THREADS = 16
 
 
 class AssertUnchanged(ValidatableTableRequirement):
@@ -89,39 +76,6 @@ def begin(table: Table) -> Transaction:
     return transaction
 
 
-def read_footers(table: Table, schema: pa.Schema, files: list[tuple[str, int]]) -> list[DataFile]:
-    """Return what the catalog records of each data file (URI, bytes), statistics included, from the files' footers.
-
-    Raises InputError where a file does not have `schema`.
-    """
-    iceberg = _iceberg(schema, 0)
-    plan = compute_statistics_plan(iceberg, table.metadata.properties)
-    ids = parquet_path_to_id_mapping(iceberg)
-
-    def read(file: tuple[str, int]) -> DataFile:
-        uri, size = file
-        with storage.open_read(uri) as stream:
-            footer = pq.read_metadata(stream)
-        if not footer.schema.to_arrow_schema().equals(schema, check_metadata=False):
-            raise InputError("a data file has other columns than the first", where=uri)
-        statistics = data_file_statistics_from_parquet_metadata(footer, plan, ids)
-        return DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=uri,
-            file_format=FileFormat.PARQUET,
-            partition=Record(),
-            file_size_in_bytes=size,
-            sort_order_id=None,
-            spec_id=table.metadata.default_spec_id,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics.to_serialized_dict(),
-        )
-
-    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
-        return list(pool.map(read, files))
-
-
 def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: dict[str, Any]) -> int:
     """Commit data files on an audit branch, where no reader looks, and return the id of their snapshot.
 
@@ -141,7 +95,9 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     transaction.commit_transaction()
     written = table.metadata.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
     assert written is not None
-    if table.schemas()[written.schema_id or 0].fields != _iceberg(schema, 0).fields:  # a REST server numbers schemas
+    if (
+        table.schemas()[written.schema_id or 0].fields != iceberg_schema(schema, 0).fields
+    ):  # a REST server numbers schemas
         raise CommitFailedException("another schema was added meanwhile")
     return written.snapshot_id
 
@@ -204,15 +160,11 @@ def stays(table: Table, name: str) -> AssertRefSnapshotId:
 def _use_schema(transaction: Transaction, schema: pa.Schema) -> int:
     """Stage `schema` as the current one, adding it where the table does not know it yet, and return its number."""
     metadata = transaction.table_metadata
-    fields = _iceberg(schema, 0).fields
+    fields = iceberg_schema(schema, 0).fields
     known = next((other.schema_id for other in metadata.schemas if other.fields == fields), None)
     number = known if known is not None else 1 + max(other.schema_id for other in metadata.schemas)
     if known is None:
-        transaction._stage((AddSchemaUpdate(schema_=_iceberg(schema, number)),))
+        transaction._stage((AddSchemaUpdate(schema_=iceberg_schema(schema, number)),))
     if number != metadata.current_schema_id:
         transaction._stage((SetCurrentSchemaUpdate(schema_id=number),))
     return number
-
-
-def _iceberg(schema: pa.Schema, number: int) -> Schema:
-    return Schema(*pyarrow_to_schema(schema).fields, schema_id=number)

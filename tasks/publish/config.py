@@ -99,8 +99,16 @@ class DestinationConfig(StageConfig):
         return StageConfig(**{name: getattr(self, name) for name in StageConfig.model_fields})
 
 
+def carries_password(text: str) -> bool:
+    """Tell whether `text` is a URI with a password in it."""
+    try:
+        return "://" in text and bool(urlsplit(text).password)
+    except ValueError:  # no URI after all
+        return False
+
+
 def _without_secrets(uri: str) -> str:
     """Return `uri`, or raise ValueError, without repeating it, where it carries a password."""
-    if "://" in uri and urlsplit(uri).password:
+    if carries_password(uri):
         raise ValueError("a password has no place in a recipe: take it from the environment (see docs/SECURITY.md)")
     return uri

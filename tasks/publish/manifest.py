@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT = 1
+PLACES = ("uri", "catalog")
 
 
 class FileEntry(BaseModel):
@@ -99,3 +100,16 @@ def without_secrets(uri: str) -> str:
         return uri
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def public(document: Any) -> Any:
+    """Return a recipe's plain document with every `uri` and `catalog` in it freed of secrets."""
+    if isinstance(document, dict):
+        return {name: _public_place(value) if name in PLACES else public(value) for name, value in document.items()}
+    return [public(value) for value in document] if isinstance(document, list) else document
+
+
+def _public_place(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_public_place(one) for one in value]
+    return without_secrets(value) if isinstance(value, str) else public(value)

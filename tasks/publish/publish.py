@@ -24,8 +24,9 @@ from infra.workspace import DONE, StepRef
 from tasks.publish import commit
 from tasks.publish.config import DestinationConfig
 from tasks.publish.exclusions import excluded_ids, find_ids
+from tasks.publish.footers import read_footers
 from tasks.publish.layout import MANIFEST, OURS, PRUNED, copy_hashed
-from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document
+from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document, public
 from tasks.publish.stage import read_staged
 from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, home, is_home, versions
 
@@ -136,7 +137,7 @@ class _Publication:
         with _catalog_errors(table):
             schema = self.read_schema(files[0][0])
             if self.footers is None:
-                self.footers = commit.read_footers(table, schema, files)
+                self.footers = read_footers(table, schema, files)
             commit.register(table, branch, schema, self.footers, facts)
         self.audit()
         try:
@@ -150,7 +151,7 @@ class _Publication:
     def write_manifest(self, number: int, parent: int | None) -> dict[str, Any]:
         """Write the manifest and return the facts that the catalog keeps beside the snapshot."""
         rest = dict(self.document)
-        recipe = rest.pop("recipe", {})
+        recipe = public(rest.pop("recipe", {}))
         manifest = Manifest(
             **self.staged.model_dump(exclude={"files"}),
             files=[*self.staged.files, *(self.extras or [])],

@@ -30,6 +30,24 @@ def test_written_and_read_again_is_the_same_recipe() -> None:
     assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
 
 
+@pytest.mark.parametrize(
+    "field", ["source.uri", "destination.uri", "destination.catalog", "workspace", "compute", "dedup.exclude.0.uri"]
+)
+def test_a_password_is_refused_and_not_repeated(field: str) -> None:
+    document: dict[str, object] = {**minimal(), "dedup": {"exclude": [{"by": "ids", "uri": "x"}]}}
+    place: object = document
+    *sections, name = field.split(".")
+    for section in sections:
+        place = place[int(section)] if isinstance(place, list) else place.setdefault(section, {})  # type: ignore[attr-defined]
+    place[name] = "s3://me:hunter2@bucket/x"  # type: ignore[index]
+    with pytest.raises(RecipeError, match=rf"- {field}: a password has no place in a recipe") as caught:
+        parse(document)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ValueError, match="no place in a recipe") as plain:
+        Recipe.model_validate(document)
+    assert "hunter2" not in str(plain.value)
+
+
 @pytest.mark.parametrize("name", ready_recipes())
 def test_ready_recipes_are_valid_by_name(name: str) -> None:
     assert load(name).dataset

@@ -38,8 +38,10 @@ def test_a_version_is_what_was_staged(publish_one: Publish, destination: Destina
 
 
 def test_no_secret_of_a_source_uri_is_published(publish_one: Publish) -> None:
-    text = storage.read_bytes(publish_one().manifest).decode()
+    source = {"uri": ["https://me:hunter2@pool/x.parquet?X-Amz-Signature=abc"]}
+    text = storage.read_bytes(publish_one(document={"recipe": {"source": source}}).manifest).decode()
     assert "s3://pool/0.parquet" in text
+    assert "https://pool/x.parquet" in text
     assert "hunter2" not in text
     assert "Signature" not in text
 
