@@ -39,7 +39,7 @@ bench-balance: bench-setup ## strategies on labelled pools
 	$(BIN)/python tests/bench/bench_balance.py $(ARGS)
 
 bench-dedup: bench-setup ## deduplication against datatrove
-	$(BIN)/python tests/bench/bench_dedup.py $(ARGS)
+	$(BIN)/python -m tests.bench.bench_dedup $(ARGS)
 
 bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
 	$(BIN)/python tests/bench/bench_gates.py $(ARGS)

@@ -8,6 +8,9 @@ from flows.verb import print_json, verb
 
 VERSION = click.argument("version", metavar="VERSION")
 OR_LATEST = click.argument("version", metavar="[VERSION]", default="latest")
+DROPPED = click.option(
+    "--dropped", type=click.IntRange(1), metavar="N", help="Show N dropped duplicates of each kind instead."
+)
 YES = click.option("--yes", is_flag=True, help="Do it; without this only say what would be done.")
 
 
@@ -45,13 +48,16 @@ def versions(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     show_versions(Console(), dataset, known)
 
 
-@verb(OR_LATEST)
-def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
+@verb(OR_LATEST, DROPPED)
+def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool, dropped: int | None) -> None:
     """Show one version: balance before and after, fates, gates, where it lies (default: latest)."""
     from tasks.publish.versions import read_manifest, read_version
 
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = read_version(destination, dataset, version, workspace)
+    if dropped is not None:
+        show_dropped(read_manifest(found), dropped, as_json)
+        return
     if as_json:
         print_json({**found.model_dump(mode="json"), "manifest": read_manifest(found).model_dump(mode="json")})
         return
@@ -60,6 +66,36 @@ def show(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -
     from flows.terminal import show_version
 
     show_version(Console(), found)
+
+
+def show_dropped(manifest: Any, each: int, as_json: bool) -> None:
+    """Print dropped rows of a version beside the rows that stand for them, from the outputs of its steps.
+
+    Raises StorageError where those are gone from the workspace.
+    """
+    from dataclasses import asdict
+
+    from infra import storage
+    from infra.errors import StorageError
+    from tasks.ingest.pool import Pool
+    from tasks.report.removed import removed_rows
+
+    ingest, dedup = (manifest.document["steps"][name]["uri"] for name in ("ingest", "dedup"))
+    if not all(storage.exists(storage.join(uri, "done.json")) for uri in (ingest, dedup)):
+        raise StorageError(
+            "the rows that this version was made from are gone from the workspace",
+            where=dedup,
+            remedy="the fates/ folder of the version names every dropped row and the row that stands for it",
+        )
+    found = removed_rows(dedup, Pool.open(ingest), each)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    from rich.console import Console
+
+    from flows.terminal import show_removed
+
+    show_removed(Console(), found)
 
 
 @verb(click.argument("a"), click.argument("b"))

@@ -15,6 +15,7 @@ from infra.errors import StorageError
 from tasks.measure.profile import Profile
 from tasks.publish.diff import VersionDiff
 from tasks.publish.table import Version
+from tasks.report.removed import Removed
 from tasks.report.terminal import render_terminal
 
 
@@ -159,6 +160,16 @@ def show_version(console: Console, version: Version) -> None:
     console.print()
     console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
     console.print(f"data    {version.data}", highlight=False, soft_wrap=True)
+
+
+def show_removed(console: Console, found: list[Removed]) -> None:
+    """Print dropped rows, each above the row that stands for it."""
+    for one in found:
+        console.print(f"[bold]{one.kind}[/], {one.similarity:.3f} alike", highlight=False)
+        for word, row in (("dropped", one.row), ("kept   ", one.stands)):
+            console.print(f"  {word} {row.id}: {row.text}", highlight=False, markup=False)
+    if not found:
+        console.print("no row was dropped as a duplicate")
 
 
 def show_diff(console: Console, found: VersionDiff) -> None:

@@ -16,10 +16,12 @@ from tasks.ingest.pool import Pool
 from tasks.measure.profile import Profile
 from tasks.publish.manifest import without_secrets
 from tasks.report.config import ReportConfig
+from tasks.report.removed import Removed, removed_rows
 from tasks.validate.step import read_results
 
 Floats = npt.NDArray[np.float64]
 STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")
+SHOWN_REMOVED = 2
 LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
 
 
@@ -63,6 +65,7 @@ class CardFacts:
     results: list[Result]
     dropped: dict[str, int]
     quarantined: dict[str, int]
+    removed: list[Removed]
     shards: pd.DataFrame
     licences: Spread | None
     seconds: dict[str, float]
@@ -115,6 +118,7 @@ def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) ->
         balance=profile.balance,
         results=read_results(inputs["validate"]),
         dropped=_dropped(inputs["dedup"]),
+        removed=removed_rows(inputs["dedup"], pool, SHOWN_REMOVED),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         shards=shards,
         licences=licences,

@@ -14,6 +14,7 @@ from tasks.report import figures, findings
 from tasks.report.facts import CardFacts
 from tasks.report.landscape import Landscape
 from tasks.report.reading import snippets
+from tasks.report.removed import Removed
 from tasks.validate.examples import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -171,7 +172,14 @@ def fates(facts: CardFacts) -> dict[str, Any]:
         "title": findings.of_fates(facts),
         "parts": parts,
         "label": ", ".join(f"{part['name']}: {part['count']} rows" for part in parts),
+        "removed": [{"why": WHY[one.kind], "alike": f"{one.similarity:.2f}", **_pair(one)} for one in facts.removed],
     }
+
+
+def _pair(removed: Removed) -> dict[str, str]:
+    """Return the two rows in a few words each."""
+    pair = {"row": removed.row, "stands": removed.stands}
+    return {name: f"{shorten(one.id, 60)}: {shorten(one.text, 140)}" for name, one in pair.items()}
 
 
 def examples(scene: Landscape) -> list[dict[str, Any]]:

@@ -45,20 +45,18 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
     given = baselines(replace(candidates, target=min(int(copies.sum()), tree.rows)))
+    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_parquet(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
-    write_parquet(out.path("quotas.parquet"), quota_table(tree, plan, kept, copies, given))
+    write_parquet(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
     write_parquet(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
     counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": int(copies.sum())}
     amount = counts["copies"]
     if budget.unit == "tokens":
         amount = counts["tokens"] = int(np.dot(selection["tokens"].to_numpy(), selection["copies"].to_numpy()))
-    rehydrator = Rehydrator.of(config.rehydrate, inputs)
-    table = (
-        {} if rehydrator is None else {"rehydrate": {str(size): rehydrator.table[size] for size in rehydrator.table}}
-    )
     facts = {
         "strategy": config.strategy.name,
-        **table,
+        **({} if rehydrator is None else {"rehydrate": {str(size): n for size, n in rehydrator.table.items()}}),
         "unit": budget.unit,
         "shortfall": budget.amount - amount,
         **plan.facts,
@@ -123,9 +121,8 @@ def baselines(candidates: Candidates) -> dict[str, Counts]:
     }
 
 
-def quota_table(tree: ClusterTree, plan: Plan, kept: Counts, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
+def quota_table(tree: ClusterTree, quota: Counts, kept: Counts, given: Mapping[str, Counts]) -> pa.Table:
     """Return one row per leaf: leaf, size, quota, kept, and the quota of every baseline."""
-    quota = plan.allocation.quotas if plan.cells_of is None else copies
     columns: dict[str, Any] = {"leaf": np.arange(tree.leaves, dtype=np.int32), "size": tree.sizes}
     return pa.table({**columns, "quota": quota, "kept": kept, **given})
 
@@ -146,4 +143,4 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 9, sample)
+SAMPLE = Step("sample", 10, sample)

@@ -34,6 +34,9 @@ def test_run_show_and_versions_agree(recipe_file: Path, document: dict[str, Any]
     assert (published["status"], published["version"], published["rows"]) == ("published", 1, 240)
     code, output = invoke("versions", recipe_file, "--json")
     assert [(version["version"], version["rows"]) for version in json.loads(output)] == [(1, 240)]
+    code, output = invoke("show", recipe_file, "--dropped", "2", "--json")
+    assert code == 0
+    assert {one["kind"] for one in json.loads(output)} <= {"exact", "near", "semantic"}
     code, output = invoke("plan", recipe_file, "--json")
     assert all(step["done"] for step in json.loads(output)["steps"])
     code, output = invoke("run", recipe_file)

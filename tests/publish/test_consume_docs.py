@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from .conftest import Publish
@@ -35,6 +36,10 @@ def test_a_block_runs(code: str, publish_one: Publish, workspace: str, monkeypat
     exec(compile(code, "docs/CONSUME.md", "exec"), names)
     if "catalog" in names:
         names["catalog"].engine.dispose()
+    if "dropped" in names:
+        gone = pandas.read_parquet(f"{result.data}/../fates")
+        assert len(names["dropped"]) == (gone["fate"] == "deduplicated").sum() > 0
+        return
     found = names.get("rows", names.get("frame", names.get("batches")))
     if "frame" in names:
         assert len(found) == 200

@@ -1,0 +1,38 @@
+"""Rows that were dropped as duplicates, each beside the row that stands for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+
+from infra.workspace import StepRef
+from tasks.dedup.drops import KINDS, REFUSED
+from tasks.dedup.duplicates import Duplicates
+from tasks.ingest.pool import Pool
+from tasks.validate.examples import Example, read_examples
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A dropped row, how alike it is to the row that stands for it, and that one. kind: exact, near or semantic."""
+
+    kind: str
+    similarity: float
+    row: Example
+    stands: Example
+
+
+def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
+    """Return up to `each` dropped rows of every kind of duplicate, the least alike first; ties by row id.
+
+    Rows on exclusion lists are not shown to anybody.
+    """
+    dropped = Duplicates.open(dedup).dropped()
+    chosen: list[tuple[str, float, int, int]] = []
+    for kind in (kind for kind in KINDS if kind not in REFUSED):
+        mine = dropped.filter(pc.equal(dropped["kind"], kind))
+        order = np.argsort(mine["similarity"].to_numpy(), kind="stable")[:each]
+        for one in mine.take(order).to_pylist():
+            chosen.append((kind, one["similarity"], one["row_id"], one["duplicate_of"]))
+    known = read_examples(pool, [row for _, _, *rows in chosen for row in rows])
+    return [Removed(kind, similarity, known[row], known[of]) for kind, similarity, row, of in chosen]

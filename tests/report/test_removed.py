@@ -1,0 +1,31 @@
+"""What was dropped can be looked at: each row beside the row that stands for it."""
+
+from pathlib import Path
+
+from tasks.dedup.config import DedupConfig, IdList
+from tasks.dedup.step import DEDUP
+from tasks.embed.config import TfidfSvdEmbedding
+from tasks.embed.step import EMBED
+from tasks.ingest.pool import Pool
+from tasks.report.removed import removed_rows
+from tests.embed.pools import make_pool, new_run
+
+
+def test_dropped_rows_stand_beside_those_that_stand_for_them(tmp_path: Path) -> None:
+    words = [f"word{i}" for i in range(40)]
+    texts = [" ".join(words), " ".join(words), " ".join([*words[:39], "other"]), "taken down", "Mail a@example.org now"]
+    run = new_run(tmp_path)
+    ids = ["best", "same", "near", "gone", "alone"]
+    pool = make_pool(run, tmp_path / "pool", {"id": ids, "text": texts, "q": [9.0, 1, 1, 1, 1]}, scores=["q"])
+    embed = EMBED(TfidfSvdEmbedding(dimension=4), {"ingest": pool}, run)
+    (tmp_path / "list.txt").write_text("gone\n")
+    config = DedupConfig(best="q", exclude=[IdList(uri=str(tmp_path / "list.txt"))])
+    dedup = DEDUP(config, {"ingest": pool, "embed": embed}, run)
+    found = removed_rows(dedup, Pool.open(pool), 5)
+    assert [(one.kind, one.row.id, one.stands.id) for one in found] == [
+        ("exact", "same", "best"),
+        ("near", "near", "best"),
+    ]
+    assert found[0].similarity == 1 > found[1].similarity > 0.7
+    assert found[1].row.text.endswith("other")
+    assert removed_rows(dedup, Pool.open(pool), 1)[0].row.id == "same"
