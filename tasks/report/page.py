@@ -154,7 +154,7 @@ def fates(facts: CardFacts) -> dict[str, Any]:
     why = {
         "kept": "in this version",
         "deduplicated": ", ".join(duplicates) or "none",
-        "not_sampled": f"beyond the quota that the strategy {facts.details.get('Strategy', '')} gave their cluster",
+        "not_sampled": f"beyond the quota that “{facts.details.get('Strategy', '')}” gave their cluster",
         "quarantined": ", ".join(refused) or "none",
     }
     parts = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAME, BAR, EIGHTHS = 20, 24, " ▏▎▍▌▋▊▉█"
 BEFORE, AFTER = "yellow", "cyan"
-CULPRITS = 3
+CULPRITS, PAIR = 3, "before and after"
 FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
 SIGNS = {"failed": ("✕", "red"), "warned": ("!", "yellow")}
 
@@ -57,7 +57,7 @@ def fates(totals: pd.DataFrame) -> "Table":
 
 def evenness(balance: pd.DataFrame) -> "Table":
     """Return normalised entropy by scope: the version beside the pool and a random draw, on a scale from 0 to 1."""
-    table = _table("evenness (normalised entropy)", "", "before", "random", "after")
+    table = _table("evenness (normalised entropy)", PAIR, "before", "random", "after")
     for scope, rows in balance.groupby("scope", sort=False):
         value = rows.set_index("stage")["entropy"]
         cells = [f"{value[stage]:.3f}" if stage in value.index else "" for stage in ("before", "random", "after")]
@@ -68,7 +68,7 @@ def evenness(balance: pd.DataFrame) -> "Table":
 
 def sizes(leaves: pd.DataFrame) -> "Table":
     """Return the shares of the largest 1, 1 %, 10 % and 50 % of the clusters."""
-    table = _table(f"share of the rows in the largest of {len(leaves):,} clusters", "", "before", "after")
+    table = _table(f"share of the rows in the largest of {len(leaves):,} clusters", PAIR, "before", "after")
     before, after = (np.sort(leaves[name].to_numpy(np.float64))[::-1] for name in ("share_before", "share_after"))
     for name, count in (
         ("1 cluster", 1),
@@ -85,7 +85,7 @@ def sizes(leaves: pd.DataFrame) -> "Table":
 def groups(name: str, rows: pd.DataFrame, shown: int) -> "Table":
     """Return the largest values of a group column, before and after; bars are relative to the largest share."""
     kept, there = int((rows["after"] > 0).sum()), int((rows["before"] > 0).sum())
-    table = _table(f"{printable(name)}: {kept:,} of {there:,} values in the version", "", "before", "after")
+    table = _table(f"{printable(name)}: {kept:,} of {there:,} values in the version", PAIR, "before", "after")
     rows = rows.sort_values("before", ascending=False, kind="stable").head(shown)
     top = max(float(rows["share_before"].max()), float(rows["share_after"].max()), 1e-12)
     for value, before, after in zip(rows["value"], rows["share_before"], rows["share_after"], strict=True):
@@ -133,11 +133,15 @@ def pair(before: float, after: float, width: int = BAR) -> "Text":
 
 def _table(title: str, *columns: str) -> "Table":
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold", min_width=NAME if columns else None, max_width=NAME if columns else None)
     for column in columns:
-        table.add_column(column, justify="right" if column else "left", min_width=8, no_wrap=True)
+        if column == PAIR:
+            table.add_column(Text.assemble(("▀ before", BEFORE), " ", ("▄ after", AFTER)), min_width=BAR, no_wrap=True)
+        else:
+            table.add_column(column, justify="right" if column else "left", min_width=8, no_wrap=True)
     table.show_header = any(columns)
     return table
 
