@@ -162,4 +162,4 @@ def _places(
     return at, found
 
 
-ASSIGN = Step(name="assign", version=1, function=assign, by_backend=True)
+ASSIGN = Step(name="assign", version=2, function=assign, by_backend=True)

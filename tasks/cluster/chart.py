@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from infra import storage
 from tasks.cluster.checkpoint import map_array, write_array
-from tasks.cluster.groups import PROBES, coarse_groups, file_centroids, find_groups, group_radii, search
+from tasks.cluster.groups import coarse_groups, file_centroids, find_groups, group_radii, search
 from tasks.cluster.lloyd import Labels, assign_exact, half_norms, squared_distances
 from tasks.cluster.prepare import Floats, prepare
 
@@ -27,7 +27,7 @@ def write_chart(folder: str, centroids: Floats, metric: Metric, seed: int, threa
     if len(centroids) <= EXACT:
         return
     coarse = coarse_groups(space, len(centroids), np.random.default_rng([seed, 3]))
-    _, (member, begin) = file_centroids(space.x, coarse, PROBES // 2, threads)
+    _, (member, begin) = file_centroids(space.x, coarse, None, threads)
     parts: dict[str, npt.NDArray[Any]] = {
         "member": member,
         "begin": begin,

@@ -5,19 +5,22 @@ out: swaps move centroids to where the error is, and a search through the coarse
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.cluster import pruned
-from tasks.cluster.groups import PROBES, Groups, Ints, file_centroids, search
-from tasks.cluster.lloyd import Labels, Watch, half_norms, members, reseed_empty, total, update
+from tasks.cluster.groups import PROBES, Groups, Ints, search
+from tasks.cluster.lloyd import Labels, Members, Watch, half_norms, members, reseed_empty, total, update
+from tasks.cluster.neighbours import Neighbours
 from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.swap import swap
 from tasks.cluster.threads import spread
 
-NEIGHBOURS = 32
 SWAP_SHARE = 0.4
 REPAIR_AT = 4
 REFRESH = 3
+BATCH = 4
 ASTRAY = 0.01
+PATCH = 0.02
 
 
 def pruned_lloyd(
@@ -41,58 +44,78 @@ def pruned_lloyd(
         update(rows, centroids, *members(labels, len(centroids)))
     n, k = len(labels), len(centroids)
     ids, scores = np.empty((n, 3), np.int32), np.empty((n, 3), np.float32)
-    lists, age = neighbour_lists(centroids, groups, rows.threads), 0
+    near, age = Neighbours(centroids, groups, rows.threads), 0
+    filed = members(labels, k)
+    stale = np.ones(k, np.bool_)
     before, ran, astray = np.inf, 0, 1.0
     for ran in range(1, iterations + 1):
         if age >= REFRESH:
-            lists, age = neighbour_lists(centroids, groups, rows.threads), 0
-        rank(rows, centroids, labels, lists, ids, scores)
-        strays = int((ids[:, 0] != labels).sum())
-        labels = np.ascontiguousarray(ids[:, 0])
+            stale |= near.renew(centroids, np.diff(filed[1]))
+            age = 0
+        rank(rows, centroids, filed, near.lists, np.flatnonzero(stale), ids, scores)
+        held, labels = labels, np.ascontiguousarray(ids[:, 0])
+        strays = int((labels != held).sum())
         squared = np.maximum(rows.norms + 2 * scores[:, 0], 0)
         inertia = total(rows, squared)
         settled = inertia >= before * (1 - tolerance)
-        swapped = 0
         if ran <= iterations - iterations // 4 and not (settled and astray <= ASTRAY):
-            swapped = swap(rows, centroids, labels, ids, scores, squared, SWAP_SHARE, rng)
+            moved = swap(rows, centroids, labels, ids, scores, squared, SWAP_SHARE, rng)
         else:
-            swapped = reseed_empty(rows, centroids, labels, squared)
+            moved = reseed_empty(rows, centroids, labels, squared)
         if ran == REPAIR_AT or (settled and astray > ASTRAY):
             found = search(rows, groups, centroids, labels)
             labels, astray, settled = found, float((found != labels).mean()), False
         if watch is not None:
-            watch(ran, inertia / rows.scale**2, strays, swapped)
-        update(rows, centroids, *members(labels, k))
-        age = REFRESH if swapped else age + 1
-        if settled and swapped <= k // 1000:
+            watch(ran, inertia / rows.scale**2, strays, len(moved))
+        filed = members(labels, k)
+        stale = refill(rows, centroids, held, labels, filed, moved)
+        stale = stale | np.append(stale, False)[near.lists].any(axis=1)
+        age += 1
+        if ran % BATCH == 0:
+            age, stale = REFRESH, np.ones(k, np.bool_)
+        elif len(moved) > PATCH * k:
+            age = REFRESH
+        elif len(moved):
+            stale |= near.patch(centroids, moved, np.diff(filed[1]))
+        if settled and len(moved) <= k // 1000:
             break
         before = inertia
     return centroids, search(rows, groups, centroids, labels), ran
 
 
-def neighbour_lists(centroids: Floats, groups: Groups, threads: int) -> Ints:
-    """Return the centroids nearest to each, itself first, (k, 32) int32, padded by -1; found through the groups."""
-    near, (member, begin) = file_centroids(centroids, groups, PROBES // 2, threads)
-    half = half_norms(centroids)
-    lists = np.empty((len(centroids), min(NEIGHBOURS, len(centroids))), np.int32)
-    spread(
-        lambda first, last: pruned.list_neighbours(centroids, half, near, member, begin, first, last, lists),
-        len(centroids),
-        threads,
-        part=256,
-    )
-    return lists
+def refill(
+    rows: Rows, centroids: Floats, held: Labels, labels: Labels, filed: Members, moved: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Move the centroids whose members have changed to their mean, in place; return whose members have changed, (k,).
+
+    held, labels: (n,) before and after. moved: clusters that were put elsewhere.
+    """
+    changed = np.zeros(len(centroids), np.bool_)
+    different = np.flatnonzero(held != labels)
+    changed[held[different]] = changed[labels[different]] = changed[moved] = True
+    update(rows, centroids, *filed, np.flatnonzero(changed))
+    return changed
 
 
-def rank(rows: Rows, centroids: Floats, labels: Labels, lists: Ints, ids: Ints, scores: Floats) -> None:
-    """Write the three nearest centroids in the list of its present one for every row to ids and scores, (n, 3)."""
-    order, starts = members(labels, len(centroids))
+def rank(
+    rows: Rows,
+    centroids: Floats,
+    filed: Members,
+    lists: Ints,
+    which: npt.NDArray[np.int64],
+    ids: Ints,
+    scores: Floats,
+) -> None:
+    """Write the three nearest centroids in the list of its present one to ids and scores, (n, 3), for rows of `which`.
+
+    Rows of other clusters keep theirs: no centroid in their list has moved.
+    """
     half = half_norms(centroids)
     spread(
         lambda first, last: pruned.rank_in_lists(
-            rows.x, order, starts, lists, centroids, half, first, last, ids, scores
+            rows.x, *filed, which, lists, centroids, half, first, last, ids, scores
         ),
-        len(centroids),
+        len(which),
         rows.threads,
         part=128,
     )

@@ -35,7 +35,7 @@ def lloyd(
         labels = assign(rows, centroids)
         gaps = rows.x - centroids[labels]
         squared = np.einsum("ij,ij->i", gaps, gaps)
-        reseeded = reseed_empty(rows, centroids, labels, squared)
+        reseeded = len(reseed_empty(rows, centroids, labels, squared))
         inertia = total(rows, squared)
         if watch is not None:
             watch(ran, inertia / rows.scale**2, int((labels != previous).sum()), reseeded)

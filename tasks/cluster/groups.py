@@ -1,6 +1,7 @@
 """Coarse groups of the space: every row knows its nearest few, every centroid is filed under one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,13 +9,14 @@ import numpy.typing as npt
 from tasks.cluster import kernels, pruned
 from tasks.cluster.lloyd import Labels, Members, assign_exact, half_norms, members, squared_distances, update
 from tasks.cluster.prepare import Floats, Rows
-from tasks.cluster.seeding import seed_random
+from tasks.cluster.seeding import seed_groups, seed_random
 from tasks.cluster.threads import spread
 
 Ints = npt.NDArray[np.int32]
 
 PROBES = 16
-ROOM = 3
+ROOM = (3, 6)
+LOST = 0.01
 SAMPLE = 64
 PIECE = 4096
 
@@ -60,15 +62,29 @@ def nearest_groups(x: Floats, centres: Floats, most: int, threads: int) -> tuple
     return out, scores
 
 
-def file_centroids(centroids: Floats, groups: Groups, probes: int, threads: int) -> tuple[Ints, Members]:
-    """File every centroid under its nearest group with room: (groups near each centroid, centroids by group).
+def file_centroids(
+    centroids: Floats, groups: Groups, mass: npt.NDArray[Any] | None, threads: int
+) -> tuple[Ints, Members]:
+    """File every centroid under its nearest group with room: (groups near each, (k, <= 16), centroids by group)."""
+    near, _ = nearest_groups(centroids, groups.centres, PROBES, threads)
+    return near, file_bounded(near, len(groups.centres), -half_norms(centroids) if mass is None else mass)
 
-    A group takes at most three times the mean, so that no crowded region makes a search cost n x k.
+
+def file_bounded(near: Ints, size: int, mass: npt.NDArray[Any]) -> Members:
+    """Return centroids by group, given the groups near each, (k, p), of `size` groups and one more.
+
+    A group takes at most three times the mean number of centroids, so that no crowded region makes a search cost n x k.
+    Of those that find no room the largest by `mass` (their rows, or nearness to the mean of all) are filed under the
+    group that is one too many, and that every search looks into: with a dense middle or a long tail such hubs are near
+    to everyone. Where more than 1 % still find none, nobody would find them: groups then take six times the mean.
     """
-    near, _ = nearest_groups(centroids, groups.centres, probes, threads)
-    filed, size = np.empty(len(centroids), np.int32), len(groups.centres)
-    pruned.file_bounded(near, size, -(-ROOM * len(centroids) // size), filed)
-    return near, members(filed, size)
+    filed = np.empty(len(near), np.int32)
+    first = np.argsort(-mass, kind="stable")
+    for room in ROOM:
+        lost = pruned.file_bounded(near, size, -(-room * len(near) // size), first, size // 2, filed)
+        if lost <= LOST * len(near):
+            break
+    return members(filed, size + 1)
 
 
 def search(
@@ -86,15 +102,23 @@ def search(
     labels: present ones, kept where nothing nearer is found. filing, half, radii: centroids by group, `half_norms`
     and `group_radii`, where these are known already. A row whose groups hold no centroid is compared with all.
     """
-    member, begin = filing or file_centroids(centroids, groups, PROBES // 2, rows.threads)[1]
+    member, begin = (
+        filing
+        or file_centroids(
+            centroids, groups, None if labels is None else np.bincount(labels, minlength=len(centroids)), rows.threads
+        )[1]
+    )
     norms, half = rows.norms, half_norms(centroids) if half is None else half
     if labels is None:
         found, best = np.zeros(len(norms), np.int32), np.full(len(norms), np.inf, np.float32)
     else:
         found, best = labels.copy(), (squared_distances(rows, centroids, labels) - norms) * np.float32(0.5)
     radii = group_radii(groups.centres, centroids, member, begin) if radii is None else radii
+    probes = min(probes, groups.probes.shape[1])
     for depth in (1, probes) if labels is None else (probes,):
-        probed, gaps = (np.ascontiguousarray(part[:, :depth]) for part in (groups.probes, groups.gaps))
+        probed = np.full((len(found), depth + 1), len(groups.centres), np.int32)
+        gaps = np.zeros(probed.shape, np.float32)
+        probed[:, :depth], gaps[:, :depth] = groups.probes[:, :depth], groups.gaps[:, :depth]
         spread(
             lambda first, last, probed=probed, gaps=gaps: pruned.nearest_probed(  # type: ignore[misc]
                 rows.x, first, last, norms, probed, gaps, radii, member, begin, centroids, half, found, best
@@ -114,12 +138,16 @@ def search(
 def group_radii(
     centres: Floats, centroids: Floats, member: npt.NDArray[np.int64], begin: npt.NDArray[np.int64]
 ) -> Floats:
-    """Return how far from its centre the farthest centroid of every group lies, (G,) float32; 0 for an empty group."""
-    filed = np.repeat(np.arange(len(centres)), np.diff(begin))
-    radii = np.zeros(len(centres), np.float32)
-    for first in range(0, len(member), PIECE):
-        gaps = centroids[member[first : first + PIECE]] - centres[filed[first : first + PIECE]]
-        np.maximum.at(radii, filed[first : first + PIECE], np.sqrt(np.einsum("ij,ij->i", gaps, gaps)))
+    """Return how far from its centre the farthest centroid of every group lies, (G + 1,) float32; 0 for an empty group.
+
+    The last group is the one that everyone searches: its radius is 0, as the distance to it is.
+    """
+    filed = np.repeat(np.arange(len(centres) + 1), np.diff(begin))
+    radii = np.zeros(len(centres) + 1, np.float32)
+    for first in range(0, begin[-2], PIECE):
+        piece = slice(first, min(first + PIECE, begin[-2]))
+        gaps = centroids[member[piece]] - centres[filed[piece]]
+        np.maximum.at(radii, filed[piece], np.sqrt(np.einsum("ij,ij->i", gaps, gaps)))
     return radii
 
 
@@ -140,9 +168,7 @@ def seed_grouped(rows: Rows, groups: Groups, k: int, rng: np.random.Generator) -
     order, starts = members(home, size)
     seeds, squared, draws = np.empty(place[-1], np.int64), np.empty(len(home), np.float32), rng.random(place[-1])
     spread(
-        lambda first, last: pruned.seed_groups(
-            rows.x, rows.weights, order, starts, place, draws, first, last, seeds, squared
-        ),
+        lambda first, last: seed_groups(rows.x, rows.weights, order, starts, place, draws, first, last, seeds, squared),
         size,
         rows.threads,
         part=1,

@@ -59,16 +59,25 @@ def total(rows: Rows, squared: Floats) -> float:
     )
 
 
-def update(rows: Rows, centroids: Floats, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> None:
-    """Move every centroid to the weighted mean of its members, in place; an empty cluster stays where it is."""
+def update(
+    rows: Rows,
+    centroids: Floats,
+    order: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    which: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Move centroids, all or `which`, to the weighted mean of their members, in place; an empty cluster stays."""
+    which = np.arange(len(centroids)) if which is None else which
     spread(
-        lambda first, last: kernels.means(rows.x, rows.weights, order, starts, first, last, centroids),
-        len(centroids),
+        lambda first, last: kernels.means(rows.x, rows.weights, order, starts, which, first, last, centroids),
+        len(which),
         rows.threads,
         part=CLUSTERS,
     )
     if rows.spherical:
-        to_sphere(centroids)
+        moved = centroids[which]
+        to_sphere(moved)
+        centroids[which] = moved
 
 
 def to_sphere(centroids: Floats) -> None:
@@ -77,8 +86,8 @@ def to_sphere(centroids: Floats) -> None:
     centroids /= np.where(length > 0, length, 1)[:, None].astype(np.float32)
 
 
-def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats) -> int:
-    """Give every empty cluster the row with the largest error, in place, and return how many were re-seeded.
+def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats) -> npt.NDArray[np.int64]:
+    """Give every empty cluster the row with the largest error, in place, and return the clusters re-seeded.
 
     Largest weighted error first, ties to the lowest row; never the last row of another cluster, never a row that
     lies on its centroid. Where such rows run out, clusters stay empty.
@@ -86,7 +95,7 @@ def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats)
     sizes = np.bincount(labels, minlength=len(centroids))
     empty = np.flatnonzero(sizes == 0)
     if not empty.size:
-        return 0
+        return empty
     error = squared * rows.weights if rows.weights.size else squared
     candidates = np.flatnonzero(error > 0)
     if len(candidates) > 4 * len(empty):
@@ -103,7 +112,7 @@ def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats)
             centroids[empty[filled]] = rows.x[row]
             squared[row] = 0
             filled += 1
-    return filled
+    return empty[:filled]
 
 
 def lloyd(
@@ -115,7 +124,7 @@ def lloyd(
     for ran in range(1, iterations + 1):
         labels = assign_exact(rows, centroids)
         squared = squared_distances(rows, centroids, labels)
-        reseeded = reseed_empty(rows, centroids, labels, squared)
+        reseeded = len(reseed_empty(rows, centroids, labels, squared))
         inertia = total(rows, squared)
         if watch is not None:
             watch(ran, inertia / rows.scale**2, int((labels != previous).sum()), reseeded)

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.errors import InputError
-from tasks.cluster import pruned
+from tasks.cluster.kernels import kernel
 from tasks.cluster.threads import spread
 
 Floats = npt.NDArray[np.float32]
+PIECE = 128
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Rows:
 
     def reorder(self, order: npt.NDArray[np.int64]) -> "Rows":
         """Return the rows in another order, moved in place: the present object is used up."""
-        pruned.permute_rows(self.x, order)
+        permute_rows(self.x, order)
         weights = self.weights[order] if self.weights.size else self.weights
         return replace(self, weights=weights, norms=self.norms[order])
 
@@ -66,10 +67,13 @@ def prepare(x: Any, weights: Any, metric: str, threads: int, frame: tuple[Floats
     work = np.empty((n, d), np.float32)
 
     def take(first: int, last: int) -> tuple[npt.NDArray[np.float64], float]:
-        part = work[first:last]
-        with np.errstate(over="ignore"):
-            part[:] = x[first:last]
-        total = part.sum(axis=0, dtype=np.float64)
+        part, total, peak = work[first:last], np.zeros(d), 0.0
+        for start in range(0, last - first, PIECE):
+            with np.errstate(over="ignore"):
+                piece = part[start : start + PIECE]
+                piece[:] = x[first + start : min(first + start + PIECE, last)]
+            add_rows(piece, total)
+            peak = max(peak, float(piece.max()), -float(piece.min()))
         if not np.isfinite(total).all():
             bad = first + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
             raise InputError(
@@ -78,7 +82,7 @@ def prepare(x: Any, weights: Any, metric: str, threads: int, frame: tuple[Floats
                 found=f"NaN or infinity in row {bad}",
                 remedy="remove or repair the row; ingest puts such rows in quarantine",
             )
-        return total, float(np.abs(part).max())
+        return total, peak
 
     taken = spread(take, n, threads)
     weights = _weights(weights, n)
@@ -105,11 +109,7 @@ def prepare(x: Any, weights: Any, metric: str, threads: int, frame: tuple[Floats
                     remedy="remove the row, or use metric: euclidean",
                 )
             part /= length[:, None].astype(np.float32)
-        elif scale == 1.0:
-            part -= shift
-        else:
-            part[:] = (part.astype(np.float64) - shift) * scale
-        norms[first:last] = np.einsum("ij,ij->i", part, part)
+        move(part, shift, scale, norms[first:last])
 
     norms = np.empty(n, np.float32)
     spread(centre, n, threads)
@@ -127,3 +127,44 @@ def _weights(weights: Any, n: int) -> Floats:
             "weights are not usable", expected="finite, none negative, at least one above zero", where="weights"
         )
     return checked
+
+
+@kernel
+def add_rows(x: Any, total: Any) -> None:
+    """Add the rows of x (n, d) to total (d,) float64."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            total[j] += x[i, j]
+
+
+@kernel
+def move(x: Any, shift: Any, scale: float, norms: Any) -> None:
+    """Turn x (n, d) into (x - shift) * scale in place, and write the squared lengths of its rows to norms (n,)."""
+    for i in range(x.shape[0]):
+        norm = np.float32(0)
+        for j in range(x.shape[1]):
+            if scale == 1.0:
+                x[i, j] -= shift[j]
+            else:
+                x[i, j] = (np.float64(x[i, j]) - shift[j]) * scale
+            norm += x[i, j] * x[i, j]
+        norms[i] = norm
+
+
+@kernel
+def permute_rows(x: Any, order: Any) -> None:
+    """Put row order[i] of x (n, d) at place i, in place."""
+    n, d = x.shape
+    done = np.zeros(n, np.bool_)
+    kept = np.empty(d, x.dtype)
+    for start in range(n):
+        if done[start] or order[start] == start:
+            continue
+        kept[:] = x[start]
+        i = start
+        while order[i] != start:
+            x[i] = x[order[i]]
+            done[i] = True
+            i = order[i]
+        x[i] = kept
+        done[i] = True

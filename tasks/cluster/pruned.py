@@ -4,9 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.cluster.kernels import dots, kernel
+from tasks.cluster.kernels import kernel
+from tasks.cluster.tile import dots
 
 LANES = 16
+ROWS = 32
+CENTROIDS = 48
+PIECE = 64
+IN_CACHE = 12
 SLACK = np.float32(1.001)
 
 
@@ -15,6 +20,7 @@ def rank_in_lists(
     x: Any,
     order: Any,
     starts: Any,
+    which: Any,
     lists: Any,
     centroids: Any,
     half: Any,
@@ -23,49 +29,49 @@ def rank_in_lists(
     ids: Any,
     scores: Any,
 ) -> None:
-    """For the rows of groups first..last, find the three nearest centroids of their group's list.
+    """For the rows of clusters which[first..last], find the three nearest centroids of their cluster's list.
 
-    order, starts: rows by group (`kernels.group_rows`). lists: (groups, q) int32 centroids, padded by -1 at the end.
+    order, starts: rows by cluster (`kernels.group_rows`). lists: (k, q) int32 centroids, k where a list has ended.
     Writes ids (n, 3) int32 and scores (n, 3) float32, |c|^2 / 2 - x.c, nearest first; -1 and infinity where none.
     """
-    tile = np.empty((4, 4), np.float32)
-    for g in range(first, last):
-        low, high = starts[g], starts[g + 1]
-        if low == high:
-            continue
+    tile = np.empty((3, 4), np.float32)
+    near, who = np.empty((PIECE, 3), np.float32), np.empty((PIECE, 3), np.int32)
+    for at in range(first, last):
+        g = which[at]
         q = 0
-        while q < lists.shape[1] and lists[g, q] >= 0:
+        while q < lists.shape[1] and lists[g, q] < centroids.shape[0]:
             q += 1
-        for at in range(low, high, 4):
-            m = min(4, high - at)
-            r0 = order[at]
-            r1, r2, r3 = order[min(at + 1, high - 1)], order[min(at + 2, high - 1)], order[min(at + 3, high - 1)]
-            for a in range(m):
-                r = order[at + a]
+        for low in range(starts[g], starts[g + 1], PIECE):
+            high = min(low + PIECE, starts[g + 1])
+            near[: high - low] = np.inf
+            who[: high - low] = -1
+            for start in range(0, q, IN_CACHE):
+                stop = min(start + IN_CACHE, q)
+                for i in range(low, high, 4):
+                    r0 = order[i]
+                    r1, r2, r3 = order[min(i + 1, high - 1)], order[min(i + 2, high - 1)], order[min(i + 3, high - 1)]
+                    for j in range(start, stop, 3):
+                        c0, c1, c2 = lists[g, j], lists[g, min(j + 1, stop - 1)], lists[g, min(j + 2, stop - 1)]
+                        dots(x, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
+                        for b in range(min(3, stop - j)):
+                            c = lists[g, j + b]
+                            for r in range(i - low, min(i + 4, high) - low):
+                                score = half[c] - tile[b, r - (i - low)]
+                                if score > near[r, 2]:
+                                    continue
+                                if score < near[r, 0] or (score == near[r, 0] and c < who[r, 0]):
+                                    near[r, 2], who[r, 2] = near[r, 1], who[r, 1]
+                                    near[r, 1], who[r, 1] = near[r, 0], who[r, 0]
+                                    near[r, 0], who[r, 0] = score, c
+                                elif score < near[r, 1]:
+                                    near[r, 2], who[r, 2] = near[r, 1], who[r, 1]
+                                    near[r, 1], who[r, 1] = score, c
+                                elif score < near[r, 2]:
+                                    near[r, 2], who[r, 2] = score, c
+            for r in range(high - low):
                 for t in range(3):
-                    scores[r, t] = np.inf
-                    ids[r, t] = -1
-            for j in range(0, q, 4):
-                w = min(4, q - j)
-                c0 = lists[g, j]
-                c1, c2, c3 = lists[g, min(j + 1, q - 1)], lists[g, min(j + 2, q - 1)], lists[g, min(j + 3, q - 1)]
-                dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], centroids[c3], tile)
-                for a in range(m):
-                    r = order[at + a]
-                    for b in range(w):
-                        c = lists[g, j + b]
-                        score = half[c] - tile[a, b]
-                        if score > scores[r, 2]:
-                            continue
-                        if score < scores[r, 0] or (score == scores[r, 0] and c < ids[r, 0]):
-                            scores[r, 2], ids[r, 2] = scores[r, 1], ids[r, 1]
-                            scores[r, 1], ids[r, 1] = scores[r, 0], ids[r, 0]
-                            scores[r, 0], ids[r, 0] = score, c
-                        elif score < scores[r, 1]:
-                            scores[r, 2], ids[r, 2] = scores[r, 1], ids[r, 1]
-                            scores[r, 1], ids[r, 1] = score, c
-                        elif score < scores[r, 2]:
-                            scores[r, 2], ids[r, 2] = score, c
+                    scores[order[low + r], t] = near[r, t]
+                    ids[order[low + r], t] = who[r, t]
 
 
 @kernel
@@ -110,7 +116,7 @@ def nearest_probed(
                 g = probes[i, t]
                 rows[cursor[g]] = i
                 cursor[g] += 1
-    tile = np.empty((4, 4), np.float32)
+    tile = np.empty((3, 4), np.float32)
     for g in range(groups):
         low, high = count[g], count[g + 1]
         stop = begin[g + 1]
@@ -118,19 +124,15 @@ def nearest_probed(
             m = min(4, high - at)
             r0 = rows[at]
             r1, r2, r3 = rows[min(at + 1, high - 1)], rows[min(at + 2, high - 1)], rows[min(at + 3, high - 1)]
-            for j in range(begin[g], stop, 4):
-                w = min(4, stop - j)
-                c0 = member[j]
-                c1, c2, c3 = member[min(j + 1, stop - 1)], member[min(j + 2, stop - 1)], member[min(j + 3, stop - 1)]
-                dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], centroids[c3], tile)
-                for a in range(m):
-                    r = rows[at + a]
-                    least = best[r]
-                    for b in range(w):
-                        c = member[j + b]
-                        score = half[c] - tile[a, b]
-                        if score < least or (score == least and c < labels[r]):
-                            least = score
+            for j in range(begin[g], stop, 3):
+                c0, c1, c2 = member[j], member[min(j + 1, stop - 1)], member[min(j + 2, stop - 1)]
+                dots(x, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
+                for b in range(min(3, stop - j)):
+                    c = member[j + b]
+                    for a in range(m):
+                        r = rows[at + a]
+                        score = half[c] - tile[b, a]
+                        if score < best[r] or (score == best[r] and c < labels[r]):
                             best[r] = score
                             labels[r] = c
 
@@ -142,25 +144,24 @@ def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: An
     scores: (n, q) float32 out, |c|^2 / 2 - x.c.
     """
     size, q = centres.shape[0], out.shape[1]
-    tile = np.empty((4, 4), np.float32)
+    tile = np.empty((3, 4), np.float32)
     width = (size + LANES - 1) // LANES * LANES + LANES
-    score = np.full((4, width), np.inf, np.float32)
+    score = np.full((ROWS, width), np.inf, np.float32)
     least = np.empty(LANES, np.float32)
     near = np.empty(q, np.float32)
-    for i in range(first, last, 4):
-        i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
-        for j in range(0, size, 4):
-            j1, j2, j3 = min(j + 1, size - 1), min(j + 2, size - 1), min(j + 3, size - 1)
-            dots(x[i], x[i1], x[i2], x[i3], centres[j], centres[j1], centres[j2], centres[j3], tile)
-            for a in range(4):
-                score[a, j] = half[j] - tile[a, 0]
-                if j + 1 < size:
-                    score[a, j + 1] = half[j1] - tile[a, 1]
-                if j + 2 < size:
-                    score[a, j + 2] = half[j2] - tile[a, 2]
-                if j + 3 < size:
-                    score[a, j + 3] = half[j3] - tile[a, 3]
-        for a in range(min(4, last - i)):
+    for start in range(first, last, ROWS):
+        stop = min(start + ROWS, last)
+        for low in range(0, size, CENTROIDS):
+            high = min(low + CENTROIDS, size)
+            for i in range(start, stop, 4):
+                i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
+                for j in range(low, high, 3):
+                    dots(x, i, i1, i2, i3, centres, j, min(j + 1, high - 1), min(j + 2, high - 1), tile)
+                    for b in range(min(3, high - j)):
+                        for a in range(min(4, stop - i)):
+                            score[i + a - start, j + b] = half[j + b] - tile[b, a]
+        for i in range(start, stop):
+            a = i - start
             worst = np.float32(np.inf)
             if q <= LANES <= size:
                 # Each lane's least score is a different centre, so the q nearest lie at or below the largest of them.
@@ -181,121 +182,21 @@ def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: An
                 t = filled if filled < q else q - 1
                 while t > 0 and near[t - 1] > s:
                     near[t] = near[t - 1]
-                    out[i + a, t] = out[i + a, t - 1]
+                    out[i, t] = out[i, t - 1]
                     t -= 1
                 near[t] = s
-                out[i + a, t] = j
+                out[i, t] = j
                 if filled < q:
                     filled += 1
-            scores[i + a, :] = near
+            scores[i, :] = near
 
 
 @kernel
-def list_neighbours(
-    centroids: Any, half: Any, probes: Any, member: Any, begin: Any, first: int, last: int, out: Any
-) -> None:
-    """For centroids first..last, write the q nearest found in the groups each probes to out (k, q) int32, padded by -1.
-
-    The centroid itself comes first, the others by distance.
-    """
-    q = out.shape[1]
-    tile = np.empty((4, 4), np.float32)
-    near = np.empty(q, np.float32)
-    for c in range(first, last):
-        row = centroids[c]
-        out[c, 0] = c
-        near[0] = -np.inf
-        filled = 1
-        for p in range(probes.shape[1]):
-            g = probes[c, p]
-            stop = begin[g + 1]
-            for j in range(begin[g], stop, 4):
-                w = min(4, stop - j)
-                c0 = member[j]
-                c1, c2, c3 = member[min(j + 1, stop - 1)], member[min(j + 2, stop - 1)], member[min(j + 3, stop - 1)]
-                dots(row, row, row, row, centroids[c0], centroids[c1], centroids[c2], centroids[c3], tile)
-                for b in range(w):
-                    other = member[j + b]
-                    score = half[other] - tile[0, b]
-                    if other == c or (filled == q and score >= near[q - 1]):
-                        continue
-                    t = filled if filled < q else q - 1
-                    while t > 1 and near[t - 1] > score:
-                        near[t] = near[t - 1]
-                        out[c, t] = out[c, t - 1]
-                        t -= 1
-                    near[t] = score
-                    out[c, t] = other
-                    if filled < q:
-                        filled += 1
-        for t in range(filled, q):
-            out[c, t] = -1
-
-
-@kernel
-def seed_groups(
-    x: Any,
-    weights: Any,
-    order: Any,
-    starts: Any,
-    place: Any,
-    draws: Any,
-    first: int,
-    last: int,
-    seeds: Any,
-    squared: Any,
-) -> None:
-    """k-means++ inside each of the groups first..last on its own.
-
-    place: (groups + 1,) where the seeds of a group begin. draws: (k,) float64 in [0, 1). Writes row indices to seeds
-    (k,) int64, -1 where a group has no distinct row left. squared: (n,) float32 scratch.
-    """
-    d = x.shape[1]
-    for g in range(first, last):
-        low, high = starts[g], starts[g + 1]
-        for s in range(place[g], place[g + 1]):
-            seeds[s] = -1
-        for at in range(low, high):
-            squared[order[at]] = np.inf
-        for s in range(place[g], place[g + 1]):
-            fresh = s == place[g]
-            mass = 0.0
-            for at in range(low, high):
-                i = order[at]
-                weight = np.float64(weights[i]) if weights.shape[0] else 1.0
-                mass += weight if fresh else weight * squared[i]
-            if not mass > 0.0:
-                break
-            aim = draws[s] * mass
-            pick = np.int64(-1)
-            mass = 0.0
-            for at in range(low, high):
-                i = order[at]
-                weight = np.float64(weights[i]) if weights.shape[0] else 1.0
-                part = weight if fresh else weight * squared[i]
-                if part > 0.0:
-                    pick = i
-                    mass += part
-                    if mass > aim:
-                        break
-            seeds[s] = pick
-            seed = x[pick]
-            for at in range(low, high):
-                i = order[at]
-                row = x[i]
-                total = np.float32(0)
-                for j in range(d):
-                    gap = row[j] - seed[j]
-                    total += gap * gap
-                if total < squared[i]:
-                    squared[i] = total
-
-
-@kernel
-def file_bounded(probes: Any, groups: int, most: int, filed: Any) -> None:
+def file_bounded(probes: Any, groups: int, most: int, first: Any, common: int, filed: Any) -> int:
     """Write to filed (k,) int32 the first group that each centroid probes with room for it, `most` per group.
 
-    A centroid that finds no room goes to the group with the fewest.
+    Centroids that find no room go, in the order of first (k,), to group number `groups`, which takes `common` of them
+    and which everyone searches; then to the group with the fewest. Returns how many of these there are.
     """
     load = np.zeros(groups, np.int64)
     filed[:] = -1
@@ -305,27 +206,14 @@ def file_bounded(probes: Any, groups: int, most: int, filed: Any) -> None:
             if filed[c] < 0 and load[g] < most:
                 filed[c] = g
                 load[g] += 1
-    for c in range(probes.shape[0]):
-        if filed[c] < 0:
+    lost = 0
+    for c in first:
+        if filed[c] < 0 and common > 0:
+            filed[c] = groups
+            common -= 1
+        elif filed[c] < 0:
             g = np.argmin(load)
             filed[c] = g
             load[g] += 1
-
-
-@kernel
-def permute_rows(x: Any, order: Any) -> None:
-    """Put row order[i] of x (n, d) at place i, in place."""
-    n, d = x.shape
-    done = np.zeros(n, np.bool_)
-    kept = np.empty(d, x.dtype)
-    for start in range(n):
-        if done[start] or order[start] == start:
-            continue
-        kept[:] = x[start]
-        i = start
-        while order[i] != start:
-            x[i] = x[order[i]]
-            done[i] = True
-            i = order[i]
-        x[i] = kept
-        done[i] = True
+            lost += 1
+    return lost

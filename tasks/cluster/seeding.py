@@ -1,9 +1,12 @@
 """First centroids. Rows are in working coordinates; every choice comes from `rng`."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from tasks.cluster import kernels
+from tasks.cluster.kernels import kernel
 from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.threads import spread
 
@@ -38,3 +41,62 @@ def _draw(mass: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
     """Return one index, drawn in proportion to `mass`."""
     cumulative = np.cumsum(mass)
     return int(min(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"), len(mass) - 1))
+
+
+@kernel
+def seed_groups(
+    x: Any,
+    weights: Any,
+    order: Any,
+    starts: Any,
+    place: Any,
+    draws: Any,
+    first: int,
+    last: int,
+    seeds: Any,
+    squared: Any,
+) -> None:
+    """k-means++ inside each of the groups first..last on its own.
+
+    place: (groups + 1,) where the seeds of a group begin. draws: (k,) float64 in [0, 1). Writes row indices to seeds
+    (k,) int64, -1 where a group has no distinct row left. squared: (n,) float32 scratch.
+    """
+    d = x.shape[1]
+    for g in range(first, last):
+        low, high = starts[g], starts[g + 1]
+        for s in range(place[g], place[g + 1]):
+            seeds[s] = -1
+        for at in range(low, high):
+            squared[order[at]] = np.inf
+        for s in range(place[g], place[g + 1]):
+            fresh = s == place[g]
+            mass = 0.0
+            for at in range(low, high):
+                i = order[at]
+                weight = np.float64(weights[i]) if weights.shape[0] else 1.0
+                mass += weight if fresh else weight * squared[i]
+            if not mass > 0.0:
+                break
+            aim = draws[s] * mass
+            pick = np.int64(-1)
+            mass = 0.0
+            for at in range(low, high):
+                i = order[at]
+                weight = np.float64(weights[i]) if weights.shape[0] else 1.0
+                part = weight if fresh else weight * squared[i]
+                if part > 0.0:
+                    pick = i
+                    mass += part
+                    if mass > aim:
+                        break
+            seeds[s] = pick
+            seed = x[pick]
+            for at in range(low, high):
+                i = order[at]
+                row = x[i]
+                total = np.float32(0)
+                for j in range(d):
+                    gap = row[j] - seed[j]
+                    total += gap * gap
+                if total < squared[i]:
+                    squared[i] = total

@@ -183,4 +183,4 @@ def _level(
     return Level(centroids, np.full(len(counts), -1, np.int32), counts, radii, float(squared.sum()))
 
 
-CLUSTER = Step(name="cluster", version=2, function=cluster, by_backend=True)
+CLUSTER = Step(name="cluster", version=3, function=cluster, by_backend=True)

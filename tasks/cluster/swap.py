@@ -62,8 +62,8 @@ def trade(
     gains: Any,
     labels: Any,
     centroids: Any,
-) -> int:
-    """Move centroids, least missed first, to the picks, best first, while that pays; return how many moved.
+) -> Any:
+    """Move centroids, least missed first, to the picks, best first, while that pays; return which moved, (k,) bool.
 
     A centroid is not removed where a row's second and third nearest are gone already, nor from under a pick. Rows whose
     next centroids were removed later get the label -1.
@@ -112,7 +112,7 @@ def trade(
                 while t < 3 and (ids[i, t] < 0 or gone[ids[i, t]]):
                     t += 1
                 labels[i] = ids[i, t] if t < 3 else -1
-    return moved
+    return gone
 
 
 def swap(
@@ -124,8 +124,8 @@ def swap(
     squared: Floats,
     share: float,
     rng: np.random.Generator,
-) -> int:
-    """Move up to `share` of the centroids to rows drawn by weight x squared distance, in place; return how many moved.
+) -> npt.NDArray[np.int64]:
+    """Move up to `share` of the centroids to rows drawn by weight x squared distance, in place; return which moved.
 
     labels (n,), centroids (k, d) are changed; ids, scores (n, 3), squared (n,) are those of the last pruned pass.
     """
@@ -135,7 +135,7 @@ def swap(
     mass = squared.astype(np.float64) if not rows.weights.size else squared.astype(np.float64) * rows.weights
     cumulative = np.cumsum(mass)
     if not cumulative[-1] > 0:
-        return 0
+        return np.empty(0, np.int64)
     drawn = np.searchsorted(cumulative, rng.random(max(1, int(2 * share * k))) * cumulative[-1], side="right")
     drawn = np.minimum(drawn, len(mass) - 1)
     _, firsts = np.unique(labels[drawn], return_index=True)
@@ -154,7 +154,7 @@ def swap(
         loss *= rows.weights
     missed = np.bincount(labels, weights=np.where(np.isfinite(loss), loss, 1e300), minlength=k)
     cheapest = np.argsort(missed, kind="stable")[: 4 * len(best)]
-    moved = int(
+    moved = np.flatnonzero(
         trade(
             rows.x,
             rows.weights,
