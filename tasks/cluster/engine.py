@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tasks.cluster import gpu
 from tasks.cluster.fast import pruned_lloyd
 from tasks.cluster.groups import Groups, coarse_groups, search, seed_grouped
-from tasks.cluster.lloyd import Labels, Watch, assign_exact, lloyd, members, squared_distances, total
+from tasks.cluster.lloyd import Keep, Labels, State, Watch, assign_exact, lloyd, members, squared_distances, total
 from tasks.cluster.prepare import Floats, Rows, prepare
 from tasks.cluster.seeding import seed_plus_plus, seed_random
 
@@ -82,13 +82,15 @@ class Engine:
         tolerance: float,
         rng: np.random.Generator,
         watch: Watch | None,
+        start: State | None = None,
+        keep: Keep | None = None,
     ) -> tuple[Floats, Labels, int]:
-        """Improve centroids in place: (centroids, labels, iterations run)."""
+        """Improve centroids in place: (centroids, labels, iterations run). start, keep: see `pruned_lloyd`."""
         if self.on_gpu:
-            return gpu.lloyd(self.rows, centroids, iterations, tolerance, watch)
+            return gpu.fit(self.rows, centroids, iterations, tolerance, watch, start, keep)
         if self.groups is None:
-            return lloyd(self.rows, centroids, iterations, tolerance, watch)
-        return pruned_lloyd(self.rows, self.groups, centroids, labels, iterations, tolerance, rng, watch)
+            return lloyd(self.rows, centroids, iterations, tolerance, watch, start, keep)
+        return pruned_lloyd(self.rows, self.groups, centroids, labels, iterations, tolerance, rng, watch, start, keep)
 
     def squared(self, centroids: Floats, labels: Labels) -> Floats:
         """Return the squared distance of every row to its centroid, (n,) float32, in working units."""

@@ -9,7 +9,19 @@ import numpy.typing as npt
 
 from tasks.cluster import pruned
 from tasks.cluster.groups import PROBES, Groups, Ints, search
-from tasks.cluster.lloyd import Labels, Members, Watch, half_norms, members, reseed_empty, total, update
+from tasks.cluster.lloyd import (
+    BATCH,
+    Keep,
+    Labels,
+    Members,
+    State,
+    Watch,
+    half_norms,
+    members,
+    reseed_empty,
+    total,
+    update,
+)
 from tasks.cluster.neighbours import Neighbours
 from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.swap import swap
@@ -18,7 +30,6 @@ from tasks.cluster.threads import spread
 SWAP_SHARE = 0.4
 REPAIR_AT = 4
 REFRESH = 3
-BATCH = 4
 ASTRAY = 0.01
 PATCH = 0.02
 
@@ -32,23 +43,29 @@ def pruned_lloyd(
     tolerance: float,
     rng: np.random.Generator,
     watch: Watch | None,
+    start: State | None = None,
+    keep: Keep | None = None,
 ) -> tuple[Floats, Labels, int]:
     """Improve centroids in place: (centroids, labels of the nearest found, iterations run).
 
     Swaps are tried in all but the last quarter of the iterations. A repair comes after the fourth, and again where the
     inertia settles although the last repair moved more than 1 % of the rows. It stops when the inertia has settled: an
-    iteration lowers it by less than `tolerance` of itself.
+    iteration lowers it by less than `tolerance` of itself. start: go on from there. keep: told the state after every
+    fourth iteration, when all lists are found anew, so that nothing else is needed to go on.
     """
-    if labels is None:
+    before, ran, astray = np.inf, 0, 1.0
+    if start is not None:
+        centroids, labels, ran, before, astray = start.centroids, start.labels, start.ran, start.inertia, start.astray
+        rng.bit_generator.state = start.random
+    elif labels is None:
         labels = search(rows, groups, centroids, None, PROBES // 4)
         update(rows, centroids, *members(labels, len(centroids)))
     n, k = len(labels), len(centroids)
     ids, scores = np.empty((n, 3), np.int32), np.empty((n, 3), np.float32)
-    near, age = Neighbours(centroids, groups, rows.threads), 0
+    near, age = Neighbours(centroids, groups, rows.threads), 0 if start is None else REFRESH
     filed = members(labels, k)
     stale = np.ones(k, np.bool_)
-    before, ran, astray = np.inf, 0, 1.0
-    for ran in range(1, iterations + 1):
+    for ran in range(1 if start is None else start.ran + 1, iterations + 1):
         if age >= REFRESH:
             stale |= near.renew(centroids, np.diff(filed[1]))
             age = 0
@@ -80,6 +97,8 @@ def pruned_lloyd(
         if settled and len(moved) <= k // 1000:
             break
         before = inertia
+        if keep is not None and ran % BATCH == 0:
+            keep(State(ran, centroids, labels, inertia, astray, dict(rng.bit_generator.state)))
     return centroids, search(rows, groups, centroids, labels), ran
 
 

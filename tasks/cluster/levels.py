@@ -1,4 +1,7 @@
-"""How many clusters a level gets where the recipe names none."""
+"""Levels: how many clusters each gets where the recipe names none, and what is noted while they are made."""
+
+import time
+from typing import Any
 
 ROWS_PER_LEAF = 30
 MOST_LEAVES = 10_000_000
@@ -29,3 +32,15 @@ def fit_levels(levels: list[int], rows: int) -> list[int]:
         most = min(clusters, most)
         bounded.append(most)
     return bounded
+
+
+class Log:
+    """What every iteration did: round, iteration, inertia, rows moved, centroids put elsewhere, seconds; and where."""
+
+    def __init__(self, entries: list[dict[str, Any]], **place: int) -> None:
+        self.entries, self.place = entries, place
+        self.started = time.monotonic()
+
+    def __call__(self, entry: dict[str, Any]) -> None:
+        """Keep one entry."""
+        self.entries.append({**self.place, **entry, "seconds": round(time.monotonic() - self.started, 3)})

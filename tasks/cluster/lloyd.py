@@ -1,6 +1,8 @@
 """Lloyd's iteration: assign, update, re-seed what is empty. The exact path, and the oracle of the fast one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,26 @@ Labels = npt.NDArray[np.int32]
 Watch = Callable[[int, float, int, int], None]
 Members = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 CLUSTERS = 256
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit stands after `ran` iterations: all that the next ones follow from.
+
+    centroids: (k, d). labels: (n,). inertia: of the last iteration. astray: share of rows that the last repair moved.
+    random: state of the bit generator, empty where none is used.
+    """
+
+    ran: int
+    centroids: Floats
+    labels: Labels
+    inertia: float
+    astray: float
+    random: dict[str, Any]
+
+
+Keep = Callable[[State], None]
 
 
 def half_norms(centroids: Floats) -> Floats:
@@ -80,6 +102,11 @@ def update(
         centroids[which] = moved
 
 
+def to_means(rows: Rows, centroids: Floats, labels: Labels) -> None:
+    """Move every centroid to the weighted mean of the rows of its label, in place."""
+    update(rows, centroids, *members(labels, len(centroids)))
+
+
 def to_sphere(centroids: Floats) -> None:
     """Scale every centroid to length 1, in place; one of length zero stays."""
     length = np.sqrt(np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64))
@@ -116,20 +143,35 @@ def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats)
 
 
 def lloyd(
-    rows: Rows, centroids: Floats, iterations: int, tolerance: float, watch: Watch | None
+    rows: Rows,
+    centroids: Floats,
+    iterations: int,
+    tolerance: float,
+    watch: Watch | None = None,
+    start: State | None = None,
+    keep: Keep | None = None,
+    assign: Callable[[Rows, Floats], Labels] = assign_exact,
+    move: Callable[[Rows, Floats, Labels], None] = to_means,
 ) -> tuple[Floats, Labels, int]:
-    """Run Lloyd iterations and a last assignment: (centroids, labels of the nearest of them, iterations run)."""
-    before, previous = np.inf, np.full(len(rows.x), -1, np.int32)
-    ran = 0
-    for ran in range(1, iterations + 1):
-        labels = assign_exact(rows, centroids)
+    """Run Lloyd iterations and a last assignment: (centroids, labels of the nearest of them, iterations run).
+
+    start: go on from there. keep: told the state after every fourth iteration. assign, move: the two halves of an
+    iteration, where another device does them.
+    """
+    before, previous, ran = np.inf, np.full(len(rows.x), -1, np.int32), 0
+    if start is not None:
+        centroids, before, previous, ran = start.centroids, start.inertia, start.labels, start.ran
+    for ran in range(1 if start is None else start.ran + 1, iterations + 1):
+        labels = assign(rows, centroids)
         squared = squared_distances(rows, centroids, labels)
         reseeded = len(reseed_empty(rows, centroids, labels, squared))
         inertia = total(rows, squared)
         if watch is not None:
             watch(ran, inertia / rows.scale**2, int((labels != previous).sum()), reseeded)
-        update(rows, centroids, *members(labels, len(centroids)))
+        move(rows, centroids, labels)
         if inertia >= before * (1 - tolerance) and not reseeded:
             break
         before, previous = inertia, labels
-    return centroids, assign_exact(rows, centroids), ran
+        if keep is not None and ran % BATCH == 0:
+            keep(State(ran, centroids, labels, inertia, 0.0, {}))
+    return centroids, assign(rows, centroids), ran

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from infra import storage
 from infra.compute import Compute
 from tasks.cluster.chart import nearest_centroids, write_chart
-from tasks.cluster.checkpoint import map_array, read_array, stream_rows, write_array
+from tasks.cluster.checkpoint import Checkpoint, map_array, read_array, stream_rows, write_array
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.groups import allot
 from tasks.cluster.hierarchy import read_rows, write_rows
 from tasks.cluster.kmeans import kmeans
+from tasks.cluster.levels import Log
 from tasks.cluster.lloyd import assign_exact, members, squared_distances
 from tasks.cluster.prepare import Floats, prepare
 from tasks.cluster.resample import fit_level
@@ -105,6 +106,8 @@ def fit_group(
     if step > 1:
         parts = [part[::step] for part in parts]
     centroids = np.empty((0, dimension), np.float32)
+    entries: list[dict[str, Any]] = []
+    kept = storage.join(folder, f"group-{group}")
     if quota[group] and rows:
         centroids = fit_level(
             Stacked(parts, dimension),
@@ -112,10 +115,14 @@ def fit_group(
             config,
             seed + group,
             threads=1,
+            log=Log(entries, level=1, group=group),
+            checkpoint=Checkpoint(kept),
             bound=bound and max(1, bound // step),
             on_gpu=on_gpu,
         ).centroids
+    storage.write_json(storage.join(folder, f"group-{group}-log.json"), entries)
     write_array(target, centroids)
+    storage.remove(kept)
     return len(centroids)
 
 
@@ -148,10 +155,12 @@ def fit_split(
     scratch: Path,
     tell: Tell,
     bound: int | None,
+    log: Log,
 ) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Cluster the kept rows of a pool group by group and write `rows/`: (centroids, their rows, their squared error).
 
     sizes: kept rows of every block. folder: where parts are kept until the step is done. tell: progress.
+    log: given what every iteration of every group did.
     """
     rows, names = sum(sizes), source.names
     groups = group_count(rows, dimension, k, config)
@@ -182,6 +191,8 @@ def fit_split(
         on_done=counter(0.2, 0.6, len(quota), "clustered group"),
     )
     centroids = np.concatenate([read_array(storage.join(folder, f"group-{group}.npy")) for group in range(len(found))])
+    for group in range(len(found)):
+        log.entries += storage.read_json(storage.join(folder, f"group-{group}-log.json"))
     write_chart(folder, centroids, config.metric, seed, compute.threads)
     labelled = compute.map(
         partial(label_block, source, config, folder, scratch, out),

@@ -13,7 +13,7 @@ from infra.errors import InputError
 from infra.workspace import StepFolder, StepRef
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
-from tasks.cluster.levels import derive_levels, fit_levels
+from tasks.cluster.levels import Log, derive_levels, fit_levels
 from tasks.step import Outcome, Run, Step
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
             remedy="see the reasons in quarantine/, or relax dedup",
         )
     wanted = fit_levels(config.levels or derive_levels(rows), rows)
-    log, started = Log(), time.monotonic()
+    log, started = Log([], level=1), time.monotonic()
     levels = [_leaves(config, source, sizes, wanted[0], out, run, log)]
     for number, k in enumerate(wanted[1:], start=2):
         below = levels[-1]
         run.progress(
             0.8 + 0.2 * (number - 1) / len(wanted), f"level {number}: {below.clusters:,} centroids around {k:,}"
         )
-        log.level = number
+        log.place["level"] = number
         model = fit_level(
             below.centroids,
             k,
@@ -99,18 +99,6 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
     )
 
 
-class Log:
-    """What every iteration did: level, round, iteration, inertia, rows moved, centroids moved to the error, seconds."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
-        self.level, self.started = 1, time.monotonic()
-
-    def __call__(self, entry: dict[str, Any]) -> None:
-        """Keep one entry."""
-        self.entries.append({"level": self.level, **entry, "seconds": round(time.monotonic() - self.started, 3)})
-
-
 def _leaves(
     config: ClusteringConfig, source: "Source", sizes: list[int], k: int, out: StepFolder, run: Run, log: Log
 ) -> Level:
@@ -139,6 +127,7 @@ def _leaves(
                 Path(run.scratch),
                 lambda done, message: run.progress(0.8 * done, f"level 1: {message}"),
                 bound,
+                log,
             )
         )
     expected = (config.resampling + 1) * config.iterations

@@ -1,8 +1,10 @@
 """The cluster step: from ingested vectors to a hierarchy, in memory and split, on any workers, after any crash."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +99,30 @@ def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: floa
     assert tables[0] == tables[1] == tables[2]
 
 
+@pytest.mark.parametrize("memory", [2.0, TINY])
+def test_the_log_tells_of_every_iteration(tmp_path: Path, memory: float) -> None:
+    _, ref = clustered(tmp_path, mixture(3000, 12, 60), levels=[150, 12], resampling=1, memory_gib=memory)
+    entries = json.loads((Path(ref.uri) / "log.json").read_text())
+    assert {entry["level"] for entry in entries} == {1, 2}
+    assert all(("group" in entry) == (memory == TINY) for entry in entries if entry["level"] == 1)
+    for before, entry in pairwise(entries):
+        assert entry["inertia"] >= 0
+        assert entry["seconds"] >= 0
+        assert {"round", "moved", "reseeded"} <= set(entry)
+        assert entry["iteration"] in (1, before["iteration"] + 1)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from infra.workspace import StepRef
+from tasks.cluster.checkpoint import Checkpoint
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.step import CLUSTER
 from tasks.step import Run
 from infra.compute import Compute
 workspace, scratch, config, inputs, last = sys.argv[1:]
+Checkpoint.pause = 0
 seen = 0
 def progress(done, message):
     global seen
@@ -119,10 +136,8 @@ CLUSTER(ClusteringConfig.model_validate_json(config), inputs, run)
 """
 
 
-@pytest.mark.parametrize(("memory", "last"), [(2.0, 20), (TINY, 12)])
+@pytest.mark.parametrize(("memory", "last"), [(2.0, 20), (2.0, 7), (TINY, 12)])
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, last: int) -> None:
-    import json
-
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     config = ClusteringConfig(levels=[150, 12], resampling=3, memory_gib=memory)
     aside = replace(run, workspace=str(tmp_path / "aside"))
@@ -140,7 +155,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
     assert found.centroid_hash == expected.centroid_hash
     assert found.rows() == expected.rows()
     if memory == 2.0:
-        assert not any("round 0" in message for message in messages)
+        assert not any("round 0, iteration 4," in message for message in messages)
+        assert any("round 0" in message for message in messages) == (last == 7)
 
 
 @pytest.mark.parametrize("memory", [2.0, 1e-7])
