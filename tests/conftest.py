@@ -42,9 +42,10 @@ class Served:
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = self.api.request(method, path, json=body)
-        for _ in range(5):
+        for _ in range(20):
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy: ask again
                 break
+            time.sleep(0.5)
             answer = self.api.request(method, path, json=body)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
