@@ -136,9 +136,10 @@ def main() -> None:
         lines.append(f"| {name} | {total:.1f} | {steps[how]:.1f} | {fixed[how]:.1f} | {used:.1f} |")
     lines += [
         "",
-        f"Fixed start-up of the flow, measured on {FEW_ROWS:,} rows: {start['cpu']:.1f} CPU-s ({start['process']:.1f} s). "
+        f"Fixed start-up of the flow, measured on {FEW_ROWS:,} rows: {start['cpu']:.1f} CPU-s, "
+        f"{start['process']:.1f} s of wall. "
         f"Without it, flow / bare: {statistics.median(ratios['cpu']):.3f} in CPU-seconds "
-        f"({', '.join(f'{ratio:.3f}' for ratio in ratios['cpu'])}); in wall seconds, on a machine that others used too, "
+        f"({', '.join(f'{ratio:.3f}' for ratio in ratios['cpu'])}); in wall seconds, on a machine that is shared, "
         f"{', '.join(f'{ratio:.2f}' for ratio in ratios['process'])}.",
     ]
     write_section("Orchestration", "python tests/bench/bench_overhead.py", "\n".join(lines))
