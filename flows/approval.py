@@ -1,5 +1,7 @@
 """A person's decision before a version becomes visible, asked for in the Prefect UI."""
 
+from typing import Literal
+
 from prefect import suspend_flow_run
 from prefect.context import FlowRunContext
 from prefect.input import RunInput
@@ -11,12 +13,12 @@ from infra.errors import GateFailed
 class Decision(RunInput):
     """The form that the Resume button shows."""
 
-    publish: bool = Field(False, description="Make this version visible to readers?")
+    decision: Literal["publish", "decline"] = Field(description="Is this version to be visible to readers?")
     reason: str = Field("", description="Why, for the record.")
 
 
 def decide(card: str, content_key: str, hours: float) -> Decision:
-    """Suspend the flow run until a person has looked at the card and decided; return the decision.
+    """Suspend the flow run until a person has looked at the card and decided; return the answer.
 
     The run's process ends; resuming starts the flow anew, every finished step is found in the workspace, and the
     answer is read here. An answer holds for the rows it was given for (`content_key`): where others come out of the
@@ -30,15 +32,15 @@ def decide(card: str, content_key: str, hours: float) -> Decision:
             "gates.approval is required, and a run started here has nobody to ask",
             remedy="run it as a deployment (evenkeel curate, or the Prefect UI), or --set gates.approval=none",
         )
-    decision = suspend_flow_run(
+    answer = suspend_flow_run(
         wait_for_input=Decision.with_initial_data(description=card),
         timeout=max(1, int(hours * 3600)),
         key=f"approval-{content_key[:20]}",
     )
-    if not decision.publish:
+    if answer.decision == "decline":
         raise GateFailed(
             "a person declined this version; nothing was published",
-            found=decision.reason or "no reason given",
+            found=answer.reason or "no reason given",
             remedy="change the recipe or the data, and run again",
         )
-    return decision
+    return answer

@@ -114,12 +114,12 @@ def ask(recipe: Recipe, done: dict[str, StepRef]) -> None:
     """Return when a person has approved the version; raise GateFailed, and tell whoever listens, when one declined."""
     card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
     try:
-        decision = decide(card, read_staged(done["stage"]).content_key, recipe.gates.approval_hours)
+        answer = decide(card, read_staged(done["stage"]).content_key, recipe.gates.approval_hours)
     except GateFailed as refusal:
         reason = f"{refusal.message}: {refusal.found}" if refusal.found else refusal.message
         emit(recipe, "blocked", {"failed": [{"reason": reason}], "card": done["report"].uri})
         raise
-    get_run_logger().info("approved: %s", decision.reason or "no reason given")
+    get_run_logger().info("approved: %s", answer.reason or "no reason given")
 
 
 def is_new(recipe: Recipe, workspace: str, done: dict[str, StepRef]) -> bool:
@@ -195,10 +195,15 @@ def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
     card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
     create_markdown_artifact(card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made")
     create_table_artifact(
-        Profile.open(done["measure"]).records("balance"),
+        [readable(row) for row in Profile.open(done["measure"]).records("balance")],
         key=f"{recipe.dataset.replace('_', '-')}-balance",
         description="Balance before and after, beside the baselines",
     )
+
+
+def readable(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of a table with its numbers rounded to four digits."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
 def show_links(recipe: Recipe, card: str, docs: str) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from flows.automations import SILENCE
 from flows.recipe import parse
-from flows.register import ROOT
+from flows.register import ROOT, commit
 from flows.serve import server_environment
 from tasks.publish.versions import list_versions
 from tests.conftest import Served
@@ -53,6 +53,8 @@ def test_deployments_are_registered_as_written(served: Served) -> None:
         found = served.deployment(f"{flow}/{each['name']}")
         assert found["work_pool_name"] == each["work_pool"]["name"]
         assert found["description"] == each["description"]
+        assert found["version"] == commit(ROOT)
+        assert found["job_variables"] == {"env": {"EVENKEEL_COMMIT": commit(ROOT)}}
         assert found["parameter_openapi_schema"]["properties"]["recipe"]["anyOf"]
         limit = each.get("concurrency_limit")
         assert (found["concurrency_options"] or {}).get("collision_strategy") == (limit or {}).get("collision_strategy")
