@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flows.recipe import parse
+from tasks.publish.versions import list_versions
 from tests.conftest import Served
 from tests.flows.conftest import write_shards
 
@@ -50,7 +52,7 @@ def field(scope: "Page | Locator", *path: str) -> "Locator":
     return scope
 
 
-def fill(page: "Page", value: str, *path: str) -> None:
+def fill(page: "Page | Locator", value: str, *path: str) -> None:
     field(page, *path).locator("textarea, input").first.fill(value)
 
 
@@ -114,6 +116,42 @@ def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -
         expect(page.get_by_text(word).first).to_be_visible()
     page.screenshot(path=tmp_path / "balance.png", full_page=True)
     assert (tmp_path / "published" / "notes").is_dir()
+
+
+def test_a_person_approves_a_version(served: Served, page: "Page", tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    recipe = {
+        "dataset": "notes",
+        "source": {"uri": str(write_shards(tmp_path / "pool")), "groups": ["topic"]},
+        "dedup": {"near": None},
+        "clustering": {"levels": [40, 8]},
+        "sampling": {"target": 240},
+        "gates": {"approval": "required"},
+        "destination": {"uri": str(tmp_path / "published")},
+        "workspace": str(tmp_path / "workspace"),
+        "compute": "inline",
+    }
+    run = served.start("curate/on-demand", {"recipe": recipe})
+    served.until(lambda: served.ask("GET", f"/flow_runs/{run}")["state_name"] == "Suspended", 600)
+    assert list_versions(parse(recipe).destination, "notes", recipe["workspace"]) == []
+
+    page.goto(f"/runs/flow-run/{run}", wait_until="commit")
+    page.get_by_role("button", name="Resume").first.click()
+    modal = page.locator(".p-modal")
+    expect(modal.get_by_text("1,200 rows read").first).to_be_visible()
+    field(modal, "Decision").get_by_role("button").or_(
+        field(modal, "Decision").locator(".p-select-button")
+    ).last.click()
+    page.get_by_role("option", name="publish").or_(page.locator(".p-select-option", has_text="publish")).first.click()
+    fill(modal, "looked at the card", "Reason")
+    page.screenshot(path=tmp_path / "approval.png")
+    modal.get_by_role("button", name="Submit").click()
+    state = served.ended(run, 600)
+    assert state["type"] == "COMPLETED", state["message"]
+    [version] = list_versions(parse(recipe).destination, "notes", recipe["workspace"])
+    assert version.rows == 240
 
 
 def test_a_failed_run_says_why_where_people_look(served: Served, page: "Page") -> None:
