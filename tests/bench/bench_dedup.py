@@ -2,7 +2,7 @@
 
     EVENKEEL_BENCH_DATA=/path python -m tests.bench.bench_dedup [exact kernels near semantic planted]
 
-What a part prints is kept in docs/performance/dedup/ and stands in docs/PERFORMANCE.md. EVENKEEL_BENCH_ROUNDS: how
+What a part prints last is kept in docs/performance/dedup/ and stands in docs/PERFORMANCE.md. EVENKEEL_BENCH_ROUNDS: how
 often peers take turns (3).
 EVENKEEL_BENCH_DATA is a folder with `debian.parquet` (column `text`); without it the texts are the docstrings of this
 Python environment. datatrove tokenises by white space here, which costs it less than the tokeniser it ships with, and
@@ -77,7 +77,7 @@ def main(wanted: list[str]) -> None:
             (KEPT / f"{name}.txt").write_text(printed)
     kept = [(KEPT / f"{name}.txt").read_text() for name in parts if (KEPT / f"{name}.txt").exists()]
     body = "\n".join(f"```\n{text.strip()}\n```" for text in kept)
-    write_section("Deduplication", "make bench-dedup", f"{NOTE}\n\n{body}\n")
+    write_section("Deduplication as printed", "make bench-dedup", f"{NOTE}\n\n{body}\n")
 
 
 def _measured(part: Callable[[Path], None], folder: Path) -> None:
