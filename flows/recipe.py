@@ -194,7 +194,7 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{field}: is needed and not given"
     found = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}".removeprefix(": ")
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}"
 
 
 def _fields_at(annotation: Any, path: list[str]) -> set[str]:
