@@ -30,7 +30,7 @@ test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
 bench-setup: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'
 
-bench: bench-cluster bench-balance bench-dedup ## all benchmarks against peers, written to docs/
+bench: bench-cluster bench-balance bench-dedup bench-publish ## all benchmarks against peers, written to docs/
 
 bench-cluster: bench-setup ## clustering against FAISS, scikit-learn and scikit-learn-intelex
 	$(BIN)/python tests/bench/bench_cluster.py $(ARGS)
@@ -40,6 +40,14 @@ bench-balance: bench-setup ## strategies on labelled pools
 
 bench-dedup: bench-setup ## deduplication against datatrove
 	$(BIN)/python -m tests.bench.bench_dedup $(ARGS)
+
+bench-publish: $(READY) ## staging, publishing and listing versions, and how fast each reader reads them back
+	$(BIN)/python tests/bench/bench_publish.py $(ARGS)
+
+bench-readers: $(READY) ## training loaders on a version, in an environment of their own: they want other versions than we do
+	$(BIN)/uv venv --quiet --allow-existing .venv/readers
+	$(BIN)/uv pip install --quiet --python .venv/readers/bin/python torch torchdata mosaicml-streaming 'datasets<5' s3fs
+	PYTHONPATH=. .venv/readers/bin/python tests/bench/bench_readers.py $(ARGS)
 
 bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
 	$(BIN)/python tests/bench/bench_gates.py $(ARGS)
@@ -62,4 +70,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-gates lint lock serve serve-down clean
+.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-publish bench-readers bench-gates lint lock serve serve-down clean

@@ -188,6 +188,8 @@ def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
     run("promote/promote", version="1", name="production")
     run("rollback/rollback", version="v1")
     run("prune/prune")
+    run("export/export", version="v1", to="jsonl", folder=str(tmp_path / "out"))
+    assert list((tmp_path / "out").glob("*.jsonl.zst"))
     run("takedown/takedown", ids=[row], reason="asked for", dry_run=False)
     run("diagnose/diagnose")
     by_number = {each.version: each for each in list_versions(parse(small).destination, "notes", small["workspace"])}

@@ -1,6 +1,7 @@
 """The readers people already use, each as docs/CONSUME.md shows it, and exports read back by their own libraries."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -149,9 +150,44 @@ for place in range(len(rows)):
     assert Counter(elsewhere("streaming", code, str(tmp_path / "out"))) == copied(result)
 
 
+@pytest.mark.slow
+def test_duckdb_iceberg(result: PublishResult, version: Version, ids: list[str]) -> None:
+    code = """
+import duckdb
+with duckdb.connect() as connection:
+    for extension in ("avro", "iceberg"):
+        duckdb_extensions.import_extension(extension, con=connection)
+        connection.execute(f"load {extension}")
+    for more in ("", f", snapshot_from_id = {sys.argv[2]}"):
+        rows = connection.execute(f"select ek_id from iceberg_scan('{sys.argv[1]}'{more})").fetchall()
+        print(json.dumps(sorted(row[0] for row in rows)))
+"""
+    table = result.location.partition("/versions/")[0]
+    assert elsewhere("duckdb_extensions", code, table, str(version.snapshot_id)) == [ids, ids]
+
+
+@pytest.mark.slow
+def test_spark(result: PublishResult, ids: list[str]) -> None:
+    code = """
+from pyspark.sql import SparkSession
+builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+with builder.getOrCreate() as spark:
+    print(json.dumps(sorted(row["ek_id"] for row in spark.read.parquet(sys.argv[1]).select("ek_id").collect())))
+"""
+    assert elsewhere("pyspark", code, result.data) == [ids]
+
+
 def elsewhere(library: str, code: str, *arguments: str) -> list[Any]:
-    """Return the JSON lines that `code` prints in a process of its own: these libraries leave files open."""
-    command = [sys.executable, "-c", f"import json, sys, {library}\n{code}", *arguments]
+    """Return the JSON lines that `code` prints in a process of its own: these libraries leave files open.
+
+    EVENKEEL_READERS names a folder of environments for those that do not go with ours, each under the library's name.
+    """
+    python = Path(os.environ.get("EVENKEEL_READERS", "/none")) / library / "bin" / "python"
+    if not python.exists():
+        pytest.importorskip(library)
+        python = Path(sys.executable)
+    command = [str(python), "-c", f"import json, sys, {library}\n{code}", *arguments]
     return [json.loads(line) for line in subprocess.run(command, stdout=-1, check=True).stdout.splitlines()]
 
 

@@ -1,6 +1,7 @@
 """The claims of docs/SECURITY.md that can be tested (keys against a real server: tests/s3)."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -95,3 +96,9 @@ def test_the_page_names_its_tests() -> None:
     page = (ROOT / "docs" / "SECURITY.md").read_text()
     for claim in ("evil shard", "evil recipe", "stolen reader key", "stolen writer key"):
         assert claim in page
+    written = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 12
+    assert named <= written
