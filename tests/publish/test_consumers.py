@@ -167,7 +167,9 @@ with duckdb.connect() as connection:
 
 
 @pytest.mark.slow
-def test_spark(result: PublishResult, ids: list[str]) -> None:
+@pytest.mark.timeout(900)
+def test_spark(result: PublishResult, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
     code = """
 from pyspark.sql import SparkSession
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")

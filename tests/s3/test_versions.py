@@ -146,6 +146,25 @@ def test_a_profile_gives_endpoint_region_and_key(
     assert publish_one().version == 1
 
 
+def test_a_role_is_assumed_by_the_profile(
+    moto_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, tmp_path: Path
+) -> None:
+    for name in moto_store.environment():
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "config").write_text(
+        f"[profile base]\naws_access_key_id = {moto_store.key}\naws_secret_access_key = {moto_store.secret}\n"
+        "[profile publisher]\nrole_arn = arn:aws:iam::123456789012:role/publisher\nsource_profile = base\n"
+        f"endpoint_url = {moto_store.endpoint}\nregion = us-east-1\ns3 =\n  addressing_style = path\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "publisher")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_store.endpoint)
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert publish_one().version == 1
+
+
 def test_a_reader_without_catalog_finds_the_versions(
     store: Store, publish_one: Publish, destination: DestinationConfig
 ) -> None:
