@@ -1,5 +1,6 @@
 """Semantic duplicates: what a plain reading of SemDeDup gives, in bounded memory, for any number of workers."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,13 @@ from pydantic import ValidationError
 from infra.workspace import StepRef
 from tasks.dedup import cells as cells_module
 from tasks.dedup import semantic as semantic_module
+from tasks.dedup.cells import make_cells
 from tasks.dedup.config import DedupConfig, SemanticConfig
+from tasks.dedup.drops import Drops
 from tasks.dedup.duplicates import Duplicates
+from tasks.embed.config import ColumnEmbedding
+from tasks.embed.step import EMBED
+from tasks.embed.vectors import Vectors
 from tasks.ingest.pool import Pool
 from tasks.step import Run
 from tests.dedup.test_exact import dedup
@@ -155,3 +161,22 @@ def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path:
     found = [dedup(run, pool, semantic(epsilon=0.1, clusters=20, passes=n))[0].counts["semantic"] for n in (1, 2, 4)]
     assert found[0] < found[1] < found[2] <= 3000
     assert found[2] > 2900
+
+
+def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("BLOCK", 128), ("KEPT_BLOCK", 512), ("IN_MEMORY", 0)):
+        monkeypatch.setattr(semantic_module, name, value)
+    peaks = []
+    for rows in (1000, 4000):
+        run = new_run(tmp_path / str(rows), threads=1)
+        points = np.random.default_rng(0).normal(size=(rows, 256)).astype("f4")
+        pool = make_pool(run, tmp_path / f"pool-{rows}", {"v": points}, rows_per_block=1000)
+        vectors = Vectors.open(EMBED(ColumnEmbedding(), {"ingest": pool}, run))
+        Drops.none().write(str(tmp_path / "none"))
+        before, folder = Duplicates.open(str(tmp_path / "none")), str(tmp_path / f"cells-{rows}")
+        cells = make_cells(Pool.open(pool), vectors, SemanticConfig(clusters=1), None, before, folder, run)
+        tracemalloc.start()
+        assert len(semantic_module._compare(cells, "random", 0.95, (0, 1))[0]) == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 3000 * 256  # a quarter of the rows' own bytes; they all stay
