@@ -116,12 +116,22 @@ def search(
     radii = group_radii(groups.centres, centroids, member, begin) if radii is None else radii
     probes = min(probes, groups.probes.shape[1])
     for depth in (1, probes) if labels is None else (probes,):
-        probed = np.full((len(found), depth + 1), len(groups.centres), np.int32)
-        gaps = np.zeros(probed.shape, np.float32)
-        probed[:, :depth], gaps[:, :depth] = groups.probes[:, :depth], groups.gaps[:, :depth]
         spread(
-            lambda first, last, probed=probed, gaps=gaps: pruned.nearest_probed(  # type: ignore[misc]
-                rows.x, first, last, norms, probed, gaps, radii, member, begin, centroids, half, found, best
+            lambda first, last, depth=depth: pruned.nearest_probed(  # type: ignore[misc]
+                rows.x,
+                first,
+                last,
+                norms,
+                groups.probes,
+                groups.gaps,
+                depth,
+                radii,
+                member,
+                begin,
+                centroids,
+                half,
+                found,
+                best,
             ),
             len(found),
             rows.threads,
@@ -138,12 +148,12 @@ def search(
 def group_radii(
     centres: Floats, centroids: Floats, member: npt.NDArray[np.int64], begin: npt.NDArray[np.int64]
 ) -> Floats:
-    """Return how far from its centre the farthest centroid of every group lies, (G + 1,) float32; 0 for an empty group.
+    """Return how far from its centre the farthest centroid of every group lies, (G,) float32; 0 for an empty group.
 
-    The last group is the one that everyone searches: its radius is 0, as the distance to it is.
+    The group of hubs, the last of those in `begin`, has no centre.
     """
     filed = np.repeat(np.arange(len(centres) + 1), np.diff(begin))
-    radii = np.zeros(len(centres) + 1, np.float32)
+    radii = np.zeros(len(centres), np.float32)
     for first in range(0, begin[-2], PIECE):
         piece = slice(first, min(first + PIECE, begin[-2]))
         gaps = centroids[member[piece]] - centres[filed[piece]]

@@ -82,6 +82,7 @@ def nearest_probed(
     norms: Any,
     probes: Any,
     gaps: Any,
+    depth: int,
     radii: Any,
     member: Any,
     begin: Any,
@@ -92,28 +93,30 @@ def nearest_probed(
 ) -> None:
     """For rows first..last, improve labels (n,) and best (n,) with the centroids of the groups each row probes.
 
-    probes, gaps: (n, p) int32 groups and float32 distances to their centres. radii: (G,) float32, how far centroids lie
-    from their group's centre: a group all of whose centroids are farther than the best so far is left out. member,
-    begin: centroids by group. best: float32 scores to beat; ties go to the lowest index.
+    probes, gaps: (n, p) int32 groups and float32 distances to their centres; the first `depth` are looked into, and
+    the last group of all. radii: (G,) float32, how far centroids lie from their group's centre: a group all of whose
+    centroids are farther than the best so far is left out. member, begin: centroids by group. best: float32 scores to
+    beat; ties go to the lowest index.
     """
     groups = begin.shape[0] - 1
-    p = probes.shape[1]
     count = np.zeros(groups + 1, np.int64)
-    wanted = np.empty((last - first, p), np.bool_)
+    wanted = np.empty((last - first, depth + 1), np.bool_)
     for i in range(first, last):
         reach = np.sqrt(max(norms[i] + np.float32(2) * best[i], np.float32(0))) * SLACK
-        for t in range(p):
+        for t in range(depth):
             g = probes[i, t]
             wanted[i - first, t] = gaps[i, t] <= reach + radii[g]
             count[g + 1] += wanted[i - first, t]
+        wanted[i - first, depth] = True
+    count[groups] += last - first
     for g in range(groups):
         count[g + 1] += count[g]
     cursor = count.copy()
     rows = np.empty(count[groups], np.int64)
     for i in range(first, last):
-        for t in range(p):
+        for t in range(depth + 1):
             if wanted[i - first, t]:
-                g = probes[i, t]
+                g = probes[i, t] if t < depth else groups - 1
                 rows[cursor[g]] = i
                 cursor[g] += 1
     tile = np.empty((3, 4), np.float32)
