@@ -1,0 +1,160 @@
+"""docs/BALANCE.md and its pictures, from what `bench_balance.py` measured."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.sample.sweep import draw_sweep
+
+DOCS = Path(__file__).parents[2] / "docs"
+BASELINES = ["balanced", "random", "flat", "top-down"]
+LABELS = {"kl": "label KL", "coverage": "covered", "worst": "smallest", "probe": "linear probe", "knn": "k-NN"}
+
+
+def write_page(results: list[dict[str, Any]], unseen: list[dict[str, Any]], seeds: tuple[int, int]) -> None:
+    """Write the page and its pictures from the named pools and the random ones; seeds: how many for each kind."""
+    (DOCS / "BALANCE.md").write_text(page(results, unseen, seeds))
+    picture(results, DOCS / "balance.svg")
+    for result in results:
+        if result["sweep"]:
+            draw_sweep(result["sweep"], DOCS / "sweep.svg")
+
+
+def page(results: list[dict[str, Any]], unseen: list[dict[str, Any]], seeds: tuple[int, int]) -> str:
+    """Return docs/BALANCE.md."""
+    lines = [
+        "# Balance, measured",
+        "",
+        "How evenly does each strategy spread over labels that it never saw? Do models trained on them do better?",
+        f"Made by `make bench-balance`, {seeds[0]} seeds, default clustering. Losses are shown too.",
+        "",
+        "![label KL by strategy](balance.svg)",
+        "",
+        "*label KL*: nats between the labels of the selected rows and the uniform distribution, 0 is perfect.",
+        "*covered*: labels with at least one row. *smallest*: rows of the rarest label. *linear probe*, *k-NN*:",
+        "accuracy, averaged over labels, of a ridge classifier and of 5 nearest neighbours trained on the selected",
+        "rows and tested on a balanced held-out set. Mean over seeds; ± is one standard deviation.",
+        "",
+        "## In one table",
+        "",
+        "Label KL; the last two columns are what models gain in accuracy over a random sample of the same size.",
+        "",
+        "| pool | all rows | random | top-down | flat | **balanced** | linear probe | k-NN |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        given = result["strategies"]
+        kl = {name: given[name]["kl"][0] for name in ("random", "top-down", "flat", "balanced")}
+        gain = [100 * (given["balanced"][key][0] - given["random"][key][0]) for key in ("probe", "knn")]
+        cells = [f"{kl[name]:.3f}" for name in ("random", "top-down", "flat")]
+        lines.append(
+            f"| {result['pool']} | {result['before']:.3f} | {' | '.join(cells)} | **{kl['balanced']:.3f}** | "
+            f"{gain[0]:+.1f} points | {gain[1]:+.1f} points |"
+        )
+    lines += ["", *verdict(results), "", *justification(results)]
+    if unseen:
+        lines += ["", *generalisation(unseen, seeds[1])]
+    for result in results:
+        about = f"{result['about']}. Target {result['target']:,} of {result['rows']:,} rows."
+        lines += ["", f"## {result['pool']}", "", about, ""]
+        lines += ["| strategy | " + " | ".join(LABELS.values()) + " |", "| --- |" + " --- |" * len(LABELS)]
+        for name, keys in sorted(result["strategies"].items(), key=lambda item: item[1]["kl"][0]):
+            cells = [
+                f"{keys['kl'][0]:.3f} ± {keys['kl'][1]:.3f}",
+                f"{keys['coverage'][0]:.1%}",
+                f"{keys['worst'][0]:.1f}",
+                f"{keys['probe'][0]:.3f} ± {keys['probe'][1]:.3f}",
+                f"{keys['knn'][0]:.3f} ± {keys['knn'][1]:.3f}",
+            ]
+            lines.append(f"| {'**balanced**' if name == 'balanced' else name} | " + " | ".join(cells) + " |")
+        lines += ["", f"balanced took `{result['chosen']}`: {result['why']}."]
+        if result["sweep"]:
+            lines += ["", "![balance and coverage against size](sweep.svg)"]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(results: list[dict[str, Any]]) -> list[str]:
+    """Return what was won and what was lost, pool by pool."""
+    return ["## Won and lost", "", *tally(results)]
+
+
+def tally(results: list[dict[str, Any]]) -> list[str]:
+    """Return one line per measure and rival: on how many pools the default is no worse, and where it is."""
+    lines = []
+    for key, label, lower in (("kl", "label KL", True), ("probe", "the linear probe", False), ("knn", "k-NN", False)):
+        for rival in ("random", "top-down", "flat"):
+            lost = []
+            for result in results:
+                ours, theirs = (result["strategies"][name][key][0] for name in ("balanced", rival))
+                if (ours > theirs) if lower else (ours < theirs):
+                    lost.append(f"{result['pool']} ({ours:.3f} against {theirs:.3f})")
+            worse = f"; worse on {', '.join(lost)}" if lost else ""
+            lines.append(f"- {label}: no worse than {rival} on {len(results) - len(lost)} of {len(results)}{worse}.")
+    return lines
+
+
+def justification(results: list[dict[str, Any]]) -> list[str]:
+    """Return how far the label-free measure agrees with the hidden labels."""
+    lines = [
+        "## Does the label-free measure agree with the labels?",
+        "",
+        "`balanced` ranks about 45 candidate rules without labels. The rank correlation (Spearman) of that measure",
+        "with the label KL that the same candidates reach, and how near the choice comes to the best of them.",
+        "",
+        "| pool | rank correlation | chosen rule | its label KL | the best candidate's |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        lines.append(
+            f"| {result['pool']} | {result['rho']:.2f} | `{result['chosen']}` | "
+            f"{result['strategies']['balanced']['kl'][0]:.3f} | {result['best']:.3f} |"
+        )
+    return lines
+
+
+def generalisation(results: list[dict[str, Any]], seeds: int) -> list[str]:
+    """Return how the default fares on random pools that no rule was made for."""
+    lines = [
+        "## On pools that no rule was made for",
+        "",
+        f"{len(results)} pools drawn by chance (`tests/bench/fresh_pools.py`): shape, rows, dimensions, components, "
+        "tail, overlap and",
+        f"target all follow from a seed. Looked at once, when the code was done. {seeds} seeds of sampling.",
+        "",
+        "| pool | | kept | random | top-down | flat | **balanced** | linear probe | k-NN | rank correlation |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        given = result["strategies"]
+        kl = {name: given[name]["kl"][0] for name in BASELINES}
+        gain = [100 * (given["balanced"][key][0] - given["random"][key][0]) for key in ("probe", "knn")]
+        cells = [f"{kl[name]:.3f}" for name in ("random", "top-down", "flat")]
+        lines.append(
+            f"| {result['pool']} | {result['about']} | {result['target'] / result['rows']:.0%} | {' | '.join(cells)} | "
+            f"**{kl['balanced']:.3f}** | {gain[0]:+.1f} points | {gain[1]:+.1f} points | {result['rho']:.2f} |"
+        )
+    return [*lines, "", *tally(results)]
+
+
+def picture(results: list[dict[str, Any]], path: Path) -> None:
+    """Draw the label KL of every strategy on every pool, relative to random."""
+    import altair
+
+    shown = {"balanced": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
+    bars = [
+        {"pool": result["pool"], "strategy": name, "kl": result["strategies"][name]["kl"][0]}
+        for result in results
+        for name in shown
+    ]
+    chart = (
+        altair.Chart(altair.Data(values=bars), width=70, height=200)
+        .mark_bar()
+        .encode(
+            x=altair.X("strategy:N", sort=list(shown), title=None, axis=altair.Axis(labels=False, ticks=False)),
+            y=altair.Y("kl:Q", title="label KL (0 = perfectly even)"),
+            color=altair.Color(
+                "strategy:N", scale=altair.Scale(domain=list(shown), range=list(shown.values())), title=None
+            ),
+            column=altair.Column("pool:N", sort=[result["pool"] for result in results], title=None),
+        )
+    )
+    chart.save(str(path), format="svg")
