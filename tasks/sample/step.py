@@ -143,4 +143,4 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
     return pa.Table.from_pylist(found)
 
 
-SAMPLE = Step("sample", 10, sample)
+SAMPLE = Step("sample", 11, sample)
