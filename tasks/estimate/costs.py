@@ -57,7 +57,7 @@ def _embed(work: Work) -> float:
 
 
 def _k_means(rows: float, clusters: float, dimension: int, rounds: float) -> float:
-    return 1.46e-7 * rows**0.98 * max(1.0, clusters) ** 0.45 * dimension**0.57 * rounds
+    return float(1.46e-7 * rows**0.98 * max(1.0, clusters) ** 0.45 * dimension**0.57 * rounds)
 
 
 def _dedup(work: Work) -> float:
