@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from flows.approval import decide
+from flows.artifacts import show
 from flows.history import day_made, earlier_versions, profile_of, sampled_alike
 from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
@@ -185,7 +186,12 @@ def show_plan(recipe: Recipe) -> dict[str, Any]:
         planned = plan(recipe, run)
     steps = "\n".join(f"| {name} | {seconds:,.1f} |" for name, seconds in planned.expected().items())
     text = "\n\n".join([*planned.told(), f"| step to do | seconds, about |\n| --- | ---: |\n{steps}" if steps else ""])
-    create_markdown_artifact(text, key=f"{recipe.dataset.replace('_', '-')}-plan", description="What a run would take")
+    show(
+        create_markdown_artifact,
+        text,
+        key=f"{recipe.dataset.replace('_', '-')}-plan",
+        description="What a run would take",
+    )
     planned.require_fit()
     return planned.model_dump(mode="json")
 
@@ -193,8 +199,11 @@ def show_plan(recipe: Recipe) -> dict[str, Any]:
 def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
     """Show the card's summary and the balance table in the Prefect UI."""
     card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
-    create_markdown_artifact(card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made")
-    create_table_artifact(
+    show(
+        create_markdown_artifact, card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made"
+    )
+    show(
+        create_table_artifact,
         [readable(row) for row in Profile.open(done["measure"]).records("balance")],
         key=f"{recipe.dataset.replace('_', '-')}-balance",
         description="Balance before and after, beside the baselines",
@@ -210,7 +219,8 @@ def show_links(recipe: Recipe, card: str, docs: str) -> None:
     """Link the card and the Data Docs, in the folders `card` and `docs`, from the run's page in the Prefect UI."""
     places = {"card": storage.join(card, "card.html"), "data docs": storage.join(docs, "docs", "index.html")}
     for name, place in places.items():
-        create_link_artifact(
+        show(
+            create_link_artifact,
             storage.web_address(place),
             link_text=f"{recipe.dataset}: {name}",
             description=place,
@@ -224,7 +234,7 @@ def show_version(recipe: Recipe, published: dict[str, Any]) -> None:
     places = {name: published[name] for name in ("location", "data")}
     lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
     key = f"{recipe.dataset.replace('_', '-')}-version"
-    create_markdown_artifact("\n".join(lines), key=key, description=f"v{published['version']}, and where it lies")
+    show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published['version']}, and where it lies")
 
 
 def emit(recipe: Recipe, what: str, payload: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.artifacts import show
 from flows.recipe import Recipe
 from infra import storage
 from infra.compute import open_compute
@@ -38,7 +39,12 @@ def _keep(report: Path, folder: str, dataset: str) -> None:
     storage.write_bytes(place, report.read_bytes())
     if flow_run.id:
         text = f"Dask's performance report of this run: `{place}`"
-        create_markdown_artifact(text, key=f"{dataset.replace('_', '-')}-performance", description="What workers did")
+        show(
+            create_markdown_artifact,
+            text,
+            key=f"{dataset.replace('_', '-')}-performance",
+            description="What workers did",
+        )
 
 
 def absolute(uri: str) -> str:
