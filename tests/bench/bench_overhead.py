@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ if __name__ == "__main__":
     if how == "flow":
         from flows.curate import curate
         result = curate(parse(document))
-        kept = result["totals"]["kept"]
+        kept, read = result["totals"]["kept"], result["totals"]["read"]
         steps = sum(ref["seconds"] for name, ref in result["steps"].items() if name != "previous")
     else:
         from flows.pipeline import CURATION, PROOF
@@ -47,9 +48,9 @@ if __name__ == "__main__":
                 done[stage.step.name] = stage.step(stage.config(recipe), inputs, run)
             done["report"] = REPORT(ReportConfig(dataset=recipe.dataset, version=1), done, run)
             publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, run.workspace)
-        kept = done["sample"].counts["kept"]
+        kept, read = done["sample"].counts["kept"], done["ingest"].counts["read"]
         steps = sum(ref.seconds for ref in done.values())
-    print(json.dumps({"wall": time.monotonic() - begun, "steps": steps, "kept": kept}))
+    print(json.dumps({"wall": time.monotonic() - begun, "steps": steps, "kept": kept, "read": read}))
 """
 
 
@@ -72,9 +73,9 @@ def make_pool(folder: Path, rows: int) -> None:
         pq.write_table(table, folder / f"shard-{shard:02}.parquet")
 
 
-def run_once(how: str, pool: Path, home: Path) -> dict[str, float]:
-    """Run the whole way in a process of its own and return its wall and CPU seconds, start-up included."""
-    document = {
+def recipe_over(pool: Path, home: Path) -> dict[str, Any]:
+    """Return a recipe over a pool of vectors that keeps everything in the folder `home`."""
+    return {
         "dataset": "overhead",
         "source": {"uri": str(pool), "groups": ["topic"]},
         "clustering": {"levels": [2000, 200, 20]},
@@ -83,6 +84,10 @@ def run_once(how: str, pool: Path, home: Path) -> dict[str, float]:
         "destination": {"uri": str(home / "published")},
         "workspace": str(home / "workspace"),
     }
+
+
+def run_once(how: str, document: dict[str, Any]) -> dict[str, float]:
+    """Run the whole way in a process of its own and return its wall and CPU seconds, start-up included."""
     begun, used = time.monotonic(), cpu_seconds()
     command = [sys.executable, "-c", CHILD, json.dumps(document), how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -109,7 +114,7 @@ def main() -> None:
         few = Path(folder) / "few"
         few.mkdir()
         make_pool(few, FEW_ROWS)
-        small = {how: run_once(how, few, Path(folder) / f"{how}-few") for how in ("bare", "flow")}
+        small = {how: run_once(how, recipe_over(few, Path(folder) / f"{how}-few")) for how in ("bare", "flow")}
         start = {what: small["flow"][what] - small["bare"][what] for what in ("process", "cpu")}
         print("start-up", start, flush=True)
         pool = Path(folder) / "pool"
@@ -117,7 +122,7 @@ def main() -> None:
         make_pool(pool, arguments.rows)
         for number in range(arguments.rounds):
             for how in ("bare", "flow"):
-                found[how].append(run_once(how, pool, Path(folder) / f"{how}-{number}"))
+                found[how].append(run_once(how, recipe_over(pool, Path(folder) / f"{how}-{number}")))
                 print(how, {name: round(value, 1) for name, value in found[how][-1].items()}, flush=True)
     steps = {how: statistics.median(one["steps"] for one in runs) for how, runs in found.items()}
     fixed = {how: statistics.median(one["process"] - one["steps"] for one in runs) for how, runs in found.items()}
