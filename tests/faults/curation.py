@@ -72,10 +72,12 @@ class Curation:
         Returns the steps in which it happened. Nothing may be visible before the last of them.
         """
         disturbed: list[str] = []
-        process = self.start()
+        process, again = self.start(), 0
         for step in STEPS:
             while not self.began(step):
                 if process.poll() is not None:
+                    again += 1
+                    assert again <= len(STEPS), self.log()[-4000:]
                     process = self.start()
                 time.sleep(0.01)
             if process.poll() is None:
