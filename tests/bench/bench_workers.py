@@ -44,7 +44,7 @@ def main() -> None:
         seconds, hashes = [], []
         for workers in (1, 2):
             cluster = folder / f"{workers}.yaml"
-            cluster.write_text(f"kind: local\nworkers: {workers}\nthreads: 1\ninline_below: 0\n")
+            cluster.write_text(f"kind: local\nworkers: {workers}\nthreads: 1\ninline_below: 0MiB\n")
             with open_compute(str(cluster), folder) as compute:
                 there = replace(run, compute=compute, workspace=str(folder / f"warm-{workers}"))
                 CLUSTER(config.model_copy(update={"levels": [1500], "resampling": 0}), inputs, there)

@@ -1,15 +1,18 @@
-"""k-means on a CUDA device ends where the exact path on the CPU ends."""
+"""k-means on a CUDA device ends where the exact path on the CPU ends, by cuML at once and by cupy in batches."""
 
 import numpy as np
 import pytest
 
+from tasks.cluster import gpu
 from tasks.cluster.config import ClusteringConfig
 from tasks.cluster.resample import fit_level
 from tests.cluster.mixtures import mixture
 
 
 @pytest.mark.gpu
-def test_a_device_gives_what_the_exact_path_gives() -> None:
+@pytest.mark.parametrize("fits", [gpu.FITS, 0.0], ids=["cuML", "batches"])
+def test_a_device_gives_what_the_exact_path_gives(fits: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "FITS", fits)
     x = mixture(20_000, 64, 400)
     config = ClusteringConfig(precision="exact", resampling=1)
     host, device = (fit_level(x, 100, config, seed=0, on_gpu=on_gpu) for on_gpu in (False, True))
