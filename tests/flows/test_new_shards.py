@@ -161,6 +161,7 @@ def test_other_topics_cluster_anew(document: dict[str, Any], source: Path) -> No
     assert third["assign"].facts["centroid_hash"] == centroid_hash(second)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_over_the_clusters_and_rows_that_a_run_would_take(document: dict[str, Any], source: Path) -> None:
     recipe = parse(document)
     curate(recipe)
