@@ -125,6 +125,16 @@ def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_jso
     tell(found, as_json, f"{name} means v{found.version} of {dataset}")
 
 
+@verb(click.argument("name"))
+def untag(recipe: str, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Remove NAME; the version it meant stays, until a prune."""
+    from tasks.publish.versions import untag as remove
+
+    destination, dataset, workspace = dataset_of(recipe, overrides)
+    found = remove(destination, dataset, name, workspace)
+    tell(found, as_json, f"{name} means nothing any more; it meant v{found.version} of {dataset}")
+
+
 @verb(VERSION)
 def rollback(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Make an earlier VERSION the current one; nothing is removed."""
@@ -215,4 +225,4 @@ def export(
     tell(found, as_json, f"{found.rows:,} rows in {found.files} files of {found.format}: {found.uri}")
 
 
-VERBS = (versions, show, diff, tag, rollback, verify, prune, takedown, export)
+VERBS = (versions, show, diff, tag, untag, rollback, verify, prune, takedown, export)

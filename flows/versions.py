@@ -45,15 +45,18 @@ def rollback(recipe: Recipe | RecipeFile, version: str) -> dict[str, Any]:
 
 
 @flow(name="prune", flow_run_name="prune")
-def prune(recipe: Recipe | RecipeFile, dry_run: bool = True) -> dict[str, Any]:
+def prune(recipe: Recipe | RecipeFile, drop: list[str] | None = None, dry_run: bool = True) -> dict[str, Any]:
     """Remove versions that no tag and no retention rule holds, files of dead runs, and step outputs nobody needs.
 
     Args:
         recipe: The recipe whose destination says what is kept, or the file that holds it.
+        drop: Versions to remove whatever the retention rule says.
         dry_run: Only say what would be removed.
     """
     wanted = _load(recipe)
-    found = pruning.prune(wanted.destination, wanted.dataset, absolute(wanted.workspace), dry_run=dry_run)
+    found = pruning.prune(
+        wanted.destination, wanted.dataset, absolute(wanted.workspace), drop=drop or (), dry_run=dry_run
+    )
     verb = "would remove" if dry_run else "removed"
     numbers = ", ".join(f"v{number}" for number in found.versions) or "none"
     files, size = found.files + found.output_files, found.bytes + found.output_bytes

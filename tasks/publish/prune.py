@@ -110,7 +110,7 @@ def _sort_out(
             raise RecipeError(
                 f"v{version.version} is held and cannot be dropped",
                 found=", ".join(reasons),
-                remedy="roll back to another version, or move the tag, first",
+                remedy="roll back to another version, or `evenkeel untag` the name, first",
             )
         if version.version not in dropped:
             reasons += [f"among the last {rule.keep_last}"] if place < rule.keep_last else []

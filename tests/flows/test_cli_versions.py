@@ -1,0 +1,97 @@
+"""Every verb that looks at versions or moves them, in words and as JSON, on two small versions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from flows.cli import main
+from tasks.publish.config import DestinationConfig
+from tasks.publish.publish import publish
+from tasks.publish.stage import STAGE
+from tasks.step import Run
+from tests.publish import small_steps
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """The recipe of a dataset with two versions."""
+    destination = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=60)
+    run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
+    for seed in (0, 1):
+        small = small_steps.make(tmp_path / f"steps-{seed}", seed=seed)
+        publish(destination, "demo", STAGE(destination.staging(), small.refs, run), {}, {}, run.workspace)
+    document = {
+        "dataset": "demo",
+        "source": {"uri": "pool/*.parquet"},
+        "sampling": {"target": 100},
+        "workspace": run.workspace,
+        "destination": {"uri": destination.uri},
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(document))
+    return str(tmp_path / "recipe.yaml")
+
+
+def invoke(verb: str, recipe: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [verb, recipe, *arguments])
+
+
+VERBS: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
+    ("versions", (), "v2 (current)", ()),
+    ("diff", ("1", "2"), "120 rows added, 120 removed, 80 unchanged", ("added", "clusters", "groups", "recipe")),
+    ("tag", ("1", "production"), "production means v1", ("version", "tags")),
+    ("untag", ("latest",), "it meant v2", ("version", "tags")),
+    ("rollback", ("v1",), "v1 is the current version", ("version", "current")),
+    ("verify", (), "all as they were written", ("files", "damages", "sound")),
+    ("prune", (), "would remove (--yes does it): no version", ("kept", "folders", "outputs")),
+    ("prune", ("--drop", "v1", "--yes"), "removed: v1", ("kept", "folders", "outputs")),
+    ("takedown", ("doc-0000001",), "1 ids: v1 holds 1; nothing is changed", ("held", "nowhere", "republished")),
+    ("takedown", ("doc-0000001", "--yes"), "excluded from all coming versions", ("held", "nowhere", "republished")),
+]
+
+
+@pytest.mark.parametrize(("verb", "arguments", "words", "fields"), VERBS)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_verb_answers(
+    recipe: str, verb: str, arguments: tuple[str, ...], words: str, fields: tuple[str, ...], as_json: bool
+) -> None:
+    result = invoke(verb, recipe, *arguments, *(["--json"] if as_json else []))
+    assert result.exit_code == 0, result.output
+    if as_json:
+        assert set(fields) <= set(json.loads(result.stdout) if fields else ())
+    else:
+        assert words in result.output
+
+
+def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
+    result = invoke("export", recipe, "--to", "jsonl", "--out", str(tmp_path / "out"), "--once", "--json")
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert (result.exit_code, found["rows"], found["files"]) == (0, 200, 1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "code", "message"),
+    [
+        ("show", ("v9",), 1, "has no version 'v9'"),
+        ("show", (), 1, "files of this version are missing"),
+        ("diff", ("1", "nope"), 1, "has no version 'nope'"),
+        ("tag", ("1", "a b"), 2, "is not a tag"),
+        ("tag", ("1", "../x"), 2, "is not a tag"),
+        ("tag", ("1", "v3"), 2, "is kept for the versions"),
+        ("prune", ("--drop", "latest"), 2, "is held and cannot be dropped"),
+        ("takedown", (), 1, "no ids to take down"),
+        ("export", ("--to", "jsonl", "--out", "s3://bucket/x"), 2, "a local folder"),
+        ("versions", ("--set", "destination.catalog=postgresql://nobody@127.0.0.1:9/x"), 1, "does not answer"),
+        ("versions", ("--set", "destination.uri=/elsewhere"), 2, "is published elsewhere"),
+        ("verify", ("--set", "dataset=other"), 1, "has no versions yet"),
+    ],
+)
+def test_a_refusal_is_in_words(recipe: str, verb: str, arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = invoke(verb, recipe, *arguments)
+    assert (result.exit_code, message in result.output) == (code, True), result.output
+    if verb != "show":
+        told = json.loads(invoke(verb, recipe, *arguments, "--json").stdout)
+        assert (told["exit_code"], message in told["message"]) == (code, True)
