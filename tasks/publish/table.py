@@ -20,8 +20,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from infra import storage
-from infra.catalog import NAME, answering, open_catalog
-from infra.errors import RecipeError, VersionNotFound
+from infra.catalog import NAME, answering, first_line, open_catalog
+from infra.errors import RecipeError, StorageError, VersionNotFound
 from tasks.publish.config import VERSION_TAG, DestinationConfig
 from tasks.publish.layout import MANIFEST, dataset_folder
 
@@ -111,6 +111,13 @@ def _load(catalog: Catalog, dataset: str, folder: str) -> Table:
         raise VersionNotFound(
             f"dataset {dataset!r} has no versions yet", where=folder, remedy="publish one: evenkeel run RECIPE"
         ) from None
+    except OSError as error:
+        raise StorageError(
+            f"cannot read the versions of {dataset!r}",
+            found=first_line(error),
+            where=folder,
+            remedy="check that the store is reachable, and the credentials of the process that runs this",
+        ) from error
 
 
 def _load_or_create(catalog: Catalog, dataset: str, folder: str) -> Table:

@@ -89,12 +89,21 @@ def test_a_large_file_goes_up_in_parts(
 
 
 def test_a_wrong_key_is_refused_without_echoing_it(
-    seaweed_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, capfd: pytest.CaptureFixture[str]
+    seaweed_store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    publish_one: Publish,
+    destination: DestinationConfig,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    seaweed_store.use(monkeypatch)
+    publish_one()
     seaweed_store.with_key("publisher", "wrong-hunter2").use(monkeypatch)
     with pytest.raises(StorageError, match="not allowed to write") as caught:
         publish_one()
-    said = str(caught.value) + repr(caught.value) + "".join(capfd.readouterr())
+    with pytest.raises(StorageError, match="cannot read the versions of 'demo'") as reading:
+        read_version(destination, "demo", 1, str(tmp_path / "workspace"))
+    said = str(caught.value) + repr(caught.value) + str(reading.value) + "".join(capfd.readouterr())
     assert "credentials" in said
     assert "hunter2" not in said
 
