@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
@@ -15,9 +15,8 @@ from infra.errors import ResourceError
 def online_workers(pool: str) -> list[str]:
     """Return the names of the workers that poll a work pool, at the server at PREFECT_API_URL."""
     with get_client(sync_client=True) as client:
-        path = "/work_pools/{work_pool_name}/workers/filter"
-        answer = client.request("POST", path, path_params={"work_pool_name": pool}, json={})
-        return [str(worker["name"]) for worker in answer.json() if worker["status"] == "ONLINE"]
+        workers = client.read_workers_for_work_pool(pool)
+        return [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
 
 
 def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str, Any]:

@@ -14,19 +14,13 @@ Where the correlation is low:
   times as long as the inner one. A set that is perfectly even over length gives ring i the share i/36, whose label
   KL is 0.141; the choice comes close to that. To do better, a rule must know that a ring counts as one thing,
   however long.
-- `digits`: the measure orders the middle of the field otherwise than the labels do; its choice still goes 99% of the
+- `digits`: the measure orders the middle of the field otherwise than the labels do; its choice still goes most of the
   way to the best candidate.
 - `docstrings`: packages are no neighbourhoods either: docstrings of many packages are about the same things. What
   little there is to gain is not where the measure looks.
 - `debian`: sections are people's filing, not neighbourhoods of meaning (a library, its documentation and its
   bindings lie together and are filed apart). All strategies end close together, and differences of models below one
   point are within one standard deviation.
-
-What falls short: on `isotropic` the aim is 100% of components, and about 5 of 1,000 get no row. Quotas are not the
-cause. After 5 rounds of resampling 189 of the 1,000 components have no leaf of their own: no centroid lies near
-their mean. 14 wide leaves hold 20 to 59 components each; one of 323 rows from 56 components gives 14 rows, so some
-go without. Only all rows of such leaves would reach every one. With `resampling: 0` about 3 are expected to be
-missed; with 10 rounds one leaf gathers 173 components.
 """
 UNSEEN = """\
 Never worse than random is a promise about the measure (random is one of the candidates), not about every label.
