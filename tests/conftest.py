@@ -107,7 +107,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests."""
     from flows import serve
-    from flows.register import ROOT
+    from flows.register import ROOT, commit
 
     home, project = tmp_path_factory.mktemp("serve"), tmp_path_factory.mktemp("project")
     for name in ("flows", "tasks", "expectations", "infra"):
@@ -116,7 +116,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     document["deployments"] += yaml.safe_load((ROOT / "tests" / "flows" / "jobs.yaml").read_text())
     (project / "prefect.yaml").write_text(yaml.safe_dump(document))
-    addresses = serve.up(home, port=serve.free_port(), s3_port=serve.free_port(), project=project)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVENKEEL_COMMIT", commit(ROOT))
+        addresses = serve.up(home, port=serve.free_port(), s3_port=serve.free_port(), project=project)
     server = Served(home, project, addresses)
     yield server
     server.api.close()

@@ -28,7 +28,7 @@ except ZeroDivisionError:
 
 def test_the_shared_settings_make_every_line_json(tmp_path: Path) -> None:
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         **dict(SETTINGS),
         "PREFECT_HOME": str(tmp_path),
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
