@@ -47,7 +47,6 @@ def test_every_deployment_is_explained() -> None:
     assert [each["name"] for each in WRITTEN if f"`{each['name']}`" not in OPERATE] == []
 
 
-@pytest.mark.slow
 def test_deployments_are_registered_as_written(served: Served) -> None:
     for each in WRITTEN:
         flow = each["entrypoint"].partition(":")[2]
