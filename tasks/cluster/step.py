@@ -1,7 +1,7 @@
 """The cluster step: kept rows in, a hierarchy of clusters out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,17 +54,17 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
     levels = [_leaves(config, source, sizes, wanted[0], out, run, log)]
     for number, k in enumerate(wanted[1:], start=2):
         below = levels[-1]
-        run.progress(
-            0.8 + 0.2 * (number - 1) / len(wanted), f"level {number}: {below.clusters:,} centroids around {k:,}"
-        )
         log.place["level"] = number
+        share = 0.2 / (len(wanted) - 1)
+        begun = 0.8 + share * (number - 2)
+        run.progress(begun, f"level {number}: {below.clusters:,} centroids around {k:,}")
         model = fit_level(
             below.centroids,
             k,
             config,
             config.seed + SEED_STRIDE * number,
             run.compute.threads,
-            log,
+            _follow(config, below.clusters, run, log, begun, share),
             Checkpoint(out.path(PARTS, f"level-{number}")),
             on_gpu=run.compute.backend == "gpu",
         )
@@ -130,18 +130,7 @@ def _leaves(
                 log,
             )
         )
-    expected = (config.resampling + 1) * config.iterations
-
-    def follow(entry: dict[str, Any]) -> None:
-        log(entry)
-        done = entry["round"] * config.iterations + entry["iteration"]
-        spent = log.entries[-1]["seconds"]
-        run.progress(
-            0.8 * min(done / expected, 1),
-            f"level 1: round {entry['round']}, iteration {entry['iteration']}, inertia {entry['inertia']:.5g}, "
-            f"{rows * done / max(spent, 1e-3):,.0f} rows/s, at most {spent * (expected - done) / done:.0f} s to go",
-        )
-
+    follow = _follow(config, rows, run, log, 0.0, 0.8)
     on_gpu = run.compute.backend == "gpu"
     x = Stacked([source.read(block) for block in source.names], dimension)
     model = fit_level(
@@ -155,6 +144,26 @@ def _leaves(
     counts = np.bincount(model.labels, minlength=len(model.centroids))
     squared = _sums(model.labels, model.distances.astype(np.float64) ** 2, len(counts))
     return _level(model.centroids, counts, squared)
+
+
+def _follow(
+    config: ClusteringConfig, rows: int, run: Run, log: Log, begun: float, share: float
+) -> Callable[[dict[str, Any]], None]:
+    """Return what keeps a level's iterations in `log` and tells them as progress, `begun` to `begun` + `share`."""
+    expected, started = (config.resampling + 1) * config.iterations, time.monotonic()
+
+    def follow(entry: dict[str, Any]) -> None:
+        log(entry)
+        done = entry["round"] * config.iterations + entry["iteration"]
+        spent = time.monotonic() - started
+        run.progress(
+            begun + share * min(done / expected, 1),
+            f"level {log.place['level']}: round {entry['round']}, iteration {entry['iteration']}, "
+            f"inertia {entry['inertia']:.5g}, {rows * done / max(spent, 1e-3):,.0f} rows/s, "
+            f"at most {spent * (expected - done) / done:.0f} s to go",
+        )
+
+    return follow
 
 
 def _sums(labels: npt.NDArray[np.int32], values: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:

@@ -112,6 +112,19 @@ def test_the_log_tells_of_every_iteration(tmp_path: Path, memory: float) -> None
         assert entry["iteration"] in (1, before["iteration"] + 1)
 
 
+def test_every_level_tells_how_far_its_iterations_are(tmp_path: Path) -> None:
+    run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
+    told: list[tuple[float, str]] = []
+    run = replace(run, progress=lambda done, message: told.append((done, message)))
+    CLUSTER(ClusteringConfig(levels=[150, 30, 5], resampling=1), inputs, run)
+    for level, first, last in ((1, 0.0, 0.8), (2, 0.8, 0.9), (3, 0.9, 1.0)):
+        shares = [done for done, message in told if message.startswith(f"level {level}: round")]
+        assert len(shares) >= 2, level
+        assert first <= min(shares) < max(shares) <= last
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == 1
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
