@@ -106,8 +106,9 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
 
     Lists the source, looks at the workspace and, where anything is left to do, tries the steps on a few of its rows for
     about five seconds, in a folder of their own; without `probe` the seconds are those of the reference machine. Keeps
-    nothing. price: of an hour of the compute, in any currency.
+    nothing. price: of an hour of the compute, in any currency; else the recipe's `price_per_hour`.
     """
+    price = recipe.price_per_hour if price is None else price
     steps: dict[str, PlannedStep] = {}
 
     def look(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:

@@ -39,6 +39,9 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
     assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)
     assert found.misfits == []
     assert not (tmp_path / "workspace" / "notes").exists()
+    priced = planned(document, "price_per_hour=3", probe=False).estimate
+    assert priced is not None
+    assert priced.money == pytest.approx(3.0 * priced.total / 3600, abs=1e-4)
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "csv", "npy"])
