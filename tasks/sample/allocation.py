@@ -59,7 +59,7 @@ def split(
     top: what the top clusters give, where that is settled; else they share the target.
     The published hierarchical rule (Vo et al. 2024) is the equal split at every level. Raises as `water_fill`.
     """
-    from tasks.sample.waterfill import fill_groups, round_groups, sums_above
+    from tasks.sample.waterfill import fill_groups, sums_above
 
     given = [
         EQUAL if part is None else np.ascontiguousarray(part, np.float64) for part in weights or [None] * tree.depth
@@ -85,8 +85,8 @@ def split(
         quotas, shares = top
     for level in range(tree.depth - (1 if top is None else 2), -1, -1):
         order, starts = _families(tree, level)
-        shares = fill_groups(order, starts, given[level], largest[level], *bounds[level], shares)
-        quotas = round_groups(order, starts, shares, quotas, state(seed + level))
+        draws = state(seed + level)
+        shares, quotas = fill_groups(order, starts, given[level], largest[level], *bounds[level], shares, quotas, draws)
     return Allocation(quotas, shares)
 
 

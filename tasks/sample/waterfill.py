@@ -12,6 +12,7 @@ from tasks.sample.hashing import FIRST, SECOND
 
 SAMPLE = 64
 LARGE = 1 << 16
+FEW = 24
 MARGIN = 0.03
 TINY = 1e-100
 
@@ -58,14 +59,17 @@ def sums_above(parents, groups, weights, floors, caps):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def fill_groups(order, starts, weights, largest, floors, caps, targets):  # type: ignore[no-untyped-def]
-    """Return shares, (n,) float64, proportional to weights within floors and caps, that sum to each group's target.
+def fill_groups(order, starts, weights, largest, floors, caps, targets, rows, start):  # type: ignore[no-untyped-def]
+    """Return shares, (n,) float64, and whole quotas, (n,) int64, of every cluster; both sum to what each group gives.
 
-    largest: of the weights that count. Each target must lie between the sums of the group's floors and caps.
+    Shares are proportional to weights within floors and caps and sum to `targets`, which must lie between the sums of
+    the group's floors and caps; quotas are the shares rounded as `round_groups` does, and sum to `rows`. largest: of
+    the weights that count. start: as in `round_groups`.
     """
-    shares = np.empty(len(caps), np.float64)
+    shares, quotas = np.empty(len(caps)), np.empty(len(caps), np.int64)
     most = min(LARGE, int((starts[1:] - starts[:-1]).max()))
-    floor, cap, weight = np.empty(most), np.empty(most), np.empty(most)
+    floor, cap, weight, share = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    quota = np.empty(most, np.int64)
     for group in range(len(starts) - 1):
         first, last = starts[group], starts[group + 1]
         count = last - first
@@ -75,15 +79,23 @@ def fill_groups(order, starts, weights, largest, floors, caps, targets):  # type
                 i = order[j] if len(order) else j
                 least, large, own = _bounds(i, weights, floors, caps, largest)
                 shares[i] = min(max(level * own, least), large)
+            _round(order, first, last, shares, quotas, rows[group], start)
             continue
         for j in range(count):
             i = order[first + j] if len(order) else first + j
             floor[j], cap[j], weight[j] = _bounds(i, weights, floors, caps, largest)
         level = _solve(floor[:count], cap[:count], weight[:count], 0.0, 0.0, targets[group], 0.0, np.inf)
+        left = rows[group]
+        for j in range(count):
+            share[j] = min(max(level * weight[j], floor[j]), cap[j])
+            quota[j] = np.int64(share[j] + 1e-9)
+            left -= quota[j]
+        if left != 0:
+            _settle_few(order, first, share[:count], quota, left, start, weight)
         for j in range(count):
             i = order[first + j] if len(order) else first + j
-            shares[i] = min(max(level * weight[j], floor[j]), cap[j])
-    return shares
+            shares[i], quotas[i] = share[j], quota[j]
+    return shares, quotas
 
 
 @njit(cache=True, nogil=True)
@@ -95,15 +107,51 @@ def round_groups(order, starts, shares, targets, start):  # type: ignore[no-unty
     """
     quotas = np.empty(len(shares), np.int64)
     for group in range(len(starts) - 1):
-        first, last = starts[group], starts[group + 1]
-        left = targets[group]
-        for j in range(first, last):
-            i = order[j] if len(order) else j
-            quotas[i] = np.int64(shares[i] + 1e-9)
-            left -= quotas[i]
-        if left != 0 and last > first:
-            _settle(order, first, last, shares, quotas, left, start)
+        _round(order, starts[group], starts[group + 1], shares, quotas, targets[group], start)
     return quotas
+
+
+@njit(cache=True, nogil=True)
+def _round(order, first, last, shares, quotas, target, start):  # type: ignore[no-untyped-def]
+    """Write the whole quotas of one group."""
+    left = target
+    for j in range(first, last):
+        i = order[j] if len(order) else j
+        quotas[i] = np.int64(shares[i] + 1e-9)
+        left -= quotas[i]
+    if left != 0 and last > first:
+        _settle(order, first, last, shares, quotas, left, start)
+
+
+@njit(cache=True, nogil=True)
+def _settle_few(order, first, share, quota, left, start, ranks):  # type: ignore[no-untyped-def]
+    """Do as `_settle` does for the clusters at order[first:], whose shares and quotas lie side by side.
+
+    ranks: room for as many numbers as there are shares.
+    """
+    change, sign, count = abs(left), 1 if left > 0 else -1, len(share)
+    for j in range(count):
+        i = order[first + j] if len(order) else first + j
+        ranks[j] = _rank(i, share[j], quota[j], sign, start)
+    limit = np.partition(ranks[:count], change - 1)[change - 1] if count > FEW else _smallest(ranks[:count], change)
+    for under in (True, False):
+        for j in range(count):
+            if change > 0 and (ranks[j] < limit if under else ranks[j] == limit):
+                quota[j] += sign
+                change -= 1
+
+
+@njit(cache=True, nogil=True)
+def _smallest(values, place):  # type: ignore[no-untyped-def]
+    """Return the `place`-th smallest of a few values, counted from 1."""
+    for value in values:
+        below, same = 0, 0
+        for other in values:
+            below += other < value
+            same += other == value
+        if below < place <= below + same:
+            return value
+    return np.inf
 
 
 @njit(cache=True, nogil=True)
@@ -116,7 +164,8 @@ def _settle(order, first, last, shares, quotas, left, start):  # type: ignore[no
         below, between = 0, np.empty(1024)
         found = 0
         for j in range(first, last):
-            rank = _rank(order[j] if len(order) else j, shares, quotas, sign, start)
+            i = order[j] if len(order) else j
+            rank = _rank(i, shares[i], quotas[i], sign, start)
             if rank < 1.0 - reach:
                 below += 1
             elif rank <= 1.0 + reach or reach == np.inf:
@@ -132,18 +181,18 @@ def _settle(order, first, last, shares, quotas, left, start):  # type: ignore[no
             if change == 0:
                 break
             i = order[j] if len(order) else j
-            rank = _rank(i, shares, quotas, sign, start)
+            rank = _rank(i, shares[i], quotas[i], sign, start)
             if rank < limit if under else rank == limit:
                 quotas[i] += sign
                 change -= 1
 
 
 @njit(cache=True, nogil=True)
-def _rank(i, shares, quotas, sign, start):  # type: ignore[no-untyped-def]
+def _rank(i, share, quota, sign, start):  # type: ignore[no-untyped-def]
     """Return where a cluster stands in line for one row more (draw / fraction), or for one less."""
-    fraction = shares[i] - quotas[i]
+    fraction = share - quota
     if sign < 0:
-        return fraction if quotas[i] > 0 else np.inf
+        return fraction if quota > 0 else np.inf
     if fraction <= 1e-9:
         return np.inf
     z = np.uint64(i) ^ start
