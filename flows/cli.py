@@ -61,7 +61,12 @@ def run(recipe: str, overrides: tuple[str, ...], as_json: bool, force: bool, ver
 @RECIPE
 @SET
 @JSON
-@click.option("--price", type=click.FloatRange(min=0), metavar="PER_HOUR", help="Of the compute, in any currency; else the recipe's price_per_hour.")
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="PER_HOUR",
+    help="Of the compute, in any currency; else the recipe's price_per_hour.",
+)
 @click.option("--no-probe", is_flag=True, help="Estimate without trying the steps on a few rows.")
 @reports_errors
 def plan(recipe: str, overrides: tuple[str, ...], as_json: bool, price: float | None, no_probe: bool) -> None:

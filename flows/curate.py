@@ -24,7 +24,7 @@ from infra.errors import GateFailed
 from infra.workspace import StepRef
 from tasks.measure.profile import TABLES, Profile
 from tasks.publish.layout import check_destination
-from tasks.publish.publish import publish
+from tasks.publish.publish import leave_evidence, publish
 from tasks.publish.stage import read_staged
 from tasks.publish.table import Version
 from tasks.publish.versions import previous_version
@@ -61,19 +61,20 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = Fal
         log.info("%s; clusters: %s", lineage.changes.told(), lineage.why)
         show_artifacts(wanted, done)
         if failed := done["validate"].facts["failed"]:
-            emit(wanted, "blocked", {"failed": failed, "card": done["report"].uri})
-            show_links(wanted, done["report"].uri, done["validate"].uri)
+            place = leave_evidence(wanted.destination, wanted.dataset, done["report"].key, proof(done))
+            emit(wanted, "blocked", {"failed": failed, "card": place})
+            show_links(wanted, place)
             raise GateFailed(
                 f"{len(failed)} blocking expectation(s) failed; nothing was published",
                 found="; ".join(str(failure["reason"]) for failure in failed),
-                where=storage.join(done["report"].uri, "card.html"),
+                where=storage.join(place, "card.html"),
                 remedy="read the card and the Data Docs beside it; change the recipe or its gates",
             )
         if wanted.gates.approval == "required" and (force or is_new(wanted, run.workspace, done)):
             ask(wanted, done)
         published = publish_version(wanted, lineage, done, run.workspace, force)
     log.info("%s v%s: %s", wanted.dataset, published["version"], published["status"])
-    show_links(wanted, published["location"], published["location"])
+    show_links(wanted, published["location"])
     show_version(wanted, published)
     if published["status"] == "published":
         emit(wanted, "published", {name: published[name] for name in ("version", "location", "rows")})
@@ -140,14 +141,11 @@ def publish_version(
     recipe: Recipe, lineage: Lineage, done: dict[str, StepRef], workspace: str, force: bool
 ) -> dict[str, Any]:
     """Make the staged version visible in one commit, with its card, proof and manifest beside it."""
-    measured, report = done["measure"], done["report"]
+    measured = done["measure"]
     extras = {
         **{f"profile/{name}.parquet": storage.join(measured.uri, f"{name}.parquet") for name in TABLES},
         "profile/sketch.npy": storage.join(measured.uri, "sketch.npy"),
-        "card.html": storage.join(report.uri, "card.html"),
-        "README.md": storage.join(report.uri, "README.md"),
-        "expectations.json": storage.join(done["validate"].uri, "results.json"),
-        "docs": storage.join(done["validate"].uri, "docs"),
+        **proof(done),
     }
     document = {
         "recipe": recipe.model_dump(mode="json"),
@@ -158,6 +156,17 @@ def publish_version(
     }
     result = publish(recipe.destination, recipe.dataset, done["stage"], extras, document, workspace, force)
     return result.model_dump(mode="json")
+
+
+def proof(done: dict[str, StepRef]) -> dict[str, str]:
+    """Return where card, expectation results and Data Docs of a run lie, by their names in a version's folder."""
+    report, validated = done["report"].uri, done["validate"].uri
+    return {
+        "card.html": storage.join(report, "card.html"),
+        "README.md": storage.join(report, "README.md"),
+        "expectations.json": storage.join(validated, "results.json"),
+        "docs": storage.join(validated, "docs"),
+    }
 
 
 def summary(lineage: Lineage, workspace: str, done: dict[str, StepRef], published: dict[str, Any]) -> dict[str, Any]:
@@ -215,9 +224,9 @@ def readable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
-def show_links(recipe: Recipe, card: str, docs: str) -> None:
-    """Link the card and the Data Docs, in the folders `card` and `docs`, from the run's page in the Prefect UI."""
-    places = {"card": storage.join(card, "card.html"), "data docs": storage.join(docs, "docs", "index.html")}
+def show_links(recipe: Recipe, folder: str) -> None:
+    """Link the card and the Data Docs in `folder` from the run's page in the Prefect UI."""
+    places = {"card": storage.join(folder, "card.html"), "data docs": storage.join(folder, "docs", "index.html")}
     for name, place in places.items():
         show(
             create_link_artifact,

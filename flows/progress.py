@@ -10,12 +10,12 @@ from infra.errors import EvenkeelError
 
 Listener = Callable[[str, float, str], None]
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
-SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_BETWEEN_UPDATES = 5.0  # an update asks the server: a twentieth of a second of processor time
 
 
 @dataclass
 class StepProgress:
-    """Tells the terminal at once and the Prefect UI every two seconds how far the step `name` is."""
+    """Tells the terminal at once and the Prefect UI every five seconds how far the step `name` is."""
 
     name: str
     said: str = ""

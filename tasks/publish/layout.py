@@ -1,4 +1,7 @@
-"""Where the files of a dataset lie: `<destination>/<dataset>/versions/<run>/...` beside Iceberg's `metadata/`."""
+"""Where the files of a dataset lie: `<destination>/<dataset>/versions/<run>/...` beside Iceberg's `metadata/`.
+
+Card and Data Docs of runs whose gates failed lie in `<destination>/<dataset>/blocked/<run>/`.
+"""
 
 import hashlib
 import secrets
@@ -14,6 +17,7 @@ from tasks.publish.config import check_dataset_name
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
 PRUNED = "PRUNED"
+BLOCKED = "blocked"
 BESIDE = ("fates", "centroids", "selection")
 OURS = ("data", *BESIDE, MANIFEST, PRUNED)
 

@@ -18,7 +18,7 @@ from infra.listing import Folder, folders, listing, store_time, touched
 from tasks.publish import commit
 from tasks.publish.clean import clean
 from tasks.publish.config import DestinationConfig, Retention
-from tasks.publish.layout import PRUNED, VERSIONS
+from tasks.publish.layout import BLOCKED, PRUNED, VERSIONS
 from tasks.publish.publish import write_index
 from tasks.publish.table import Version, dataset_table, facts_of, find, home, is_home, versions
 from tasks.publish.versions import retried
@@ -27,8 +27,8 @@ from tasks.publish.versions import retried
 class Prune(BaseModel):
     """What a prune removed, or would remove.
 
-    kept: version -> why. metadata: Iceberg files that nothing refers to. outputs: step outputs in the workspace, whose
-    files and bytes are counted apart.
+    kept: version -> why. folders: of versions, dead runs and what blocked runs left. metadata: Iceberg files that
+    nothing refers to. outputs: step outputs in the workspace, whose files and bytes are counted apart.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,12 +73,14 @@ def prune(
             for folder in _folders(table)
             if folder.uri not in held and (PRUNED in folder.names or folder.uri in removed or folder.touched < grace)
         ]
+        blocked = [folder for folder in folders(storage.join(home(table), BLOCKED)) if folder.touched < grace]
         metadata = _stray_metadata(table, grace)
         if not dry_run:
             write_index(table)
             lost = [folder for folder in lost if _remove(table, folder.uri)]
-            for uri in metadata:
+            for uri in [*metadata, *(folder.uri for folder in blocked)]:
                 storage.remove(uri)
+        lost += blocked
         rest = [version for version in versions(table) if version.version in kept]
     outputs = clean(workspace, dataset, rest, config.retention.workspace_days, dry_run=dry_run)
     return Prune(

@@ -25,7 +25,7 @@ from tasks.publish import commit
 from tasks.publish.config import DestinationConfig
 from tasks.publish.exclusions import excluded_ids, find_ids
 from tasks.publish.footers import read_footers
-from tasks.publish.layout import MANIFEST, OURS, PRUNED, copy_hashed
+from tasks.publish.layout import BLOCKED, MANIFEST, OURS, PRUNED, copy_hashed, dataset_folder
 from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document, public
 from tasks.publish.stage import read_staged
 from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, home, is_home, versions
@@ -71,6 +71,17 @@ def publish(
     in the one commit that counts, StorageError where a store or the catalog refuses or staged files are missing.
     """
     return publish_files(config, dataset, read_staged(staged), extras, document, workspace, force=force, ref=staged)
+
+
+def leave_evidence(config: DestinationConfig, dataset: str, run: str, evidence: Mapping[str, str | bytes]) -> str:
+    """Copy card and Data Docs of a run that was blocked to the destination, and return their folder.
+
+    They lie apart from all versions, until a prune removes them. run: a name for the folder. evidence: as `extras` of
+    `publish`.
+    """
+    folder = storage.join(dataset_folder(config.uri, dataset), BLOCKED, run)
+    copy_extras(evidence, folder)
+    return folder
 
 
 def publish_files(

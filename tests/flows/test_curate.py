@@ -70,7 +70,10 @@ def test_a_failed_gate_publishes_nothing_and_keeps_the_evidence(document: dict[s
     )
     with pytest.raises(GateFailed, match="coverage") as caught:
         curate(strict)
-    assert Path(str(caught.value.where)).is_file()
+    card = Path(str(caught.value.where))
+    assert card.parent.parent == Path(document["destination"]["uri"]) / strict.dataset / "blocked"
+    assert "coverage" in card.read_text()
+    assert (card.parent / "docs" / "index.html").is_file()
     assert [version.version for version in list_versions(strict.destination, strict.dataset, strict.workspace)] == [1]
 
 

@@ -16,7 +16,7 @@ from tasks.publish import prune as prune_module
 from tasks.publish.config import DestinationConfig, Retention
 from tasks.publish.diff import diff
 from tasks.publish.prune import prune
-from tasks.publish.publish import publish
+from tasks.publish.publish import leave_evidence, publish
 from tasks.publish.stage import STAGE
 from tasks.publish.table import dataset_table
 from tasks.publish.takedown import takedown
@@ -137,6 +137,22 @@ def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: Dest
         assert len(table.scan().to_arrow()) == 200
     assert publish_one(seed=9).version == 7
     assert prune(rule, "demo", workspace).versions == [4, 6]
+
+
+def test_evidence_of_a_blocked_run_is_no_part_of_any_version_and_goes_with_a_prune(
+    publish_one: Publish, destination: DestinationConfig, workspace: str
+) -> None:
+    publish_one()
+    folder = leave_evidence(destination, "demo", "1234abcd", {"card.html": b"<p>blocked", "docs/index.html": b"why"})
+    assert storage.read_bytes(storage.join(folder, "docs", "index.html")) == b"why"
+    assert verify(destination, "demo", 1, workspace).sound
+    assert prune(destination, "demo", workspace, dry_run=False).folders == []
+    rule = destination.model_copy(update={"retention": EAGER})
+    assert prune(rule, "demo", workspace).folders == [folder]
+    assert storage.exists(folder)
+    assert prune(rule, "demo", workspace, dry_run=False).folders == [folder]
+    assert not storage.exists(folder)
+    assert verify(destination, "demo", 1, workspace).sound
 
 
 def test_prune_drops_a_named_version_but_never_a_held_one(
