@@ -1,7 +1,5 @@
 """A person's decision before a version becomes visible, asked for in the Prefect UI."""
 
-from typing import Literal
-
 from prefect import suspend_flow_run
 from prefect.context import FlowRunContext
 from prefect.input import RunInput
@@ -13,7 +11,7 @@ from infra.errors import GateFailed
 class Decision(RunInput):
     """The form that the Resume button shows."""
 
-    decision: Literal["publish", "decline"] = Field(description="Is this version to be visible to readers?")
+    publish: bool = Field(description="On: this version becomes visible to readers. Off: it is declined.")
     reason: str = Field("", description="Why, for the record.")
 
 
@@ -37,7 +35,7 @@ def decide(card: str, content_key: str, hours: float) -> Decision:
         timeout=max(1, int(hours * 3600)),
         key=f"approval-{content_key[:20]}",
     )
-    if answer.decision == "decline":
+    if not answer.publish:
         raise GateFailed(
             "a person declined this version; nothing was published",
             found=answer.reason or "no reason given",

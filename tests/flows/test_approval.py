@@ -55,7 +55,7 @@ def test_an_approved_version_is_published(served: Served, document: dict[str, An
     }
     assert {"notes-card", "notes-balance"} <= keys
     assert waiting.answer() == "REJECT"  # resumed without a decision
-    assert waiting.answer(decision="publish", reason="looked at it") == "ACCEPT"
+    assert waiting.answer(publish=True, reason="looked at it") == "ACCEPT"
     assert served.ended(waiting.run, 600)["type"] == "COMPLETED"
     assert waiting.versions() == [1]
     assert waiting.tasks_that_ran() == set()
@@ -66,18 +66,18 @@ def test_an_answer_holds_for_the_rows_it_was_given_for(
 ) -> None:
     waiting = Waiting(served, document)
     write_shards(tmp_path / "pool" / "later", rows=300, shards=1, seed=3)
-    assert waiting.answer(decision="publish") == "ACCEPT"
+    assert waiting.answer(publish=True) == "ACCEPT"
     served.until(lambda: waiting.look()["state_name"] != "Suspended", 300)
     waiting.suspended()
     assert waiting.versions() == []
-    assert waiting.answer(decision="publish") == "ACCEPT"
+    assert waiting.answer(publish=True) == "ACCEPT"
     assert served.ended(waiting.run, 600)["type"] == "COMPLETED"
     assert waiting.versions() == [1]
 
 
 def test_a_declined_version_is_blocked_and_invisible(served: Served, document: dict[str, Any]) -> None:
     waiting = Waiting(served, document)
-    assert waiting.answer(decision="decline", reason="topic-3 looks wrong") == "ACCEPT"
+    assert waiting.answer(publish=False, reason="topic-3 looks wrong") == "ACCEPT"
     state = served.ended(waiting.run, 600)
     assert state["type"] == "FAILED"
     assert "a person declined this version; nothing was published\n  found: topic-3 looks wrong" in state["message"]
