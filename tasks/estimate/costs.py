@@ -53,7 +53,7 @@ def _embed(work: Work) -> float:
     if not work.fitted:
         return 0.01 + 1e-9 * work.rows * work.dimension
     fitted = min(work.rows, work.fitted) * work.text_bytes / 1e6
-    return 0.15 * _megabytes(work) + 0.25 * fitted
+    return 0.25 * _megabytes(work) + 0.4 * fitted
 
 
 def _k_means(rows: float, clusters: float, dimension: int, rounds: float) -> float:
