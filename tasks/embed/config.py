@@ -92,7 +92,7 @@ class ImageEmbedding(PostSteps):
     root: str | None = Field(
         None, description="folder or URI that all paths of the column lie below; nothing else is read. Needed for paths"
     )
-    batch: int = Field(64, ge=1, le=65536, description="images per forward pass")
+    batch: int = Field(64, ge=1, le=1024, description="images per forward pass")
     most_pixels: int = Field(
         100_000_000, ge=1, le=2**31, description="an image with more pixels is not decoded: unreadable"
     )

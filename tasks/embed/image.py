@@ -74,7 +74,7 @@ class Images:
                     reasons[start + place] = one if isinstance(one, str) else ""
                 if there:
                     with _ONE_AT_A_TIME:
-                        vectors[start + np.array(there)] = model([found[place] for place in there])
+                        vectors[start + np.array(there)] = model([found[place] for place in there], self.config.batch)
         return vectors, reasons
 
 
@@ -118,20 +118,24 @@ def _content(path: str, root: str | None) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Model:
-    """A loaded encoder. prepare: from a picture to an input tensor. call: a list of them -> (n, d) float32."""
+    """A loaded encoder. prepare: from a picture to an input tensor. call: a list of n of them -> (n, d) float32.
+
+    The network always sees `batch` of them, the last one repeated: in a batch of another length the same picture may
+    get other last bits, and two copies of a picture would not be exact duplicates.
+    """
 
     prepare: Any
     encode: Any
     dimension: int
     backend: Backend
 
-    def __call__(self, inputs: list[Any]) -> npt.NDArray[np.float32]:
+    def __call__(self, inputs: list[Any], batch: int) -> npt.NDArray[np.float32]:
         import torch
 
-        batch = torch.stack(inputs)
+        stacked = torch.stack([*inputs, *inputs[-1:] * (batch - len(inputs))])
         with torch.inference_mode():
-            vectors = self.encode(batch.half().cuda() if self.backend == "gpu" else batch)
-        return np.asarray(vectors.float().cpu().numpy(), np.float32)
+            vectors = self.encode(stacked.half().cuda() if self.backend == "gpu" else stacked)
+        return np.asarray(vectors[: len(inputs)].float().cpu().numpy(), np.float32)
 
 
 @lru_cache(maxsize=1)

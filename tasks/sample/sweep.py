@@ -65,7 +65,7 @@ def draw_sweep(found: list[dict[str, Any]], path: Path) -> None:
     """Draw unevenness and coverage against the number of rows, one line per rule, as an SVG."""
     import altair
 
-    panels = []
+    panels, sizes = [], sorted({row["rows"] for row in found})
     for field, title in (
         ("unevenness", "unevenness over held-out structure"),
         ("coverage", "share of clusters covered"),
@@ -77,7 +77,12 @@ def draw_sweep(found: list[dict[str, Any]], path: Path) -> None:
             altair.Chart(altair.Data(values=lines), width=320, height=220)
             .mark_line(point=True)
             .encode(
-                x=altair.X("rows:Q", scale=altair.Scale(type="log"), title="rows kept"),
+                x=altair.X(
+                    "rows:Q",
+                    scale=altair.Scale(type="log", nice=False, padding=10),
+                    axis=altair.Axis(values=sizes, labelOverlap=True, format=",d"),
+                    title="rows kept",
+                ),
                 y=altair.Y(f"{field}:Q", title=title),
                 color=altair.Color(
                     "rule:N", scale=altair.Scale(domain=list(COLOURS), range=list(COLOURS.values())), title=None
