@@ -1,0 +1,49 @@
+"""Every strategy and every order goes the whole way: a version whose rows are the target and whose fates add up."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.curate import curate
+from flows.recipe import parse
+from tasks.sample.options import Strategy
+from tests.flows.conftest import write_shards
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "uniform": {"groups": ["topic"]},
+    "proportional": {"groups": ["topic"]},
+    "stratified": {"groups": ["topic"]},
+    "subclass": {"group": "topic"},
+    "metaclip": {"concepts": ["about 1", "about 2", "about 11", "note"]},
+    "quality": {"scores": {"score": 1.0}},
+}
+NAMES = [option.model_fields["name"].default for option in get_args(Strategy)]
+ONLY_TRUE = ["coverage", "follows_plan", "no_worse_than", "largest_share", "effective_classes"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("prefect_server")
+def test_every_strategy_and_order_publishes_what_it_was_asked_for(document: dict[str, Any], tmp_path: Any) -> None:
+    for shard in sorted(write_shards(tmp_path / "pool").glob("*.parquet")):
+        table = pq.read_table(shard)
+        score = np.random.default_rng(0).random(len(table))
+        pq.write_table(table.append_column("score", pa.array(score)), shard)
+    document["source"]["scores"] = ["score"]
+    document["gates"] = {"suite": "first-version", "remove": ONLY_TRUE}
+    wanted = [{"strategy": {"name": name, **OPTIONS.get(name, {})}} for name in NAMES]
+    wanted += [{"order": order, "score": "score"} for order in ("closest", "furthest", "score", "diverse")]
+    assert len(NAMES) == 16
+    for sampling in wanted:
+        document["sampling"] = {"target": 240, **sampling}
+        found = curate(parse(document))
+        totals, rows = found["totals"], pd.read_parquet(found["data"])
+        assert totals["read"] == sum(totals[fate] for fate in ("kept", "deduplicated", "not_sampled", "quarantined"))
+        assert totals["kept"] == len(rows) == rows["id"].nunique(), sampling
+        exact = sampling.get("strategy", {}).get("name") not in ("cluster-clip", "cooldown", "metaclip")
+        assert not exact or len(rows) == 240, (sampling, len(rows))
+        assert 0 < len(rows) <= 1200
