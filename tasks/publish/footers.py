@@ -98,7 +98,7 @@ def known_columns(footer: pq.FileMetaData, plan: dict[int, Any], ids: dict[str, 
 
 
 def gather_statistics(footer: pq.FileMetaData, columns: Sequence[Column]) -> Statistics:
-    """Return what `data_file_statistics_from_parquet_metadata` of PyIceberg returns, in a fifth of the time."""
+    """Return what `data_file_statistics_from_parquet_metadata` of PyIceberg returns, in under half of the time."""
     sizes, values, nulls = ({column.field: 0 for column in columns} for _ in range(3))
     lows: dict[int, list[Any]] = {}
     highs: dict[int, list[Any]] = {}

@@ -124,14 +124,12 @@ def test_the_s3_server_killed_in_every_step(
 
 
 @pytest.fixture
-def lonely(tmp_path: Path) -> Iterator[Served]:
-    """A server of this test's own, without deployments: it is going to be killed."""
-    home, project = tmp_path / "home", tmp_path / "project"
-    project.mkdir()
-    (project / "prefect.yaml").write_text("deployments: []\n")
-    served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
-    yield served
-    served.api.close()
+def lonely(served: Served, tmp_path: Path) -> Iterator[Served]:
+    """A server of this test's own: it is going to be killed."""
+    home = tmp_path / "home"
+    own = Served(home, served.project, serve.up(home, port=serve.free_port(), project=served.project))
+    yield own
+    own.api.close()
     serve.down(home)
 
 
