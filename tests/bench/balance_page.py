@@ -16,8 +16,6 @@ Where the correlation is low:
   however long.
 - `digits`: the measure orders the middle of the field otherwise than the labels do; its choice still goes most of the
   way to the best candidate.
-- `docstrings`: packages are no neighbourhoods either: docstrings of many packages are about the same things. What
-  little there is to gain is not where the measure looks.
 - `debian`: sections are people's filing, not neighbourhoods of meaning (a library, its documentation and its
   bindings lie together and are filed apart). All strategies end close together, and differences of models below one
   point are within one standard deviation.
