@@ -68,7 +68,7 @@ class Compute:
             if self.report is not None:
                 from distributed import performance_report
 
-                self._reporting = performance_report(filename=str(self.report))
+                self._reporting = performance_report(filename=str(self.report), mode="inline")
                 self._reporting.__enter__()
         return self._client
 

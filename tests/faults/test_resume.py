@@ -138,8 +138,9 @@ def test_the_prefect_server_killed_in_every_step(
     served: Served, lonely: Served, pool: Path, undisturbed: str, tmp_path: Path
 ) -> None:
     curation = Curation(lonely.addresses["api"], served.project, str(pool), tmp_path / "curation")
-    server = serve.processes(lonely.home)["server"]
-    command, environment = server.cmdline(), server.environ()
+    first = serve.processes(lonely.home)["server"]
+    command, environment = first.cmdline(), first.environ()
+    server: psutil.Process | subprocess.Popen[bytes] = first
     survived = []
     try:
         for step in STEPS:
@@ -151,8 +152,7 @@ def test_the_prefect_server_killed_in_every_step(
             server.kill()
             server.wait()
             with (lonely.home / "server.log").open("ab") as log:
-                again = subprocess.Popen(command, env=environment, cwd=served.project, stdout=log, stderr=log)
-            server = psutil.Process(again.pid)
+                server = subprocess.Popen(command, env=environment, cwd=served.project, stdout=log, stderr=log)
             survives = flow.wait(timeout=900) == 0
             lonely.until(lambda: serve._answers(f"{lonely.addresses['api']}/health"), 600)
             if survives:
@@ -165,3 +165,4 @@ def test_the_prefect_server_killed_in_every_step(
         assert survived == list(STEPS)
     finally:
         server.kill()
+        server.wait()

@@ -87,6 +87,10 @@ def test_rows_do_not_depend_on_where_they_were_computed(document: dict[str, Any]
     }
     other = curate(parse({**document, **elsewhere}))
     pd.testing.assert_frame_equal(pd.read_parquet(reference["data"]), pd.read_parquet(other["data"]))
+    [report] = (tmp_path / "elsewhere" / "notes" / "performance").glob("*.html")
+    page = report.read_text()
+    assert "Dask Performance Report" in page
+    assert "cdn.bokeh.org" not in page  # the page draws itself without a network
 
 
 def broken(document: dict[str, Any], tmp_path: Path, what: str) -> dict[str, Any]:
