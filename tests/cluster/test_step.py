@@ -168,8 +168,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
     assert found.centroid_hash == expected.centroid_hash
     assert found.rows() == expected.rows()
     if memory == 2.0:
-        assert not any("round 0, iteration 4," in message for message in messages)
-        assert any("round 0" in message for message in messages) == (last == 7)
+        assert not any("level 1: round 0, iteration 4," in message for message in messages)
+        assert any("level 1: round 0" in message for message in messages) == (last == 7)
 
 
 @pytest.mark.parametrize("memory", [2.0, 1e-7])
