@@ -1,6 +1,7 @@
 """Image encoders, where the extra `image` is: a real one from a package, EfficientNet-Lite0, as timm saves it."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,32 @@ def test_without_the_extra_the_error_says_how_to_get_it(run: Run, tmp_path: Path
     pool = make_pool(run, tmp_path / "pool", {"image": photographs()[:2]}, shards=1)
     with pytest.raises(ResourceError, match=r"evenkeel\[image\]"):
         EMBED(ImageEmbedding(model=str(folder)), {"ingest": pool}, run)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_as_open_clip_saves_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model with random weights: what is saved is read, and a picture has one vector in whatever block it is."""
+    open_clip = pytest.importorskip("open_clip", reason="the extra `image` is not installed")
+    from open_clip import factory
+    from safetensors.torch import save_file
+
+    tower = {"layers": 2, "width": 64}
+    config = {
+        "embed_dim": 48,
+        "vision_cfg": {"image_size": 64, "head_width": 32, "patch_size": 16, **tower},
+        "text_cfg": {"context_length": 16, "vocab_size": 512, "heads": 2, **tower},
+    }
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
+    network = open_clip.create_model("tiny")
+    means = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": means}))
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, tmp_path / "open_clip_model.safetensors")
+    photos = photographs()[::3]
+    pool = make_pool(run, tmp_path / "pool", {"image": [*photos, b"no picture", photos[1]]}, rows_per_block=4)
+    ref = EMBED(ImageEmbedding(model=str(tmp_path), batch=4, max_unreadable=0.2), {"ingest": pool}, run)
+    rows = vectors_of(ref)
+    assert rows.shape == (10, 48)
+    assert ref.facts["unreadable"] == {"not an image": 1}
+    np.testing.assert_array_equal(rows[1], rows[9])
+    np.testing.assert_allclose(np.linalg.norm(rows[:8], axis=1), 1, atol=2e-3)
