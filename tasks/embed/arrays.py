@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra import storage
+from infra.npy import map_array
 
 
 def write_array(uri: str, array: npt.NDArray[Any]) -> None:
@@ -19,5 +20,4 @@ def write_array(uri: str, array: npt.NDArray[Any]) -> None:
 
 def read_array(uri: str, scratch: Path) -> npt.NDArray[Any]:
     """Return the array at `uri`, memory-mapped; one on a remote store is copied to `scratch` first."""
-    mapped: npt.NDArray[Any] = np.load(storage.local_copy(uri, scratch), mmap_mode="r", allow_pickle=False)
-    return mapped
+    return map_array(storage.local_copy(uri, scratch))

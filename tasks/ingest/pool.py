@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra import storage
 from infra.errors import InputError
+from infra.npy import map_array
 from infra.workspace import StepRef
 
 SHARD_BITS = 40
@@ -159,7 +160,7 @@ class Pool:
         if self.info.vector is None:
             raise InputError("the pool has no vectors", where=self.uri, remedy="name the column: source.vector")
         path = storage.local_copy(self._path("vectors", block, "npy"), self._scratch())
-        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: npt.NDArray[Any] = map_array(path)
         return mapped
 
     def quarantine(self) -> pa.Table:

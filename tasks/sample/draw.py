@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from infra import storage
 from infra.errors import RecipeError
+from infra.npy import map_array
 from tasks.sample.diverse import CANDIDATES, choose_diverse
 from tasks.sample.hashing import mix, uniform
 from tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
@@ -113,7 +114,7 @@ def draw_block(number: int, drawing: Drawing) -> int:
         found["value"] = (mix(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
         found["block"] = np.full(len(cell), number, np.int32)
     path = storage.local_copy(storage.join(drawing.folder, "needs.npy"), Path(drawing.scratch))
-    kept = first_of_cells(found, np.load(path, mmap_mode="r", allow_pickle=False))
+    kept = first_of_cells(found, map_array(path))
     write_parquet(storage.join(drawing.folder, f"{block}.parquet"), pa.table(kept))
     return len(kept["row_id"])
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infra.npy import map_array
 from tasks.ingest.readers import Batch, Look, read_batches
 
 VECTOR = "vector"
@@ -33,7 +34,7 @@ def look_ids() -> Look:
 
 def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
     """Yield slices of the vectors beside the rows of the second file."""
-    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    vectors = map_array(path)
     _check(vectors.shape, vectors.dtype)
     if ids is None:
         for begin in range(0, len(vectors), rows):
@@ -77,7 +78,7 @@ def _read_ids(path: Path, rows: int) -> Iterator[Batch]:
 
 def _plain_ids(path: Path, rows: int) -> Iterator[tuple[int, pa.Array]]:
     if path.suffix == ".npy":
-        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+        ids = map_array(path)
         if ids.ndim != 1 or ids.dtype.kind not in "iuUS":
             raise ValueError(f"{path.name}: expected ids of shape (n,), found {ids.dtype} of shape {ids.shape}")
         for begin in range(0, len(ids), rows):
@@ -86,7 +87,7 @@ def _plain_ids(path: Path, rows: int) -> Iterator[tuple[int, pa.Array]]:
         return
     with path.open(encoding="utf-8") as lines:
         for begin in itertools.count(0, rows):
-            part = [line.rstrip("\r\n") for line in itertools.islice(lines, rows)]
-            if not part:
+            texts = [line.rstrip("\r\n") for line in itertools.islice(lines, rows)]
+            if not texts:
                 return
-            yield begin, pa.array(part)
+            yield begin, pa.array(texts)
