@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
+from infra import npy, storage
 from tasks.cluster.lloyd import State
 
 PIECE = 4096
@@ -44,7 +44,7 @@ def map_array(uri: str, scratch: Path) -> npt.NDArray[Any]:
     """Return the array in a .npy file as a memory map; a remote file is copied to `scratch` first."""
     path = storage.local_copy(uri, scratch)
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[Any] = npy.map_array(path)
     except ValueError:  # an array of no elements cannot be mapped
         array = np.load(path, allow_pickle=False)
     return array

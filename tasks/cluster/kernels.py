@@ -53,28 +53,27 @@ def nearest_of_all(x: Any, first: int, last: int, centroids: Any, half: Any, lab
 
 
 @kernel
+def squared_gap(a: Any, b: Any) -> Any:
+    """Return |a - b|^2 of two (d,) float32 points, without cancellation."""
+    total = np.float32(0)
+    for j in range(a.shape[0]):
+        gap = a[j] - b[j]
+        total += gap * gap
+    return total
+
+
+@kernel
 def squared_distances(x: Any, first: int, last: int, centroids: Any, labels: Any, out: Any) -> None:
     """Write |x_i - centroid of its label|^2 of rows first..last to out (n,) float32, without cancellation."""
-    d = x.shape[1]
     for i in range(first, last):
-        row, centre = x[i], centroids[labels[i]]
-        total = np.float32(0)
-        for j in range(d):
-            gap = row[j] - centre[j]
-            total += gap * gap
-        out[i] = total
+        out[i] = squared_gap(x[i], centroids[labels[i]])
 
 
 @kernel
 def lower_to(x: Any, first: int, last: int, seed: Any, out: Any) -> None:
     """Lower out (n,) float32 of rows first..last to |x_i - seed|^2 where that is less."""
-    d = x.shape[1]
     for i in range(first, last):
-        row = x[i]
-        total = np.float32(0)
-        for j in range(d):
-            gap = row[j] - seed[j]
-            total += gap * gap
+        total = squared_gap(x[i], seed)
         if total < out[i]:
             out[i] = total
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.cluster import kernels
-from tasks.cluster.kernels import kernel
+from tasks.cluster.kernels import kernel, squared_gap
 from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.threads import spread
 
@@ -61,7 +61,6 @@ def seed_groups(
     place: (groups + 1,) where the seeds of a group begin. draws: (k,) float64 in [0, 1). Writes row indices to seeds
     (k,) int64, -1 where a group has no distinct row left. squared: (n,) float32 scratch.
     """
-    d = x.shape[1]
     for g in range(first, last):
         low, high = starts[g], starts[g + 1]
         for s in range(place[g], place[g + 1]):
@@ -93,10 +92,6 @@ def seed_groups(
             seed = x[pick]
             for at in range(low, high):
                 i = order[at]
-                row = x[i]
-                total = np.float32(0)
-                for j in range(d):
-                    gap = row[j] - seed[j]
-                    total += gap * gap
+                total = squared_gap(x[i], seed)
                 if total < squared[i]:
                     squared[i] = total

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.cluster import kernels
-from tasks.cluster.kernels import kernel
+from tasks.cluster.kernels import kernel, squared_gap
 from tasks.cluster.prepare import Floats, Rows
 from tasks.cluster.threads import spread
 
@@ -30,7 +30,6 @@ def join_gains(
     gains: Any,
 ) -> None:
     """Write to gains (m,) float64 what the rows in the cluster of each pick save by joining a centroid at it."""
-    d = x.shape[1]
     for m in range(first, last):
         pick = picks[m]
         seed = x[pick]
@@ -38,11 +37,7 @@ def join_gains(
         gain = 0.0
         for at in range(starts[g], starts[g + 1]):
             i = order[at]
-            row = x[i]
-            total = np.float32(0)
-            for j in range(d):
-                gap = row[j] - seed[j]
-                total += gap * gap
+            total = squared_gap(x[i], seed)
             if total < squared[i]:
                 gain += np.float64(squared[i] - total) * (weights[i] if weights.shape[0] else np.float32(1))
         gains[m] = gain
@@ -68,7 +63,7 @@ def trade(
     A centroid is not removed where a row's second and third nearest are gone already, nor from under a pick. Rows whose
     next centroids were removed later get the label -1.
     """
-    k, d = centroids.shape
+    k = centroids.shape[0]
     gone = np.zeros(k, np.bool_)
     host = np.zeros(k, np.bool_)
     for pick in picks:
@@ -96,10 +91,7 @@ def trade(
         source = ids[pick, 0]
         for at in range(starts[source], starts[source + 1]):
             i = order[at]
-            total = np.float32(0)
-            for j in range(d):
-                gap = x[i, j] - x[pick, j]
-                total += gap * gap
+            total = squared_gap(x[i], x[pick])
             if total < squared[i]:
                 labels[i] = g
         centroids[g] = x[pick]

@@ -137,18 +137,24 @@ def test_a_missing_bucket_is_named_before_the_work(
         publish_one(DestinationConfig(uri="s3://no-such-bucket/x"))
 
 
+def use_profile(store: Store, name: str, config: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a profile of an AWS configuration file be all that the process knows of a store."""
+    for variable in store.environment():
+        monkeypatch.delenv(variable, raising=False)
+    (folder / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    monkeypatch.setenv("AWS_PROFILE", name)
+
+
 def test_a_profile_gives_endpoint_region_and_key(
     seaweed_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, tmp_path: Path
 ) -> None:
-    for name in seaweed_store.environment():
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "config").write_text(
+    config = (
         f"[profile curator]\nendpoint_url = {seaweed_store.endpoint}\nregion = us-east-1\n"
         f"aws_access_key_id = {seaweed_store.key}\naws_secret_access_key = {seaweed_store.secret}\n"
         "s3 =\n  addressing_style = path\n"
     )
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_PROFILE", "curator")
+    use_profile(seaweed_store, "curator", config, tmp_path, monkeypatch)
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -158,15 +164,12 @@ def test_a_profile_gives_endpoint_region_and_key(
 def test_a_role_is_assumed_by_the_profile(
     moto_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, tmp_path: Path
 ) -> None:
-    for name in moto_store.environment():
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "config").write_text(
+    config = (
         f"[profile base]\naws_access_key_id = {moto_store.key}\naws_secret_access_key = {moto_store.secret}\n"
         "[profile publisher]\nrole_arn = arn:aws:iam::123456789012:role/publisher\nsource_profile = base\n"
         f"endpoint_url = {moto_store.endpoint}\nregion = us-east-1\ns3 =\n  addressing_style = path\n"
     )
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_PROFILE", "publisher")
+    use_profile(moto_store, "publisher", config, tmp_path, monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_store.endpoint)
     import s3fs
 
