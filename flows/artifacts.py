@@ -11,6 +11,11 @@ PAUSES = (1.0, 5.0, 15.0, 30.0)
 LOG = logging.getLogger("prefect.flow_runs")
 
 
+def artifact_key(dataset: str, what: str) -> str:
+    """Return the key that names an artifact of a dataset: Prefect allows small letters, digits and dashes."""
+    return f"{dataset}-{what}".replace("_", "-").replace(" ", "-")
+
+
 def show(create: Callable[..., Any], *args: Any, **options: Any) -> None:
     """Call one of Prefect's `create_..._artifact`; where the server stays away for a minute, say so and go on."""
     for pause in (*PAUSES, None):

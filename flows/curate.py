@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from flows.approval import decide
-from flows.artifacts import show
+from flows.artifacts import artifact_key, show
 from flows.history import day_made, earlier_versions, profile_of, sampled_alike
 from flows.lineage import Lineage, look_back, remember
 from flows.perform import perform
@@ -198,7 +198,7 @@ def show_plan(recipe: Recipe) -> dict[str, Any]:
     show(
         create_markdown_artifact,
         text,
-        key=f"{recipe.dataset.replace('_', '-')}-plan",
+        key=artifact_key(recipe.dataset, "plan"),
         description="What a run would take",
     )
     planned.require_fit()
@@ -208,13 +208,11 @@ def show_plan(recipe: Recipe) -> dict[str, Any]:
 def show_artifacts(recipe: Recipe, done: dict[str, StepRef]) -> None:
     """Show the card's summary and the balance table in the Prefect UI."""
     card = storage.read_bytes(storage.join(done["report"].uri, "card.md")).decode()
-    show(
-        create_markdown_artifact, card, key=f"{recipe.dataset.replace('_', '-')}-card", description="What this run made"
-    )
+    show(create_markdown_artifact, card, key=artifact_key(recipe.dataset, "card"), description="What this run made")
     show(
         create_table_artifact,
         [readable(row) for row in Profile.open(done["measure"]).records("balance")],
-        key=f"{recipe.dataset.replace('_', '-')}-balance",
+        key=artifact_key(recipe.dataset, "balance"),
         description="Balance before and after, beside the baselines",
     )
 
@@ -233,7 +231,7 @@ def show_links(recipe: Recipe, folder: str) -> None:
             storage.web_address(place),
             link_text=f"{recipe.dataset}: {name}",
             description=place,
-            key=f"{recipe.dataset.replace('_', '-')}-{name.replace(' ', '-')}-link",
+            key=artifact_key(recipe.dataset, f"{name}-link"),
         )
 
 
@@ -242,7 +240,7 @@ def show_version(recipe: Recipe, published: dict[str, Any]) -> None:
     lines = [f"**{recipe.dataset} v{published['version']}**: {published['rows']:,} rows, {published['status']}", ""]
     places = {name: published[name] for name in ("location", "data")}
     lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
-    key = f"{recipe.dataset.replace('_', '-')}-version"
+    key = artifact_key(recipe.dataset, "version")
     show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published['version']}, and where it lies")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.artifacts import show
+from flows.artifacts import artifact_key, show
 from flows.recipe import Recipe
 from infra import storage
 from infra.compute import open_compute
@@ -42,7 +42,7 @@ def _keep(report: Path, folder: str, dataset: str) -> None:
         show(
             create_markdown_artifact,
             text,
-            key=f"{dataset.replace('_', '-')}-performance",
+            key=artifact_key(dataset, "performance"),
             description="What workers did",
         )
 
