@@ -7,7 +7,7 @@ ARGS ?=
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml setup.py requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,postgres]'
@@ -52,7 +52,13 @@ bench-readers: $(READY) ## training loaders on a version, in an environment of t
 bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
 	$(BIN)/python tests/bench/bench_gates.py $(ARGS)
 
-lint: $(READY) ## ruff and mypy
+# One package of links for tools that read code without importing it.
+TYPES := .venv/types/evenkeel
+$(TYPES): $(READY)
+	mkdir -p $@ && ln -sfn $(foreach place,flows tasks expectations infra evenkeel/__init__.py evenkeel/py.typed,$(CURDIR)/$(place)) $@/
+	@touch $@
+
+lint: $(READY) $(TYPES) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
-from expectations.wording import percent
+from evenkeel.expectations.expectation import AtLeast, AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from expectations import measures
-from expectations.expectation import SCOPE, AtLeast, AtMost, Blame, Expectation, Measurement, NotApplicable, Shown
-from expectations.scopes import blame, counts, pick, share_of, version_counts
-from expectations.wording import percent
+from evenkeel.expectations import measures
+from evenkeel.expectations.expectation import (
+    SCOPE,
+    AtLeast,
+    AtMost,
+    Blame,
+    Expectation,
+    Measurement,
+    NotApplicable,
+    Shown,
+)
+from evenkeel.expectations.scopes import blame, counts, pick, share_of, version_counts
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtLeast, AtMost, Expectation, Measurement, Shown, change_since_last
-from expectations.scopes import blame, counts, pick, share_of, version_counts
-from expectations.wording import percent
+from evenkeel.expectations.expectation import AtLeast, AtMost, Expectation, Measurement, Shown, change_since_last
+from evenkeel.expectations.scopes import blame, counts, pick, share_of, version_counts
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations import measures
-from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
-from expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
-from expectations.wording import percent
+from evenkeel.expectations import measures
+from evenkeel.expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
+from evenkeel.expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import AtMost, Measurement, NotApplicable, Shown
-from expectations.scopes import blame, pick, version_counts
-from expectations.wording import percent
+from evenkeel.expectations.expectation import AtMost, Measurement, NotApplicable, Shown
+from evenkeel.expectations.scopes import blame, pick, version_counts
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

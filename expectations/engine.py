@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from expectations.expectation import Blame, Expectation, Severity, UnknownScope
+from evenkeel.expectations.expectation import Blame, Expectation, Severity, UnknownScope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def evaluate(
     Raises UnknownScope where an expectation names something that the tables do not have: a suite that cannot be read as
     it was meant is never passed.
     """
-    from expectations.great import Project
+    from evenkeel.expectations.great import Project
 
     outcomes: dict[int, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="evenkeel-gates-") as folder:

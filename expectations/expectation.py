@@ -1,7 +1,7 @@
 """What an expectation is: a few bounded parameters, one sentence, and a measurement of one small table.
 
 An expectation is a pydantic model, so a recipe can hold it and bad thresholds are refused before anything runs.
-`expectations.engine` turns it into a Great Expectations metric and expectation; nothing here imports that library.
+`expectations/great.py` turns it into a Great Expectations metric and expectation; nothing here imports that library.
 
 A table is a pandas frame. The tables are:
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from expectations.wording import percent
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,7 @@
 """Our expectations as Great Expectations classes, and a project of theirs that lives for one run.
 
-Importing this module imports Great Expectations (seconds); `expectations.engine` does so only when a suite is run. The
-surface used here - custom table metrics, `BatchExpectation`, renderers - is not officially supported; a contract test
+Importing this module imports Great Expectations (seconds); `engine.py` does so only when a suite is run. The surface
+used here - custom table metrics, `BatchExpectation`, renderers - is not officially supported; a contract test
 watches it.
 """
 
@@ -27,13 +27,13 @@ from great_expectations.render import LegacyDiagnosticRendererType, LegacyRender
 from great_expectations.render.components import RenderedStringTemplateContent, RenderedTableContent
 from great_expectations.render.renderer.renderer import renderer
 
-from expectations.data_docs import make_self_contained
-from expectations.expectation import Expectation, NotApplicable, UnknownScope
-from expectations.suites import EXPECTATIONS
-from expectations.wording import printable
+from evenkeel.expectations.data_docs import make_self_contained
+from evenkeel.expectations.expectation import Expectation, NotApplicable, UnknownScope
+from evenkeel.expectations.suites import EXPECTATIONS
+from evenkeel.expectations.wording import printable
 
 if TYPE_CHECKING:
-    from expectations.engine import Result
+    from evenkeel.expectations.engine import Result
 
 NUMBER = "number"
 

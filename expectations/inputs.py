@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from expectations.expectation import BLAMED, AtLeast, AtMost, Blame, Measurement, Nothing, Shown, change_since_last
-from expectations.scopes import blame, counts, pick, share_of
-from expectations.wording import percent
+from evenkeel.expectations.expectation import (
+    BLAMED,
+    AtLeast,
+    AtMost,
+    Blame,
+    Measurement,
+    Nothing,
+    Shown,
+    change_since_last,
+)
+from evenkeel.expectations.scopes import blame, counts, pick, share_of
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Shown, Witness
-from expectations.wording import percent
+from evenkeel.expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Shown, Witness
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

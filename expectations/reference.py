@@ -1,10 +1,10 @@
-"""The reference in docs/EXPECTATIONS.md, written from the models: `python -m expectations.reference`."""
+"""The reference in docs/EXPECTATIONS.md, written from the models: `python -m evenkeel.expectations.reference`."""
 
 from itertools import groupby
 from pathlib import Path
 
-from expectations.expectation import Expectation
-from expectations.suites import EXPECTATIONS, suite
+from evenkeel.expectations.expectation import Expectation
+from evenkeel.expectations.suites import EXPECTATIONS, suite
 
 PAGE = Path(__file__).parent.parent / "docs" / "EXPECTATIONS.md"
 START, END = "<!-- reference -->\n", "<!-- /reference -->"

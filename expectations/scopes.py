@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope
-from expectations.measures import Counts
-from expectations.wording import percent
+from evenkeel.expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope
+from evenkeel.expectations.measures import Counts
+from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from expectations.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
-from expectations.balance import (
+from evenkeel.expectations.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
+from evenkeel.expectations.balance import (
     EffectiveClasses,
     FollowsPlan,
     Gini,
@@ -19,11 +19,11 @@ from expectations.balance import (
     NoWorseThan,
     SmallestShare,
 )
-from expectations.clusters import Coverage, Dust, GiantCluster, InertiaChange
-from expectations.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
-from expectations.duplicates import NearDuplicateRate
-from expectations.expectation import Expectation
-from expectations.inputs import (
+from evenkeel.expectations.clusters import Coverage, Dust, GiantCluster, InertiaChange
+from evenkeel.expectations.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
+from evenkeel.expectations.duplicates import NearDuplicateRate
+from evenkeel.expectations.expectation import Expectation
+from evenkeel.expectations.inputs import (
     AllowedSources,
     AllowedValues,
     QuarantineRate,
@@ -31,7 +31,7 @@ from expectations.inputs import (
     RowsRead,
     UnreadableShards,
 )
-from expectations.privacy import PatternRate
+from evenkeel.expectations.privacy import PatternRate
 
 SuiteName = Literal["default", "strict", "first-version"]
 

@@ -5,7 +5,7 @@ from prefect.context import FlowRunContext
 from prefect.input import RunInput
 from pydantic import Field
 
-from infra.errors import GateFailed
+from evenkeel.infra.errors import GateFailed
 
 
 class Decision(RunInput):

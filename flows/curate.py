@@ -10,28 +10,28 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
-from flows.approval import decide
-from flows.artifacts import artifact_key, show
-from flows.history import day_made, earlier_versions, profile_of, sampled_alike
-from flows.lineage import Lineage, look_back, remember
-from flows.perform import perform
-from flows.pipeline import PROOF, follow_curation
-from flows.plan import plan
-from flows.recipe import Recipe, RecipeFile
-from flows.running import running
-from infra import storage
-from infra.errors import GateFailed
-from infra.workspace import StepRef
-from tasks.measure.profile import TABLES, Profile
-from tasks.publish.layout import check_destination
-from tasks.publish.publish import leave_evidence, publish
-from tasks.publish.stage import read_staged
-from tasks.publish.table import Version
-from tasks.publish.versions import previous_version
-from tasks.report.config import PastVersion, ReportConfig
-from tasks.report.step import REPORT
-from tasks.step import Run, Step
-from tasks.validate.step import VALIDATE
+from evenkeel.flows.approval import decide
+from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.history import day_made, earlier_versions, profile_of, sampled_alike
+from evenkeel.flows.lineage import Lineage, look_back, remember
+from evenkeel.flows.perform import perform
+from evenkeel.flows.pipeline import PROOF, follow_curation
+from evenkeel.flows.plan import plan
+from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.running import running
+from evenkeel.infra import storage
+from evenkeel.infra.errors import GateFailed
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.profile import TABLES, Profile
+from evenkeel.tasks.publish.layout import check_destination
+from evenkeel.tasks.publish.publish import leave_evidence, publish
+from evenkeel.tasks.publish.staging.step import read_staged
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.step import REPORT
+from evenkeel.tasks.step import Run, Step
+from evenkeel.tasks.validate.step import VALIDATE
+from evenkeel.tasks.versions.listing import previous_version
 
 
 def run_name() -> str:

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from flows.recipe import Recipe
-from infra.workspace import StepRef
-from tasks.publish.table import Version
-from tasks.publish.versions import list_versions, read_manifest
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.versions.listing import list_versions, read_manifest
 
 
 def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[Version]:

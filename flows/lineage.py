@@ -4,18 +4,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.recipe import Recipe
-from infra import storage
-from infra.errors import InputError
-from infra.workspace import DONE, StepRef
-from tasks.cluster.config import ReusableClustering
-from tasks.cluster.step import CLUSTER
-from tasks.embed.step import EMBED
-from tasks.ingest.config import IngestRequest
-from tasks.ingest.source import ingest_request
-from tasks.ingest.stamps import whole_stamp
-from tasks.publish.manifest import Manifest
-from tasks.publish.versions import previous_version, read_manifest
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import DONE, StepRef
+from evenkeel.tasks.cluster.config import ReusableClustering
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import IngestRequest
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.stamps import whole_stamp
+from evenkeel.tasks.publish.manifest import Manifest
+from evenkeel.tasks.versions.listing import previous_version, read_manifest
 
 CODE = {step.name: step.version for step in (EMBED, CLUSTER)}
 MEANING = ("id", "text", "vector", "dimension")

@@ -8,10 +8,10 @@ from prefect import Task, task
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel
 
-from flows.progress import LISTENER, StepProgress
-from infra.errors import AccountingError, InputError, RecipeError, ResourceError
-from infra.workspace import StepRef
-from tasks.step import Run, Step
+from evenkeel.flows.progress import LISTENER, StepProgress
+from evenkeel.infra.errors import AccountingError, InputError, RecipeError, ResourceError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.step import Run, Step
 
 FINAL = (RecipeError, InputError, AccountingError, ResourceError)
 

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from flows.lineage import Base, Lineage, find_base, same_rule
-from flows.recipe import Recipe
-from infra import storage
-from infra.workspace import StepRef
-from tasks.cluster.assign import ASSIGN
-from tasks.cluster.config import AssignConfig
-from tasks.cluster.drift import Drift
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.lists import dedup_request
-from tasks.dedup.step import DEDUP
-from tasks.embed.step import EMBED
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.measure.config import MeasureConfig
-from tasks.measure.step import MEASURE
-from tasks.publish.exclusions import TAKEDOWNS
-from tasks.publish.layout import dataset_folder
-from tasks.publish.stage import STAGE
-from tasks.sample.step import SAMPLE
-from tasks.step import Step
-from tasks.validate.step import VALIDATE
+from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.assign import ASSIGN
+from evenkeel.tasks.cluster.config import AssignConfig
+from evenkeel.tasks.cluster.drift import Drift
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.lists import dedup_request
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.publish.exclusions import TAKEDOWNS
+from evenkeel.tasks.publish.layout import dataset_folder
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import Step
+from evenkeel.tasks.validate.step import VALIDATE
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from flows.lineage import Changes, look_back
-from flows.pipeline import follow_curation
-from flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
-from flows.recipe import Recipe
-from infra.errors import ResourceError
-from infra.workspace import StepRef
-from tasks.estimate.costs import SECONDS, START
-from tasks.estimate.limits import Misfit, Needs, Room, misfits, needs, size
-from tasks.estimate.size import glance
-from tasks.ingest.config import IngestRequest
-from tasks.step import Run, Step
+from evenkeel.flows.lineage import Changes, look_back
+from evenkeel.flows.pipeline import follow_curation
+from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.errors import ResourceError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.estimate.costs import SECONDS, START
+from evenkeel.tasks.estimate.limits import Misfit, Needs, Room, misfits, needs, size
+from evenkeel.tasks.estimate.size import glance
+from evenkeel.tasks.ingest.config import IngestRequest
+from evenkeel.tasks.step import Run, Step
 
 PROVING = ("measure", "validate", "report")
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flows.pipeline import CURATION
-from flows.recipe import Recipe
-from infra.compute import Compute
-from infra.errors import EvenkeelError
-from infra.workspace import StepRef
-from tasks.cluster.levels import derive_levels, fit_levels
-from tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
-from tasks.estimate.costs import SECONDS, Work
-from tasks.estimate.size import Glance, PoolSize
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.step import Run
+from evenkeel.flows.pipeline import CURATION
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import EvenkeelError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.estimate.costs import SECONDS, Work
+from evenkeel.tasks.estimate.size import Glance, PoolSize
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.step import Run
 
 FIRST_ROWS = 1_000
 SAMPLE_ROWS = 20_000

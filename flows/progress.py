@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.errors import EvenkeelError
+from evenkeel.infra.errors import EvenkeelError
 
 Listener = Callable[[str, float, str], None]
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from infra.errors import RecipeError
-from tasks.cluster.config import ReusableClustering
-from tasks.dedup.config import DedupConfig
-from tasks.embed.config import AutoEmbedding, EmbeddingConfig
-from tasks.ingest.config import SourceConfig
-from tasks.publish.config import DATASET_NAME, DestinationConfig, carries_password
-from tasks.sample.config import SamplingConfig
-from tasks.validate.config import GatesConfig
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.cluster.config import ReusableClustering
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.embed.config import AutoEmbedding, EmbeddingConfig
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig, carries_password
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.validate.config import GatesConfig
 
 READY = Path(__file__).parent / "recipes"
 

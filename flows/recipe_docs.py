@@ -1,4 +1,4 @@
-"""The reference of recipe fields, written from the models so that it cannot be wrong. `python -m flows.recipe_docs`."""
+"""The reference of recipe fields, written from the models: `python -m evenkeel.flows.recipe_docs`."""
 
 import types
 import typing
@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.recipe import Recipe
+from evenkeel.flows.recipe import Recipe
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
 LONGEST_UNION = 20  # expectations have a page of their own
-MARK = "<!-- fields: written by `python -m flows.recipe_docs` -->"
+MARK = "<!-- fields: written by `python -m evenkeel.flows.recipe_docs` -->"
 
 
 def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

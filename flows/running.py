@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.artifacts import artifact_key, show
-from flows.recipe import Recipe
-from infra import storage
-from infra.compute import open_compute
-from tasks.step import Run
+from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra import storage
+from evenkeel.infra.compute import open_compute
+from evenkeel.tasks.step import Run
 
 
 @contextmanager

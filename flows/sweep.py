@@ -6,17 +6,17 @@ from typing import Any
 from pydantic import BaseModel
 from rich.console import Console
 
-from flows.lineage import look_back
-from flows.pipeline import follow_clusters
-from flows.recipe import Recipe
-from flows.running import running
-from infra.workspace import StepRef
-from tasks.sample.sweep import sweep
-from tasks.step import Step
+from evenkeel.flows.lineage import look_back
+from evenkeel.flows.pipeline import follow_clusters
+from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.running import running
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.sweep import sweep
+from evenkeel.tasks.step import Step
 
 
 def sweep_sizes(recipe: Recipe, targets: list[str], console: Console) -> list[dict[str, Any]]:
-    """Return `tasks.sample.sweep.sweep` of a recipe at these targets; steps that are not done yet are done first."""
+    """Return the sweep of a recipe over these targets; steps that are not done yet are done first."""
     with running(recipe) as run:
 
         def follow(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:

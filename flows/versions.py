@@ -8,13 +8,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from flows.recipe import Recipe, RecipeFile
-from flows.running import absolute
-from tasks.publish import export as exports
-from tasks.publish import prune as pruning
-from tasks.publish import takedown as takedowns
-from tasks.publish import versions
-from tasks.publish.export import Format
+from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.running import absolute
+from evenkeel.tasks.versions import export as exports
+from evenkeel.tasks.versions import listing as versions
+from evenkeel.tasks.versions import prune as pruning
+from evenkeel.tasks.versions import takedown as takedowns
+from evenkeel.tasks.versions.export import Format
 
 
 @flow(name="promote", flow_run_name="promote")

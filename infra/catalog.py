@@ -15,8 +15,8 @@ from pyiceberg.exceptions import NotInstalledError, RESTError
 from pyiceberg.io.fsspec import FsspecFileIO
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra import storage
-from infra.errors import RecipeError, StorageError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError, StorageError
 
 NAME = "evenkeel"
 LOCK_SECONDS = 60

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.errors import RecipeError, ResourceError
+from evenkeel.infra.errors import RecipeError, ResourceError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

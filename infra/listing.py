@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infra import storage
+from evenkeel.infra import storage
 
 
 class Folder(BaseModel):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import fsspec
 from fsspec import AbstractFileSystem
 
-from infra.errors import StorageError
+from evenkeel.infra.errors import StorageError
 
 CHUNK = 8 << 20
 CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infra import storage
-from infra.errors import StorageError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
 
 DONE = "done.json"
 USED = "used"

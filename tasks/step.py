@@ -1,6 +1,6 @@
 """What a step is: a pure function from a config and finished inputs to one finished, content-keyed folder.
 
-The science of a step knows nothing of Prefect; `flows.curate` turns a `Step` into a Prefect task.
+The science of a step knows nothing of Prefect; `evenkeel.flows.curate` turns a `Step` into a Prefect task.
 """
 
 import time
@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from infra import storage
-from infra.compute import Compute
-from infra.errors import StorageError
-from infra.workspace import DONE, StepFolder, StepRef, claim, content_key
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import StorageError
+from evenkeel.infra.workspace import DONE, StepFolder, StepRef, claim, content_key
 
 
 class Progress(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from infra.environment import set_defaults
+from evenkeel.infra.environment import set_defaults
 
 set_defaults()
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
@@ -106,12 +106,10 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests."""
-    from flows import serve
-    from flows.register import ROOT, commit
+    from evenkeel.flows.server import serve
+    from evenkeel.flows.server.register import ROOT, commit
 
     home, project = tmp_path_factory.mktemp("serve"), tmp_path_factory.mktemp("project")
-    for name in ("flows", "tasks", "expectations", "infra"):
-        (project / name).symlink_to(ROOT / name)
     (project / "jobs.py").symlink_to(ROOT / "tests" / "flows" / "jobs.py")
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     document["deployments"] += yaml.safe_load((ROOT / "tests" / "flows" / "jobs.yaml").read_text())

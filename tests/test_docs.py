@@ -9,11 +9,11 @@ import click
 import pytest
 import yaml
 
-from expectations.suites import EXPECTATIONS
-from flows.cli import main
-from flows.recipe import ready_recipes
-from flows.recipe_docs import PAGE, field_rows, with_table
-from infra.compute import cluster_names
+from evenkeel.expectations.suites import EXPECTATIONS
+from evenkeel.flows.cli.main import main
+from evenkeel.flows.recipe import ready_recipes
+from evenkeel.flows.recipe_docs import PAGE, field_rows, with_table
+from evenkeel.infra.compute import cluster_names
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -24,7 +24,7 @@ def page(name: str) -> str:
 
 
 def test_the_field_reference_is_of_today() -> None:
-    assert PAGE.read_text() == with_table(PAGE.read_text()), "run `python -m flows.recipe_docs`"
+    assert PAGE.read_text() == with_table(PAGE.read_text()), "run `python -m evenkeel.flows.recipe_docs`"
 
 
 def test_every_recipe_field_says_what_it_means() -> None:
@@ -60,7 +60,7 @@ def test_every_cluster_is_explained(name: str) -> None:
 
 
 def test_every_strategy_is_explained() -> None:
-    from tasks.sample.config import SamplingConfig
+    from evenkeel.tasks.sample.config import SamplingConfig
 
     schema = SamplingConfig.model_json_schema()
     names = [

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.errors import InputError
-from infra.workspace import StepFolder, StepRef
-from tasks.cluster.config import AssignConfig
-from tasks.cluster.drift import BINS, Counts, Ruler, measure_drift
-from tasks.cluster.hierarchy import Hierarchy, Level, read_rows, write_level, write_rows
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.config import AssignConfig
+from evenkeel.tasks.cluster.drift import BINS, Counts, Ruler, measure_drift
+from evenkeel.tasks.cluster.hierarchy import Hierarchy, Level, read_rows, write_level, write_rows
+from evenkeel.tasks.step import Outcome, Run, Step
 
 if TYPE_CHECKING:
-    from tasks.cluster.source import Source
+    from evenkeel.tasks.cluster.source import Source
 
 CHART = "chart"
 
@@ -30,11 +30,11 @@ def assign(config: AssignConfig, inputs: Mapping[str, StepRef], out: StepFolder,
     of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of the
     cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
     """
-    from tasks.cluster.chart import write_chart
-    from tasks.cluster.source import Source
-    from tasks.dedup.duplicates import Duplicates
-    from tasks.embed.vectors import Vectors
-    from tasks.ingest.pool import Pool
+    from evenkeel.tasks.cluster.source import Source
+    from evenkeel.tasks.dedup.duplicates import Duplicates
+    from evenkeel.tasks.embed.vectors import Vectors
+    from evenkeel.tasks.ingest.pool import Pool
+    from evenkeel.tasks.kmeans.chart import write_chart
 
     vectors = Vectors.open(inputs["embed"], run.scratch)
     source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
@@ -103,7 +103,7 @@ def assign_block(
     source: "Source", base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, bool]
 ) -> Tally:
     """Write the leaf of every kept row of a block, (name, same as in the base's pool), and count what was written."""
-    from tasks.cluster.chart import nearest_centroids
+    from evenkeel.tasks.kmeans.chart import nearest_centroids
 
     name, same = block
     row_ids, index = source.kept(name)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import npy, storage
-from tasks.cluster.lloyd import State
+from evenkeel.infra import arrays as npy
+from evenkeel.infra import storage
+from evenkeel.tasks.kmeans.lloyd import State
 
 PIECE = 4096
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
 Counts = npt.NDArray[np.int64]
 BINS = 1024

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.cluster.checkpoint import read_array, write_array
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.checkpoint import read_array, write_array
 
 Ints = npt.NDArray[np.int32]
 ROWS_SCHEMA = pa.schema([("row_id", pa.uint64()), ("leaf", pa.int32()), ("distance", pa.float32())])

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.cluster.balance import bound_sizes
-from tasks.cluster.checkpoint import Checkpoint
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.engine import Engine
-from tasks.cluster.kmeans import KMeans, result
-from tasks.cluster.lloyd import Labels
-from tasks.cluster.prepare import Floats
-from tasks.cluster.threads import thread_count
+from evenkeel.tasks.cluster.checkpoint import Checkpoint
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.kmeans.bounds import bound_sizes
+from evenkeel.tasks.kmeans.engine import Engine
+from evenkeel.tasks.kmeans.fit import KMeans, result
+from evenkeel.tasks.kmeans.lloyd import Labels
+from evenkeel.tasks.kmeans.prepare import Floats
+from evenkeel.tasks.kmeans.threads import thread_count
 
 Log = Callable[[dict[str, Any]], None]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.duplicates import Duplicates
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
 
 Ids = npt.NDArray[np.uint64]
 

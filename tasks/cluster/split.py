@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.compute import Compute
-from tasks.cluster.chart import nearest_centroids, write_chart
-from tasks.cluster.checkpoint import Checkpoint, map_array, read_array, stream_rows, write_array
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.groups import allot
-from tasks.cluster.hierarchy import read_rows, write_rows
-from tasks.cluster.kmeans import kmeans
-from tasks.cluster.levels import Log
-from tasks.cluster.lloyd import assign_exact, members, squared_distances
-from tasks.cluster.prepare import Floats, prepare
-from tasks.cluster.resample import fit_level
-from tasks.cluster.source import Source, Stacked
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.cluster.checkpoint import Checkpoint, map_array, read_array, stream_rows, write_array
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import read_rows, write_rows
+from evenkeel.tasks.cluster.levels import Log
+from evenkeel.tasks.cluster.resample import fit_level
+from evenkeel.tasks.cluster.source import Source, Stacked
+from evenkeel.tasks.kmeans.chart import nearest_centroids, write_chart
+from evenkeel.tasks.kmeans.fit import kmeans
+from evenkeel.tasks.kmeans.groups import allot
+from evenkeel.tasks.kmeans.lloyd import assign_exact, members, squared_distances
+from evenkeel.tasks.kmeans.prepare import Floats, prepare
 
 GIB = 1 << 30
 SAMPLE = 256

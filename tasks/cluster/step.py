@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.errors import InputError
-from infra.workspace import StepFolder, StepRef
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
-from tasks.cluster.levels import Log, derive_levels, fit_levels
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
+from evenkeel.tasks.cluster.levels import Log, derive_levels, fit_levels
+from evenkeel.tasks.step import Outcome, Run, Step
 
 if TYPE_CHECKING:
-    from tasks.cluster.source import Source
+    from evenkeel.tasks.cluster.source import Source
 
 SEED_STRIDE = 1_000_003
 PARTS = "parts"
@@ -29,13 +29,13 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
     Level 1 is one k-means where the rows fit `memory_gib`, else split; the levels above cluster the centroids below,
     unweighted. Raises InputError where no row is kept.
     """
-    from tasks.cluster.balance import bound_children
-    from tasks.cluster.checkpoint import Checkpoint
-    from tasks.cluster.resample import fit_level
-    from tasks.cluster.source import Source
-    from tasks.dedup.duplicates import Duplicates
-    from tasks.embed.vectors import Vectors
-    from tasks.ingest.pool import Pool
+    from evenkeel.tasks.cluster.checkpoint import Checkpoint
+    from evenkeel.tasks.cluster.resample import fit_level
+    from evenkeel.tasks.cluster.source import Source
+    from evenkeel.tasks.dedup.duplicates import Duplicates
+    from evenkeel.tasks.embed.vectors import Vectors
+    from evenkeel.tasks.ingest.pool import Pool
+    from evenkeel.tasks.kmeans.bounds import bound_children
 
     vectors = Vectors.open(inputs["embed"], run.scratch)
     source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
@@ -103,10 +103,10 @@ def _leaves(
     config: ClusteringConfig, source: "Source", sizes: list[int], k: int, out: StepFolder, run: Run, log: Log
 ) -> Level:
     """Cluster the rows themselves and write `rows/`."""
-    from tasks.cluster.checkpoint import Checkpoint
-    from tasks.cluster.resample import fit_level
-    from tasks.cluster.source import Stacked
-    from tasks.cluster.split import fit_split, group_count
+    from evenkeel.tasks.cluster.checkpoint import Checkpoint
+    from evenkeel.tasks.cluster.resample import fit_level
+    from evenkeel.tasks.cluster.source import Stacked
+    from evenkeel.tasks.cluster.split import fit_split, group_count
 
     rows, dimension, seed = sum(sizes), source.vectors.dimension, config.seed + SEED_STRIDE
     bound = None if config.max_share is None else max(1, int(config.max_share * rows))

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from tasks.dedup.config import SemanticConfig
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.rank import demerit, rank_columns
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.post import normalise
-from tasks.embed.sampled import sample_rows
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.tasks.dedup.config import SemanticConfig
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.sampled import sample_rows
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 
 Floats = npt.NDArray[np.float32]
 Members = npt.NDArray[Any]
@@ -91,7 +91,7 @@ def make_cells(
     Rows with a zero vector point nowhere and are in no cell. The number of cells grows as the root of the number of
     rows, which makes placing and comparing cost the same; no cell is meant to have fewer than 1,000 rows.
     """
-    from tasks.cluster.kmeans import kmeans
+    from evenkeel.tasks.kmeans.fit import kmeans
 
     wanted = config.clusters or max(1, min(pool.rows // LEAST_ROWS, math.isqrt(pool.rows), MOST_CELLS))
     parts = []

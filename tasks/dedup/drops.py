@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import storage
-from infra.errors import AccountingError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import AccountingError
 
 Ids = npt.NDArray[np.uint64]
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable")

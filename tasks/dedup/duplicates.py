@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import storage
-from infra.workspace import StepRef
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
 
 Ids = npt.NDArray[np.uint64]
 

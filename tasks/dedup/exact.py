@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from infra import storage
-from tasks.dedup.drops import EXACT, Drops, Ids
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.rank import demerit, rank_columns
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Block, Pool
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.tasks.dedup.drops import EXACT, Drops, Ids
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.step import Run
 
 RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
 RECORDS_PER_RANGE = 1 << 24

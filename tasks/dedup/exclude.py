@@ -12,21 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import InputError
-from tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
-from tasks.dedup.drops import EXCLUDED, Drops, write_table
-from tasks.dedup.groups import PARTNERS
-from tasks.dedup.lists import read_texts, read_vectors
-from tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
-from tasks.dedup.ngrams import runs_of, shared_runs
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.post import normalise
-from tasks.embed.vectors import Vectors
-from tasks.embed.words import word_hashes
-from tasks.ingest.columns import hash_and_count, identities
-from tasks.ingest.pool import Block, Pool
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
+from evenkeel.tasks.dedup.drops import EXCLUDED, Drops, write_table
+from evenkeel.tasks.dedup.groups import PARTNERS
+from evenkeel.tasks.dedup.lists import read_texts, read_vectors
+from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.dedup.ngrams import runs_of, shared_runs
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.embed.words import word_hashes
+from evenkeel.tasks.ingest.columns import hash_and_count, identities
+from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.step import Run
 
 LONGEST = 262_144
 SCORES_AT_A_TIME = 1 << 25
@@ -110,7 +110,7 @@ def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> npt.ND
     if config.text is None:
         found = read_vectors(config, config.column, run.scratch)
     else:
-        from tasks.embed.step import embed_texts
+        from evenkeel.tasks.embed.step import embed_texts
 
         parts = [embed_texts(vectors, texts, run) for texts in read_texts(config, config.text, run.scratch)]
         found = np.concatenate([np.empty((0, vectors.dimension), np.float32), *parts])

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import InputError
-from tasks.dedup.config import DedupConfig, ExclusionList, IdList
-from tasks.ingest.config import ShardStamp, SourceConfig
-from tasks.ingest.readers import ShardUnreadable, read_batches
-from tasks.ingest.source import find_shards
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.dedup.config import DedupConfig, ExclusionList, IdList
+from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.readers import ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.source import find_shards
 
 ROWS = 1 << 16
 

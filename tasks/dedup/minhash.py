@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra.compute import Backend
-from tasks.dedup.config import NearConfig
-from tasks.embed.words import Hashes, Offsets, mix, word_hashes
+from evenkeel.infra.compute import Backend
+from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.embed.words import Hashes, Offsets, mix, word_hashes
 
 MOST_HASHES = 144
 SKETCH = 512
@@ -61,7 +61,7 @@ def band_hashes(
     factor = rng.integers(0, 2**32, size, np.uint32) | np.uint32(1)
     buckets = np.empty((bands.bands, len(texts)), np.uint64)
     if backend == "gpu":
-        from tasks.dedup.minhash_gpu import least_hashes
+        from evenkeel.tasks.dedup.minhash_gpu import least_hashes
 
         shingles, ends = _shingles(words, offsets, config.shingle)
         _bucket_rows(least_hashes(shingles, ends, turn, factor), buckets)

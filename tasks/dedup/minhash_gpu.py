@@ -1,4 +1,4 @@
-"""The least hashes of MinHash on a GPU: what `tasks.dedup.minhash` does on a CPU, bit for bit. Untested on hardware.
+"""The least hashes of MinHash on a GPU: what `minhash.py` does on a CPU, bit for bit. Untested on hardware.
 
 cuDF has a MinHash kernel too; its hash functions are others, so that a pair near the threshold would be found by one
 kind of machine and missed by the other. This one is the same sum, so a recipe means the same rows on both.

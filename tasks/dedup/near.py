@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.compute import Backend
-from tasks.dedup.config import NearConfig
-from tasks.dedup.drops import NEAR, Drops, Ids
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.groups import bucket_pairs, cover, link
-from tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
-from tasks.dedup.rank import demerit, rank_columns
-from tasks.embed.arrays import read_array, write_array
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Backend
+from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.dedup.drops import NEAR, Drops, Ids
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.groups import bucket_pairs, cover, link
+from evenkeel.tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 
 BUCKET = np.dtype([("bucket", "<u8"), ("row", "<u4")])
 RANK = np.dtype([("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from tasks.embed.words import Hashes, Offsets, mix
+from evenkeel.tasks.embed.words import Hashes, Offsets, mix
 
 
 def runs_of(words: Hashes, offsets: Offsets, width: int, shortest: int) -> dict[int, Hashes]:

@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.cells import Cells, Floats, make_cells
-from tasks.dedup.config import SemanticConfig
-from tasks.dedup.drops import SEMANTIC, Drops
-from tasks.dedup.duplicates import Duplicates
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.tasks.dedup.cells import Cells, Floats, make_cells
+from evenkeel.tasks.dedup.config import SemanticConfig
+from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 
 KEPT_BLOCK = 4096
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra.errors import RecipeError
-from tasks.ingest.pool import Pool
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.ingest.pool import Pool
 
 
 def rank_columns(pool: Pool, best: str | None) -> list[str]:

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra import storage
-from infra.workspace import StepFolder, StepRef
-from tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
-from tasks.dedup.drops import UNREADABLE, Drops
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.exact import exact_duplicates
-from tasks.dedup.exclude import excluded_rows
-from tasks.dedup.near import near_duplicates
-from tasks.dedup.prototypes import drop_prototypes
-from tasks.dedup.semantic import semantic_duplicates
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
+from evenkeel.tasks.dedup.drops import UNREADABLE, Drops
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.exact import exact_duplicates
+from evenkeel.tasks.dedup.exclude import excluded_rows
+from evenkeel.tasks.dedup.near import near_duplicates
+from evenkeel.tasks.dedup.prototypes import drop_prototypes
+from evenkeel.tasks.dedup.semantic import semantic_duplicates
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Outcome, Run, Step
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.npy import map_array
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array
 
 
 def write_array(uri: str, array: npt.NDArray[Any]) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra.errors import InputError
-from tasks.embed.sampled import Positions
-from tasks.ingest.pool import Block, Pool
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.ingest.pool import Block, Pool
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.embed.sampled import Positions
-from tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.ingest.pool import Block, Pool
 
 Matrix = npt.NDArray[np.float32]
 

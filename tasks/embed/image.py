@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra import storage
-from infra.compute import Backend
-from infra.errors import InputError, ResourceError
-from tasks.embed.config import ImageEmbedding
-from tasks.embed.picture import MOST_BYTES, read_picture
-from tasks.embed.sampled import Positions
-from tasks.ingest.pool import Block, Pool
-from tasks.ingest.tables import write_parquet
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Backend
+from evenkeel.infra.errors import InputError, ResourceError
+from evenkeel.tasks.embed.config import ImageEmbedding
+from evenkeel.tasks.embed.picture import MOST_BYTES, read_picture
+from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.ingest.tables import write_parquet
 
 DECODERS = 4
 WEIGHTS = {"config.json": "model.safetensors", "open_clip_config.json": "open_clip_model.safetensors"}

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.errors import InputError, RecipeError
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.config import PostSteps
-from tasks.embed.embedder import Embedder, Matrix
-from tasks.embed.sampled import sample_rows
-from tasks.ingest.pool import Pool
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError, RecipeError
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.config import PostSteps
+from evenkeel.tasks.embed.embedder import Embedder, Matrix
+from evenkeel.tasks.embed.sampled import sample_rows
+from evenkeel.tasks.ingest.pool import Pool
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@
 
 from collections.abc import Sequence
 
-from infra import storage
-from infra.workspace import content_key
-from tasks.embed.config import PostSteps
-from tasks.ingest.pool import Block
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import content_key
+from evenkeel.tasks.embed.config import PostSteps
+from evenkeel.tasks.ingest.pool import Block
+from evenkeel.tasks.step import Run
 
 
 def map_key(settings: PostSteps, version: int, backend: str, folder: str, files: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.ingest.pool import Block
+from evenkeel.tasks.ingest.pool import Block
 
 Positions = npt.NDArray[np.int64]
 MOST_BLOCKS = 256

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra.compute import Backend
-from infra.errors import InputError, ResourceError
-from tasks.embed.config import SentenceEmbedding
-from tasks.embed.sampled import Positions
-from tasks.ingest.pool import Block, Pool
+from evenkeel.infra.compute import Backend
+from evenkeel.infra.errors import InputError, ResourceError
+from evenkeel.tasks.embed.config import SentenceEmbedding
+from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.ingest.pool import Block, Pool
 
 _ONE_AT_A_TIME = Lock()  # the model uses all cores itself
 

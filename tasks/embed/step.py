@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from infra import storage
-from infra.errors import InputError, QuarantineLimitError
-from infra.workspace import StepFolder, StepRef
-from tasks.embed import post, reuse, tfidf
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.column import Column
-from tasks.embed.config import (
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError, QuarantineLimitError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.embed import post, reuse, tfidf
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.column import Column
+from evenkeel.tasks.embed.config import (
     AutoEmbedding,
     ColumnEmbedding,
     EmbeddingConfig,
@@ -26,12 +26,12 @@ from tasks.embed.config import (
     SentenceEmbedding,
     TfidfSvdEmbedding,
 )
-from tasks.embed.embedder import Embedder
-from tasks.embed.post import Post
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Block, Pool
-from tasks.ingest.tables import read_parquet, write_parquet
-from tasks.step import Outcome, Run, Step
+from evenkeel.tasks.embed.embedder import Embedder
+from evenkeel.tasks.embed.post import Post
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.ingest.tables import read_parquet, write_parquet
+from evenkeel.tasks.step import Outcome, Run, Step
 
 Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding | ImageEmbedding
 UNREADABLE = "unreadable"
@@ -153,10 +153,10 @@ def _embedder(settings: Settings, output: str, run: Run) -> tuple[Embedder, Post
     if isinstance(settings, TfidfSvdEmbedding):
         return tfidf.TfidfSvd(settings, uri, str(run.scratch)), after
     if isinstance(settings, ImageEmbedding):
-        from tasks.embed.image import Images
+        from evenkeel.tasks.embed.image import Images
 
         return Images(settings, run.compute.backend, storage.join(output, UNREADABLE)), after
-    from tasks.embed.sentences import Sentences
+    from evenkeel.tasks.embed.sentences import Sentences
 
     return Sentences(settings, run.compute.backend), after
 

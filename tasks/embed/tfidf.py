@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import InputError
-from tasks.embed.arrays import read_array, write_array
-from tasks.embed.config import TfidfSvdEmbedding
-from tasks.embed.sampled import Positions, sample_rows
-from tasks.embed.words import kind_at, mix, slices
-from tasks.ingest.pool import Block, Pool
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.sampled import Positions, sample_rows
+from evenkeel.tasks.embed.words import kind_at, mix, slices
+from evenkeel.tasks.ingest.pool import Block, Pool
 
 Csr = Any
 LEAST_TEXTS = 2  # a feature that fewer texts of the sample share says nothing about likeness

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.embed.arrays import read_array
-from tasks.ingest.pool import Block
-from tasks.ingest.tables import read_parquet
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.embed.arrays import read_array
+from evenkeel.tasks.ingest.pool import Block
+from evenkeel.tasks.ingest.tables import read_parquet
 
 
 class Vectors:

@@ -8,7 +8,7 @@ measures; what is trusted here is how a step grows.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.config import DedupConfig
 
 START = 12.0  # Prefect's temporary server, imports, shutting down
 PROBE_ROWS = 8192  # of the structure that `balanced` is measured on

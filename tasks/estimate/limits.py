@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel
 
-from infra import storage
-from infra.compute import Compute, machine_memory
-from tasks.estimate.costs import Work
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute, machine_memory
+from evenkeel.tasks.estimate.costs import Work
 
 GIB = 1 << 30
 PER_ROW = 96  # bytes of ids, leaves, distances and hashes that a step holds in one process for each row

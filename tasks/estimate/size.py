@@ -9,14 +9,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import InputError
-from tasks.ingest.config import ShardStamp, SourceConfig
-from tasks.ingest.docstrings import environment_files
-from tasks.ingest.harvest import SCHEMA, docstrings
-from tasks.ingest.plan import look, make_plan
-from tasks.ingest.readers import Batch, Look, ShardUnreadable, read_batches
-from tasks.ingest.readers.compressed import decompressed
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.docstrings import environment_files
+from evenkeel.tasks.ingest.harvest import SCHEMA, docstrings
+from evenkeel.tasks.ingest.plan import look, make_plan
+from evenkeel.tasks.ingest.readers import Batch, Look, ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.readers.compressed import decompressed
 
 LOOKS = 64
 FIRST = 4 << 20

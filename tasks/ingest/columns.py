@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.reasons import Reason
 
 NO_GROUP = "(none)"
 

@@ -15,13 +15,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from infra.errors import InputError
-from infra.workspace import StepFolder, StepRef, claim
-from tasks.ingest.config import ShardStamp
-from tasks.ingest.stamps import stamp_of
-from tasks.step import Run
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepFolder, StepRef, claim
+from evenkeel.tasks.ingest.config import ShardStamp
+from evenkeel.tasks.ingest.stamps import stamp_of
+from evenkeel.tasks.step import Run
 
 VERSION = 1
 _SHARD_BYTES = 24 << 20
@@ -98,12 +97,11 @@ def _harvest_apart(job: tuple[str, list[tuple[str, str, str]]]) -> dict[str, int
     """Run one harvest in its own interpreter: the parser holds the lock of this one."""
     uri, files = job
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.ingest.harvest"],
+        [sys.executable, "-m", "evenkeel.tasks.ingest.harvest"],
         input=json.dumps({"uri": uri, "files": files}),
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
     )
     if done.returncode:
         raise InputError("the docstrings could not be harvested", found=done.stderr[-2000:], where=uri)

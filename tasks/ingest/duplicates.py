@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra import storage
-from infra.compute import Compute
-from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
-from tasks.ingest.reasons import Reason
-from tasks.ingest.reuse import keep_original
-from tasks.ingest.tables import read_parquet, write_parquet
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.reuse import keep_original
+from evenkeel.tasks.ingest.tables import read_parquet, write_parquet
 
 PARTITIONS = 256
 _ROWS_AT_ONCE = 4 << 20

@@ -1,7 +1,7 @@
 """Harvesting docstrings from Python files with `ast`: run as its own process, one per shard of files.
 
-`python -m tasks.ingest.harvest` reads `{"uri", "files": [[path, path below its root, module], ...]}` from standard
-input, writes the shard and answers with its counts.
+`python -m evenkeel.tasks.ingest.harvest` reads `{"uri", "files": [[path, path below its root, module], ...]}`
+from standard input, writes the shard and answers with its counts.
 """
 
 import ast
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tasks.ingest.tables import write_parquet
+from evenkeel.tasks.ingest.tables import write_parquet
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "package", "kind", "path")])
 

@@ -10,13 +10,13 @@ from typing import cast
 
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import InputError
-from tasks.ingest.columns import common_type, plain_type
-from tasks.ingest.config import ShardStamp, SourceConfig
-from tasks.ingest.readers import Look, describe
-from tasks.ingest.reasons import Reason
-from tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.ingest.columns import common_type, plain_type
+from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.readers import Look, describe
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ def look(shard: ShardStamp) -> Look | str:
 
 
 def _look(uri: str, form: str, ids: str | None) -> Look:
-    from tasks.ingest.readers.delimited import look_csv
-    from tasks.ingest.readers.jsonl import look_jsonl
-    from tasks.ingest.readers.npy import look_ids, look_npy
-    from tasks.ingest.readers.parquet import look_parquet
-    from tasks.ingest.source import shard_format
+    from evenkeel.tasks.ingest.readers.delimited import look_csv
+    from evenkeel.tasks.ingest.readers.jsonl import look_jsonl
+    from evenkeel.tasks.ingest.readers.npy import look_ids, look_npy
+    from evenkeel.tasks.ingest.readers.parquet import look_parquet
+    from evenkeel.tasks.ingest.source import shard_format
 
     beside = None
     if ids is not None:

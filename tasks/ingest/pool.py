@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from infra import storage
-from infra.errors import InputError
-from infra.npy import map_array
-from infra.workspace import StepRef
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepRef
 
 SHARD_BITS = 40
 QUARANTINE_SCHEMA = pa.schema(

@@ -10,12 +10,12 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from infra import storage
-from infra.workspace import content_key
-from tasks.ingest.config import ShardStamp
-from tasks.ingest.plan import ShardJob, look
-from tasks.ingest.readers import Look
-from tasks.ingest.report import ShardReport
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import content_key
+from evenkeel.tasks.ingest.config import ShardStamp
+from evenkeel.tasks.ingest.plan import ShardJob, look
+from evenkeel.tasks.ingest.readers import Look
+from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
 LOOKING = 1  # raise it when a first look tells something else

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.ingest import columns
-from tasks.ingest.config import ShardStamp
-from tasks.ingest.plan import Plan, ShardJob
-from tasks.ingest.pool import SHARD_BITS
-from tasks.ingest.readers import Batch
-from tasks.ingest.reasons import Reason
-from tasks.ingest.tables import conform_table, stack
-from tasks.ingest.vectors import check_matrix, to_matrix
+from evenkeel.tasks.ingest import columns
+from evenkeel.tasks.ingest.config import ShardStamp
+from evenkeel.tasks.ingest.plan import Plan, ShardJob
+from evenkeel.tasks.ingest.pool import SHARD_BITS
+from evenkeel.tasks.ingest.readers import Batch
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.tables import conform_table, stack
+from evenkeel.tasks.ingest.vectors import check_matrix, to_matrix
 
 Refusal = tuple[int, str, Reason, str]
 
@@ -58,7 +58,7 @@ def together(parts: list[Rows]) -> Rows:
 
 def typed(payload: pa.Table, plan: Plan) -> pa.Table:
     """Return a payload of strings with numbers as numbers; what the recipe calls id, text or group stays as written."""
-    from tasks.ingest.readers.delimited import plain_types
+    from evenkeel.tasks.ingest.readers.delimited import plain_types
 
     kept = {plan.id, plan.text, *plan.groups}
     arrays = {name: payload[name] if name in kept else plain_types(payload[name]) for name in payload.column_names}

@@ -12,20 +12,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import storage
-from infra.errors import InputError
-from tasks.ingest import columns
-from tasks.ingest.duplicates import write_keys
-from tasks.ingest.plan import ShardJob
-from tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
-from tasks.ingest.readers import Batch, ShardUnreadable, read_batches
-from tasks.ingest.reasons import Reason
-from tasks.ingest.report import BlockReport, ShardReport
-from tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
-from tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
-from tasks.ingest.source import shard_format
-from tasks.ingest.stamps import stamp_of
-from tasks.ingest.tables import write_parquet
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.ingest import columns
+from evenkeel.tasks.ingest.duplicates import write_keys
+from evenkeel.tasks.ingest.plan import ShardJob
+from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
+from evenkeel.tasks.ingest.readers import Batch, ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.report import BlockReport, ShardReport
+from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
+from evenkeel.tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
+from evenkeel.tasks.ingest.source import shard_format
+from evenkeel.tasks.ingest.stamps import stamp_of
+from evenkeel.tasks.ingest.tables import write_parquet
 
 _PART_ROWS = 1 << 18
 

@@ -5,11 +5,11 @@ import posixpath
 from collections import Counter
 from collections.abc import Mapping
 
-from infra import storage
-from infra.errors import InputError, RecipeError
-from tasks.ingest.config import IngestRequest, ShardFormat, ShardStamp, SourceConfig
-from tasks.ingest.docstrings import environment_stamp
-from tasks.ingest.stamps import stamp_of
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError, RecipeError
+from evenkeel.tasks.ingest.config import IngestRequest, ShardFormat, ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.docstrings import environment_stamp
+from evenkeel.tasks.ingest.stamps import stamp_of
 
 DOCSTRINGS = "docstrings://"
 _SUFFIXES: dict[str, ShardFormat] = {

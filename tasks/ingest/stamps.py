@@ -2,8 +2,8 @@
 
 import os
 
-from infra import storage
-from tasks.ingest.config import ShardStamp
+from evenkeel.infra import storage
+from evenkeel.tasks.ingest.config import ShardStamp
 
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "mtime", "LastModified", "last_modified", "created")
 

@@ -10,20 +10,20 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from infra import storage
-from infra.errors import AccountingError, InputError, QuarantineLimitError
-from infra.workspace import StepFolder, StepRef
-from tasks.ingest.config import IngestRequest, ShardStamp
-from tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
-from tasks.ingest.plan import Plan, ShardJob, make_plan
-from tasks.ingest.pool import Block, PoolInfo, Shard
-from tasks.ingest.reasons import Reason
-from tasks.ingest.report import BlockReport, ShardReport
-from tasks.ingest.reuse import keep_original, look_once
-from tasks.ingest.shard import read_shard
-from tasks.ingest.stamps import whole_stamp
-from tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.ingest.config import IngestRequest, ShardStamp
+from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
+from evenkeel.tasks.ingest.plan import Plan, ShardJob, make_plan
+from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.report import BlockReport, ShardReport
+from evenkeel.tasks.ingest.reuse import keep_original, look_once
+from evenkeel.tasks.ingest.shard import read_shard
+from evenkeel.tasks.ingest.stamps import whole_stamp
+from evenkeel.tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
+from evenkeel.tasks.step import Outcome, Run, Step
 
 _LOOK_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
@@ -96,7 +96,7 @@ def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ShardStamp], di
     """Return the shards to read, and, where they are the environment's docstrings, the counts of their harvest."""
     if all(shard.format != "docstrings" for shard in request.shards):
         return request.shards, {}
-    from tasks.ingest.docstrings import harvest_shards
+    from evenkeel.tasks.ingest.docstrings import harvest_shards
 
     return harvest_shards(request.shards[0], run)
 

@@ -5,8 +5,8 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import storage
-from tasks.ingest import columns
+from evenkeel.infra import storage
+from evenkeel.tasks.ingest import columns
 
 
 def read_parquet(uri: str) -> pa.Table:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.reasons import Reason
 
 Codes = npt.NDArray[np.uint8]
 

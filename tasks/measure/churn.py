@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sample.hashing import mix
+from evenkeel.tasks.sample.hashing import mix
 
 SEED = 0x6368_7572_6E
 

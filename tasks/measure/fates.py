@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 
-from infra.errors import AccountingError
+from evenkeel.infra.errors import AccountingError
 
 
 @dataclass(frozen=True)

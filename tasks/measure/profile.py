@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.workspace import StepRef
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
 
@@ -53,7 +53,7 @@ class Profile:
         return self.table("balance")
 
     def sketch(self) -> NDArray[np.uint64]:
-        """Return the sketch of the kept rows, ascending uint64; see `tasks.measure.churn`."""
+        """Return the sketch of the kept rows, ascending uint64; see `evenkeel.tasks.measure.churn`."""
         stream = io.BytesIO(storage.read_bytes(storage.join(self.uri, "sketch.npy")))
         hashes: NDArray[np.uint64] = np.load(stream, allow_pickle=False)
         return hashes

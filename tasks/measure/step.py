@@ -6,19 +6,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.workspace import StepFolder, StepRef
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.measure.balance import balance
-from tasks.measure.churn import retained, smallest
-from tasks.measure.config import MeasureConfig
-from tasks.measure.fates import Fates
-from tasks.measure.profile import Profile
-from tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
-from tasks.sample.rows import Rows, read_parquet, save_array, write_parquet
-from tasks.sample.selection import Selection
-from tasks.sample.tree import ClusterTree, tree_of
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.measure.churn import retained, smallest
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.fates import Fates
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
+from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
+from evenkeel.tasks.sample.rows import Rows, read_parquet, save_array, write_parquet
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
 

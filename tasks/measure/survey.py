@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.errors import AccountingError
-from infra.workspace import StepRef
-from tasks.dedup.drops import REFUSED
-from tasks.ingest.pool import Block
-from tasks.measure.churn import sketch
-from tasks.measure.fates import Fates
-from tasks.sample.hashing import uniform
-from tasks.sample.rows import Rows, read_range, write_parquet
+from evenkeel.infra import storage
+from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.ingest.pool import Block
+from evenkeel.tasks.measure.churn import sketch
+from evenkeel.tasks.measure.fates import Fates
+from evenkeel.tasks.sample.hashing import uniform
+from evenkeel.tasks.sample.rows import Rows, read_range, write_parquet
 
 BASELINES = ("random", "flat", "top-down")
 STAGES = ("before", "after", *BASELINES)

@@ -23,8 +23,8 @@ from pyiceberg.table.update import (
     ValidatableTableRequirement,
 )
 
-from tasks.publish.footers import iceberg_schema
-from tasks.publish.table import HIGHEST_PROPERTY
+from evenkeel.tasks.publish.footers import iceberg_schema
+from evenkeel.tasks.publish.table import HIGHEST_PROPERTY
 
 
 class AssertUnchanged(ValidatableTableRequirement):

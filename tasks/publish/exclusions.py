@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import xxhash
 
-from infra import storage
-from tasks.publish.layout import dataset_folder
-from tasks.publish.manifest import FileEntry
+from evenkeel.infra import storage
+from evenkeel.tasks.publish.layout import dataset_folder
+from evenkeel.tasks.publish.manifest import FileEntry
 
 TAKEDOWNS = "takedowns"
 

@@ -22,8 +22,8 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import BinaryType, DoubleType, FloatType, IntegerType, LongType, PrimitiveType, StringType
 from pyiceberg.utils.truncate import truncate_upper_bound_binary_string, truncate_upper_bound_text_string
 
-from infra import storage
-from infra.errors import InputError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
 
 THREADS = 16
 NUMBERS = {IntegerType(): "<i", LongType(): "<q", FloatType(): "<f", DoubleType(): "<d"}

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from infra import storage
-from infra.errors import RecipeError, StorageError
-from tasks.publish.config import check_dataset_name
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError, StorageError
+from evenkeel.tasks.publish.config import check_dataset_name
 
 VERSIONS = "versions"
 MANIFEST = "manifest.json"

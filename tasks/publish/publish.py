@@ -17,18 +17,18 @@ from pydantic import BaseModel, ConfigDict
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
-from infra import storage
-from infra.catalog import ANSWERS, first_line
-from infra.errors import CommitStateUnknown, InputError, PublishConflict, RecipeError, StorageError
-from infra.workspace import DONE, StepRef
-from tasks.publish import commit
-from tasks.publish.config import DestinationConfig
-from tasks.publish.exclusions import excluded_ids, find_ids
-from tasks.publish.footers import read_footers
-from tasks.publish.layout import BLOCKED, MANIFEST, OURS, PRUNED, copy_hashed, dataset_folder
-from tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document, public
-from tasks.publish.stage import read_staged
-from tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, home, is_home, versions
+from evenkeel.infra import storage
+from evenkeel.infra.catalog import ANSWERS, first_line
+from evenkeel.infra.errors import CommitStateUnknown, InputError, PublishConflict, RecipeError, StorageError
+from evenkeel.infra.workspace import DONE, StepRef
+from evenkeel.tasks.publish import commit
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.exclusions import excluded_ids, find_ids
+from evenkeel.tasks.publish.footers import read_footers
+from evenkeel.tasks.publish.layout import BLOCKED, MANIFEST, OURS, PRUNED, copy_hashed, dataset_folder
+from evenkeel.tasks.publish.manifest import FileEntry, Manifest, Staged, hash_document, public
+from evenkeel.tasks.publish.staging.step import read_staged
+from evenkeel.tasks.publish.table import HIGHEST_PROPERTY, Version, dataset_table, home, is_home, versions
 
 CONFLICT_SECONDS = 120.0
 PACKAGES = ("dask", "numba", "numpy", "pandas", "pyarrow", "pyiceberg", "scikit-learn", "cudf-cu13", "cuml-cu13")

@@ -19,11 +19,11 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from infra import storage
-from infra.catalog import NAME, answering, first_line, open_catalog
-from infra.errors import RecipeError, StorageError, VersionNotFound
-from tasks.publish.config import VERSION_TAG, DestinationConfig
-from tasks.publish.layout import MANIFEST, dataset_folder
+from evenkeel.infra import storage
+from evenkeel.infra.catalog import NAME, answering, first_line, open_catalog
+from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
+from evenkeel.tasks.publish.config import VERSION_TAG, DestinationConfig
+from evenkeel.tasks.publish.layout import MANIFEST, dataset_folder
 
 FORMAT, FORMAT_PROPERTY = 1, "evenkeel.format"
 HIGHEST_PROPERTY = "evenkeel.highest-version"

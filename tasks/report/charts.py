@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.report.facts import Spread
-from tasks.validate.examples import shorten
+from evenkeel.tasks.report.facts import Spread
+from evenkeel.tasks.validate.examples import shorten
 
 if TYPE_CHECKING:
     import altair as alt

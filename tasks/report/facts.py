@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from expectations.engine import Result
-from infra.workspace import StepRef
-from tasks.dedup.duplicates import Duplicates
-from tasks.ingest.pool import Pool
-from tasks.measure.profile import Profile
-from tasks.publish.manifest import without_secrets
-from tasks.report.config import ReportConfig
-from tasks.report.removed import Removed, removed_rows
-from tasks.validate.step import read_results
+from evenkeel.expectations.engine import Result
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.manifest import without_secrets
+from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.removed import Removed, removed_rows
+from evenkeel.tasks.validate.step import read_results
 
 Floats = npt.NDArray[np.float64]
 STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")

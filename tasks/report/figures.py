@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.wording import percent, percents
-from tasks.report import charts, findings
-from tasks.report.facts import CardFacts, Spread
-from tasks.report.landscape import Landscape
+from evenkeel.expectations.wording import percent, percents
+from evenkeel.tasks.report import charts, findings
+from evenkeel.tasks.report.facts import CardFacts, Spread
+from evenkeel.tasks.report.landscape import Landscape
 
 WIDE, NARROW = 620, 250
 

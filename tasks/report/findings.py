@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from expectations.wording import percent, percents
-from tasks.report.facts import CardFacts, Spread
+from evenkeel.expectations.wording import percent, percents
+from evenkeel.tasks.report.facts import CardFacts, Spread
 
 
 def headline(facts: CardFacts) -> str:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from infra.workspace import StepRef
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.ingest.pool import Pool
-from tasks.measure.profile import Profile
-from tasks.report.facts import CardFacts
-from tasks.report.projection import project, project_within
-from tasks.report.words import distinctive_words
-from tasks.validate.examples import Example, read_examples, read_thumbnails, rows_of_leaves
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.projection import project, project_within
+from evenkeel.tasks.report.words import distinctive_words
+from evenkeel.tasks.validate.examples import Example, read_examples, read_thumbnails, rows_of_leaves
 
 DOTS, DIRECT, ROWS, NAMED, SHOWN = 3500, 1200, 3, 9, 2
 Floats = npt.NDArray[np.float64]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from expectations.wording import percent, printable
-from tasks.dedup.drops import REFUSED
-from tasks.report import figures, findings
-from tasks.report.facts import CardFacts
-from tasks.report.landscape import Landscape
-from tasks.report.reading import snippets
-from tasks.report.removed import Removed
-from tasks.validate.examples import shorten
+from evenkeel.expectations.wording import percent, printable
+from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.report import figures, findings
+from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.landscape import Landscape
+from evenkeel.tasks.report.reading import snippets
+from evenkeel.tasks.report.removed import Removed
+from evenkeel.tasks.validate.examples import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"passed": "✓", "failed": "✕", "warned": "!", "skipped": "–"}

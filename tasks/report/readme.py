@@ -4,11 +4,11 @@ from typing import Any
 
 import yaml
 
-from tasks.report import findings
-from tasks.report.facts import CardFacts
-from tasks.report.page import lead
-from tasks.report.reading import snippets
-from tasks.report.summary import balance_table, text
+from evenkeel.tasks.report import findings
+from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.page import lead
+from evenkeel.tasks.report.reading import snippets
+from evenkeel.tasks.report.summary import balance_table, text
 
 SIZES = (
     (1_000, "n<1K"),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
-from infra.workspace import StepRef
-from tasks.dedup.drops import KINDS, REFUSED
-from tasks.dedup.duplicates import Duplicates
-from tasks.ingest.pool import Pool
-from tasks.validate.examples import Example, read_examples
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.drops import KINDS, REFUSED
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.examples import Example, read_examples
 
 
 @dataclass(frozen=True)

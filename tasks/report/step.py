@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from infra import storage
-from infra.workspace import StepFolder, StepRef
-from tasks.ingest.pool import Pool
-from tasks.report.config import ReportConfig
-from tasks.report.facts import gather
-from tasks.report.findings import headline, of_gates
-from tasks.report.landscape import survey
-from tasks.report.page import render_page
-from tasks.report.readme import render_readme
-from tasks.report.summary import render_summary
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.facts import gather
+from evenkeel.tasks.report.findings import headline, of_gates
+from evenkeel.tasks.report.landscape import survey
+from evenkeel.tasks.report.page import render_page
+from evenkeel.tasks.report.readme import render_readme
+from evenkeel.tasks.report.summary import render_summary
+from evenkeel.tasks.step import Outcome, Run, Step
 
 
 def report(config: ReportConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:

@@ -5,10 +5,10 @@ import re
 
 import pandas as pd
 
-from expectations.wording import printable
-from tasks.report import findings
-from tasks.report.facts import CardFacts
-from tasks.report.page import SIGNS, fates
+from evenkeel.expectations.wording import printable
+from evenkeel.tasks.report import findings
+from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.page import SIGNS, fates
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from expectations.wording import percent, printable
-from tasks.measure.profile import Profile
+from evenkeel.expectations.wording import percent, printable
+from evenkeel.tasks.measure.profile import Profile
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infra.compute import Compute
-from infra.errors import RecipeError
-from infra.workspace import StepRef
-from tasks.sample.config import Budget, SamplingConfig
-from tasks.sample.hashing import mix
-from tasks.sample.options import Balanced
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.rehydration import Rehydrator
-from tasks.sample.rows import Rows
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.config import Budget, SamplingConfig
+from evenkeel.tasks.sample.hashing import mix
+from evenkeel.tasks.sample.options import Balanced
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.rehydration import Rehydrator
+from evenkeel.tasks.sample.rows import Rows
+from evenkeel.tasks.step import Run
 
 TRIES = 6
 SLACK = 1.05
@@ -49,7 +49,7 @@ def draw_budget(
     last one. The number of rows is found by drawing; what is too much is given back by the rows with the largest hash.
     Raises RecipeError where the budget does not buy one row.
     """
-    from tasks.sample.step import draw_plan, make_plan
+    from evenkeel.tasks.sample.step import draw_plan, make_plan
 
     rehydrator = Rehydrator.of(config.rehydrate, inputs)
     total = pool_cost(candidates.rows, budget, rehydrator, run.compute)

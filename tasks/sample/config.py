@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from tasks.sample.options import Balanced, Strategy
+from evenkeel.tasks.sample.options import Balanced, Strategy
 
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
 SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")

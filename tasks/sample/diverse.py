@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sample.rows import Columns, Rows
+from evenkeel.tasks.sample.rows import Columns, Rows
 
 CANDIDATES = 4
 CHUNK = 512

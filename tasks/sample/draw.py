@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.errors import RecipeError
-from infra.npy import map_array
-from tasks.sample.diverse import CANDIDATES, choose_diverse
-from tasks.sample.hashing import mix, uniform
-from tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
-from tasks.sample.rows import Columns, Rows, read_parquet, save_array, score_of, write_parquet
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.diverse import CANDIDATES, choose_diverse
+from evenkeel.tasks.sample.hashing import mix, uniform
+from evenkeel.tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
+from evenkeel.tasks.sample.rows import Columns, Rows, read_parquet, save_array, score_of, write_parquet
+from evenkeel.tasks.step import Run
 
 MERGE_ROWS = 1 << 22
 

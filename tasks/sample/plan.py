@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra.compute import Compute
-from tasks.sample.allocation import Allocation, split, water_fill
-from tasks.sample.crowding import Crowds
-from tasks.sample.rows import Rows
-from tasks.sample.structure import Cut, Probe
-from tasks.sample.tree import ClusterTree
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.sample.balanced.crowding import Crowds
+from evenkeel.tasks.sample.balanced.structure import Cut, Probe
+from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.rows import Rows
 
 CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
 WeightsOf = Callable[[pa.Table, str], NDArray[np.float64]]

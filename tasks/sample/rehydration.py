@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.workspace import StepRef
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.rehydrate import rehydrate, rehydration_table
-from tasks.sample.config import Rehydration
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.rehydrate import rehydrate, rehydration_table
+from evenkeel.tasks.sample.config import Rehydration
 
 
 @dataclass(frozen=True)

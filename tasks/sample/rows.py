@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.errors import RecipeError
-from infra.workspace import StepRef
-from tasks.ingest.pool import Pool
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.ingest.pool import Pool
 
 Columns = dict[str, NDArray[Any]]
 OF_CLUSTERING = ("row_id", "leaf", "distance")
@@ -63,7 +63,7 @@ class Rows:
 
     def vectors(self, block: str, row_ids: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Return the vectors of some rows of a block, (n, d) float32."""
-        from tasks.embed.vectors import Vectors
+        from evenkeel.tasks.embed.vectors import Vectors
 
         place = np.searchsorted(self.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_ids)
         picked: NDArray[np.float32] = Vectors.open(self.embedding).block(block)[place].astype(np.float32)

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.sample.rows import read_parquet, read_range
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.rows import read_parquet, read_range
 
 
 class Selection:

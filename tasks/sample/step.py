@@ -9,22 +9,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra.errors import RecipeError
-from infra.workspace import StepFolder, StepRef
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.measure.balance import balance
-from tasks.sample.budget import draw_budget, pool_cost
-from tasks.sample.config import Budget, SamplingConfig
-from tasks.sample.crowding import crowds_of
-from tasks.sample.draw import draw
-from tasks.sample.plan import Candidates, Limits, Plan
-from tasks.sample.probe import structure_of
-from tasks.sample.rehydration import Rehydrator
-from tasks.sample.rows import Rows, write_parquet
-from tasks.sample.shares import bound_shares
-from tasks.sample.strategies import strategy
-from tasks.sample.tree import ClusterTree, tree_of
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.sample.balanced.crowding import crowds_of
+from evenkeel.tasks.sample.balanced.probe import structure_of
+from evenkeel.tasks.sample.budget import draw_budget, pool_cost
+from evenkeel.tasks.sample.config import Budget, SamplingConfig
+from evenkeel.tasks.sample.draw import draw
+from evenkeel.tasks.sample.plan import Candidates, Limits, Plan
+from evenkeel.tasks.sample.quotas.shares import bound_shares
+from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
+from evenkeel.tasks.sample.rehydration import Rehydrator
+from evenkeel.tasks.sample.rows import Rows, write_parquet
+from evenkeel.tasks.sample.strategies import strategy
+from evenkeel.tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
 

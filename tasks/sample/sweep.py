@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from infra.workspace import StepRef
-from tasks.measure.balance import balance
-from tasks.sample.budget import token_count
-from tasks.sample.config import SamplingConfig
-from tasks.sample.probe import structure_of
-from tasks.sample.step import baselines, make_plan, open_candidates
-from tasks.sample.structure import unevenness
-from tasks.step import Run
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.sample.balanced.probe import structure_of
+from evenkeel.tasks.sample.balanced.structure import unevenness
+from evenkeel.tasks.sample.budget import token_count
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.step import baselines, make_plan, open_candidates
+from evenkeel.tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
 
@@ -25,7 +25,7 @@ def sweep(
     """Return one row per target and rule: target, rows, rule, unevenness, kl_uniform, entropy, coverage.
 
     inputs: finished ingest, embed and cluster steps. Nothing is drawn: quotas say it all, so a sweep costs seconds.
-    unevenness is over held-out structure (`tasks.sample.structure`), NaN where the pool shows none; the other measures
+    unevenness is over held-out structure (`balanced/structure.py`), NaN where the pool shows none; the other measures
     are over the leaves, as the rows are really given.
     A strategy whose cells are not leaves is measured by what its rows are expected to be.
     Raises RecipeError as the sample step does, for each target.

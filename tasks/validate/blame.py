@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from expectations.engine import Result
-from expectations.expectation import Blame, Witness
-from infra.workspace import StepRef
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.ingest.pool import Pool
-from tasks.sample.selection import Selection
-from tasks.validate.examples import read_examples, read_thumbnails, rows_of_groups, rows_of_leaves, shorten
+from evenkeel.expectations.engine import Result
+from evenkeel.expectations.expectation import Blame, Witness
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.validate.examples import read_examples, read_thumbnails, rows_of_groups, rows_of_leaves, shorten
 
 LENGTH = 160
 PICTURED_ROWS, PICTURE_BYTES = 150, 300_000

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from expectations.expectation import Expectation
-from expectations.suites import AnyExpectation, SuiteName, change, remove, suite
+from evenkeel.expectations.expectation import Expectation
+from evenkeel.expectations.suites import AnyExpectation, SuiteName, change, remove, suite
 
 
 def _tabs(schema: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expectations.privacy import mask
-from expectations.wording import printable
-from infra import storage
-from infra.workspace import StepRef
-from tasks.ingest.pool import Block, Pool
-from tasks.validate.thumbnails import thumbnail
+from evenkeel.expectations.privacy import mask
+from evenkeel.expectations.wording import printable
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.validate.thumbnails import thumbnail
 
 LENGTH = 280
 BATCH = 1 << 18

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.sample.selection import Selection
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.selection import Selection
 
 
 def excluded_rows_kept(inputs: Mapping[str, StepRef]) -> int | None:

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import xxhash
 
-from infra.workspace import StepRef
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.sample.selection import Selection
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.sample.selection import Selection
 
 ROWS_PER_CLUSTER = 512
 SHINGLE, CHARACTERS = 3, 4096

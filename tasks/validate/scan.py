@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from expectations.privacy import PATTERNS, masked
-from infra.workspace import StepRef
-from tasks.ingest.pool import Pool
-from tasks.sample.selection import Selection
-from tasks.step import Run
+from evenkeel.expectations.privacy import PATTERNS, masked
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.step import Run
 
 EXAMPLES = 5
 

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from expectations.engine import Result, evaluate
-from expectations.expectation import UnknownScope
-from infra import storage
-from infra.errors import RecipeError
-from infra.workspace import StepFolder, StepRef
-from tasks.ingest.pool import Pool
-from tasks.measure.profile import Profile
-from tasks.sample.selection import Selection
-from tasks.step import Outcome, Run, Step
-from tasks.validate.blame import name_rows
-from tasks.validate.config import GatesConfig
-from tasks.validate.excluded import excluded_rows_kept
-from tasks.validate.near import near_duplicates_left
-from tasks.validate.scan import scan
-from tasks.validate.tables import shards, shares, totals
+from evenkeel.expectations.engine import Result, evaluate
+from evenkeel.expectations.expectation import UnknownScope
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.validate.blame import name_rows
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.excluded import excluded_rows_kept
+from evenkeel.tasks.validate.near import near_duplicates_left
+from evenkeel.tasks.validate.scan import scan
+from evenkeel.tasks.validate.tables import shards, shares, totals
 
 RESULTS = "results.json"
 DOCS = "docs"

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from expectations.accounting import FATES
-from tasks.ingest.pool import Pool
-from tasks.measure.profile import Profile
-from tasks.publish.manifest import without_secrets
+from evenkeel.expectations.accounting import FATES
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.manifest import without_secrets
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.embed.config import AutoEmbedding
-from tasks.embed.step import EMBED
-from tasks.embed.vectors import Vectors
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool as IngestedPool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.step import Run
+from evenkeel.tasks.embed.config import AutoEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool as IngestedPool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.step import Run
 
 ZIPF_SIGMA = 0.6
 

@@ -25,23 +25,23 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import AutoEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.measure.balance import balance
-from tasks.sample.config import SamplingConfig
-from tasks.sample.rules import rules
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE, open_candidates
-from tasks.sample.sweep import sweep
-from tasks.step import Run
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import AutoEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.sample.balanced.rules import rules
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE, open_candidates
+from evenkeel.tasks.sample.sweep import sweep
+from evenkeel.tasks.step import Run
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".evenkeel" / "bench-balance"

@@ -56,7 +56,7 @@ def pool(name, n, d=384):
 def fit(method, x, k, seed):
     """Return (k, d) centroids and the inertia (None = unknown) of one fit: 12 iterations, or our defaults."""
     if method in ("evenkeel", "exact-k-means++"):
-        from tasks.cluster.kmeans import kmeans
+        from evenkeel.tasks.kmeans.fit import kmeans
 
         exact = {"precision": "exact", "seeding": "k-means++", "tolerance": 0, "iterations": ITERATIONS}
         model = kmeans(x, k, seed=seed, threads=1, **(exact if method != "evenkeel" else {}))

@@ -30,21 +30,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from infra.compute import Compute
-from infra.workspace import StepRef
-from tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
-from tasks.dedup.drops import Drops
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.minhash import Bands, band_hashes
-from tasks.dedup.near import near_duplicates
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
+from evenkeel.tasks.dedup.drops import Drops
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.minhash import Bands, band_hashes
+from evenkeel.tasks.dedup.near import near_duplicates
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.step import Run
 from tests.bench.performance_page import write_section
 
 BANDS, ROWS, SHINGLE, THRESHOLD = 14, 8, 5, 0.8  # datatrove's own; its chance to find a pair at 0.8 is 0.924

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.engine import evaluate
-from expectations.suites import suite
-from infra import storage
-from infra.workspace import StepFolder, StepRef
-from tasks.report.config import ReportConfig
-from tasks.report.step import report
-from tasks.step import Run
-from tasks.validate.config import GatesConfig
-from tasks.validate.step import validate
+from evenkeel.expectations.engine import evaluate
+from evenkeel.expectations.suites import suite
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.step import report
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.step import validate
 from tests.bench.performance_page import write_section
 from tests.expectations.profiles import filled, tables, zipf
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", nargs="?", default=".evenkeel/workspace")
     workspace = parser.parse_args().workspace
-    fresh = [sys.executable, "-c", "import expectations.great"]
+    fresh = [sys.executable, "-c", "import evenkeel.expectations.great"]
     begin = time.perf_counter()
     subprocess.run(fresh, check=True)
     lines = [f"| import of Great Expectations, in a fresh process | {time.perf_counter() - begin:.1f} | | |"]

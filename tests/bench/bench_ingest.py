@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.compute import Compute
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.ingest.vectors import to_matrix
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.ingest.vectors import to_matrix
+from evenkeel.tasks.step import Run
 
 ROWS, DIMENSION = 100_000, 384
 

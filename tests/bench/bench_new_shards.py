@@ -13,23 +13,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.compute import Compute
-from infra.workspace import StepRef
-from tasks.cluster.assign import ASSIGN
-from tasks.cluster.config import AssignConfig, ClusteringConfig
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.sample.config import SamplingConfig
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.assign import ASSIGN
+from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import Run
 
 TOPICS, SHARDS = 300, 20
 

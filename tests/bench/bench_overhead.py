@@ -23,24 +23,24 @@ DIMENSION, SHARDS = 64, 16
 FEW_ROWS = 2_000  # so little work that the difference of flow and functions is the fixed start-up
 CHILD = """
 import json, sys, time
-from infra.environment import set_defaults
+from evenkeel.infra.environment import set_defaults
 set_defaults()
 begun = time.monotonic()
-from flows.recipe import parse
+from evenkeel.flows.recipe import parse
 document, how = json.loads(sys.argv[1]), sys.argv[2]
 if __name__ == "__main__":
     import logging
     if how == "flow":
-        from flows.curate import curate
+        from evenkeel.flows.curate import curate
         result = curate(parse(document))
         kept, read = result["totals"]["kept"], result["totals"]["read"]
         steps = sum(ref["seconds"] for name, ref in result["steps"].items() if name != "previous")
     else:
-        from flows.pipeline import CURATION, PROOF
-        from flows.running import running
-        from tasks.report.config import ReportConfig
-        from tasks.report.step import REPORT
-        from tasks.publish.publish import publish
+        from evenkeel.flows.pipeline import CURATION, PROOF
+        from evenkeel.flows.running import running
+        from evenkeel.tasks.report.config import ReportConfig
+        from evenkeel.tasks.report.step import REPORT
+        from evenkeel.tasks.publish.publish import publish
         recipe, done = parse(document), {}
         with running(recipe) as run:
             for stage in CURATION + PROOF:

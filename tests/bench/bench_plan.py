@@ -11,9 +11,9 @@ from pathlib import Path
 from bench_overhead import make_pool, recipe_over, run_once
 from performance_page import write_section
 
-from flows.plan import plan
-from flows.recipe import load, parse
-from flows.running import running
+from evenkeel.flows.plan import plan
+from evenkeel.flows.recipe import load, parse
+from evenkeel.flows.running import running
 
 
 def main() -> None:

@@ -16,18 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.table.update import AddSnapshotUpdate, SetPropertiesUpdate
 
-from infra import storage
-from tasks.publish import commit
-from tasks.publish.config import DestinationConfig
-from tasks.publish.gather import write_data_file
-from tasks.publish.manifest import FileEntry, Staged, content_key
-from tasks.publish.publish import publish, publish_files
-from tasks.publish.stage import STAGE, read_staged
-from tasks.publish.stream import RowStream
-from tasks.publish.table import HIGHEST_PROPERTY, dataset_table
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.tasks.publish import commit
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.manifest import FileEntry, Staged, content_key
+from evenkeel.tasks.publish.publish import publish, publish_files
+from evenkeel.tasks.publish.staging.gather import write_data_file
+from evenkeel.tasks.publish.staging.step import STAGE, read_staged
+from evenkeel.tasks.publish.table import HIGHEST_PROPERTY, dataset_table
+from evenkeel.tasks.reading.stream import RowStream
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions.listing import list_versions
+from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 
 

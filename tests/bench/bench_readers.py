@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.publish.stream import RowStream
-from tasks.publish.torch_reader import TorchStream
+from evenkeel.tasks.reading.stream import RowStream
+from evenkeel.tasks.reading.torch import TorchStream
 
 BATCH = 256
 os.environ["HF_HUB_OFFLINE"] = "1"

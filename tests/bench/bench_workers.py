@@ -16,13 +16,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from infra.compute import open_compute
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
+from evenkeel.infra.compute import open_compute
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
 from tests.embed.pools import make_pool, new_run
 
 ROWS, DIMENSION, CLUSTERS, GROUPS = 100_000, 256, 5000, 8

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.workspace import StepRef
-from tasks.cluster.assign import ASSIGN
-from tasks.cluster.config import AssignConfig, ClusteringConfig
-from tasks.cluster.drift import Drift, stability
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.step import Run
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.assign import ASSIGN
+from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
+from evenkeel.tasks.cluster.drift import Drift, stability
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.step import Run
 from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import check
 from tests.embed.pools import new_run

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from infra.errors import InputError
-from tasks.cluster.kmeans import kmeans
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.kmeans.fit import kmeans
 from tests.cluster.mixtures import brute, mixture
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.resample import fit_level, nearest_members
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.resample import fit_level, nearest_members
 from tests.cluster.mixtures import divergence, toy
 
 

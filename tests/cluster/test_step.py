@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from infra.compute import Compute
-from infra.workspace import StepRef
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.hierarchy import Hierarchy, centroid_hash
-from tasks.cluster.levels import derive_levels, fit_levels
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import Hierarchy, centroid_hash
+from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.cluster.mixtures import mixture
 from tests.embed.pools import make_pool, new_run
 
@@ -128,12 +128,12 @@ def test_every_level_tells_how_far_its_iterations_are(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from infra.workspace import StepRef
-from tasks.cluster.checkpoint import Checkpoint
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.step import CLUSTER
-from tasks.step import Run
-from infra.compute import Compute
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.checkpoint import Checkpoint
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.step import Run
+from evenkeel.infra.compute import Compute
 workspace, scratch, config, inputs, last = sys.argv[1:]
 Checkpoint.pause = 0
 seen = 0

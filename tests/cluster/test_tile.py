@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from tasks.cluster.tile import dots
+from evenkeel.tasks.kmeans.tile import dots
 
 
 @numba.njit

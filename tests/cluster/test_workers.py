@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.compute import open_compute
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.hierarchy import Hierarchy
-from tasks.cluster.step import CLUSTER
+from evenkeel.infra.compute import open_compute
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.step import CLUSTER
 from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import TINY, prepared
 
@@ -43,12 +43,12 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from infra.workspace import StepRef
-from tasks.cluster.chart import nearest_centroids, write_chart
-from tasks.cluster.checkpoint import write_array
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.split import file_block, fit_group
-from tasks.cluster.source import Source
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.kmeans.chart import nearest_centroids, write_chart
+from evenkeel.tasks.cluster.checkpoint import write_array
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.split import file_block, fit_group
+from evenkeel.tasks.cluster.source import Source
 
 class Blocks:
     names = [f"b{i}" for i in range(16)]

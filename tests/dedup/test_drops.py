@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.errors import AccountingError
-from tasks.dedup.drops import EXACT, EXCLUDED, KINDS, NEAR, SEMANTIC, Drops
+from evenkeel.infra.errors import AccountingError
+from evenkeel.tasks.dedup.drops import EXACT, EXCLUDED, KINDS, NEAR, SEMANTIC, Drops
 
 
 @st.composite

@@ -11,17 +11,17 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.errors import RecipeError
-from infra.workspace import StepRef
-from tasks.dedup import exact
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.rank import demerit
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup import exact
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.rank import demerit
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 
 ONLY_EXACT = DedupConfig(near=None)

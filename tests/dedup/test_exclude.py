@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.errors import InputError
-from infra.workspace import StepRef
-from tasks.dedup.config import DedupConfig, IdList, NearConfig, NgramList, TextList, VectorList
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.lists import dedup_request
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.config import DedupConfig, IdList, NearConfig, NgramList, TextList, VectorList
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.lists import dedup_request
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 
 WORDS = [f"word{i}" for i in range(400)]

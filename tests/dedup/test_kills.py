@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.dedup.config import DedupConfig, SemanticConfig
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import TfidfSvdEmbedding
-from tasks.embed.step import EMBED
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.step import EMBED
 from tests.embed.pools import make_pool, new_run
 
 CONFIG = DedupConfig(semantic=SemanticConfig(epsilon=0.2, clusters=3))

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tasks.dedup import near as near_module
-from tasks.dedup.config import DedupConfig, NearConfig
-from tasks.dedup.groups import PARTNERS, bucket_pairs, cover, link
-from tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.tasks.dedup import near as near_module
+from evenkeel.tasks.dedup.config import DedupConfig, NearConfig
+from evenkeel.tasks.dedup.groups import PARTNERS, bucket_pairs, cover, link
+from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.dedup.test_exact import dedup
 from tests.embed.pools import make_pool, new_run
 
@@ -254,8 +254,8 @@ def test_groups_are_what_they_say(case: tuple[int, set[tuple[int, int]]]) -> Non
 
 SIMULATED = """
 import numpy as np, pyarrow as pa
-from tasks.dedup.config import NearConfig
-from tasks.dedup.minhash import Bands, band_hashes
+from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.dedup.minhash import Bands, band_hashes
 rng = np.random.default_rng(0)
 words = np.array([f"w{i}" for i in range(30)])
 texts = ["", "one", "two words", "...", *(" ".join(rng.choice(words, size)) for size in (3, 4, 7, 40))]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.dedup.rehydrate import rehydrate, rehydration_table
+from evenkeel.tasks.dedup.rehydrate import rehydrate, rehydration_table
 
 
 def test_copies_step_with_group_size() -> None:

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from infra.workspace import StepRef
-from tasks.dedup import cells as cells_module
-from tasks.dedup import semantic as semantic_module
-from tasks.dedup.cells import make_cells
-from tasks.dedup.config import DedupConfig, SemanticConfig
-from tasks.dedup.drops import Drops
-from tasks.dedup.duplicates import Duplicates
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup import cells as cells_module
+from evenkeel.tasks.dedup import semantic as semantic_module
+from evenkeel.tasks.dedup.cells import make_cells
+from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
+from evenkeel.tasks.dedup.drops import Drops
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.dedup.test_exact import dedup
 from tests.embed.pools import make_pool, new_run
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from infra.compute import Compute
-from infra.errors import InputError, RecipeError
-from infra.workspace import StepRef
-from tasks.embed.config import AutoEmbedding, ColumnEmbedding, EmbeddingConfig, TfidfSvdEmbedding
-from tasks.embed.step import EMBED
-from tasks.embed.vectors import Vectors
-from tasks.ingest.pool import Pool
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import InputError, RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.embed.config import AutoEmbedding, ColumnEmbedding, EmbeddingConfig, TfidfSvdEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 
 TOPICS = {

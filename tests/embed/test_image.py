@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.errors import InputError, QuarantineLimitError, ResourceError
-from infra.workspace import StepRef
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.duplicates import Duplicates
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ImageEmbedding
-from tasks.embed.step import EMBED
-from tasks.embed.vectors import Vectors
-from tasks.step import Run
+from evenkeel.infra.errors import InputError, QuarantineLimitError, ResourceError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ImageEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 
 SIZE = 96

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.embed.picture import read_picture
+from evenkeel.tasks.embed.picture import read_picture
 
 Image = pytest.importorskip("PIL.Image")
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.errors import InputError, ResourceError
-from tasks.embed.config import SentenceEmbedding
-from tasks.embed.step import EMBED, embed_texts
-from tasks.embed.vectors import Vectors
+from evenkeel.infra.errors import InputError, ResourceError
+from evenkeel.tasks.embed.config import SentenceEmbedding
+from evenkeel.tasks.embed.step import EMBED, embed_texts
+from evenkeel.tasks.embed.vectors import Vectors
 from tests.embed.pools import make_pool, new_run
 
 TEXTS = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Stock prices fell sharply.", "Shares lost value."]

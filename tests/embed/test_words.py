@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.embed import words
-from tasks.embed.words import word_hashes
+from evenkeel.tasks.embed import words
+from evenkeel.tasks.embed.words import word_hashes
 
 
 def hashes_of(text: str) -> list[int]:

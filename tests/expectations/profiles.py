@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.measures import attainable
+from evenkeel.expectations.measures import attainable
 
 CLUSTERS, GROUPS, TARGET = 400, 40, 8000
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expectations.engine import evaluate
-from expectations.expectation import UnknownScope
-from expectations.suites import EXPECTATIONS, suite
-from tasks.validate.config import GatesConfig
+from evenkeel.expectations.engine import evaluate
+from evenkeel.expectations.expectation import UnknownScope
+from evenkeel.expectations.suites import EXPECTATIONS, suite
+from evenkeel.tasks.validate.config import GatesConfig
 from tests.expectations.profiles import filled, planted, tables, zipf
 
 EVIL = "<script>alert(1)</script>\x1b[31m$name"
@@ -74,11 +74,11 @@ def test_an_expectation_that_raises_counts_as_failed_even_where_it_only_warns() 
 def test_an_expectation_that_great_expectations_drops_counts_as_failed() -> None:
     code = """
         import great_expectations.expectations.registry as registry
-        from expectations.engine import evaluate
-        from expectations.suites import suite
+        from evenkeel.expectations.engine import evaluate
+        from evenkeel.expectations.suites import suite
         from tests.expectations.profiles import planted, tables
 
-        import expectations.great  # registers our classes
+        import evenkeel.expectations.great  # registers our classes
 
         registry._registered_expectations.pop("expect_largest_share")  # as in a process that never imported it
         found = tables(shares=planted(tables()["shares"], "level-1", "399", 0.2))

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from expectations.expectation import Expectation, NotApplicable, UnknownScope
-from expectations.suites import EXPECTATIONS, NAMES, AnyExpectation
+from evenkeel.expectations.expectation import Expectation, NotApplicable, UnknownScope
+from evenkeel.expectations.suites import EXPECTATIONS, NAMES, AnyExpectation
 from tests.expectations.profiles import changed, planted, tables, totals
 
 EVERY = TypeAdapter(AnyExpectation)

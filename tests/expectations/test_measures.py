@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from expectations import measures
+from evenkeel.expectations import measures
 
 COUNTS = (
     st.lists(st.integers(0, 500), min_size=2, max_size=40)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expectations.expectation import NotApplicable
-from expectations.suites import suite
+from evenkeel.expectations.expectation import NotApplicable
+from evenkeel.expectations.suites import suite
 from tests.expectations.profiles import CLUSTERS, GROUPS, TARGET, filled, planted, tables, zipf
 
 RUNS = 200

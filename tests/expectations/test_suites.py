@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from expectations.reference import PAGE, with_reference
-from expectations.suites import suite
-from tasks.validate.config import GatesConfig
+from evenkeel.expectations.reference import PAGE, with_reference
+from evenkeel.expectations.suites import suite
+from evenkeel.tasks.validate.config import GatesConfig
 
 
 def names(config: GatesConfig) -> list[str]:
@@ -77,11 +77,14 @@ def test_forms_show_added_expectations_as_tabs() -> None:
 
 
 def test_reading_a_recipe_does_not_import_great_expectations_or_pandas() -> None:
-    code = "import tasks.validate.config, sys; print({'great_expectations', 'pandas', 'altair'} & set(sys.modules))"
+    code = (
+        "import evenkeel.tasks.validate.config, sys;"
+        "print({'great_expectations', 'pandas', 'altair'} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
 
 
 def test_the_reference_in_the_docs_is_of_today() -> None:
     page = PAGE.read_text()
-    assert page == with_reference(page), "run `python -m expectations.reference`"
+    assert page == with_reference(page), "run `python -m evenkeel.expectations.reference`"

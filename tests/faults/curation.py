@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 
-from flows.recipe import parse
-from infra import storage
-from infra.environment import set_defaults
-from tasks.publish.versions import list_versions
+from evenkeel.flows.recipe import parse
+from evenkeel.infra import storage
+from evenkeel.infra.environment import set_defaults
+from evenkeel.tasks.versions.listing import list_versions
 
 STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate", "report")
-CODE = "import sys; from flows.curate import curate; from flows.recipe import load; curate(load(sys.argv[1]))"
+CODE = "import sys; from evenkeel.flows import curate, recipe; curate.curate(recipe.load(sys.argv[1]))"
 
 
 class Curation:

@@ -12,11 +12,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from infra import storage
-from tasks.publish.config import DestinationConfig
-from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import STAGE
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.step import Run
 from tests.publish import small_steps
 
 processes = multiprocessing.get_context("forkserver")

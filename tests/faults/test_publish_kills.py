@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from infra import storage
-from tasks.publish.config import DestinationConfig
-from tasks.publish.table import dataset_table
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions, read_version
+from evenkeel.infra import storage
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.versions.listing import list_versions, read_version
+from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job
 from tests.s3.servers import BUCKET, seaweed
 

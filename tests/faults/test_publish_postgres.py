@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.publish.config import DestinationConfig
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.versions.listing import list_versions
+from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job
 from tests.infra.test_postgres import Database, postgres
 

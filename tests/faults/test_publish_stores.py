@@ -13,10 +13,10 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy.exc import OperationalError
 
-from infra.errors import CommitStateUnknown, StorageError
-from tasks.publish.config import DestinationConfig
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions
+from evenkeel.infra.errors import CommitStateUnknown, StorageError
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.versions.listing import list_versions
+from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job
 from tests.s3.servers import BUCKET, Store, free_ports, seaweed
 

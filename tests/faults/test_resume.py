@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import serve
+from evenkeel.flows.server import serve
 from tests.conftest import Served
 from tests.faults.curation import STEPS, Curation, killed
 from tests.flows.conftest import write_shards

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import yaml
 
-from flows import serve
-from flows.automations import SILENCE
-from flows.register import ROOT
+from evenkeel.flows.server import serve
+from evenkeel.flows.server.automations import SILENCE
+from evenkeel.flows.server.register import ROOT
 from tests.conftest import Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

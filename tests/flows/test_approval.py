@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from flows.recipe import parse
-from tasks.publish.versions import list_versions
+from evenkeel.flows.recipe import parse
+from evenkeel.tasks.versions.listing import list_versions
 from tests.conftest import Served
 from tests.flows.conftest import write_shards
 

@@ -5,7 +5,7 @@ import logging
 import httpx
 import pytest
 
-from flows import artifacts
+from evenkeel.flows import artifacts
 
 
 def test_a_server_that_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from flows.cli import main
+from evenkeel.flows.cli.main import main
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
@@ -21,7 +21,9 @@ def invoke(*arguments: str) -> tuple[int, str]:
 
 def test_help_answers_at_once() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "evenkeel.flows.cli.main", "--help"], capture_output=True, text=True, check=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
     assert "balanced" in done.stdout

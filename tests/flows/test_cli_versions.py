@@ -8,11 +8,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from flows.cli import main
-from tasks.publish.config import DestinationConfig
-from tasks.publish.publish import publish
-from tasks.publish.stage import STAGE
-from tasks.step import Run
+from evenkeel.flows.cli.main import main
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.step import Run
 from tests.publish import small_steps
 
 

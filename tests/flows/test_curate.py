@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.curate import curate
-from flows.recipe import parse
-from infra.errors import EvenkeelError, GateFailed, RecipeError
-from tasks.publish.versions import list_versions
+from evenkeel.flows.curate import curate
+from evenkeel.flows.recipe import parse
+from evenkeel.infra.errors import EvenkeelError, GateFailed, RecipeError
+from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import write_shards
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.automations import SILENCE
-from flows.recipe import parse
-from flows.register import ROOT, commit
-from flows.serve import server_environment
-from tasks.publish.versions import list_versions
+from evenkeel.flows.recipe import parse
+from evenkeel.flows.server.automations import SILENCE
+from evenkeel.flows.server.register import ROOT, commit
+from evenkeel.flows.server.serve import server_environment
+from evenkeel.tasks.versions.listing import list_versions
 from tests.conftest import Served
 from tests.flows.conftest import write_shards
 
@@ -124,7 +124,7 @@ def taken(served: Served, phone: tuple[str, list[dict[str, Any]]]) -> list[dict[
     address, messages = phone
     code = f"""
         from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook
-        from flows import automations
+        from evenkeel.flows.server import automations
         message = {{"subject": "{{{{subject}}}}", "body": "{{{{body}}}}"}}
         Webhook(name="alerts", url={address!r}, json_data=message).save("alerts", overwrite=True)
         automations.create()
@@ -138,8 +138,8 @@ def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, t
     known = {run["id"] for run in served.runs("train/on-published")}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))
     code = f"""
-        from flows.curate import emit
-        from flows.recipe import load
+        from evenkeel.flows.curate import emit
+        from evenkeel.flows.recipe import load
         recipe = load({str(tmp_path / "recipe.json")!r})
         emit(recipe, "published", {{"version": 7, "location": "s3://there", "rows": 240}})
         emit(recipe, "blocked", {{"failed": [{{"reason": "coverage: 12 %, at least 90 %"}}], "card": "s3://card"}})

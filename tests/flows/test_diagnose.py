@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from flows.diagnose import CHECKS, Finding, examine
-from flows.recipe import parse
+from evenkeel.flows.recipe import parse
+from evenkeel.flows.server.diagnose import CHECKS, Finding, examine
 from tests.conftest import Served
 
 

@@ -46,7 +46,15 @@ def test_a_server_that_does_not_answer_is_named(recipe_file: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_a_pool_without_workers_is_said(served: Served, recipe_file: Path) -> None:
-    command = ("-m", "flows.cli", "curate", str(recipe_file), "--deployment", "curate/on-demand-gpu", "--json")
+    command = (
+        "-m",
+        "evenkeel.flows.cli.main",
+        "curate",
+        str(recipe_file),
+        "--deployment",
+        "curate/on-demand-gpu",
+        "--json",
+    )
     found = json.loads(served.call(*command))
     assert found["waits"].startswith("no worker polls the pool 'gpu'")
     served.ask("POST", f"/flow_runs/{found['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})

@@ -16,19 +16,19 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
-from flows.curate import curate
-from flows.lineage import Lineage, look_back, remember
-from flows.pipeline import follow_curation
-from flows.plan import Plan, plan
-from flows.recipe import Recipe, parse
-from flows.running import running
-from flows.sweep import sweep_sizes
-from infra.errors import InputError
-from infra.workspace import StepRef
-from tasks.publish.diff import diff
-from tasks.publish.stage import read_staged
-from tasks.publish.versions import list_versions
-from tasks.step import Step
+from evenkeel.flows.curate import curate
+from evenkeel.flows.lineage import Lineage, look_back, remember
+from evenkeel.flows.pipeline import follow_curation
+from evenkeel.flows.plan import Plan, plan
+from evenkeel.flows.recipe import Recipe, parse
+from evenkeel.flows.running import running
+from evenkeel.flows.sweep import sweep_sizes
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.publish.staging.step import read_staged
+from evenkeel.tasks.step import Step
+from evenkeel.tasks.versions.diff import diff
+from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import DIMENSION, write_shards
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.plan import Plan, plan
-from flows.probe import work_of
-from flows.recipe import parse
-from flows.running import running
-from infra.compute import Compute
-from infra.errors import ResourceError
-from tasks.estimate.costs import SECONDS
-from tasks.estimate.limits import Room, misfits, needs
-from tasks.estimate.size import PoolSize, glance
-from tasks.ingest.source import ingest_request
+from evenkeel.flows.plan import Plan, plan
+from evenkeel.flows.probe import work_of
+from evenkeel.flows.recipe import parse
+from evenkeel.flows.running import running
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import ResourceError
+from evenkeel.tasks.estimate.costs import SECONDS
+from evenkeel.tasks.estimate.limits import Room, misfits, needs
+from evenkeel.tasks.estimate.size import PoolSize, glance
+from evenkeel.tasks.ingest.source import ingest_request
 from tests.flows.conftest import lopsided
 
 
@@ -72,7 +72,7 @@ def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> Non
 
 
 def test_a_finished_run_leaves_nothing_to_compute(document: dict[str, Any], prefect_server: None) -> None:
-    from flows.curate import curate
+    from evenkeel.flows.curate import curate
 
     dry = curate(parse(json.loads(json.dumps(document))), dry_run=True)
     assert dry["estimate"]["rows"] == 1200

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.recipe import Recipe, RecipeFile, json_schema, load, parse, ready_recipes
-from infra.errors import RecipeError
+from evenkeel.flows.recipe import Recipe, RecipeFile, json_schema, load, parse, ready_recipes
+from evenkeel.infra.errors import RecipeError
 
 
 def minimal() -> dict[str, object]:

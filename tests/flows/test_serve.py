@@ -7,8 +7,8 @@ import httpx
 import psutil
 import pytest
 
-from flows import serve
-from infra.errors import RecipeError, ResourceError
+from evenkeel.flows.server import serve
+from evenkeel.infra.errors import RecipeError, ResourceError
 from tests.conftest import Served
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.curate import curate
-from flows.recipe import parse
-from tasks.sample.options import Strategy
+from evenkeel.flows.curate import curate
+from evenkeel.flows.recipe import parse
+from evenkeel.tasks.sample.options import Strategy
 from tests.flows.conftest import write_shards
 
 OPTIONS: dict[str, dict[str, Any]] = {

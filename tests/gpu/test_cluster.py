@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.cluster import gpu
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.resample import fit_level
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.resample import fit_level
+from evenkeel.tasks.kmeans import gpu
 from tests.cluster.mixtures import mixture
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.compute import Compute, cluster_names, gpu_count, open_compute, read_cluster
-from infra.errors import RecipeError, ResourceError
+from evenkeel.infra.compute import Compute, cluster_names, gpu_count, open_compute, read_cluster
+from evenkeel.infra.errors import RecipeError, ResourceError
 
 double = partial(operator.mul, 2)
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from flows import serve
-from infra.catalog import open_catalog
+from evenkeel.flows.server import serve
+from evenkeel.infra.catalog import open_catalog
 
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), *map(str, reversed(DEBIAN))])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import storage
-from infra.errors import StorageError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
 
 
 @pytest.fixture(params=["local", "memory"])

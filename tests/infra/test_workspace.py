@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from infra.workspace import StepFolder, StepRef, content_key
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra.workspace import StepFolder, StepRef, content_key
+from evenkeel.tasks.step import Outcome, Run, Step
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -68,7 +68,7 @@ def test_finished_step_is_not_run_again_and_a_failed_one_is(tmp_path: Path) -> N
 
 
 def test_backend_is_part_of_the_key_only_where_it_matters(tmp_path: Path) -> None:
-    from infra.compute import Compute
+    from evenkeel.infra.compute import Compute
 
     cpu = Run(str(tmp_path), "pool", tmp_path)
     gpu = Run(str(tmp_path), "pool", tmp_path, compute=Compute(backend="gpu"))

@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.compute import Compute
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.step import Run
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.step import Run
 
 
 def run_at(folder: Path, compute: Compute | None = None) -> Run:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.compute import Compute, open_compute
-from tasks.ingest import duplicates
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
+from evenkeel.infra.compute import Compute, open_compute
+from evenkeel.tasks.ingest import duplicates
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
 
 from .pools import ingest, refused, run_at, whole, write
 
@@ -153,7 +153,7 @@ def test_same_rows_on_dask_workers(tmp_path: Path) -> None:
 def test_a_run_that_dies_anywhere_goes_on_to_the_same_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int
 ) -> None:
-    from infra import storage
+    from evenkeel.infra import storage
 
     source = many(tmp_path / "pool", shards=3, rows=200)
     options: dict[str, Any] = {"uri": source, "max_quarantined": 1.0, "rows_per_block": 90}

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from infra.errors import InputError, QuarantineLimitError, RecipeError
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
+from evenkeel.infra.errors import InputError, QuarantineLimitError, RecipeError
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
 
 from .pools import ingest, refused, run_at, whole, write
 

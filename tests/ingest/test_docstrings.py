@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ingest import docstrings
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.harvest import docstrings as docstrings_of
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
+from evenkeel.tasks.ingest import docstrings
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.harvest import docstrings as docstrings_of
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
 
 from .pools import ingest, run_at, whole
 

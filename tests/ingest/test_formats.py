@@ -173,11 +173,11 @@ def test_memory_store_globs_folders_and_lists_of_places(tmp_path: Path) -> None:
 
 
 def test_pool_in_a_remote_workspace(tmp_path: Path) -> None:
-    from tasks.ingest.config import SourceConfig
-    from tasks.ingest.pool import Pool
-    from tasks.ingest.source import ingest_request
-    from tasks.ingest.step import INGEST
-    from tasks.step import Run
+    from evenkeel.tasks.ingest.config import SourceConfig
+    from evenkeel.tasks.ingest.pool import Pool
+    from evenkeel.tasks.ingest.source import ingest_request
+    from evenkeel.tasks.ingest.step import INGEST
+    from evenkeel.tasks.step import Run
 
     write(tmp_path / "a.parquet", {"id": [*IDS[:-1], "id-0"], "emb": column("fixed", pa.float32())})
     run = Run(workspace=f"memory://{tmp_path.name}/w", dataset="d", scratch=tmp_path / "scratch")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.errors import InputError
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.pool import Pool
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
 from tests.ingest.pools import refused, run_at, whole, write
 
 

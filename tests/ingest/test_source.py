@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.reasons import Reason
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.reasons import Reason
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
 
 from .pools import ingest, run_at, whole, write
 

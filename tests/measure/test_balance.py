@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from tasks.measure.balance import balance
+from evenkeel.tasks.measure.balance import balance
 
 COUNTS = st.lists(st.integers(0, 10_000), min_size=1, max_size=50).filter(any)
 

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.errors import AccountingError
-from infra.workspace import StepRef
-from tasks.measure.config import MeasureConfig
-from tasks.measure.profile import Profile
-from tasks.measure.step import MEASURE
-from tasks.sample.config import SamplingConfig
-from tasks.sample.step import SAMPLE
+from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.step import SAMPLE
 from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 400, 8

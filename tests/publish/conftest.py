@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tasks.publish.config import DestinationConfig
-from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import STAGE
-from tasks.step import Run
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.step import Run
 
 from . import small_steps
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from infra import storage
-from infra.workspace import StepRef
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
 
 
 @dataclass(frozen=True)

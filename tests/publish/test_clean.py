@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from infra import storage, workspace
-from infra.errors import StorageError
-from infra.workspace import PRUNING, USED, StepFolder, StepRef, claim
-from tasks.publish import clean as cleaning
-from tasks.publish.clean import clean
-from tasks.publish.config import DestinationConfig
-from tasks.publish.prune import prune
-from tasks.publish.versions import rollback
-from tasks.step import Outcome, Run, Step
+from evenkeel.infra import storage, workspace
+from evenkeel.infra.errors import StorageError
+from evenkeel.infra.workspace import PRUNING, USED, StepFolder, StepRef, claim
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.versions import outputs as cleaning
+from evenkeel.tasks.versions.listing import rollback
+from evenkeel.tasks.versions.outputs import clean
+from evenkeel.tasks.versions.prune import prune
 
 from .conftest import Publish
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from infra.errors import RecipeError
-from tasks.publish.config import DestinationConfig, check_dataset_name, check_tag_name
-from tasks.publish.layout import dataset_folder
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.publish.config import DestinationConfig, check_dataset_name, check_tag_name
+from evenkeel.tasks.publish.layout import dataset_folder
 
 EVIL = ["..", "a/../b", "a b", "", "/etc", "a\\b", "A", "x" * 65, "é", "a\nb", "-a", ".a", "a'; drop table", "a%2e%2e"]
 

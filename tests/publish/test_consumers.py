@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from infra.errors import RecipeError, ResourceError
-from tasks.publish.config import DestinationConfig
-from tasks.publish.export import export
-from tasks.publish.publish import PublishResult
-from tasks.publish.table import Version
-from tasks.publish.versions import read_version
+from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import PublishResult
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.versions.export import export
+from evenkeel.tasks.versions.listing import read_version
 
 from .conftest import Publish
 

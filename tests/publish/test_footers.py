@@ -14,7 +14,7 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 
-from tasks.publish.footers import gather_statistics, iceberg_schema, known_columns
+from evenkeel.tasks.publish.footers import gather_statistics, iceberg_schema, known_columns
 
 TYPES = {
     "i": (pa.int32(), st.integers(-(2**31), 2**31 - 1)),

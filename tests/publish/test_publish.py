@@ -7,15 +7,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from infra import storage
-from infra.errors import RecipeError, StorageError, VersionNotFound
-from infra.workspace import DONE
-from tasks.publish.config import DestinationConfig
-from tasks.publish.publish import publish
-from tasks.publish.stage import STAGE
-from tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, versions
-from tasks.publish.versions import list_versions, read_manifest, read_version
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
+from evenkeel.infra.workspace import DONE
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, versions
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
 
 from . import small_steps
 from .conftest import Publish
@@ -136,7 +136,7 @@ def test_readers_of_the_current_version_see_no_column_of_one_being_audited(
             before.append(table.scan().to_arrow().column_names)
             assert [version.version for version in versions(table)] == [1]
 
-    from tasks.publish.publish import _Publication
+    from evenkeel.tasks.publish.publish import _Publication
 
     monkeypatch.setattr(_Publication, "audit", look)
     publish_one(seed=1, extra={"new": pa.array(range(500))})

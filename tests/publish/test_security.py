@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from infra import storage
-from infra.errors import EvenkeelError, StorageError
-from tasks.publish.config import DestinationConfig
-from tasks.publish.stage import STAGE
-from tasks.publish.verify import verify
-from tasks.publish.versions import read_manifest, read_version
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import EvenkeelError, StorageError
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions.listing import read_manifest, read_version
+from evenkeel.tasks.versions.verify import verify
 
 from . import small_steps
 from .conftest import Publish

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra import storage
-from infra.compute import Compute
-from infra.errors import AccountingError, InputError, StorageError
-from tasks.publish.config import DestinationConfig
-from tasks.publish.order import plan
-from tasks.publish.stage import STAGE, read_staged
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.errors import AccountingError, InputError, StorageError
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.staging.order import plan
+from evenkeel.tasks.publish.staging.step import STAGE, read_staged
+from evenkeel.tasks.step import Run
 
 from . import small_steps
 

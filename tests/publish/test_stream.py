@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.errors import InputError
-from tasks.publish.stream import RowStream
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.reading.stream import RowStream
 
 from .conftest import Publish
 
@@ -87,7 +87,7 @@ def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
 
 def test_a_dataloader_resumes_exactly_and_ranks_share(data: str) -> None:
     torch = pytest.importorskip("torch")
-    from tasks.publish.torch_reader import TorchStream
+    from evenkeel.tasks.reading.torch import TorchStream
 
     def load(rank: int, ranks: int, workers: int, epoch: int, after: int = 0) -> list[list[str]]:
         stream = TorchStream(RowStream(data, batch=16, window=2, seed=5), rank=rank, ranks=ranks)

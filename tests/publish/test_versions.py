@@ -9,20 +9,20 @@ import pyarrow as pa
 import pytest
 from pyiceberg.table import Table
 
-from infra import storage
-from infra.errors import InputError, RecipeError, StorageError, VersionNotFound
-from tasks.publish import diff as diff_module
-from tasks.publish import prune as prune_module
-from tasks.publish.config import DestinationConfig, Retention
-from tasks.publish.diff import diff
-from tasks.publish.prune import prune
-from tasks.publish.publish import leave_evidence, publish
-from tasks.publish.stage import STAGE
-from tasks.publish.table import dataset_table
-from tasks.publish.takedown import takedown
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions, read_version, rollback, tag, untag
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError, RecipeError, StorageError, VersionNotFound
+from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.publish import leave_evidence, publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions import diff as diff_module
+from evenkeel.tasks.versions import prune as prune_module
+from evenkeel.tasks.versions.diff import diff
+from evenkeel.tasks.versions.listing import list_versions, read_version, rollback, tag, untag
+from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.takedown import takedown
+from evenkeel.tasks.versions.verify import verify
 
 from . import small_steps
 from .conftest import Publish
@@ -297,7 +297,7 @@ def test_takedown_of_nothing_is_refused(publish_one: Publish, destination: Desti
 def test_clocks_that_disagree_change_no_order(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.publish import publish as module
+    from evenkeel.tasks.publish import publish as module
 
     class Behind(datetime):
         @classmethod

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.measure.config import MeasureConfig
-from tasks.measure.step import MEASURE
-from tasks.report.config import PastVersion, ReportConfig
-from tasks.report.step import REPORT
-from tasks.validate.config import GatesConfig
-from tasks.validate.step import VALIDATE
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.step import REPORT
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.step import VALIDATE
 from tests.validate.pools import FOUL, Curated, as_previous
 
 RELAXED: dict[str, object] = {"change": {"pattern_rate": {"severity": "warn"}}}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.workspace import StepFolder
-from tasks.report.config import ReportConfig
-from tasks.report.step import report
-from tasks.validate.config import GatesConfig
-from tasks.validate.step import VALIDATE
+from evenkeel.infra.workspace import StepFolder
+from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.step import report
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.step import VALIDATE
 from tests.report.cards import Card
 from tests.validate.pools import Curated
 

@@ -5,13 +5,13 @@ import io
 import numpy as np
 import pytest
 
-from expectations.wording import percent, percents
-from tasks.measure.profile import Profile
-from tasks.report.facts import Spread
-from tasks.report.findings import half, of_group
-from tasks.report.projection import project, project_within
-from tasks.report.terminal import render_terminal
-from tasks.report.words import distinctive_words
+from evenkeel.expectations.wording import percent, percents
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.report.facts import Spread
+from evenkeel.tasks.report.findings import half, of_group
+from evenkeel.tasks.report.projection import project, project_within
+from evenkeel.tasks.report.terminal import render_terminal
+from evenkeel.tasks.report.words import distinctive_words
 from tests.report.cards import Card
 from tests.validate.pools import Curated
 

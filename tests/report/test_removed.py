@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from tasks.dedup.config import DedupConfig, IdList
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import TfidfSvdEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.pool import Pool
-from tasks.report.removed import removed_rows
+from evenkeel.tasks.dedup.config import DedupConfig, IdList
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.report.removed import removed_rows
 from tests.embed.pools import make_pool, new_run
 
 

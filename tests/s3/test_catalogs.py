@@ -10,17 +10,17 @@ import pyarrow as pa
 import pytest
 from pyiceberg.utils.config import Config
 
-from infra import storage
-from infra.errors import StorageError
-from tasks.publish import commit
-from tasks.publish.config import DestinationConfig, Retention
-from tasks.publish.prune import prune
-from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import STAGE
-from tasks.publish.table import dataset_table
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions, read_version, rollback, tag
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
+from evenkeel.tasks.publish import commit
+from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions.listing import list_versions, read_version, rollback, tag
+from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, WAREHOUSE, Store, moto, seaweed
 
@@ -166,7 +166,7 @@ def test_a_name_given_while_a_version_is_pruned_brings_it_back(
     dataset, workspace = f"d{uuid.uuid4().hex[:12]}", str(tmp_path / "workspace")
     for seed in (0, 1):
         publish_one(tmp_path, rest_destination, dataset, seed=seed)
-    from tasks.publish import prune as pruning
+    from evenkeel.tasks.versions import prune as pruning
 
     real = pruning._sort_out
 

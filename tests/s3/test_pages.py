@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import storage
-from tasks.publish.config import DestinationConfig
-from tasks.publish.publish import publish
-from tasks.publish.stage import STAGE
-from tasks.report.config import ReportConfig
+from evenkeel.infra import storage
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.report.config import ReportConfig
 from tests.browser.test_card import CHROMIUM, browser  # noqa: F401
 from tests.report.cards import RELAXED, card_of
 from tests.s3.servers import BUCKET, Store, seaweed

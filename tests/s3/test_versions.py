@@ -8,16 +8,16 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 
-from infra import storage
-from infra.errors import StorageError
-from tasks.publish.config import DestinationConfig, Retention
-from tasks.publish.prune import prune
-from tasks.publish.publish import PublishResult, publish
-from tasks.publish.stage import STAGE
-from tasks.publish.table import dataset_table
-from tasks.publish.verify import verify
-from tasks.publish.versions import list_versions, read_version, rollback
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
+from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.step import Run
+from evenkeel.tasks.versions.listing import list_versions, read_version, rollback
+from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from infra import storage
-from infra.workspace import StepRef
-from tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
-from tasks.step import Run
+from evenkeel.infra import storage
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
+from evenkeel.tasks.step import Run
 
 
 def make_run(folder: Path) -> Run:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.errors import RecipeError
-from tasks.sample.allocation import blend, split, water_fill
-from tasks.sample.tree import ClusterTree
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.quotas.allocation import blend, split, water_fill
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64))
 

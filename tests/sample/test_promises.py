@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tasks.sample.config import SamplingConfig
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE
 from tests.sample.pools import make_run, write_pool
 
 LEAVES = 20

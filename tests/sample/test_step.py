@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from infra.errors import RecipeError
-from tasks.sample.config import SamplingConfig
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE
 from tests.sample.pools import make_run, write_pool
 
 
@@ -121,7 +121,7 @@ def test_orders_take_the_rows_they_name(pool):
     inputs, _ = pool
     best = select(pool, strategy="random", order="score", score="quality")[1].row_ids()
     assert best.min() == 500
-    from tasks.cluster.hierarchy import Hierarchy
+    from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
     rows = Hierarchy.open(inputs["cluster"]).rows().to_pandas().set_index("row_id")
     closest = select(pool, strategy="flat", order="closest")[1].table().to_pandas()

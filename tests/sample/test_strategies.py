@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from infra.errors import RecipeError
-from tasks.sample.config import SamplingConfig
-from tasks.sample.options import Quality, Strategy
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE
-from tasks.sample.strategies import strategy
-from tasks.sample.strategies.density import Hashes
-from tasks.sample.strategies.metaclip import cap_for
-from tasks.sample.strategies.quality import quadmix
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.options import Quality, Strategy
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.strategies import strategy
+from evenkeel.tasks.sample.strategies.density import Hashes
+from evenkeel.tasks.sample.strategies.metaclip import cap_for
+from evenkeel.tasks.sample.strategies.quality import quadmix
 from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 900, 15
@@ -95,7 +95,7 @@ def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option():
     """Prefect's form draws one tab for each branch of `anyOf`, and nothing for a `oneOf` with a discriminator."""
     from prefect.utilities.callables import parameter_schema
 
-    from flows.curate import curate
+    from evenkeel.flows.curate import curate
 
     schema = parameter_schema(curate)
     definitions = schema.definitions
@@ -184,7 +184,7 @@ def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool):
 
 
 def test_quality_takes_the_better_rows(pool):
-    from tasks.ingest.pool import Pool
+    from evenkeel.tasks.ingest.pool import Pool
 
     scores = Pool.open(pool[0]["ingest"]).column("score.quality")
     for rule in ("quadmix", "samplemix", "kmq"):
@@ -241,7 +241,7 @@ def test_a_token_budget_is_used_and_never_exceeded(pool):
 
 
 def test_diverse_order_keeps_rows_apart(pool):
-    from tasks.embed.vectors import Vectors
+    from evenkeel.tasks.embed.vectors import Vectors
 
     vectors = np.concatenate(
         [Vectors.open(pool[0]["embed"]).block(block) for block in Vectors.open(pool[0]["embed"]).blocks]

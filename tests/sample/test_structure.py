@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tasks.measure.balance import balance
-from tasks.sample.config import SamplingConfig
-from tasks.sample.probe import STRUCTURE, structure_of
-from tasks.sample.selection import Selection
-from tasks.sample.step import SAMPLE
-from tasks.sample.structure import Probe, adjusted_rand, find_cuts, unevenness
-from tasks.sample.sweep import draw_sweep, sweep
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.sample.balanced.probe import STRUCTURE, structure_of
+from evenkeel.tasks.sample.balanced.structure import Probe, adjusted_rand, find_cuts, unevenness
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.sweep import draw_sweep, sweep
 from tests.sample.pools import make_run, write_pool
 
 CONCEPTS = 20
@@ -87,7 +87,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(pool):
 def test_structure_is_found_once_for_any_target(pool, monkeypatch):
     inputs, run, _ = pool
     SAMPLE(SamplingConfig(target=250), inputs, run)
-    monkeypatch.setattr("tasks.sample.probe.find_cuts", None)
+    monkeypatch.setattr("evenkeel.tasks.sample.balanced.probe.find_cuts", None)
     assert SAMPLE(SamplingConfig(target=260), inputs, run).counts["kept"] == 260
     assert STRUCTURE.name == "structure"
 

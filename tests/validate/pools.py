@@ -7,21 +7,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.workspace import StepRef
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.step import CLUSTER
-from tasks.dedup.config import DedupConfig
-from tasks.dedup.step import DEDUP
-from tasks.embed.config import ColumnEmbedding
-from tasks.embed.step import EMBED
-from tasks.ingest.config import SourceConfig
-from tasks.ingest.source import ingest_request
-from tasks.ingest.step import INGEST
-from tasks.measure.config import MeasureConfig
-from tasks.measure.step import MEASURE
-from tasks.sample.config import SamplingConfig
-from tasks.sample.step import SAMPLE
-from tasks.step import Run
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import Run
 
 FOUL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
 PIXEL = bytes.fromhex(

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.ingest.pool import Pool
-from tasks.validate.near import near_duplicates_left, shingles_of
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.near import near_duplicates_left, shingles_of
 from tests.validate.pools import curate
 
 SENTENCE = "the quick brown fox jumps over the lazy dog and runs far away into the deep dark forest number"
@@ -36,7 +36,7 @@ def test_planted_near_duplicates_are_found_and_others_are_not(tmp_path: Path, wi
     pool = Pool.open(found.done["ingest"])
     rates = near_duplicates_left(found.done, pool, str(tmp_path), 1000, 0.7, 0.999)
     assert rates is not None
-    from tasks.sample.selection import Selection
+    from evenkeel.tasks.sample.selection import Selection
 
     rows = np.bincount(Selection.open(found.done["sample"]).table()["leaf"].to_numpy())
     assert (rates * rows[rates.index]).sum() / rows.sum() == pytest.approx(0.25, abs=0.01)

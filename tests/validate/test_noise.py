@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from infra.workspace import StepRef
-from tasks.cluster.config import ClusteringConfig
-from tasks.cluster.step import CLUSTER
-from tasks.measure.config import MeasureConfig
-from tasks.measure.step import MEASURE
-from tasks.sample.config import SamplingConfig
-from tasks.sample.step import SAMPLE
-from tasks.validate.config import GatesConfig
-from tasks.validate.step import VALIDATE
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.step import VALIDATE
 from tests.validate.pools import Curated, as_previous, curate, write_shards
 
 RUNS = 200

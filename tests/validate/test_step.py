@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import storage
-from infra.errors import RecipeError
-from infra.workspace import StepRef
-from tasks.validate.config import GatesConfig
-from tasks.validate.step import VALIDATE, read_results
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.step import VALIDATE, read_results
 from tests.validate.pools import FOUL, Curated, as_previous, curate, write_shards
 
 STRICT_GROUP = {"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}
@@ -116,7 +116,7 @@ def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks.sample.selection import Selection
+    from evenkeel.tasks.sample.selection import Selection
 
     kept = Selection.open(curated.done["sample"]).row_ids()[:3]
     dropped = pq.read_table(f"{curated.done['dedup'].uri}/dropped.parquet")

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from infra import storage
-from tasks.ingest.pool import Pool
-from tasks.validate.blame import PICTURE_BYTES
-from tasks.validate.config import GatesConfig
-from tasks.validate.examples import read_thumbnails
-from tasks.validate.step import VALIDATE, read_results
-from tasks.validate.thumbnails import EDGE, thumbnail
+from evenkeel.infra import storage
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.blame import PICTURE_BYTES
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.examples import read_thumbnails
+from evenkeel.tasks.validate.step import VALIDATE, read_results
+from evenkeel.tasks.validate.thumbnails import EDGE, thumbnail
 from tests.validate.pools import PIXEL, Curated, curate
 
 

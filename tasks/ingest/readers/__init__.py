@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.ingest.config import ShardFormat
+from evenkeel.tasks.ingest.config import ShardFormat
 
 
 class ShardUnreadable(Exception):
@@ -53,19 +53,19 @@ def read_batches(
     """
     try:
         if form == "parquet":
-            from tasks.ingest.readers.parquet import read_parquet
+            from evenkeel.tasks.ingest.readers.parquet import read_parquet
 
             yield from read_parquet(path, rows, vector, backend)
         elif form == "jsonl":
-            from tasks.ingest.readers.jsonl import read_jsonl
+            from evenkeel.tasks.ingest.readers.jsonl import read_jsonl
 
             yield from read_jsonl(path)
         elif form == "csv":
-            from tasks.ingest.readers.delimited import read_csv
+            from evenkeel.tasks.ingest.readers.delimited import read_csv
 
             yield from read_csv(path)
         elif form == "npy":
-            from tasks.ingest.readers.npy import read_npy
+            from evenkeel.tasks.ingest.readers.npy import read_npy
 
             yield from read_npy(path, ids, rows)
         else:

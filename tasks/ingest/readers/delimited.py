@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from tasks.ingest.readers import Batch, Look
-from tasks.ingest.readers.compressed import decompressed
+from evenkeel.tasks.ingest.readers import Batch, Look
+from evenkeel.tasks.ingest.readers.compressed import decompressed
 
 _PIECE = 8 << 20
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from tasks.ingest.readers import Batch, Look, ShardUnreadable
-from tasks.ingest.readers.compressed import decompressed
-from tasks.ingest.readers.parquet import vector_lengths
-from tasks.ingest.vectors import is_list_of_numbers
+from evenkeel.tasks.ingest.readers import Batch, Look, ShardUnreadable
+from evenkeel.tasks.ingest.readers.compressed import decompressed
+from evenkeel.tasks.ingest.readers.parquet import vector_lengths
+from evenkeel.tasks.ingest.vectors import is_list_of_numbers
 
 PIECE = 4 << 20
 LONGEST_LINE = 256 << 20

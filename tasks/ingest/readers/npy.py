@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infra.npy import map_array
-from tasks.ingest.readers import Batch, Look, read_batches
+from evenkeel.infra.arrays import map_array
+from evenkeel.tasks.ingest.readers import Batch, Look, read_batches
 
 VECTOR = "vector"
 
@@ -66,7 +66,7 @@ def _check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def _read_ids(path: Path, rows: int) -> Iterator[Batch]:
-    from tasks.ingest.source import shard_format
+    from evenkeel.tasks.ingest.source import shard_format
 
     form = shard_format(path.name)
     if form is not None and form != "npy":

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.ingest.readers import Batch, Look
-from tasks.ingest.vectors import is_list_of_numbers
+from evenkeel.tasks.ingest.readers import Batch, Look
+from evenkeel.tasks.ingest.vectors import is_list_of_numbers
 
 _SAMPLE = 256
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.plan import Candidates, Plan
 
 
 def strategy(name: str) -> Callable[[Any, Candidates], Plan]:

@@ -1,8 +1,8 @@
 """The default: measure many rules on structure that the clusters did not make, and take the most balanced.
 
 Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over
-leaves give dense regions what they hold in leaves. Every candidate of `tasks.sample.rules` is measured on cuts of the
-space that the clustering had no part in (`tasks.sample.structure`). Random is a candidate, so the default is never
+leaves give dense regions what they hold in leaves. Every candidate of `balanced/rules.py` is measured on cuts of the
+space that the clustering had no part in (`balanced/structure.py`). Random is a candidate, so the default is never
 less balanced than random on that measure. To the best candidate others are added, where the mean of them is more
 even still (greedy ensemble selection; Caruana et al. 2004): unevenness is convex, so a mean is never worse than its
 parts are on average. `rule` names what to take without measuring, so that a later version changes no more than its
@@ -12,12 +12,12 @@ data.
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.errors import RecipeError
-from tasks.sample.allocation import blend
-from tasks.sample.options import Balanced
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.rules import rules
-from tasks.sample.structure import Cut, unevenness
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.balanced.rules import rules
+from evenkeel.tasks.sample.balanced.structure import Cut, unevenness
+from evenkeel.tasks.sample.options import Balanced
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import blend
 
 MOST_PARTS = 6
 

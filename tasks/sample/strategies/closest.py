@@ -3,8 +3,8 @@
 Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse than a random draw inside the leaf.
 """
 
-from tasks.sample.options import Closest
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.options import Closest
+from evenkeel.tasks.sample.plan import Candidates, Plan
 
 
 def plan(options: Closest, candidates: Candidates) -> Plan:

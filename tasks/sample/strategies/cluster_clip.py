@@ -4,9 +4,9 @@ Source: ClusterClip (arXiv 2402.14526): a leaf of n rows is repeated min(B / (K 
 water-filled.
 """
 
-from tasks.sample.allocation import water_fill
-from tasks.sample.options import ClusterClip
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.options import ClusterClip
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import water_fill
 
 
 def plan(options: ClusterClip, candidates: Candidates) -> Plan:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.measure.balance import balance
-from tasks.sample.options import Cooldown
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.strata import plan_over
-from tasks.sample.strategies.temperature import tempered
+from evenkeel.tasks.measure.balance import balance
+from evenkeel.tasks.sample.options import Cooldown
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strategies.temperature import tempered
 
 MOST_LISTED = 1000
 

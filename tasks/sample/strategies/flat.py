@@ -4,8 +4,8 @@ Source: the allocation step of Vo et al. 2024 (arXiv 2405.15613), applied once t
 clusters, uniform inside: also the rule of ClusterClip (arXiv 2402.14526) where `max_repeats` caps the repeats.
 """
 
-from tasks.sample.options import Flat
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.options import Flat
+from evenkeel.tasks.sample.plan import Candidates, Plan
 
 
 def plan(options: Flat, candidates: Candidates) -> Plan:

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.sample.options import Grid
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.rows import Rows
-from tasks.sample.tree import ClusterTree
+from evenkeel.tasks.sample.options import Grid
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.rows import Rows
 
 
 @dataclass(frozen=True)

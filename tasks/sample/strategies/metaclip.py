@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from infra.errors import RecipeError
-from tasks.sample.allocation import water_fill
-from tasks.sample.options import Metaclip
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.rows import Rows
-from tasks.sample.strategies.random import one_cell
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.options import Metaclip
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import water_fill
+from evenkeel.tasks.sample.rows import Rows
+from evenkeel.tasks.sample.strategies.random import one_cell
 
 
 @lru_cache(maxsize=2)

@@ -1,8 +1,8 @@
 """Proportional allocation: every stratum keeps its share of the pool (Neyman 1934)."""
 
-from tasks.sample.options import Proportional
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.strata import plan_over
+from evenkeel.tasks.sample.options import Proportional
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.strata import plan_over
 
 
 def plan(options: Proportional, candidates: Candidates) -> Plan:

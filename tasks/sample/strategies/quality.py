@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.sample.allocation import water_fill
-from tasks.sample.hashing import uniform
-from tasks.sample.options import Quality
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.rows import Rows, score_of
-from tasks.sample.rules import steady_radii
-from tasks.sample.strategies.random import one_cell
+from evenkeel.tasks.sample.balanced.rules import steady_radii
+from evenkeel.tasks.sample.hashing import uniform
+from evenkeel.tasks.sample.options import Quality
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import water_fill
+from evenkeel.tasks.sample.rows import Rows, score_of
+from evenkeel.tasks.sample.strategies.random import one_cell
 
 SEED = 0x7175_616C
 SAMPLE_ROWS = 1 << 18

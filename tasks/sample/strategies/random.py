@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.sample.allocation import water_fill
-from tasks.sample.options import Random
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.options import Random
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import water_fill
 
 
 def plan(options: Random, candidates: Candidates) -> Plan:

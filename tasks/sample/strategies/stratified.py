@@ -6,11 +6,11 @@ two levels, strata above and their leaves below.
 
 import numpy as np
 
-from tasks.sample.allocation import split
-from tasks.sample.groups import find_strata
-from tasks.sample.options import Stratified
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.tree import ClusterTree
+from evenkeel.tasks.sample.options import Stratified
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.allocation import split
+from evenkeel.tasks.sample.quotas.groups import find_strata
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 
 def plan(options: Stratified, candidates: Candidates) -> Plan:

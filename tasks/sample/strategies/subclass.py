@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.sample.groups import Strata, find_strata
-from tasks.sample.options import Subclass
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.tree import ClusterTree
+from evenkeel.tasks.sample.options import Subclass
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 
 def plan(options: Subclass, candidates: Candidates) -> Plan:

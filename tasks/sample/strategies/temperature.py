@@ -6,9 +6,9 @@ Source: the temperature sampling of multilingual pre-training (Devlin et al. 201
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sample.options import Temperature
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.strata import plan_over
+from evenkeel.tasks.sample.options import Temperature
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.strata import plan_over
 
 
 def plan(options: Temperature, candidates: Candidates) -> Plan:

@@ -4,8 +4,8 @@ Source: Vo et al. 2024 (arXiv 2405.15613). It can be less balanced than random w
 kept for comparison.
 """
 
-from tasks.sample.options import TopDown
-from tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.options import TopDown
+from evenkeel.tasks.sample.plan import Candidates, Plan
 
 
 def plan(options: TopDown, candidates: Candidates) -> Plan:

@@ -1,8 +1,8 @@
 """The same quota for every group value: under-sampling to an equal share, small values give all they have."""
 
-from tasks.sample.options import Uniform
-from tasks.sample.plan import Candidates, Plan
-from tasks.sample.strata import plan_over
+from evenkeel.tasks.sample.options import Uniform
+from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.quotas.strata import plan_over
 
 
 def plan(options: Uniform, candidates: Candidates) -> Plan:

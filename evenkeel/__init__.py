@@ -1,0 +1,1 @@
+"""Evenkeel turns huge, lopsided pools of raw data into large, diverse, balanced training sets."""

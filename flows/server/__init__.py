@@ -1,0 +1,1 @@
+"""A Prefect server of ours: start it, register with it, submit to it, check it."""

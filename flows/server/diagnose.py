@@ -1,0 +1,186 @@
+"""Checks what a run needs - packages, server, workers, source, store, catalog, compute - and says what to do."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import get_current_settings
+from pydantic import BaseModel
+
+from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.server.automations import SILENCE
+from evenkeel.flows.server.submit import online_workers
+from evenkeel.infra import storage
+from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
+from evenkeel.infra.errors import EvenkeelError, ResourceError
+
+
+class Finding(BaseModel):
+    """What one check found, and what to do where that is not well."""
+
+    check: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+@flow(name="diagnose", flow_run_name="diagnose")
+def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, Any]]:
+    """Check everything that a run of this recipe needs; fails when something is wrong, saying what and the remedy.
+
+    Args:
+        recipe: The recipe whose store, catalog and compute are checked; or the file that holds it.
+    """
+    findings = examine(recipe.load() if isinstance(recipe, RecipeFile) else recipe)
+    rows = [finding.model_dump() for finding in findings]
+    create_table_artifact(rows, key="diagnosis", description="What a run needs, and what is wrong with it")
+    if wrong := [finding for finding in findings if not finding.ok]:
+        raise ResourceError(
+            f"{len(wrong)} of {len(findings)} checks failed",
+            found="; ".join(f"{finding.check}: {finding.found}" for finding in wrong),
+            remedy="; ".join(finding.remedy for finding in wrong if finding.remedy) or None,
+        )
+    return rows
+
+
+def examine(recipe: Recipe) -> list[Finding]:
+    """Return the finding of every check; none raises."""
+    return [_examine(name, check, recipe) for name, check in CHECKS.items()]
+
+
+def _examine(name: str, check: Callable[[Recipe], str], recipe: Recipe) -> Finding:
+    try:
+        return Finding(check=name, ok=True, found=check(recipe))
+    except EvenkeelError as error:
+        found = ": ".join(part for part in (error.message, error.found) if part)
+        return Finding(check=name, ok=False, found=found, remedy=error.remedy or "")
+    except Exception as error:  # a check that breaks is a finding, and the other checks still run
+        return Finding(check=name, ok=False, found=f"{type(error).__name__}: {error}")
+
+
+def packages(_recipe: Recipe) -> str:
+    """Compare the installed packages with the versions that this release was made for."""
+    from packaging.requirements import Requirement
+
+    required = [Requirement(line) for line in metadata.requires("evenkeel") or []]
+    wanted = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
+    wrong = []
+    for each in wanted:
+        try:
+            installed = metadata.version(each.name)
+        except metadata.PackageNotFoundError:
+            installed = "missing"
+        if installed == "missing" or not each.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{each.name} {installed} instead of {each.specifier}")
+    if wrong:
+        raise ResourceError("packages differ from the release's", found=", ".join(wrong), remedy="make setup")
+    return f"evenkeel {metadata.version('evenkeel')}, {len(wanted)} packages as released"
+
+
+def server(_recipe: Recipe) -> str:
+    """Ask the Prefect server whether it is well and of our version."""
+    import prefect
+
+    with _server_client() as client:
+        version = client.api_version()
+    if version != prefect.__version__:
+        raise ResourceError(
+            f"the server is Prefect {version}, this is {prefect.__version__}", remedy="run both from one image"
+        )
+    return f"Prefect {version} at {get_current_settings().api.url}"
+
+
+def workers(recipe: Recipe) -> str:
+    """Look for a worker that would take a run of this recipe, and for heartbeats often enough to be believed."""
+    pool = "gpu" if read_cluster(recipe.compute).kind == "gpu" else "cpu"
+    with _server_client():
+        online = online_workers(pool)
+    if not online:
+        raise ResourceError(
+            f"the work pool {pool!r} has no worker: its runs would stay Late",
+            remedy=f"prefect worker start --pool {pool} --type process",
+        )
+    frequency = get_current_settings().flows.heartbeat_frequency
+    if frequency is None or 3 * frequency > SILENCE.total_seconds():
+        raise ResourceError(
+            "runs would be taken for dead while they are well",
+            found=f"a heartbeat every {frequency} s, silence after {SILENCE.total_seconds():.0f} s",
+            remedy="set PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 for workers (infra/prefect.env has it)",
+        )
+    return f"{len(online)} online in the pool {pool!r}"
+
+
+def source(recipe: Recipe) -> str:
+    """List the shards of the source."""
+    from evenkeel.tasks.ingest.source import ingest_request
+
+    shards = ingest_request(recipe.source).shards
+    return f"{len(shards)} shards, {sum(shard.bytes for shard in shards):,} bytes"
+
+
+def workspace(recipe: Recipe) -> str:
+    """Write, read and remove a small file where steps keep their outputs."""
+    return _round_trip(recipe.workspace)
+
+
+def destination(recipe: Recipe) -> str:
+    """Write, read and remove a small file where versions are published."""
+    return _round_trip(recipe.destination.uri)
+
+
+def catalog(recipe: Recipe) -> str:
+    """Open the catalog of versions and list what it knows."""
+    from evenkeel.infra.catalog import open_catalog
+
+    with open_catalog(recipe.destination.catalog, recipe.workspace) as opened:
+        return f"{recipe.destination.catalog or 'SQLite in the workspace'}: {len(opened.list_namespaces())} namespaces"
+
+
+def compute(recipe: Recipe) -> str:
+    """Open the compute that the recipe names; join a scheduler that runs already and compare its packages with ours."""
+    with open_compute(recipe.compute) as opened:
+        if read_cluster(recipe.compute).kind == "address":
+            opened.client.get_versions(check=True)
+            return f"{len(opened.client.scheduler_info()['workers'])} Dask workers at {recipe.compute}"
+        found = f"{recipe.compute}: {opened.workers} workers of {opened.memory_limit / 2**30:.1f} GiB"
+    return f"{found}; this machine: {os.cpu_count()} cores, {machine_memory() / 2**30:.0f} GiB, {gpu_count()} GPUs"
+
+
+CHECKS: dict[str, Callable[[Recipe], str]] = {
+    check.__name__: check for check in (packages, server, workers, source, workspace, destination, catalog, compute)
+}
+
+
+@contextmanager
+def _server_client() -> Iterator[SyncPrefectClient]:
+    address = get_current_settings().api.url
+    if not address:
+        raise ResourceError(
+            "no Prefect server is named; runs here start a temporary one",
+            remedy="for schedules and the UI: make serve, then export PREFECT_API_URL=http://127.0.0.1:4200/api",
+        )
+    with get_client(sync_client=True) as client:
+        if (error := client.api_healthcheck()) is not None:
+            raise ResourceError(
+                f"no Prefect server answers at {address}",
+                found=f"{type(error).__name__}: {error}",
+                remedy="start it (make serve), or correct PREFECT_API_URL",
+            )
+        yield client
+
+
+def _round_trip(folder: str) -> str:
+    uri = storage.join(folder, f".diagnose-{uuid.uuid4().hex}")
+    storage.write_bytes(uri, b"well")
+    try:
+        if storage.read_bytes(uri) != b"well":
+            raise ResourceError("the store returned other bytes than were written", where=folder)
+    finally:
+        storage.remove(uri)
+    return f"{folder} takes and returns files"

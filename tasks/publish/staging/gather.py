@@ -1,0 +1,49 @@
+"""From sorted pieces to the data files of a version."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evenkeel.infra import storage
+from evenkeel.tasks.publish.layout import open_hashed
+from evenkeel.tasks.publish.manifest import FileEntry
+from evenkeel.tasks.publish.staging.order import Order
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """How data files are made: from which pieces, in which order, and where they go."""
+
+    pieces: tuple[str, ...]
+    order: str
+    folder: str
+    rows_per_group: int
+
+
+def gather(files: DataFiles, number: int) -> FileEntry:
+    """Write data file `number`, its batch of every piece in published order, and return its manifest entry."""
+    order = Order.load(files.order)
+    batches = []
+    for piece in files.pieces:
+        with storage.open_read(piece) as stream:
+            batches.append(pa.ipc.open_file(stream).get_batch(number))
+    table = pa.Table.from_batches(batches)
+    by = order.sort(table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64))
+    return write_data_file(files.folder, number, table.take(by), files.rows_per_group)
+
+
+def write_data_file(folder: str, number: int, table: pa.Table, rows_per_group: int) -> FileEntry:
+    """Write one Parquet data file: zstd, column statistics, a page index and page checksums; hashed on the way."""
+    path = f"data/part-{number:05d}.parquet"
+    with open_hashed(storage.join(folder, path)) as out:
+        pq.write_table(
+            table,
+            out,
+            row_group_size=rows_per_group,
+            compression="zstd",
+            write_page_checksum=True,
+            write_page_index=True,
+        )
+    return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256, rows=table.num_rows)

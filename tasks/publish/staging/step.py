@@ -1,0 +1,239 @@
+"""The step that writes the data files of the coming version, in a folder of its own where no reader looks yet."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import AccountingError, InputError
+from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.publish.config import StageConfig
+from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
+from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key, without_secrets
+from evenkeel.tasks.publish.staging.gather import DataFiles, gather
+from evenkeel.tasks.publish.staging.order import plan
+from evenkeel.tasks.publish.staging.scatter import FATES, Inputs, Scattered, scatter, write_table
+from evenkeel.tasks.publish.staging.schema import published
+from evenkeel.tasks.step import Outcome, Run, Step
+
+STAGED = "staged.json"
+FILE_BYTES, GROUP_BYTES = 256 << 20, 16 << 20
+ROW_BYTES = 64
+
+
+def stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    """Write data files, fates, centroids and quotas of the coming version under a prefix of its own in the destination.
+
+    inputs: ingest, dedup, cluster, sample. Rows are sorted by cluster path and row id; the bytes do not depend on the
+    number of workers. Raises StorageError where the destination does not take files, AccountingError where the fates
+    of the rows do not add up to the rows read.
+    """
+    check_destination(config.uri, run.dataset)
+    _clear_earlier(out)
+    name = f"{out.key[:12]}-{secrets.token_hex(4)}"
+    folder = storage.join(dataset_folder(config.uri, run.dataset), VERSIONS, name)
+    attempt = out.path("attempts", f"{name}.json")
+    storage.write_json(attempt, {"folder": folder, "host": socket.gethostname(), "pid": os.getpid()})
+    try:
+        found = _stage(config, inputs, out, run, folder)
+    except Exception:
+        storage.remove(folder)
+        storage.remove(attempt)
+        raise
+    storage.write_json(out.path(STAGED), found.model_dump(mode="json"))
+    run.progress(1.0, f"staged {found.counts['kept']:,} rows in {len(found.data):,} files")
+    facts = {
+        "location": folder,
+        "content_key": found.content_key,
+        "files": len(found.data),
+        "bytes": sum(entry.bytes for entry in found.data),
+    }
+    return Outcome(counts=found.counts, facts=facts)
+
+
+def data_is_there(ref: StepRef) -> bool:
+    """Tell whether the staged files are still where the step put them: a prune may have removed them since."""
+    return storage.exists(storage.join(ref.facts["location"], read_staged(ref).data[0].path))
+
+
+def read_staged(ref: StepRef) -> Staged:
+    """Return what the stage step left."""
+    return Staged.model_validate(storage.read_json(storage.join(ref.uri, STAGED)))
+
+
+def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run, folder: str) -> Staged:
+    pool, hierarchy = Pool.open(inputs["ingest"], run.scratch), Hierarchy.open(inputs["cluster"])
+    selection = storage.join(inputs["sample"].uri, "selection.parquet")
+    schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels))
+    rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
+    order = plan(selection, hierarchy.paths(), rows_per_file)
+    order.save(out.path("order"))
+    work = Inputs(
+        pool=inputs["ingest"].uri,
+        scratch=str(run.scratch),
+        duplicates=inputs["dedup"].uri,
+        selection=selection,
+        order=out.path("order"),
+        pieces=out.path("pieces"),
+        folder=folder,
+        schema=schema.serialize().to_pybytes(),
+        payload=config.payload == "rows",
+        groups=pool.groups,
+        memory=run.compute.memory_limit // 8,
+    )
+    groups = _runs([block.name for block in pool.blocks], 4 * run.compute.workers * run.compute.threads)
+    run.progress(0.05, f"sorting kept rows of {len(pool.blocks):,} blocks into {order.files:,} files")
+    scattered = run.compute.map(
+        partial(scatter, work),
+        groups,
+        work=pool.rows * row_bytes,
+        on_done=lambda n: run.progress(0.05 + 0.45 * n / len(groups), "sorting kept rows"),
+    )
+    counts = _counts(scattered, pool)
+    files = DataFiles(
+        pieces=tuple(piece for part in scattered for piece in part.pieces),
+        order=work.order,
+        folder=folder,
+        rows_per_group=max(min(config.rows_per_group, GROUP_BYTES // row_bytes), 1),
+    )
+    if not files.pieces:
+        raise InputError("no row is selected", where=selection, remedy="a version needs a row: raise sampling.target")
+    data = run.compute.map(
+        partial(gather, files),
+        range(order.files),
+        work=pool.rows * row_bytes,
+        on_done=lambda n: run.progress(0.5 + 0.45 * n / order.files, f"writing data files: {n:,} of {order.files:,}"),
+    )
+    beside = [entry for part in scattered for entry in part.fates]
+    beside += [
+        _quarantined(pool, folder),
+        *_clusters(inputs["cluster"].uri, folder),
+        *_quotas(inputs["sample"].uri, folder),
+    ]
+    storage.remove(work.pieces)
+    return Staged(
+        run=folder.rpartition("/")[2],
+        folder=folder,
+        content_key=content_key([*data, *beside]),
+        payload=config.payload,
+        columns={field.name: str(field.type) for field in schema},
+        groups=list(pool.groups),
+        levels=len(hierarchy.levels),
+        centroid_hash=hierarchy.centroid_hash,
+        counts=counts,
+        shards=[SourceShard(**{**shard.model_dump(), "uri": without_secrets(shard.uri)}) for shard in pool.shards],
+        files=[*data, *beside],
+    )
+
+
+def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
+    """Return the published schema and how many bytes a row takes in memory, judged by the pool's first blocks."""
+    theirs: list[pa.Field] = [pa.field(name, pa.string()) for name in pool.groups]
+    row_bytes, rows = 0, 0
+    if payload and pool.blocks:
+        for block in pool.blocks[:8]:
+            with storage.open_read(storage.join(pool.uri, "payload", f"{block.name}.parquet")) as stream:
+                file = pq.ParquetFile(stream)
+                theirs = list(file.schema_arrow)
+                row_bytes += sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
+                rows += file.metadata.num_rows
+    ours = [
+        pa.field("ek_row_id", pa.int64()),
+        pa.field("ek_id", pa.string()),
+        pa.field("ek_identity", pa.int64()),
+        pa.field("ek_shard", pa.int32()),
+        pa.field("ek_row", pa.int64()),
+        *(pa.field(f"ek_cluster_{level}", pa.int32()) for level in range(1, levels + 1)),
+        pa.field("ek_copies", pa.int32()),
+        pa.field("ek_weight", pa.float64()),
+        pa.field("ek_group_size", pa.int32()),
+    ]
+    return published(pa.schema([*theirs, *ours])), ROW_BYTES + row_bytes // max(rows, 1)
+
+
+def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
+    """Return rows by fate. Raises AccountingError unless they add up to the rows read."""
+    counts = {name: sum(part.counts[name] for part in scattered) for name in scattered[0].counts} if scattered else {}
+    counts["quarantined"] += pool.info.quarantined
+    found = counts["kept"] + counts["deduplicated"] + counts["not_sampled"] + counts["quarantined"]
+    if found != pool.info.read:
+        raise AccountingError(
+            "the fates of the rows do not add up",
+            expected=f"{pool.info.read:,} rows read",
+            found=f"{found:,} = " + " + ".join(f"{counts[name]:,} {name}" for name in counts if name != "copies"),
+            remedy="this is a defect of ours: please report it with the workspace's done.json files",
+        )
+    return {"read": pool.info.read, **counts}
+
+
+def _quarantined(pool: Pool, folder: str) -> FileEntry:
+    rows = pool.quarantine()
+    nothing = pa.nulls(rows.num_rows)
+    table = pa.table(
+        {
+            "ek_row_id": rows["row_id"].cast(pa.int64()),
+            "ek_id": rows["id"],
+            "fate": pa.array(["quarantined"] * rows.num_rows, pa.string()),
+            "reason": rows["reason"],
+            "duplicate_of": nothing.cast(pa.int64()),
+            "similarity": nothing.cast(pa.float32()),
+        },
+        schema=FATES,
+    )
+    return write_table(folder, "fates/quarantined.parquet", table)
+
+
+def _clusters(cluster: str, folder: str) -> list[FileEntry]:
+    """Copy the levels of the hierarchy, all but the rows, which the data files hold."""
+    levels = [uri for uri in storage.list_files(cluster) if "/level-" in uri[len(cluster) - 1 :]]
+    return [_copy(uri, folder, "centroids/" + "/".join(uri.split("/")[-2:])) for uri in levels]
+
+
+def _quotas(sample: str, folder: str) -> list[FileEntry]:
+    tables = [uri for uri in storage.list_files(sample) if uri.endswith(("/quotas.parquet", "/candidates.parquet"))]
+    return [_copy(uri, folder, "selection/" + uri.rpartition("/")[2]) for uri in tables]
+
+
+def _copy(source: str, folder: str, path: str) -> FileEntry:
+    out = copy_hashed(source, storage.join(folder, path))
+    return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256)
+
+
+def _runs(blocks: list[str], count: int) -> list[tuple[str, ...]]:
+    """Cut the blocks into at most `count` consecutive runs, in pool order."""
+    size = max(-(-len(blocks) // count), 1)
+    return [tuple(blocks[first : first + size]) for first in range(0, len(blocks), size)]
+
+
+def _clear_earlier(out: StepFolder) -> None:
+    """Remove what killed attempts of this very step on this machine left; other machines' leavings fall to prune.
+
+    A folder with a manifest may be a version by now, and is left alone.
+    """
+    for uri in storage.list_files(out.path("attempts")):
+        attempt = storage.read_json(uri)
+        if attempt["host"] == socket.gethostname() and not _alive(attempt["pid"]):
+            if not storage.exists(storage.join(attempt["folder"], MANIFEST)):
+                storage.remove(attempt["folder"])
+            storage.remove(uri)
+    storage.remove(out.path("pieces"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+STAGE = Step("stage", 2, stage, intact=data_is_there)

@@ -1,0 +1,1 @@
+"""Reading a published version in a training loop."""

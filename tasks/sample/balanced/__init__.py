@@ -1,0 +1,1 @@
+"""What the default strategy measures: the probe, its partitions, and the candidate rules."""

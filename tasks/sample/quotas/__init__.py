@@ -1,0 +1,1 @@
+"""Quotas: how many rows each cluster or group gives, allocated exactly."""

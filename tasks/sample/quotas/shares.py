@@ -1,0 +1,123 @@
+"""Bounds on the share of group values, kept on top of what a strategy asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.config import GroupShare
+from evenkeel.tasks.sample.plan import Candidates, CellsOf, Plan
+from evenkeel.tasks.sample.quotas.allocation import split, water_fill
+from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.rows import Rows
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of group value and cell that hold rows; known: (pairs,) int64 sorted, value * cells + cell."""
+
+    strata: Strata
+    cells_of: CellsOf | None
+    cells: int
+    known: NDArray[np.int64]
+
+    def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:
+        """Return the pair of every row of a table, (n,) int64."""
+        key = self.strata.of(table) * self.cells + _cells(self.cells_of, table, block)
+        return np.searchsorted(self.known, key).astype(np.int64)
+
+
+def bound_shares(plan: Plan, bounds: Sequence[GroupShare], candidates: Candidates) -> Plan:
+    """Return a plan whose group values keep the bounds, otherwise as close to the plan's proportions as they allow.
+
+    The totals of the values are water-filled with the plan's own totals as weights; inside a value every cell keeps its
+    proportion. Raises RecipeError naming the bounds that cannot be kept together.
+    """
+    if plan.weights_of is not None:
+        raise RecipeError(
+            "bounds on shares need a strategy with quotas; this one draws by the chances of rows",
+            where="sampling.shares",
+            remedy="take balanced, flat, uniform, ... or leave the bounds out",
+        )
+    strata = find_strata(candidates.rows, [bounds[0].group], candidates.compute)
+    known, counts = _count_pairs(plan, strata, candidates)
+    value, cell = known // len(plan.sizes), known % len(plan.sizes)
+    wanted = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
+    totals = np.bincount(value, wanted, len(strata.values)).astype(np.float64)
+    target = int(plan.allocation.quotas.sum())
+    least, most = _bounds(bounds, strata, target, candidates.limits.max_repeats)
+    top = water_fill(most, target, weights=totals, floors=least, seed=candidates.seed)
+    tree = ClusterTree(counts, (value.astype(np.int32),))
+    caps = counts * candidates.limits.max_repeats
+    allocation = split(tree, caps, target, weights=[wanted, totals], seed=candidates.seed, top=top)
+    named = {strata.values[place][0]: int(top.quotas[place]) for place in np.argsort(-top.quotas)[:100]}
+    return replace(
+        plan,
+        allocation=allocation,
+        sizes=counts,
+        cells_of=Pairs(strata, plan.cells_of, len(plan.sizes), known),
+        columns=[*plan.columns, *strata.columns],
+        facts={**plan.facts, "shares": {bounds[0].group: named}},
+    )
+
+
+def _bounds(
+    bounds: Sequence[GroupShare], strata: Strata, target: int, max_repeats: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the least and the most rows of every value, (values,) int64, or say which bounds contradict each other."""
+    group = bounds[0].group
+    least, most = np.zeros(len(strata.sizes), np.int64), strata.sizes * max_repeats
+    numbers = {value[0]: number for number, value in enumerate(strata.values)}
+    for bound in bounds:
+        name = f"{group}={bound.value}"
+        if bound.value not in numbers:
+            raise RecipeError(
+                f"no row has {name}",
+                expected=f"one of {', '.join(list(numbers)[:20])}",
+                where="sampling.shares",
+            )
+        number = numbers[bound.value]
+        low = max(int(np.ceil(bound.at_least * target - 1e-9)), bound.rows_at_least)
+        high = int(np.floor(bound.at_most * target + 1e-9))
+        if low > high:
+            raise _contradiction(f"{name} is to have at least {low:,} and at most {high:,} of {target:,} rows")
+        if low > most[number]:
+            raise _contradiction(f"{name} is to have at least {low:,} rows, but the pool can give {most[number]:,}")
+        least[number], most[number] = low, min(high, most[number])
+    if least.sum() > target:
+        raise _contradiction(f"the least rows of {group} sum to {least.sum():,}, more than the target of {target:,}")
+    if most.sum() < target:
+        raise _contradiction(f"the most rows of {group} sum to {most.sum():,}, less than the target of {target:,}")
+    return least, most
+
+
+def _contradiction(message: str) -> RecipeError:
+    return RecipeError(
+        f"contradictory group constraints: {message}", where="sampling.shares", remedy="loosen one of these bounds"
+    )
+
+
+def _count_pairs(plan: Plan, strata: Strata, candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    count = partial(_count_block, rows=candidates.rows, plan=replace(plan, facts={}, candidates=[]), strata=strata)
+    parts = candidates.compute.map(count, candidates.rows.blocks, work=candidates.rows.pool.rows * 40)
+    keys = np.concatenate([part[0] for part in parts])
+    known, inverse = np.unique(keys, return_inverse=True)
+    counts = np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(known))
+    return known, np.rint(counts).astype(np.int64)
+
+
+def _count_block(block: str, rows: Rows, plan: Plan, strata: Strata) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    table = rows.table(block, [*plan.columns, *strata.columns])
+    keys, counts = np.unique(
+        strata.of(table) * len(plan.sizes) + _cells(plan.cells_of, table, block), return_counts=True
+    )
+    return keys, counts
+
+
+def _cells(cells_of: CellsOf | None, table: pa.Table, block: str) -> NDArray[np.int64]:
+    return table["leaf"].to_numpy().astype(np.int64) if cells_of is None else cells_of(table, block)

@@ -1,0 +1,1 @@
+"""Published versions: list, compare, verify, prune, take rows down, export."""
