@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.float64]
+MEASURES = (
+    "entropy", "kl_uniform", "gini", "largest_share", "smallest_share", "coverage", "hill0", "hill1", "hill2",
+)  # fmt: skip
 DRAWS = 2_000_000
 FALSE_ALARM = 1e-6
 
@@ -24,7 +27,7 @@ def normalised_entropy(counts: Counts) -> float:
 
 def kl_uniform(counts: Counts) -> float:
     """Return KL(counts || uniform over k) in nats."""
-    return float(np.log(len(counts))) - entropy(counts)
+    return max(0.0, float(np.log(len(counts))) - entropy(counts))
 
 
 def kl(counts: Counts, reference: Counts) -> float:
@@ -46,8 +49,8 @@ def moved(counts: Counts, reference: Counts) -> float:
 
 def gini(counts: Counts) -> float:
     """Return the Gini index of counts (k,): 0 all equal, towards 1 where one class holds everything."""
-    k, ordered = len(counts), np.sort(counts)
-    return float((2 * np.arange(1, k + 1) - k - 1) @ ordered / (k * ordered.sum()))
+    k, ordered = len(counts), np.sort(counts / counts.sum())
+    return max(0.0, float((2 * np.arange(1, k + 1) - k - 1) @ ordered / k))
 
 
 def hill(counts: Counts, order: int) -> float:
@@ -55,10 +58,37 @@ def hill(counts: Counts, order: int) -> float:
 
     order 0: classes with rows; 1: exp of the entropy; 2: inverse Simpson index.
     """
-    p = counts[counts > 0] / counts.sum()
     if order == 0:
-        return float(len(p))
-    return float(np.exp(-(p * np.log(p)).sum())) if order == 1 else float(1 / (p * p).sum())
+        return float((counts > 0).sum())
+    if order == 1:
+        return float(np.exp(entropy(counts)))
+    p = counts / counts.sum()
+    return float(1 / (p @ p))
+
+
+def balance(counts: npt.ArrayLike, present: npt.ArrayLike | None = None) -> dict[str, float]:
+    """Return all measures of balance of counts >= 0 over classes (k,), by the names in MEASURES.
+
+    present: (k,) bool, the classes that have rows in the pool; only those count (all of them without it). entropy is
+    normalised; coverage is the share of those classes that have rows; hill0, hill1 and hill2 are Hill numbers. Where
+    there are no rows or no classes, kl_uniform is the largest possible and all others are 0.
+    """
+    classes = np.asarray(counts, dtype=np.float64)
+    if present is not None:
+        classes = classes[np.asarray(present, dtype=bool)]
+    total = classes.sum()
+    if len(classes) == 0 or total <= 0:
+        return {**dict.fromkeys(MEASURES, 0.0), "kl_uniform": float(np.log(max(len(classes), 1)))}
+    shares = classes / total
+    return {
+        "entropy": normalised_entropy(classes),
+        "kl_uniform": kl_uniform(classes),
+        "gini": gini(classes),
+        "largest_share": float(shares.max()),
+        "smallest_share": float(shares.min()),
+        "coverage": hill(classes, 0) / len(classes),
+        **{f"hill{order}": hill(classes, order) for order in (0, 1, 2)},
+    }
 
 
 def attainable(sizes: Counts, rows: float) -> Counts:

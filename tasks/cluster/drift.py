@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from evenkeel.expectations import measures
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
 Counts = npt.NDArray[np.int64]
@@ -108,7 +109,7 @@ def measure_drift(base: Hierarchy, now: Counts, old: int, new: int, bins: tuple[
     made_of = int(before.sum())
     fresh = new / max(old + new, 1)
     noise = (len(before) - 1) * fresh**2 * (1 / max(new, 1) + 1 / max(made_of, 1))
-    psi = max(0.0, stability(before, after) - noise)
+    psi = max(0.0, measures.psi(after.astype(np.float64), before.astype(np.float64)) - noise)
     return Drift(
         new=new,
         kept=old / max(made_of, 1),
@@ -128,9 +129,3 @@ def _beyond(old: Counts, new: Counts, name: str) -> tuple[float, str, float, flo
     edge = int(np.searchsorted(within, USUAL)) if old.any() else BINS - 1
     far, before = (float(part[edge + 1 :].sum()) / max(int(part.sum()), 1) for part in (new, old))
     return max(0.0, far - before), name, (edge + 1) * WIDEST / BINS, far, before
-
-
-def stability(before: Counts, after: Counts) -> float:
-    """Return the population stability index of two histograms over the same clusters; half a row more in each."""
-    one, other = ((part + 0.5) / (part.sum() + 0.5 * len(part)) for part in (before, after))
-    return float(((other - one) * np.log(other / one)).sum())

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from evenkeel.expectations.measures import balance
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.measure.balance import balance
 from evenkeel.tasks.measure.churn import retained, smallest
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.fates import Fates

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evenkeel.expectations import measures
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report import charts, findings
 from evenkeel.tasks.report.facts import CardFacts, Spread
@@ -166,7 +167,7 @@ def drift(facts: CardFacts) -> list[Figure]:
         if spread.previous is None or not spread.previous.sum() or not spread.after.sum():
             continue
         last = spread.previous / spread.previous.sum()
-        moved = float(np.abs(spread.share_after - last).sum() / 2)
+        moved = measures.moved(spread.after, spread.previous)
         order = np.argsort(-np.abs(spread.share_after - last), kind="stable")[:20]
         rows = [[spread.names[i], *percents(last[i], spread.share_after[i])] for i in order]
         title = f"{percent(moved)} of the rows changed {spread.title} since the last version"

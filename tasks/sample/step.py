@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from evenkeel.expectations.measures import balance
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.measure.balance import balance
 from evenkeel.tasks.sample.balanced.crowding import crowds_of
 from evenkeel.tasks.sample.balanced.probe import structure_of
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from evenkeel.expectations.measures import balance
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.measure.balance import balance
 from evenkeel.tasks.sample.balanced.probe import structure_of
 from evenkeel.tasks.sample.balanced.structure import unevenness
 from evenkeel.tasks.sample.budget import token_count

@@ -25,6 +25,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from evenkeel.expectations.measures import balance
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.cluster.step import CLUSTER
@@ -35,7 +36,6 @@ from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
-from evenkeel.tasks.measure.balance import balance
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection

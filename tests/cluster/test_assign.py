@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
-from evenkeel.tasks.cluster.drift import Drift, stability
+from evenkeel.tasks.cluster.drift import Drift
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
@@ -94,10 +92,3 @@ def test_a_reason_to_cluster_anew(new: int, kept: float, drift: float, told: str
     found = Drift(new=new, kept=kept, reach=1, by="pool", far=0, far_before=0, psi=0, level=1, drift=drift)
     reason = found.reason(100, 0.25)
     assert reason is None if told is None else reason is not None and told in reason
-
-
-@given(st.lists(st.integers(0, 1000), min_size=2, max_size=20), st.integers(1, 50))
-def test_stability_is_a_divergence(counts: list[int], times: int) -> None:
-    before = np.array(counts, np.int64)
-    assert stability(before, before) == pytest.approx(0)
-    assert stability(before, before[::-1] * times) >= -1e-12

@@ -29,6 +29,39 @@ def test_formulas_agree_with_scipy_and_their_definitions(counts: np.ndarray) -> 
     assert 0 <= measures.normalised_entropy(counts) <= 1 + 1e-12
 
 
+@given(COUNTS)
+@settings(max_examples=60, deadline=None)
+def test_balance_holds_the_measures_by_name(counts: np.ndarray) -> None:
+    found = measures.balance(counts)
+    assert list(found) == list(measures.MEASURES)
+    assert found["entropy"] == measures.normalised_entropy(counts)
+    assert found["hill1"] == measures.hill(counts, 1)
+    assert found["coverage"] == pytest.approx(found["hill0"] / len(counts))
+    assert found["smallest_share"] <= 1 / len(counts) <= found["largest_share"] * (1 + 1e-12)
+
+
+@given(st.integers(1, 100), st.integers(1, 1000))
+@settings(deadline=None)
+def test_equal_counts_are_perfectly_balanced(classes: int, rows: int) -> None:
+    found = measures.balance([rows] * classes)
+    assert found["entropy"] == pytest.approx(1.0)
+    assert found["kl_uniform"] == pytest.approx(0.0, abs=1e-9)
+    assert found["gini"] == pytest.approx(0.0, abs=1e-9)
+    assert found["hill1"] == pytest.approx(classes)
+
+
+def test_classes_without_rows_in_the_pool_do_not_count() -> None:
+    assert measures.balance([5, 5, 0], [True, True, False])["coverage"] == 1.0
+    assert measures.balance([5, 5, 0])["coverage"] == pytest.approx(2 / 3)
+
+
+def test_a_version_without_rows_is_as_unbalanced_as_can_be() -> None:
+    found = measures.balance([0, 0, 0])
+    assert found["kl_uniform"] == pytest.approx(np.log(3))
+    assert found["entropy"] == found["coverage"] == 0.0
+    assert measures.balance([])["kl_uniform"] == 0.0
+
+
 @given(COUNTS, st.integers(1, 20_000))
 @settings(max_examples=100, deadline=None)
 def test_the_most_even_allocation_is_feasible_exact_and_flat(sizes: np.ndarray, rows: int) -> None:

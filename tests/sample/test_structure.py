@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evenkeel.tasks.measure.balance import balance
+from evenkeel.expectations.measures import balance
 from evenkeel.tasks.sample.balanced.probe import STRUCTURE, structure_of
 from evenkeel.tasks.sample.balanced.structure import Probe, adjusted_rand, find_cuts, unevenness
 from evenkeel.tasks.sample.config import SamplingConfig

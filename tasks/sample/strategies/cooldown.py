@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.measure.balance import balance
+from evenkeel.expectations.measures import balance
 from evenkeel.tasks.sample.options import Cooldown
 from evenkeel.tasks.sample.plan import Candidates, Plan
 from evenkeel.tasks.sample.quotas.strata import plan_over
