@@ -15,8 +15,8 @@ from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import demerit, rank_columns
 from evenkeel.tasks.embed.arrays import read_array, write_array
+from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
-from evenkeel.tasks.embed.sampled import sample_rows
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run

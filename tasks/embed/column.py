@@ -1,28 +1,26 @@
-"""Embedder `column`: the source's own vectors."""
+"""The embedder `column`: takes the vectors that the source brings."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.embed.embedder import Matrix, RawVectors
+from evenkeel.tasks.embed.fit_sample import Positions
 from evenkeel.tasks.ingest.pool import Block, Pool
 
 
 @dataclass(frozen=True)
 class Column:
-    """Hands on the vectors that ingest found."""
+    """Passes on the vectors that ingest wrote."""
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[Any]:
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> RawVectors:
         """Return the source's vectors, (rows, d) float16 or float32, memory-mapped."""
-        vectors = pool.vectors(block)
+        vectors: RawVectors = pool.vectors(block)
         return vectors if positions is None else vectors[positions]
 
-    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-        """Raise InputError: nobody here knows the model that made the vectors."""
+    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
+        """Raise InputError: the model that made the source's vectors is unknown."""
         raise InputError(
             "texts cannot be embedded as the pool's were: its vectors came with the source",
             remedy="give vectors made by the same model",

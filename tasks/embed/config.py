@@ -1,14 +1,15 @@
-"""What a recipe may say about embeddings: one method, and the steps after it."""
+"""The embedding section of a recipe: one method, and how its vectors are post-processed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 Dtype = Literal["float16", "float32"]
 
 
 class PostSteps(BaseModel):
-    """What happens to raw embeddings, in this order: centre, project, whiten, normalise, store."""
+    """How raw embeddings are post-processed, in this order: centre, project, whiten, normalise, store."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -19,12 +20,12 @@ class PostSteps(BaseModel):
     whiten: bool = Field(False, description="scale the principal components to unit variance")
     normalise: bool = Field(False, description="scale every row to length 1; zero rows stay zero")
     dtype: Dtype | None = Field(None, description="how vectors are stored; empty = as they come")
-    sample: int = Field(20_000, ge=10, le=10_000_000, description="rows that a map is fitted on")
+    sample: int = Field(20_000, ge=10, le=10_000_000, description="rows that the mean and the components are fitted on")
     seed: int = Field(0, ge=0, lt=2**63, description="chooses the sample and starts the fit")
     fitted: str | None = Field(
         None,
-        description="folder of an earlier embedding whose fitted map is used instead of a new one, so that new shards "
-        "compare with old ones",
+        description="folder of an earlier embedding whose fitted map is used instead of fitting a new one, so that old "
+        "and new shards are comparable",
     )
 
 
@@ -38,7 +39,7 @@ class AutoEmbedding(BaseModel):
 
 
 class ColumnEmbedding(PostSteps):
-    """The source's own vectors (`source.vector`), as they are unless a step after says otherwise."""
+    """The source's own vectors (`source.vector`), unchanged unless post-processing is asked for."""
 
     model_config = ConfigDict(extra="forbid", title="column")
 
@@ -53,11 +54,18 @@ class TfidfSvdEmbedding(PostSteps):
     method: Literal["tfidf-svd"] = "tfidf-svd"
     dimension: int = Field(128, ge=2, le=4096, description="length of the vectors")
     buckets: int = Field(1 << 18, ge=1 << 8, le=1 << 26, description="hash buckets that n-grams fall into")
-    characters: bool = Field(
+    char_ngrams: bool = Field(
         True,
-        description="runs of 4 characters too, beside words and pairs of words; without them it takes three fifths",
+        validation_alias=AliasChoices("char_ngrams", "characters"),
+        description="hash character 4-grams in addition to word unigrams and bigrams; without them embedding takes "
+        "three fifths of the time",
     )
-    longest: int = Field(32_768, ge=64, description="characters of a text that are read; the rest is ignored")
+    max_characters: int = Field(
+        32_768,
+        ge=64,
+        validation_alias=AliasChoices("max_characters", "longest"),
+        description="characters of a text that are read; the rest is ignored",
+    )
     normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
     dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
 
@@ -72,9 +80,14 @@ class SentenceEmbedding(PostSteps):
         "sentence-transformers/all-MiniLM-L6-v2", min_length=1, description="a folder on this machine, or a hub name"
     )
     revision: str | None = Field(None, description="commit or tag of a hub model; name one to be repeatable")
-    prompt: str = Field("", description="put before every text, for models that were trained with one")
+    prompt: str = Field("", description="prefix of every text, for models that were trained with one")
     batch: int = Field(64, ge=1, le=65536, description="texts per forward pass")
-    longest: int | None = Field(None, ge=8, description="tokens of a text that are read; empty = the model's own limit")
+    max_tokens: int | None = Field(
+        None,
+        ge=8,
+        validation_alias=AliasChoices("max_tokens", "longest"),
+        description="tokens of a text that are read; empty = the model's own limit",
+    )
     normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
     dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
 
@@ -93,8 +106,12 @@ class ImageEmbedding(PostSteps):
         None, description="folder or URI that all paths of the column lie below; nothing else is read. Needed for paths"
     )
     batch: int = Field(64, ge=1, le=1024, description="images per forward pass")
-    most_pixels: int = Field(
-        100_000_000, ge=1, le=2**31, description="an image with more pixels is not decoded: unreadable"
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        le=2**31,
+        validation_alias=AliasChoices("max_pixels", "most_pixels"),
+        description="an image with more pixels is not decoded and counts as unreadable",
     )
     max_unreadable: float = Field(
         0.01, ge=0, le=1, description="share of rows whose image may be unreadable; more fails the run"
@@ -103,11 +120,11 @@ class ImageEmbedding(PostSteps):
     dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
 
 
-def _default_method(value: Any) -> Any:
+def _default_method(value: object) -> object:
     return {"method": "auto", **value} if isinstance(value, dict) else value
 
 
-def _tabs(schema: dict[str, Any]) -> None:
+def _tabs(schema: JsonDict) -> None:
     """Spell the union as `anyOf`, which forms render as tabs."""
     schema["anyOf"] = schema.pop("oneOf")
     schema.pop("discriminator", None)

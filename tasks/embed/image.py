@@ -1,29 +1,33 @@
-"""Embedder `image`: an image encoder of timm or open_clip from a folder on this machine, extra `image`.
+"""The embedder `image`: runs an image encoder of timm or open_clip from a local folder (extra `image`).
 
 On a GPU the model runs in half precision (untested on hardware).
 """
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.errors import InputError, ResourceError
 from evenkeel.tasks.embed.config import ImageEmbedding
-from evenkeel.tasks.embed.picture import MOST_BYTES, read_picture
-from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.embed.decode import MAX_BYTES, decode_image
+from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.fit_sample import Positions
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.ingest.tables import write_parquet
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
 
 DECODERS = 4
 WEIGHTS = {"config.json": "model.safetensors", "open_clip_config.json": "open_clip_model.safetensors"}
@@ -32,49 +36,49 @@ _ONE_AT_A_TIME = Lock()  # the model uses all cores itself
 
 @dataclass(frozen=True)
 class Images:
-    """Encodes pictures with a model that every worker loads once. Why a row has no picture is written to `unreadable`.
+    """Encodes images with a model that every worker loads once.
 
-    A row without a readable picture has a zero vector.
+    A row whose image cannot be read gets a zero vector; the reason is written to the folder `unreadable`.
     """
 
     config: ImageEmbedding
     backend: Backend
     unreadable: str
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> Matrix:
         """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32, d being the model's."""
         column = pool.payload(block, [self.config.column])[self.config.column]
         if positions is not None:
             column = column.take(pa.array(positions))
         vectors, reasons = self._encode(column)
         if positions is None:
-            gone = np.flatnonzero(reasons != "")
-            row_ids = pool.table(block, ["row_id"])["row_id"].take(gone)
-            found = pa.table({"row_id": row_ids, "reason": pa.array(reasons[gone], pa.string())})
+            failed = np.array([place for place, reason in enumerate(reasons) if reason], np.int64)
+            row_ids = pool.table(block, ["row_id"])["row_id"].take(failed)
+            found = pa.table({"row_id": row_ids, "reason": pa.array([reasons[i] for i in failed], pa.string())})
             write_parquet(found, storage.join(self.unreadable, f"{block.name}.parquet"))
         return vectors
 
-    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-        """Raise InputError: the model reads images."""
+    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
+        """Raise InputError: the model reads images, not texts."""
         raise InputError(
             "texts cannot be embedded as the pool's images were", remedy="give vectors made by the same model"
         )
 
-    def _encode(self, column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        """Return the vectors of a column of images, and of each why there is no picture, "" where there is one."""
+    def _encode(self, column: pa.ChunkedArray) -> tuple[Matrix, list[str]]:
+        """Return the vectors of a column of images, and why each could not be read, "" where it was."""
         model = _load(self.config.model, self.backend)
         vectors = np.zeros((len(column), model.dimension), np.float32)
-        reasons = np.full(len(column), "", object)
-        read = partial(_read, root=self.config.root, most_pixels=self.config.most_pixels, model=model)
+        reasons: list[str] = []
+        read = partial(_read, root=self.config.root, max_pixels=self.config.max_pixels, model=model)
         with ThreadPoolExecutor(DECODERS) as decoders:
             for start in range(0, len(column), self.config.batch):
                 found = list(decoders.map(read, _sources(column.slice(start, self.config.batch))))
-                there = [place for place, one in enumerate(found) if not isinstance(one, str)]
-                for place, one in enumerate(found):
-                    reasons[start + place] = one if isinstance(one, str) else ""
-                if there:
+                reasons += [one if isinstance(one, str) else "" for one in found]
+                places = [start + place for place, one in enumerate(found) if not isinstance(one, str)]
+                if places:
                     with _ONE_AT_A_TIME:
-                        vectors[start + np.array(there)] = model([found[place] for place in there], self.config.batch)
+                        tensors = [one for one in found if not isinstance(one, str)]
+                        vectors[places] = model(tensors, self.config.batch)
         return vectors, reasons
 
 
@@ -86,11 +90,11 @@ def _sources(column: pa.ChunkedArray) -> Iterator[bytes | str | None]:
         yield value
 
 
-def _read(source: bytes | str | None, root: str | None, most_pixels: int, model: "_Model") -> Any:
-    """Return the input tensor of one image, or why there is none."""
+def _read(source: bytes | str | None, root: str | None, max_pixels: int, model: "_Model") -> "torch.Tensor | str":
+    """Return the input tensor of one image, or why it could not be read."""
     data = _content(source, root) if isinstance(source, str) else source
-    picture = read_picture(data, most_pixels)
-    return picture if isinstance(picture, str) else model.prepare(picture)
+    image = decode_image(data, max_pixels)
+    return image if isinstance(image, str) else model.prepare(image)
 
 
 def _content(path: str, root: str | None) -> bytes | None:
@@ -111,25 +115,25 @@ def _content(path: str, root: str | None) -> bytes | None:
         return None
     try:
         with storage.open_read(place) as stream:
-            return stream.read(MOST_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A loaded encoder. prepare: from a picture to an input tensor. call: a list of n of them -> (n, d) float32.
+    """A loaded encoder. prepare: turns an image into an input tensor. Called with n tensors: (n, d) float32.
 
-    The network always sees `batch` of them, the last one repeated: in a batch of another length the same picture may
-    get other last bits, and two copies of a picture would not be exact duplicates.
+    The last tensor is repeated until the network sees `batch` of them: in a batch of another length the last bits of a
+    vector may differ, and two copies of an image would not be exact duplicates.
     """
 
-    prepare: Any
-    encode: Any
+    prepare: "Callable[[Image], torch.Tensor]"
+    encode: "Callable[[torch.Tensor], torch.Tensor]"
     dimension: int
     backend: Backend
 
-    def __call__(self, inputs: list[Any], batch: int) -> npt.NDArray[np.float32]:
+    def __call__(self, inputs: "list[torch.Tensor]", batch: int) -> Matrix:
         import torch
 
         stacked = torch.stack([*inputs, *inputs[-1:] * (batch - len(inputs))])
@@ -171,7 +175,10 @@ def _load(folder: str, backend: Backend) -> _Model:
     return _Model(prepare, encode, dimension, backend)
 
 
-def _timm(folder: str) -> tuple[Any, Any, Any]:
+_Loaded = tuple["torch.nn.Module", "Callable[[Image], torch.Tensor]", "Callable[[torch.Tensor], torch.Tensor]"]
+
+
+def _timm(folder: str) -> _Loaded:
     import timm
 
     model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
@@ -179,7 +186,7 @@ def _timm(folder: str) -> tuple[Any, Any, Any]:
     return model, timm.data.create_transform(**settings, is_training=False), model
 
 
-def _open_clip(folder: str) -> tuple[Any, Any, Any]:
+def _open_clip(folder: str) -> _Loaded:
     import open_clip
 
     model, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{folder}")

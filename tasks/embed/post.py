@@ -1,9 +1,8 @@
-"""The declared steps after an embedder, fitted on a sample, stored, applied per block."""
+"""Post-process raw vectors: fit mean and principal components on a sample, store them, apply them block by block."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,26 +11,26 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.config import PostSteps
-from evenkeel.tasks.embed.embedder import Embedder, Matrix
-from evenkeel.tasks.embed.sampled import sample_rows
+from evenkeel.tasks.embed.embedder import Embedder, Matrix, RawVectors
+from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.ingest.pool import Pool
 
 
 @dataclass(frozen=True)
-class Post:
-    """Applies the post-steps of a config; what was fitted lies in the folder `uri`."""
+class PostProcessor:
+    """Applies the post-steps of a config with the mean and rotation stored in the folder `uri`."""
 
     config: PostSteps
     uri: str
     scratch: str
 
     @property
-    def nothing(self) -> bool:
-        """Tell whether vectors come out as they went in."""
+    def is_identity(self) -> bool:
+        """Return whether vectors come out as they went in."""
         config = self.config
         return not (needs_fit(config) or config.normalise or config.dtype)
 
-    def apply(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def apply(self, vectors: RawVectors) -> RawVectors:
         """Return (n, k) vectors for (n, d) raw ones; zero rows of a normalised, uncentred embedding stay zero."""
         config = self.config
         if needs_fit(config):
@@ -52,11 +51,11 @@ class Post:
 
 
 def needs_fit(config: PostSteps) -> bool:
-    """Tell whether these steps need anything from a sample."""
+    """Return whether these steps need a fit on a sample."""
     return config.center or config.whiten or config.components is not None
 
 
-def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str, Any]:
+def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str, float]:
     """Fit mean and principal components on a seeded sample, write them to `uri` and return facts about them.
 
     Raises RecipeError where more components are asked for than the vectors have dimensions or the sample rows.
@@ -69,8 +68,8 @@ def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str
         raise InputError("the pool is empty: there is no sample to fit on", where="embedding")
     raw = np.concatenate(parts)
     mean = raw.mean(axis=0, dtype=np.float64)
-    rotation: npt.NDArray[Any] = np.empty((0, 0))
-    facts: dict[str, Any] = {"fitted_on": len(raw)}
+    rotation: npt.NDArray[np.float64] = np.empty((0, 0))
+    facts: dict[str, float] = {"fitted_on": len(raw)}
     if config.components is not None or config.whiten:
         rotation, explained = _principal_axes(raw, mean, config)
         facts["explained"] = explained
@@ -79,7 +78,7 @@ def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str
     return facts
 
 
-def normalise(vectors: npt.NDArray[Any]) -> Matrix:
+def normalise(vectors: RawVectors) -> Matrix:
     """Return rows scaled to length 1, (n, d) float32; a zero row stays zero."""
     vectors = vectors.astype(np.float32, copy=False)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
@@ -88,18 +87,20 @@ def normalise(vectors: npt.NDArray[Any]) -> Matrix:
     return scaled
 
 
-def _principal_axes(raw: Matrix, mean: npt.NDArray[Any], config: PostSteps) -> tuple[npt.NDArray[Any], float]:
+def _principal_axes(
+    raw: Matrix, mean: npt.NDArray[np.float64], config: PostSteps
+) -> tuple[npt.NDArray[np.float64], float]:
     """Return (d, k) axes by falling variance, whitened if asked, with the share of variance they explain."""
     wanted = config.components or raw.shape[1]
     if wanted > min(raw.shape):
         raise RecipeError(
-            f"{wanted} principal components cannot be had",
+            f"{wanted} principal components are more than there are",
             expected=f"at most {min(raw.shape)}",
             found=f"{raw.shape[1]} dimensions, a sample of {raw.shape[0]} rows",
             where="embedding.components",
         )
     centred = raw - mean.astype(np.float32)
-    covariance: npt.NDArray[Any] = (centred.T @ centred).astype(np.float64) / max(len(raw) - 1, 1)
+    covariance: npt.NDArray[np.float64] = (centred.T @ centred).astype(np.float64) / max(len(raw) - 1, 1)
     rising, reversed_axes = np.linalg.eigh(covariance)
     variances, axes = np.maximum(rising[::-1], 0), reversed_axes[:, ::-1]
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
@@ -111,7 +112,7 @@ def _principal_axes(raw: Matrix, mean: npt.NDArray[Any], config: PostSteps) -> t
 
 
 @lru_cache(maxsize=2)
-def _load(uri: str, scratch: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _load(uri: str, scratch: str) -> tuple[Matrix, Matrix]:
     mean, rotation = (
         np.array(read_array(storage.join(uri, f"{name}.npy"), Path(scratch))) for name in ("mean", "rotation")
     )

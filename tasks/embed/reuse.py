@@ -1,6 +1,6 @@
-"""Embedding only what is new: the vectors of a block that an earlier run has embedded by the same map are taken over.
+"""Reuse the vectors of blocks that an earlier run embedded by the same map.
 
-`<workspace>/<dataset>/embedded/<map>.json` names the last output made by a map: a hint, whose loss costs time alone.
+`<workspace>/<dataset>/embedded/<map>.json` names the last output of a map. It is a hint: losing it only costs time.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from evenkeel.tasks.step import Run
 
 
 def map_key(settings: PostSteps, version: int, backend: str, folder: str, files: Sequence[str]) -> str:
-    """Return the hash of all that makes a vector of a row: the method, its settings and what was fitted to `folder`."""
+    """Return a hash of all that a row's vector depends on: method, settings and the files fitted in `folder`."""
     fitted = {}
     for name in files:
         if storage.exists(place := storage.join(folder, name)):
@@ -23,7 +23,7 @@ def map_key(settings: PostSteps, version: int, backend: str, folder: str, files:
 
 
 def take_over(key: str, blocks: Sequence[Block], files: Sequence[tuple[str, str]], out: str, run: Run) -> int:
-    """Take over what was made of unchanged blocks, (folder, suffix) each, into the folder `out`; return of how many."""
+    """Copy or link the files of unchanged blocks, (folder, suffix) each, into `out`; return the number of blocks."""
     try:
         earlier = storage.read_json(_place(key, run))
         known = {
@@ -44,7 +44,7 @@ def take_over(key: str, blocks: Sequence[Block], files: Sequence[tuple[str, str]
 
 
 def register(key: str, out: str, run: Run) -> None:
-    """Write down that `out` holds vectors made by a map."""
+    """Record that `out` holds the latest vectors of a map."""
     storage.write_json(_place(key, run), out)
 
 

@@ -1,4 +1,4 @@
-"""Embedder `sentence-transformers`: a sentence encoder (Reimers and Gurevych 2019, arXiv 1908.10084), extra `text`.
+"""The embedder `sentence-transformers`: runs a sentence encoder (arXiv 1908.10084; extra `text`).
 
 On a GPU the model runs in half precision (untested on hardware); texts are sorted by length before they are batched.
 """
@@ -6,17 +6,20 @@ On a GPU the model runs in half precision (untested on hardware); texts are sort
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.errors import InputError, ResourceError
 from evenkeel.tasks.embed.config import SentenceEmbedding
-from evenkeel.tasks.embed.sampled import Positions
+from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.fit_sample import Positions
 from evenkeel.tasks.ingest.pool import Block, Pool
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _ONE_AT_A_TIME = Lock()  # the model uses all cores itself
 
@@ -28,15 +31,15 @@ class Sentences:
     config: SentenceEmbedding
     backend: Backend
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> Matrix:
         """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32."""
         texts = pool.text(block)
         return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
 
-    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Return raw vectors, (rows, d) float32, d being the model's."""
         with _ONE_AT_A_TIME:
-            model = _load(self.config.model, self.config.revision, self.config.longest, self.backend)
+            model = _load(self.config.model, self.config.revision, self.config.max_tokens, self.backend)
             vectors = model.encode(
                 texts.to_pylist(),
                 prompt=self.config.prompt or None,
@@ -48,7 +51,7 @@ class Sentences:
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, revision: str | None, longest: int | None, backend: Backend) -> Any:
+def _load(name: str, revision: str | None, max_tokens: int | None, backend: Backend) -> "SentenceTransformer":
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -68,6 +71,6 @@ def _load(name: str, revision: str | None, longest: int | None, backend: Backend
             found=str(error).splitlines()[0],
             where="embedding.model",
         ) from error
-    if longest is not None:
-        model.max_seq_length = longest
+    if max_tokens is not None:
+        model.max_seq_length = max_tokens
     return model.half() if backend == "gpu" else model

@@ -1,14 +1,13 @@
-"""The embed step: one vector per row of the pool, block by block, resumable."""
+"""The embed step: writes one vector per row of the pool, block by block, and resumes where it was killed."""
 
 import posixpath
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import TypeAdapter
 
@@ -26,8 +25,8 @@ from evenkeel.tasks.embed.config import (
     SentenceEmbedding,
     TfidfSvdEmbedding,
 )
-from evenkeel.tasks.embed.embedder import Embedder
-from evenkeel.tasks.embed.post import Post
+from evenkeel.tasks.embed.embedder import Embedder, RawVectors
+from evenkeel.tasks.embed.post import PostProcessor
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.ingest.tables import read_parquet, write_parquet
@@ -38,8 +37,16 @@ UNREADABLE = "unreadable"
 MAP_FILES = ("features.npy", "idf.npy", "projection.npy", "mean.npy", "rotation.npy", "map.json")
 
 
+class BlockFacts(TypedDict):
+    """What the vectors of a block are: zero counts the rows without a direction."""
+
+    dimension: int
+    dtype: str
+    zero: int
+
+
 def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
-    """Write one vector per row of the pool; blocks that this or an earlier run has embedded alike are kept.
+    """Write one vector per row of the pool; blocks that this or an earlier run embedded by the same map are reused.
 
     inputs: ingest, and `base` where the fitted map of an earlier output of this step is to be used.
     Raises InputError where the source has neither vectors nor texts, or not what the method needs.
@@ -53,7 +60,7 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     facts = _fit(settings, pool, embedder, out.path("map"))
     storage.write_json(out.path("embedding.json"), settings.model_dump(mode="json"))
     storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
-    if isinstance(embedder, Column) and after.nothing:
+    if isinstance(embedder, Column) and after.is_identity:
         about = {"dimension": pool.info.dimension, "dtype": pool.info.dtype, "zero": 0}
         folder = posixpath.relpath(inputs["ingest"].uri, out.uri)
         storage.write_json(out.path("vectors.json"), {**about, "folder": storage.join(folder, "vectors")})
@@ -67,11 +74,11 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     work = partial(_embed_block, pool, embedder, after, out.path("vectors"))
     started = time.monotonic()
 
-    def tell(count: int) -> None:
+    def report(count: int) -> None:
         share = count / len(pool.blocks)
         run.progress(share, f"{share * pool.rows / max(time.monotonic() - started, 1e-9):,.0f} rows/s")
 
-    done = run.compute.map(work, pool.blocks, work=sum(shard.bytes for shard in pool.shards), on_done=tell)
+    done = run.compute.map(work, pool.blocks, work=sum(shard.bytes for shard in pool.shards), on_done=report)
     first = done[0] if done else {"dimension": pool.info.dimension or 0, "dtype": "float32"}
     shape = {"dimension": first["dimension"], "dtype": first["dtype"]}
     storage.write_json(out.path("vectors.json"), {**shape, "folder": "vectors"})
@@ -86,7 +93,7 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
 
 
 def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[str, int]:
-    """Gather which rows have no readable image into `unreadable.parquet` and return how many, by reason.
+    """Write the rows without a readable image to `unreadable.parquet` and return how many there are, by reason.
 
     Raises QuarantineLimitError where they are more than the recipe allows.
     """
@@ -106,7 +113,7 @@ def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[s
 
 
 def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
-    """Return the method that a config means for this pool; `auto` takes the source's vectors, else its texts."""
+    """Return the method that a config selects for this pool; `auto` takes the source's vectors, else its texts."""
     if isinstance(config, AutoEmbedding):
         if not (pool.has_vectors or pool.has_text):
             raise InputError(
@@ -133,7 +140,7 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
     return config
 
 
-def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> npt.NDArray[Any]:
+def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> RawVectors:
     """Return vectors of texts, (n, d), by the map that made the vectors of a pool.
 
     Raises InputError where those came with the source.
@@ -144,10 +151,10 @@ def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> npt.NDArr
     return after.apply(embedder.embed_texts(texts))
 
 
-def _embedder(settings: Settings, output: str, run: Run) -> tuple[Embedder, Post]:
-    """Return the embedder of a method and its post-steps; what they were fitted to lies below the folder `output`."""
+def _embedder(settings: Settings, output: str, run: Run) -> tuple[Embedder, PostProcessor]:
+    """Return the embedder and the post-processor of a method, with the maps fitted below the folder `output`."""
     uri = storage.join(output, "map")
-    after = Post(settings, uri, str(run.scratch))
+    after = PostProcessor(settings, uri, str(run.scratch))
     if isinstance(settings, ColumnEmbedding):
         return Column(), after
     if isinstance(settings, TfidfSvdEmbedding):
@@ -161,10 +168,10 @@ def _embedder(settings: Settings, output: str, run: Run) -> tuple[Embedder, Post
     return Sentences(settings, run.compute.backend), after
 
 
-def _fit(settings: Settings, pool: Pool, embedder: Embedder, uri: str) -> dict[str, Any]:
-    """Fit what the method and its post-steps need, or take over an earlier fit; return facts about it."""
+def _fit(settings: Settings, pool: Pool, embedder: Embedder, uri: str) -> dict[str, object]:
+    """Fit what the method and its post-steps need, or copy an earlier fit; return facts about it."""
     about = storage.join(uri, "map.json")
-    made: dict[str, Any] = {}
+    made: dict[str, object] = {}
     if settings.fitted:
         made = _take_over(settings, settings.fitted, uri)
     elif storage.exists(about):
@@ -178,14 +185,14 @@ def _fit(settings: Settings, pool: Pool, embedder: Embedder, uri: str) -> dict[s
     return made
 
 
-def _take_over(settings: Settings, earlier: str, uri: str) -> dict[str, Any]:
+def _take_over(settings: Settings, earlier: str, uri: str) -> dict[str, object]:
     """Copy the fitted map of an earlier embedding here, so that this output stands on its own."""
     source = storage.join(earlier, "map")
     try:
-        made: dict[str, Any] = storage.read_json(storage.join(source, "map.json"))
+        made: dict[str, object] = storage.read_json(storage.join(source, "map.json"))
     except FileNotFoundError as error:
         raise InputError(
-            "there is no fitted map to take over",
+            "there is no fitted map to use",
             found=f"no map.json in {source}",
             where="embedding.fitted",
             remedy="name the folder of a finished embed step that fitted one",
@@ -194,7 +201,7 @@ def _take_over(settings: Settings, earlier: str, uri: str) -> dict[str, Any]:
         raise InputError(
             "the fitted map belongs to another method",
             expected=settings.method,
-            found=made["method"],
+            found=str(made["method"]),
             where="embedding.fitted",
         )
     for name in MAP_FILES:
@@ -203,8 +210,8 @@ def _take_over(settings: Settings, earlier: str, uri: str) -> dict[str, Any]:
     return made
 
 
-def _embed_block(pool: Pool, embedder: Embedder, after: Post, folder: str, block: Block) -> dict[str, Any]:
-    """Write the vectors of one block unless they are there, and say what they are."""
+def _embed_block(pool: Pool, embedder: Embedder, after: PostProcessor, folder: str, block: Block) -> BlockFacts:
+    """Write the vectors of one block unless they are there, and return what they are."""
     uri = storage.join(folder, f"{block.name}.npy")
     if storage.exists(uri):
         vectors = read_array(uri, Path(pool.scratch))

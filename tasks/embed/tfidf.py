@@ -1,14 +1,15 @@
-"""Embedder `tfidf-svd`: hashed n-grams, tf-idf weights and a truncated SVD fitted on a sample.
+"""The embedder `tfidf-svd`: hashes n-grams, weighs them by tf-idf and projects them by a truncated SVD.
 
 Latent semantic analysis (Deerwester et al. 1990) on hashed features (Weinberger et al. 2009, arXiv 0902.2206), by a
 randomised SVD (Halko et al. 2011, arXiv 0909.4061). The fitted map is three arrays: `features.npy` names the hash
-buckets that are used, `idf.npy` weighs them and `projection.npy` is their (features, d) float32 image.
+buckets that are used, `idf.npy` holds their weights and `projection.npy` the (features, d) float32 projection.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -19,28 +20,31 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.config import TfidfSvdEmbedding
-from evenkeel.tasks.embed.sampled import Positions, sample_rows
-from evenkeel.tasks.embed.words import kind_at, mix, slices
+from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.fit_sample import Positions, sample_rows
+from evenkeel.tasks.embed.words import Bytes, Offsets, kind_at, mix, slices
 from evenkeel.tasks.ingest.pool import Block, Pool
 
-Csr = Any
-LEAST_TEXTS = 2  # a feature that fewer texts of the sample share says nothing about likeness
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+MIN_TEXTS = 2  # a feature that fewer texts of the sample share says nothing about similarity
 
 
 @dataclass(frozen=True)
 class TfidfSvd:
-    """Applies a fitted map, which lies in the folder `uri`."""
+    """Embeds texts by the fitted map in the folder `uri`."""
 
     config: TfidfSvdEmbedding
     uri: str
     scratch: str
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> npt.NDArray[np.float32]:
+    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> Matrix:
         """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32."""
         texts = pool.text(block)
         return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
 
-    def embed_texts(self, texts: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
         features, idf, projection = _load_map(self.uri, self.scratch)
         vectors = np.zeros((len(texts), projection.shape[1]), np.float32)
@@ -49,8 +53,8 @@ class TfidfSvd:
         return vectors
 
 
-def fit(pool: Pool, config: TfidfSvdEmbedding, uri: str) -> dict[str, Any]:
-    """Fit the map on a seeded sample of the pool, write it to the folder `uri` and return facts about it.
+def fit(pool: Pool, config: TfidfSvdEmbedding, uri: str) -> Mapping[str, float]:
+    """Fit the map on a seeded sample of the pool, write it to the folder `uri` and return facts about the fit.
 
     Raises InputError where the sample has no n-gram at all.
     """
@@ -65,8 +69,8 @@ def fit(pool: Pool, config: TfidfSvdEmbedding, uri: str) -> dict[str, Any]:
     ]
     counts = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, config.buckets), dtype=np.float32)
     shared = np.bincount(counts.indices, minlength=config.buckets)
-    least = LEAST_TEXTS if (shared >= LEAST_TEXTS).any() else 1
-    features = np.flatnonzero(shared >= least)
+    min_texts = MIN_TEXTS if (shared >= MIN_TEXTS).any() else 1
+    features = np.flatnonzero(shared >= min_texts)
     if not len(features):
         raise InputError(
             "no text of the sample has a word", where="embedding", remedy="name another column: source.text"
@@ -84,23 +88,23 @@ def fit(pool: Pool, config: TfidfSvdEmbedding, uri: str) -> dict[str, Any]:
     return {"fitted_on": int(matrix.shape[0]), "features": len(features), "explained": round(explained, 4)}
 
 
-def ngram_counts(texts: pa.ChunkedArray, config: TfidfSvdEmbedding) -> Any:
-    """Yield `(first row, counts)` of bounded slices of texts; counts: CSR (rows, buckets) float32 of hashed n-grams."""
+def ngram_counts(texts: pa.ChunkedArray, config: TfidfSvdEmbedding) -> "Iterator[tuple[int, csr_matrix]]":
+    """Yield `(first row, counts)` of bounded slices of texts; counts: (rows, buckets) float32 of hashed n-grams."""
     from scipy import sparse
 
-    for start, data, offsets in slices(texts, config.longest):
-        room = np.empty(3 * len(data) + 1, np.int32)
+    for start, data, offsets in slices(texts, config.max_characters):
+        found = np.empty(3 * len(data) + 1, np.int32)
         indptr = np.empty(len(offsets), np.int64)
-        used = _ngrams(data, offsets, np.uint64(config.buckets), config.characters, room, indptr)
+        used = _ngrams(data, offsets, np.uint64(config.buckets), config.char_ngrams, found, indptr)
         counts = sparse.csr_matrix(
-            (np.ones(used, np.float32), room[:used].copy(), indptr), shape=(len(offsets) - 1, config.buckets)
+            (np.ones(used, np.float32), found[:used].copy(), indptr), shape=(len(offsets) - 1, config.buckets)
         )
         counts.sum_duplicates()
         yield start, counts
 
 
-def _weigh(counts: Csr, idf: npt.NDArray[np.float32]) -> Csr:
-    """Return rows of (1 + log count) * idf, scaled to length 1."""
+def _weigh(counts: "csr_matrix", idf: npt.NDArray[np.float32]) -> "csr_matrix":
+    """Replace counts by (1 + log count) * idf, scale every row to length 1, and return the matrix."""
     counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
     squares = np.asarray(counts.multiply(counts).sum(axis=1)).ravel()
     lengths = np.sqrt(np.maximum(squares, 1e-30), dtype=np.float32)
@@ -109,7 +113,7 @@ def _weigh(counts: Csr, idf: npt.NDArray[np.float32]) -> Csr:
 
 
 @lru_cache(maxsize=2)
-def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], Matrix]:
     features, idf, projection = (
         read_array(storage.join(uri, f"{name}.npy"), Path(scratch)) for name in ("features", "idf", "projection")
     )
@@ -117,8 +121,15 @@ def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _ngrams(data: Any, offsets: Any, buckets: int, characters: bool, found: Any, ends: Any) -> int:
-    """Write the bucket of every word, pair of words and run of 4 bytes of a word with its edges; return how many."""
+def _ngrams(
+    data: Bytes,
+    offsets: Offsets,
+    buckets: np.uint64,
+    char_ngrams: bool,
+    found: npt.NDArray[np.int32],
+    ends: Offsets,
+) -> int:
+    """Write the bucket of every word, word bigram and 4-gram of a word's bytes with its edges; return how many."""
     used = 0
     ends[0] = 0
     for text in range(len(offsets) - 1):
@@ -137,11 +148,11 @@ def _ngrams(data: Any, offsets: Any, buckets: int, characters: bool, found: Any,
                     state = (state ^ np.uint64(byte)) * np.uint64(0x100000001B3)
                     window = np.uint32(window << np.uint32(8)) | np.uint32(byte)
                     inside += 1
-                    if characters and inside >= 3:
+                    if char_ngrams and inside >= 3:
                         found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
                         used += 1
             if inside and kind != 1:
-                if characters and inside >= 3:
+                if char_ngrams and inside >= 3:
                     window = np.uint32(window << np.uint32(8)) | np.uint32(0x5F)
                     found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
                     used += 1

@@ -1,9 +1,8 @@
-"""The vectors of a pool: what embed leaves for every later step. The pool's blocks, the pool's rows."""
+"""Read the vectors that the embed step wrote, one block of the pool at a time."""
 
 import posixpath
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ class Vectors:
         self.scratch = scratch or str(Path(tempfile.gettempdir()) / "evenkeel-scratch")
         about = storage.read_json(storage.join(uri, "vectors.json"))
         self.dimension = int(about["dimension"])
-        self.dtype: np.dtype[Any] = np.dtype(about["dtype"])
+        self.dtype: np.dtype[np.floating] = np.dtype(about["dtype"])
         self.folder = storage.join(uri, "vectors")
         if about["folder"] != "vectors":  # another step's, unchanged: a path relative to this one
             scheme, colon, path = uri.rpartition("://")
@@ -36,21 +35,21 @@ class Vectors:
 
     @classmethod
     def open(cls, ref: StepRef | str, scratch: Path | str | None = None) -> "Vectors":
-        """Open the vectors that an embed step left, given its reference or the URI of its folder.
+        """Open the vectors that an embed step wrote, given its reference or the URI of its folder.
 
         scratch: where vectors of a remote workspace are copied to be memory-mapped.
         """
         return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch))
 
     def unreadable(self) -> npt.NDArray[np.uint64]:
-        """Return the rows whose image could not be read, (n,) uint64, ascending; none where there are no images."""
+        """Return the ids of rows whose image could not be read, (n,) uint64, ascending."""
         uri = storage.join(self.uri, "unreadable.parquet")
         if not storage.exists(uri):
             return np.empty(0, np.uint64)
         rows: npt.NDArray[np.uint64] = np.sort(read_parquet(uri)["row_id"].to_numpy())
         return rows
 
-    def block(self, block: Block | str) -> npt.NDArray[Any]:
+    def block(self, block: Block | str) -> npt.NDArray[np.floating]:
         """Return the vectors of a block, (rows, dimension) float16 or float32, memory-mapped."""
         name = block if isinstance(block, str) else block.name
         return read_array(storage.join(self.folder, f"{name}.npy"), Path(self.scratch))

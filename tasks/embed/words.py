@@ -1,11 +1,10 @@
-"""Words of texts as 64-bit hashes: what n-grams, shingles and decontamination are made of.
+"""Split texts into words and hash each to 64 bits; n-grams, shingles and decontamination are built from these.
 
 A word is a run of letters and digits of the text in NFKC form and lower case. Scripts that put no spaces between words
 (Chinese, Japanese, Thai, ...) give one word per character. The same text gives the same hashes on every machine.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numba
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+Bytes = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
 Offsets = npt.NDArray[np.int64]
 SLICE_BYTES = 16 << 20
@@ -20,31 +20,33 @@ SLICE_BYTES = 16 << 20
 _SEPARATOR, _LETTER, _ALONE = 0, 1, 2
 
 
-def slices(texts: pa.ChunkedArray | pa.Array, longest: int) -> Iterator[tuple[int, npt.NDArray[np.uint8], Offsets]]:
-    """Yield `(first row, bytes, offsets)` of slices of normal texts, at most `longest` characters each.
+def slices(texts: pa.ChunkedArray | pa.Array, max_characters: int) -> Iterator[tuple[int, Bytes, Offsets]]:
+    """Yield `(first row, bytes, offsets)` of slices of normalised texts, at most `max_characters` of each text.
 
     bytes: uint8, UTF-8 in NFKC form and lower case; offsets: (rows + 1,) int64. Null texts are empty.
     """
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     start = 0
     for chunk in chunks:
-        lengths = np.minimum(pc.fill_null(pc.binary_length(chunk), 0).to_numpy(zero_copy_only=False), 4 * longest)
+        lengths = np.minimum(
+            pc.fill_null(pc.binary_length(chunk), 0).to_numpy(zero_copy_only=False), 4 * max_characters
+        )
         ends = np.cumsum(lengths, dtype=np.int64)
         row = 0
         while row < len(chunk):
             before = int(ends[row - 1]) if row else 0
             stop = max(row + 1, int(np.searchsorted(ends, before + SLICE_BYTES, side="right")))
-            data, offsets = _buffers(_normal(chunk.slice(row, stop - row), longest))
+            data, offsets = _buffers(_normalised(chunk.slice(row, stop - row), max_characters))
             yield start + row, data, offsets
             row = stop
         start += len(chunk)
 
 
-def word_hashes(texts: pa.ChunkedArray | pa.Array, longest: int) -> tuple[Hashes, Offsets]:
+def word_hashes(texts: pa.ChunkedArray | pa.Array, max_characters: int) -> tuple[Hashes, Offsets]:
     """Return the hashes of the words of every text: (words,) uint64 and offsets (n + 1,) int64."""
     hashes: list[Hashes] = []
     counts: list[Offsets] = [np.zeros(1, np.int64)]
-    for _, data, offsets in slices(texts, longest):
+    for _, data, offsets in slices(texts, max_characters):
         room = np.empty((len(data) + 1) // 2 + len(offsets), np.uint64)
         ends = np.empty(len(offsets), np.int64)
         used = _words(data, offsets, room, ends)
@@ -54,17 +56,17 @@ def word_hashes(texts: pa.ChunkedArray | pa.Array, longest: int) -> tuple[Hashes
     return flat, np.cumsum(np.concatenate(counts), dtype=np.int64)
 
 
-def _normal(texts: pa.Array, longest: int) -> pa.Array:
-    """Return texts cut to `longest` characters, in NFKC form and lower case."""
+def _normalised(texts: pa.Array, max_characters: int) -> pa.Array:
+    """Return texts cut to `max_characters`, in NFKC form and lower case."""
     texts = pc.fill_null(texts.cast(pa.large_string()), "")
-    if pc.any(pc.greater(pc.binary_length(texts), longest)).as_py():
-        texts = pc.utf8_slice_codeunits(texts, 0, longest)
+    if pc.any(pc.greater(pc.binary_length(texts), max_characters)).as_py():
+        texts = pc.utf8_slice_codeunits(texts, 0, max_characters)
     if pc.all(pc.string_is_ascii(texts)).as_py():
         return texts  # the kernels fold the case of ASCII
     return pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
 
 
-def _buffers(texts: pa.Array) -> tuple[npt.NDArray[np.uint8], Offsets]:
+def _buffers(texts: pa.Array) -> tuple[Bytes, Offsets]:
     _, where, content = texts.buffers()
     offsets = np.frombuffer(where, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     first, last = int(offsets[0]), int(offsets[-1])
@@ -73,7 +75,7 @@ def _buffers(texts: pa.Array) -> tuple[npt.NDArray[np.uint8], Offsets]:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def kind_at(data: Any, at: int, end: int) -> tuple[int, int]:
+def kind_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return the class of the character at `at` (0 separator, 1 letter or digit, 2 a word alone) and its bytes."""
     lead = data[at]
     if lead < 0x80:
@@ -95,7 +97,7 @@ def kind_at(data: Any, at: int, end: int) -> tuple[int, int]:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def mix(value: Any) -> Any:
+def mix(value: np.uint64) -> np.uint64:
     """Return a well-mixed 64-bit value (the finaliser of MurmurHash3)."""
     value = np.uint64(value)
     value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -104,8 +106,8 @@ def mix(value: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _words(data: Any, offsets: Any, hashes: Any, ends: Any) -> int:
-    """Write the hash of every word; return how many. ends[i]: words up to the start of text i."""
+def _words(data: Bytes, offsets: Offsets, hashes: Hashes, ends: Offsets) -> int:
+    """Write the hash of every word and return how many there are. ends[i]: the words before text i."""
     used = 0
     ends[0] = 0
     for text in range(len(offsets) - 1):

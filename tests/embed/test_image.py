@@ -13,7 +13,9 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed import image
 from evenkeel.tasks.embed.config import ImageEmbedding
+from evenkeel.tasks.embed.embedder import Matrix
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.step import Run
@@ -144,6 +146,35 @@ def test_what_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:
         EMBED(ImageEmbedding(model=str(pickled)), {"ingest": pool}, run)
     with pytest.raises(InputError, match="no column 'picture'"):
         EMBED(ImageEmbedding(model=str(pickled), column="picture"), {"ingest": pool}, run)
+
+
+class MeanColour:
+    """An encoder that needs no model: the mean of each colour."""
+
+    dimension = 3
+
+    def prepare(self, picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture, np.float32).mean(axis=(0, 1))
+
+    def __call__(self, inputs: list[np.ndarray], batch: int) -> Matrix:
+        assert 0 < len(inputs) <= batch
+        return np.stack(inputs)
+
+
+def test_a_row_has_the_vector_of_its_own_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_load", lambda folder, backend: MeanColour())
+    colours = [(250, 10, 10), None, (10, 250, 10), (10, 10, 250), (200, 200, 10)]
+    images = []
+    for colour in colours:
+        stream = io.BytesIO()
+        if colour is not None:
+            Image.new("RGB", (8, 8), colour).save(stream, "PNG")
+        images.append(stream.getvalue())
+    pool = make_pool(run, tmp_path / "pool", {"image": [*images, b"no image"]}, shards=1)
+    ref = EMBED(ImageEmbedding(model="mean", batch=2, max_unreadable=1, normalise=False), {"ingest": pool}, run)
+    assert ref.facts["unreadable"] == {"empty": 1, "not an image": 1}
+    expected = [colour or (0, 0, 0) for colour in [*colours, None]]
+    np.testing.assert_array_equal(vectors_of(ref), np.array(expected, np.float32))
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(run: Run, tmp_path: Path) -> None:

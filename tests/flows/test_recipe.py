@@ -48,6 +48,31 @@ def test_a_password_is_refused_and_not_repeated(field: str) -> None:
     assert "hunter2" not in str(plain.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "earlier", "today"),
+    [
+        (
+            "embedding",
+            {"method": "tfidf-svd", "longest": 500, "characters": False},
+            {"method": "tfidf-svd", "max_characters": 500, "char_ngrams": False},
+        ),
+        (
+            "embedding",
+            {"method": "sentence-transformers", "longest": 64},
+            {"method": "sentence-transformers", "max_tokens": 64},
+        ),
+        (
+            "embedding",
+            {"method": "image", "model": "vit", "most_pixels": 9},
+            {"method": "image", "model": "vit", "max_pixels": 9},
+        ),
+    ],
+)
+def test_fields_of_earlier_recipes_are_still_read(section: str, earlier: object, today: object) -> None:
+    one, other = parse({**minimal(), section: earlier}), parse({**minimal(), section: today})
+    assert one == other != parse(minimal())
+
+
 @pytest.mark.parametrize("name", ready_recipes())
 def test_ready_recipes_are_valid_by_name(name: str) -> None:
     assert load(name).dataset

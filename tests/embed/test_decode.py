@@ -1,4 +1,4 @@
-"""Pictures: what can be read is read upright and as RGB; what cannot has a reason, and nothing crashes."""
+"""Images are decoded upright and as RGB; one that cannot be decoded has a reason, and nothing crashes."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenkeel.tasks.embed.picture import read_picture
+from evenkeel.tasks.embed.decode import decode_image
 
 Image = pytest.importorskip("PIL.Image")
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -43,14 +43,14 @@ def test_every_form_and_mode_becomes_rgb(form: str, mode: str) -> None:
         data = stream.getvalue()
     else:
         data = saved(form, mode)
-    picture = read_picture(data, 10**6)
-    assert (picture.mode, picture.size) == ("RGB", (60, 40))
+    image = decode_image(data, 10**6)
+    assert (image.mode, image.size) == ("RGB", (60, 40))
 
 
-def test_a_picture_on_its_side_is_put_upright() -> None:
+def test_an_image_on_its_side_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert read_picture(saved("JPEG", exif=exif), 10**6).size == (40, 60)
+    assert decode_image(saved("JPEG", exif=exif), 10**6).size == (40, 60)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_picture_on_its_side_is_put_upright() -> None:
         (bomb(), "too large"),
     ],
 )
-def test_what_is_no_picture_has_a_reason(data: bytes | None, why: str) -> None:
-    assert read_picture(data, 10**6) == why
+def test_an_image_that_cannot_be_decoded_has_a_reason(data: bytes | None, why: str) -> None:
+    assert decode_image(data, 10**6) == why
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -78,5 +78,5 @@ def test_damaged_bytes_never_raise(form: str, data: st.DataObject) -> None:
     damaged = bytearray(saved(form))
     for _ in range(data.draw(st.integers(1, 8))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    found = read_picture(bytes(damaged[: data.draw(st.integers(1, len(damaged)))]), 10**6)
+    found = decode_image(bytes(damaged[: data.draw(st.integers(1, len(damaged)))]), 10**6)
     assert isinstance(found, str) or found.mode == "RGB"
