@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+SHARED := -n $(WORKERS) --dist loadgroup # tests that share a server or a pool stay together: tests/conftest.py
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -18,14 +21,17 @@ setup: $(READY) ## create the environment in .venv
 run: $(READY) ## curate the docstrings of this Python environment and say how to read the result
 	$(BIN)/evenkeel run flows/recipes/docstrings.yaml $(ARGS)
 
-test: $(READY) ## the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest $(ARGS)
+check: lint ## what to run while you work: lint, types, imports and the quick tests (under 2 minutes on 2 cores)
+	$(PYTEST) $(SHARED) -m "not slow and not gpu and not server" $(ARGS)
+
+test: $(READY) ## the tests (under 10 minutes on 2 cores)
+	$(PYTEST) $(SHARED) $(ARGS)
 
 test-all: $(READY) ## the slow tests too
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(PYTEST) -m "not gpu" $(ARGS)
 
 test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
-	$(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
+	$(PYTEST) -m gpu tests/gpu $(ARGS)
 
 bench-setup: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'
@@ -58,10 +64,11 @@ $(TYPES): $(READY)
 	mkdir -p $@ && ln -sfn $(foreach place,flows tasks expectations infra evenkeel/__init__.py evenkeel/py.typed,$(CURDIR)/$(place)) $@/
 	@touch $@
 
-lint: $(READY) $(TYPES) ## ruff and mypy
+lint: $(READY) $(TYPES) ## ruff, mypy, and which way imports run
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd $(dir $(TYPES)) && ../bin/lint-imports --no-logo --cache-dir ../imports $(CURDIR)/pyproject.toml
 
 lock: ## resolve requirements.lock anew (CPU and GPU together)
 	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export \
@@ -76,4 +83,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-publish bench-readers bench-gates lint lock serve serve-down clean
+.PHONY: help setup run check test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-publish bench-readers bench-gates lint lock serve serve-down clean

@@ -17,6 +17,18 @@ os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 import httpx
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
+
+# A machine that others use too may take its time: what a property test may fail for is the property. In continuous
+# integration the same examples are drawn every time; elsewhere new ones, and a failure prints how to see it again.
+settings.register_profile(
+    "evenkeel",
+    deadline=None,
+    print_blob=True,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("evenkeel")
 
 
 @pytest.fixture(scope="session")

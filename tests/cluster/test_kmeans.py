@@ -129,7 +129,7 @@ def test_many_copies_of_many_rows_on_the_fast_path() -> None:
     assert model.inertia <= 0.05 * kmeans(x, 150).inertia
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     x=arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-1e6, 1e6, width=32)),
     k=st.integers(1, 60),
@@ -146,7 +146,7 @@ def test_any_finite_matrix_is_clustered(x: np.ndarray, k: int, precision: str) -
     assert np.array_equal(np.unique(model.labels), np.arange(len(model.centroids)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
     d=st.integers(1, 9),

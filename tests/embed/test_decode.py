@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evenkeel.tasks.embed.decode import decode_image
@@ -72,7 +72,6 @@ def test_an_image_that_cannot_be_decoded_has_a_reason(data: bytes | None, why: s
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(deadline=None)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"]), st.data())
 def test_damaged_bytes_never_raise(form: str, data: st.DataObject) -> None:
     damaged = bytearray(saved(form))

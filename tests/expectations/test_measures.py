@@ -16,7 +16,7 @@ COUNTS = (
 
 
 @given(COUNTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_formulas_agree_with_scipy_and_their_definitions(counts: np.ndarray) -> None:
     shares = counts / counts.sum()
     assert measures.entropy(counts) == pytest.approx(stats.entropy(shares), abs=1e-12)
@@ -63,7 +63,7 @@ def test_a_version_without_rows_is_as_unbalanced_as_can_be() -> None:
 
 
 @given(COUNTS, st.integers(1, 20_000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_most_even_allocation_is_feasible_exact_and_flat(sizes: np.ndarray, rows: int) -> None:
     even = measures.attainable(sizes, rows)
     assert even.sum() == pytest.approx(min(rows, sizes.sum()))
@@ -73,7 +73,7 @@ def test_the_most_even_allocation_is_feasible_exact_and_flat(sizes: np.ndarray, 
 
 
 @given(COUNTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_distances_are_zero_to_oneself_and_positive_otherwise(counts: np.ndarray) -> None:
     other = counts[::-1]
     for distance in (measures.psi, measures.kl, measures.moved):

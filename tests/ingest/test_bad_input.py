@@ -15,8 +15,7 @@ from evenkeel.infra.errors import InputError, QuarantineLimitError, RecipeError
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
-
-from .pools import ingest, refused, run_at, whole, write
+from tests.ingest.pools import ingest, refused, run_at, whole, write
 
 GOOD = {"id": [f"g{n}" for n in range(100)], "text": ["words enough"] * 100}
 

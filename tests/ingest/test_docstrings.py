@@ -10,8 +10,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.harvest import docstrings as docstrings_of
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
-
-from .pools import ingest, run_at, whole
+from tests.ingest.pools import ingest, run_at, whole
 
 SOURCE = b'''"""Module."""
 import nowhere_to_be_found

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from .pools import ingest, refused, whole, write
+from tests.ingest.pools import ingest, refused, whole, write
 
 X = np.random.default_rng(0).normal(size=(57, 8)).astype(np.float32)
 IDS = [f"id-{n}" for n in range(57)]

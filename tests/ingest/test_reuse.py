@@ -123,7 +123,7 @@ def test_a_changed_shard_is_read_anew(tmp_path: Path) -> None:
     assert second.shards[0].stamp != first.shards[0].stamp
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=8), min_size=2, max_size=4),
     st.integers(1, 15),

@@ -10,8 +10,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
-
-from .pools import ingest, run_at, whole, write
+from tests.ingest.pools import ingest, run_at, whole, write
 
 
 def test_new_and_changed_shards_give_a_new_key_and_others_the_cached_pool(tmp_path: Path) -> None:

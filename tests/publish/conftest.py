@@ -10,8 +10,7 @@ from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
-
-from . import small_steps
+from tests.publish import small_steps
 
 Publish = Callable[..., PublishResult]
 

@@ -17,8 +17,7 @@ from evenkeel.tasks.versions import outputs as cleaning
 from evenkeel.tasks.versions.listing import rollback
 from evenkeel.tasks.versions.outputs import clean
 from evenkeel.tasks.versions.prune import prune
-
-from .conftest import Publish
+from tests.publish.conftest import Publish
 
 DAY = 86_400
 

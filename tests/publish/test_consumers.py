@@ -17,8 +17,7 @@ from evenkeel.tasks.publish.publish import PublishResult
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.export import export
 from evenkeel.tasks.versions.listing import read_version
-
-from .conftest import Publish
+from tests.publish.conftest import Publish
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -48,7 +48,7 @@ def both(table: pa.Table, rows_per_group: int) -> tuple[dict[str, Any] | None, d
 rows = st.fixed_dictionaries({name: st.one_of(st.none(), values) for name, (_, values) in TYPES.items()})
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(rows=st.lists(rows, min_size=1, max_size=9), rows_per_group=st.integers(1, 4))
 def test_the_statistics_are_those_of_pyiceberg(rows: list[dict[str, Any]], rows_per_group: int) -> None:
     ours, theirs = both(pa.Table.from_pylist(rows, schema=fields("ilfdsbv")), rows_per_group)

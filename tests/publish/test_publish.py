@@ -16,9 +16,8 @@ from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, versions
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
-
-from . import small_steps
-from .conftest import Publish
+from tests.publish import small_steps
+from tests.publish.conftest import Publish
 
 
 def test_a_version_is_what_was_staged(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:

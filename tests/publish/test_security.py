@@ -15,9 +15,8 @@ from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import read_manifest, read_version
 from evenkeel.tasks.versions.verify import verify
-
-from . import small_steps
-from .conftest import Publish
+from tests.publish import small_steps
+from tests.publish.conftest import Publish
 
 ROOT = Path(__file__).parent.parent.parent
 EVIL = [

@@ -19,8 +19,7 @@ from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.staging.order import plan
 from evenkeel.tasks.publish.staging.step import STAGE, read_staged
 from evenkeel.tasks.step import Run
-
-from . import small_steps
+from tests.publish import small_steps
 
 
 def staged_rows(folder: str) -> pd.DataFrame:
@@ -149,7 +148,7 @@ def test_the_next_attempt_clears_what_a_killed_one_left(
     assert len(storage.list_files(folder.path("attempts"))) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 400),
     st.integers(1, 9),

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.reading.stream import RowStream
-
-from .conftest import Publish
+from tests.publish.conftest import Publish
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def ids(stream: RowStream, **where: int) -> list[str]:
     return [one for batch in stream.batches(**where) for one in batch["ek_id"]]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 70),
     window=st.integers(1, 9),

@@ -23,9 +23,8 @@ from evenkeel.tasks.versions.listing import list_versions, read_version, rollbac
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.verify import verify
-
-from . import small_steps
-from .conftest import Publish
+from tests.publish import small_steps
+from tests.publish.conftest import Publish
 
 EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0)
 

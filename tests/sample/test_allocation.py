@@ -26,7 +26,7 @@ def trees(draw):
     return ClusterTree(sizes, tuple(parents))
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=4000)
 @given(sizes=SIZES, target=st.integers(0, 50_000), seed=st.integers(0, 5))
 def test_equal_quotas_are_the_largest_common_cap(sizes, target, seed):
     quotas = water_fill(sizes, target, seed=seed).quotas
@@ -39,7 +39,7 @@ def test_equal_quotas_are_the_largest_common_cap(sizes, target, seed):
         assert quotas.max() <= open_quotas.min() + 1
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(data=st.data(), sizes=SIZES, seed=st.integers(0, 5))
 def test_weighted_quotas_keep_floors_and_caps(data, sizes, seed):
     count = len(sizes)
@@ -62,7 +62,7 @@ def test_weighted_quotas_keep_floors_and_caps(data, sizes, seed):
         assert levels.max() <= levels.min() * (1 + 1e-6)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(tree=trees(), target=st.integers(0, 20_000), seed=st.integers(0, 5), repeats=st.integers(1, 3))
 def test_a_split_tree_is_exact_at_every_level(tree, target, seed, repeats):
     caps = tree.sizes * repeats
@@ -102,7 +102,7 @@ def test_floors_above_the_target_are_refused():
         water_fill(np.array([5, 5]), 4, floors=np.array([3, 3]))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(sizes=SIZES, target=st.integers(1, 5000), seed=st.integers(0, 5))
 def test_a_blend_keeps_the_target_and_the_bounds(sizes, target, seed):
     parts = [
