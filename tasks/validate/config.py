@@ -71,10 +71,10 @@ class GatesConfig(BaseModel):
         0.7,
         gt=0,
         le=1,
-        description="Two texts of a cluster are near-duplicates when so much of their word runs agrees.",
+        description="Jaccard similarity of word n-grams from which two texts of a cluster are near-duplicates.",
     )
     near_duplicate_cosine: float = Field(
-        0.95, gt=0, le=1, description="Where there are no texts: two rows of a cluster are, from this cosine on."
+        0.95, gt=0, le=1, description="Cosine similarity from which two rows of a cluster are, where there are no texts."
     )
     approval: Literal["none", "required"] = Field(
         "none", description="required: the run waits for a person after the gates have passed."

@@ -1,23 +1,26 @@
-"""How many near-duplicates the version still holds: rows that lie beside another kept row of the same cluster."""
+"""How many near-duplicates the version still holds: kept rows that nearly repeat another kept row of their cluster."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import xxhash
+from scipy.sparse import csr_array, triu
 
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.dedup.minhash import similarities, sketches
 from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.sample.selection import Selection
 
 ROWS_PER_CLUSTER = 512
-SHINGLE, CHARACTERS = 3, 4096
-WORD = re.compile(r"\w+")
-Hashes = npt.NDArray[np.uint64]
+CHARACTERS = 4096
+Ids = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+Offsets = npt.NDArray[np.int64]
+Sketches = npt.NDArray[np.uint32]
 
 
 def near_duplicates_left(
@@ -25,9 +28,10 @@ def near_duplicates_left(
 ) -> "pd.Series[float] | None":
     """Return the share of rows with a near-duplicate in the version, by leaf; None where it cannot be measured.
 
-    Whole clusters are looked at, every j-th so that about `rows` kept rows are read; of a large cluster the first 512
-    rows. Two texts are near-duplicates where the sets of their three-word runs have a Jaccard similarity of `jaccard`
-    or more; where the pool has no texts, two vectors are from `cosine` on.
+    Whole clusters are compared, every j-th so that about `rows` kept rows are read; of a large cluster the first 512
+    rows. Two texts are near-duplicates where deduplication would call them so (`tasks/dedup/minhash.py`): the Jaccard
+    similarity of their word 3-grams is `jaccard` or more. Only the first 4,096 characters are read. Where the pool has
+    no texts, two rows are near-duplicates when the cosine of their vectors is `cosine` or more.
     """
     if "sample" not in inputs or not rows or not (pool.has_text or "embed" in inputs):
         return None
@@ -41,61 +45,63 @@ def near_duplicates_left(
     leaves, first = np.unique(leaf[order], return_index=True)
     members = [part[:ROWS_PER_CLUSTER] for part in np.split(order, first[1:])]
     if pool.has_text:
-        shingles = _read_shingles(pool, row_id)
-        rates = [_alike(_jaccard([shingles[i] for i in part]), jaccard) for part in members]
+        flat, offsets = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, longest=CHARACTERS))
+        rates = [share_alike(flat, offsets, part, jaccard) for part in members]
     else:
         vectors = _read_vectors(inputs["embed"], pool, scratch, row_id)
-        rates = [_alike(vectors[part] @ vectors[part].T, cosine) for part in members]
+        rates = [_share_close(vectors[part], cosine) for part in members]
     return pd.Series(rates, index=leaves, dtype=np.float64)
 
 
-def shingles_of(text: str) -> Hashes:
-    """Return the distinct hashes of the three-word runs of a text, ascending uint64; a shorter text is one run."""
-    words = WORD.findall(text[:CHARACTERS].lower())
-    runs = [" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))]
-    return np.unique(
-        np.array([xxhash.xxh3_64_intdigest(run.encode("utf-8", "replace")) for run in runs], dtype=np.uint64)
-    )
+def _read_sketches(pool: Pool, row_ids: Ids, config: NearConfig) -> tuple[Sketches, Offsets]:
+    """Return the sketches of the texts of some rows (ascending ids): flat uint32 and (n + 1,) offsets."""
+    parts: list[tuple[int, Sketches, Offsets]] = []
+    for block, start, places in _located(pool, row_ids):
+        parts.append((start, *sketches(pool.text(block).take(pa.array(places)), config)))
+    parts.sort(key=lambda part: part[0])
+    sizes = [np.diff(offsets) for _, _, offsets in parts]
+    return np.concatenate([flat for _, flat, _ in parts]), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
 
 
-def _read_shingles(pool: Pool, row_ids: Hashes) -> list[Hashes]:
-    found: list[Hashes] = [np.empty(0, np.uint64)] * len(row_ids)
+def share_alike(flat: Sketches, offsets: Offsets, rows: Rows, threshold: float) -> float:
+    """Return the share of some rows that have another of them at a Jaccard similarity of `threshold` or more."""
+    sizes = np.diff(offsets)[rows]
+    held = np.concatenate([flat[offsets[row] : offsets[row + 1]] for row in rows])
+    hashes, columns = np.unique(held, return_inverse=True)
+    shape = (len(rows), len(hashes))
+    table = csr_array((np.ones(len(columns), np.int32), columns, np.concatenate([[0], np.cumsum(sizes)])), shape=shape)
+    shared = triu(table @ table.T, k=1).tocoo()
+    # Both sketches hold every hash that counts as shared, so their sizes bound the similarity.
+    possible = shared.data >= threshold * np.maximum(sizes[shared.row], sizes[shared.col]) - 1e-3
+    left, right = shared.row[possible].astype(np.int64), shared.col[possible].astype(np.int64)
+    found = np.empty(len(left), np.float32)
+    similarities(flat, offsets, rows[left], flat, offsets, rows[right], found)
+    alike = np.zeros(len(rows), bool)
+    alike[left[found >= threshold]] = alike[right[found >= threshold]] = True
+    return float(alike.mean())
+
+
+def _located(pool: Pool, row_ids: Ids) -> Iterator[tuple[Block, int, Rows]]:
+    """Yield (block, start, places) for every block that holds some of `row_ids`, those from `start` on, at `places`."""
     for block in pool.blocks:
         held = pool.table(block, ["row_id"])["row_id"].to_numpy()
         start, stop = np.searchsorted(row_ids, [held[0], held[-1] + np.uint64(1)])
         if start < stop:
-            texts = pool.text(block).take(pa.array(np.searchsorted(held, row_ids[start:stop])))
-            found[start:stop] = [shingles_of(text) for text in texts.to_pylist()]
-    return found
+            yield block, int(start), np.searchsorted(held, row_ids[start:stop])
 
 
-def _jaccard(sets: list[Hashes]) -> npt.NDArray[np.float64]:
-    """Return the Jaccard similarity of every two sets, (n, n) float64."""
-    from scipy.sparse import csr_array
-
-    sizes = np.array([len(one) for one in sets])
-    _, columns = np.unique(np.concatenate(sets), return_inverse=True)
-    shape = (len(sets), int(columns.max()) + 1)
-    table = csr_array((np.ones(len(columns)), columns, np.concatenate([[0], np.cumsum(sizes)])), shape=shape)
-    common = (table @ table.T).toarray()
-    similarity: npt.NDArray[np.float64] = common / (sizes[:, None] + sizes[None, :] - common)
-    return similarity
-
-
-def _read_vectors(embed: StepRef, pool: Pool, scratch: str, row_ids: Hashes) -> npt.NDArray[np.float32]:
+def _read_vectors(embed: StepRef, pool: Pool, scratch: str, row_ids: Ids) -> npt.NDArray[np.float32]:
     """Return the vectors of some rows (ascending ids), (n, d) float32, each of length 1."""
     vectors = Vectors.open(embed, scratch)
     found = np.zeros((len(row_ids), vectors.dimension), np.float32)
-    for block in pool.blocks:
-        held = pool.table(block, ["row_id"])["row_id"].to_numpy()
-        start, stop = np.searchsorted(row_ids, [held[0], held[-1] + np.uint64(1)])
-        if start < stop:
-            found[start:stop] = vectors.block(block.name)[np.searchsorted(held, row_ids[start:stop])]
+    for block, start, places in _located(pool, row_ids):
+        found[start : start + len(places)] = vectors.block(block.name)[places]
     unit: npt.NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     return unit
 
 
-def _alike(similarity: npt.NDArray[np.floating], least: float) -> float:
-    """Return the share of rows of a similarity matrix (n, n) that have another row from `least` on."""
+def _share_close(vectors: npt.NDArray[np.float32], cosine: float) -> float:
+    """Return the share of vectors (n, d) of length 1 that have another one at `cosine` or more."""
+    similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -1)
-    return float((similarity.max(axis=1) >= least).mean())
+    return float((similarity.max(axis=1) >= cosine).mean())

@@ -120,4 +120,4 @@ def _target(inputs: Mapping[str, StepRef]) -> float | None:
     return None if target is None or not np.isfinite(target) else float(target)
 
 
-VALIDATE = Step("validate", 2, validate)
+VALIDATE = Step("validate", 3, validate)

@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.dedup.minhash import similarities, sketches
 from evenkeel.tasks.ingest.pool import Pool
-from evenkeel.tasks.validate.near import near_duplicates_left, shingles_of
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.validate.near import near_duplicates_left, share_alike
 from tests.validate.pools import curate
 
 SENTENCE = "the quick brown fox jumps over the lazy dog and runs far away into the deep dark forest number"
@@ -36,12 +39,24 @@ def test_planted_near_duplicates_are_found_and_others_are_not(tmp_path: Path, wi
     pool = Pool.open(found.done["ingest"])
     rates = near_duplicates_left(found.done, pool, str(tmp_path), 1000, 0.7, 0.999)
     assert rates is not None
-    from evenkeel.tasks.sample.selection import Selection
-
     rows = np.bincount(Selection.open(found.done["sample"]).table()["leaf"].to_numpy())
     assert (rates * rows[rates.index]).sum() / rows.sum() == pytest.approx(0.25, abs=0.01)
 
 
-def test_short_and_empty_texts_have_one_run() -> None:
-    assert len(shingles_of("")) == len(shingles_of("two words")) == len(shingles_of("just three words")) == 1
-    assert (shingles_of("One, TWO three!") == shingles_of("one two three")).all()
+@pytest.mark.parametrize("threshold", [0.4, 0.7, 0.9])
+def test_deduplication_and_the_gate_call_the_same_pairs_near_duplicates(tmp_path: Path, threshold: float) -> None:
+    rng = np.random.default_rng(1)
+    words = np.array([f"word_{number}" for number in range(500)])
+    texts = [" ".join(rng.choice(words, rng.integers(5, 700))) for _ in range(60)]
+    for text in list(texts):
+        parts = text.split()
+        at = rng.choice(len(parts), max(1, int(len(parts) * rng.uniform(0, 0.15))), replace=False)
+        texts.append(" ".join("altered" if place in at else part for place, part in enumerate(parts)))
+    texts += ["", "日本語の文章です", "日本語の文章です!"]
+    flat, offsets = sketches(pa.chunked_array([texts]), NearConfig(threshold=threshold))
+    left, right = np.triu_indices(len(texts), k=1)
+    found = np.empty(len(left), np.float32)
+    similarities(flat, offsets, left, flat, offsets, right, found)
+    alike = np.unique(np.concatenate([left[found >= threshold], right[found >= threshold]]))
+    assert 0 < len(alike) < len(texts)
+    assert share_alike(flat, offsets, np.arange(len(texts)), threshold) == len(alike) / len(texts)
