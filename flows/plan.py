@@ -12,8 +12,15 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.estimate.costs import SECONDS, START
-from evenkeel.tasks.estimate.limits import Misfit, Needs, Room, misfits, needs, size
-from evenkeel.tasks.estimate.size import glance
+from evenkeel.tasks.estimate.pool_sample import sample_pool
+from evenkeel.tasks.estimate.requirements import (
+    Requirements,
+    ResourceLimits,
+    Shortfall,
+    requirements,
+    shortfalls,
+    size,
+)
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.step import Run, Step
 
@@ -42,12 +49,12 @@ class Estimate(BaseModel):
     dimension: int
     clusters: int
     kept: int
-    needs: Needs
+    requirements: Requirements
     seconds: dict[str, float]
     total: float
     price: float | None = None
     money: float | None = None
-    misfits: list[Misfit] = []
+    shortfalls: list[Shortfall] = []
 
 
 class Plan(BaseModel):
@@ -76,19 +83,19 @@ class Plan(BaseModel):
             f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.told()}; clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
             f"{found.kept:,} rows to keep",
-            f"memory: {size(found.needs.worker)} a worker, {size(found.needs.leader)} in the leading process; "
-            f"disk: {size(found.needs.disk)}",
+            f"memory: {size(found.requirements.worker)} a worker, "
+            f"{size(found.requirements.driver)} in the driver process; disk: {size(found.requirements.disk)}",
             f"time: about {duration(found.total)} on this machine as busy as it is now"
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
-        return lines + [f"DOES NOT FIT: {one.told()}" for one in found.misfits]
+        return lines + [f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls]
 
     def require_fit(self) -> None:
         """Raise ResourceError where something does not fit, naming the setting that would help."""
-        if self.estimate is not None and (wrong := self.estimate.misfits):
+        if self.estimate is not None and (wrong := self.estimate.shortfalls):
             raise ResourceError(
-                f"{self.dataset} does not fit: " + "; ".join(f"{one.what} needs {size(one.needed)}" for one in wrong),
-                found="; ".join(f"{size(one.there)} of {one.what}" for one in wrong),
+                f"{self.dataset} does not fit: " + "; ".join(f"{one.what} needs {size(one.required)}" for one in wrong),
+                found="; ".join(f"{size(one.available)} of {one.what}" for one in wrong),
                 where=f"compute {self.compute}, workspace {self.workspace}",
                 remedy="; ".join(one.setting for one in wrong),
             )
@@ -148,7 +155,7 @@ def _estimate(
     recipe: Recipe, request: IngestRequest, new: set[str], left: set[str], run: Run, price: float | None, probe: bool
 ) -> Estimate:
     """Return what the steps in `left`, and the proof of what comes out, would take; `new` shards are to be read."""
-    found = glance(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
+    found = sample_pool(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
     work = work_of(recipe, found.size)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
     todo = [name for name in SECONDS if name in left or name in PROVING]
@@ -157,18 +164,20 @@ def _estimate(
         fresh = sum(shard.bytes for shard in request.shards if shard.name in new) / max(1, found.size.bytes)
         seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
     total = round(sum(seconds.values()) + START * speed.other * speed.busy, 1)
-    limits = Room(recipe.source.rows_per_block, recipe.clustering.memory_gib, found.size.itemsize, run.compute)
-    need = needs(work, limits)
+    limits = ResourceLimits(
+        recipe.source.rows_per_block, recipe.clustering.memory_gib, found.size.itemsize, run.compute
+    )
+    required = requirements(work, limits)
     return Estimate(
         rows=work.rows,
         exact=found.size.exact,
         dimension=work.dimension,
         clusters=work.levels[0] if work.levels else 0,
         kept=work.kept,
-        needs=need,
+        requirements=required,
         seconds=seconds,
         total=total,
         price=price,
         money=None if price is None else round(price * total / 3600, 4),
-        misfits=misfits(need, work, limits, run.workspace),
+        shortfalls=shortfalls(required, work, limits, run.workspace),
     )

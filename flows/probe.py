@@ -16,7 +16,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
 from evenkeel.tasks.estimate.costs import SECONDS, Work
-from evenkeel.tasks.estimate.size import Glance, PoolSize
+from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.step import Run
@@ -73,7 +73,7 @@ class Speed:
 REFERENCE = Speed({}, 1.0, 1.0)
 
 
-def measure_speed(recipe: Recipe, whole: Work, found: Glance, threads: int) -> Speed:
+def measure_speed(recipe: Recipe, whole: Work, found: PoolSample, threads: int) -> Speed:
     """Run the steps from ingest to stage on few rows, twice: only then everything is loaded and compiled.
 
     Where that took little of the five seconds, as many rows as those allow are run, and count. CPU-seconds tell the
@@ -106,7 +106,7 @@ class _Trial:
     wall: float = 0.0
 
 
-def _try(recipe: Recipe, whole: Work, found: Glance, rows: int, threads: int) -> _Trial:
+def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int) -> _Trial:
     """Run the steps on `rows` rows and return what it took, as far as it went."""
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]

@@ -1,1 +1,1 @@
-"""What a run would take before it runs: rows, bytes, memory, seconds."""
+"""Estimate what a run will take before it runs: rows, bytes, memory, seconds."""

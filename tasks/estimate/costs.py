@@ -1,8 +1,8 @@
-"""How the cost of each step grows with the pool: CPU-seconds on a reference core, to be scaled by a probe.
+"""Model how the CPU-seconds of each step grow with the pool, on a reference core; a probe scales them.
 
-The forms are those of the algorithms, the constants were fitted on runs of 2,000 to 200,000 rows (2 cores of an AMD
-EPYC; the command is in docs/PERFORMANCE.md). A probe of real rows replaces the constant of each step by what it
-measures; what is trusted here is how a step grows.
+The formulas follow from the algorithms; the constants were fitted on runs of 2,000 to 200,000 rows (2 cores of an AMD
+EPYC; the command is in docs/PERFORMANCE.md). A probe of real rows replaces the constant of each step by a measured one,
+so that only the growth is taken from here.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from evenkeel.tasks.dedup.config import DedupConfig
 
 START = 12.0  # Prefect's temporary server, imports, shutting down
-PROBE_ROWS = 8192  # of the structure that `balanced` is measured on
+PROBE_ROWS = 8192  # that the rules of `balanced` are measured on
 SCAN_ROWS = 100_000
-MOST_DRAWN = 20_000  # clusters of the card's pictures
+MAX_DRAWN = 20_000  # clusters of the card's charts
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do.
+    """The amount of work of a run, as far as its cost depends on it.
 
     rows: of the pool. dimension: of the vectors that are clustered; source_dimension: of the source's own, or 0.
     fitted: rows that a text embedding's map is fitted on, 0 where vectors are the source's own. text_bytes,
     payload_bytes: of a row on average. levels: clusters per level, finest first. rounds: k-means fits per level, in
-    units of one over all rows. kept: rows to publish. balanced: whether structure is measured to choose a rule.
+    units of one over all rows. kept: rows to publish. balanced: whether rules are measured to choose one.
     """
 
     rows: int
@@ -85,8 +85,8 @@ def _assign(work: Work) -> float:
 
 def _sample(work: Work) -> float:
     probe = min(work.rows, PROBE_ROWS)
-    structure = 1.4e-8 * probe * probe if work.balanced else 0.0
-    return 0.1 + structure + 1.75e-5 * work.rows
+    partition = 1.4e-8 * probe * probe if work.balanced else 0.0
+    return 0.1 + partition + 1.75e-5 * work.rows
 
 
 def _stage(work: Work) -> float:
@@ -102,7 +102,7 @@ def _validate(work: Work) -> float:
 
 
 def _report(work: Work) -> float:
-    return 1.5 + 4e-4 * min(work.levels[0] if work.levels else 0, MOST_DRAWN)
+    return 1.5 + 4e-4 * min(work.levels[0] if work.levels else 0, MAX_DRAWN)
 
 
 SECONDS: dict[str, Callable[[Work], float]] = {

@@ -16,8 +16,8 @@ from evenkeel.flows.running import running
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import ResourceError
 from evenkeel.tasks.estimate.costs import SECONDS
-from evenkeel.tasks.estimate.limits import Room, misfits, needs
-from evenkeel.tasks.estimate.size import PoolSize, glance
+from evenkeel.tasks.estimate.pool_sample import PoolSize, sample_pool
+from evenkeel.tasks.estimate.requirements import ResourceLimits, requirements, shortfalls
 from evenkeel.tasks.ingest.source import ingest_request
 from tests.flows.conftest import lopsided
 
@@ -37,7 +37,7 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
     }
     assert found.total > sum(found.seconds.values()) > 0
     assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)
-    assert found.misfits == []
+    assert found.shortfalls == []
     assert not (tmp_path / "workspace" / "notes").exists()
     priced = planned(document, "price_per_hour=3", probe=False).estimate
     assert priced is not None
@@ -64,7 +64,7 @@ def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> Non
     recipe = parse(
         {"dataset": "d", "source": {"uri": str(pool)}, "sampling": {"target": 10}, "destination": {"uri": "x"}}
     )
-    found = glance(recipe.source, ingest_request(recipe.source).shards, 500, tmp_path / "scratch")
+    found = sample_pool(recipe.source, ingest_request(recipe.source).shards, 500, tmp_path / "scratch")
     assert found.size.rows == pytest.approx(60_000, rel=0.1)
     assert found.size.exact == (form in ("parquet", "npy"))
     assert found.rows == 500
@@ -99,8 +99,9 @@ def test_what_cannot_fit_names_the_setting(
     document: dict[str, Any], tmp_path: Path, memory: int, rows_per_block: int, memory_gib: float, setting: str
 ) -> None:
     work = work_of(parse(document, ["clustering.levels=[10000, 100]"]), HUGE)
-    room = Room(rows_per_block, memory_gib, 4, Compute(memory_limit=memory))
-    assert setting in "; ".join(one.setting for one in misfits(needs(work, room), work, room, str(tmp_path)))
+    limits = ResourceLimits(rows_per_block, memory_gib, 4, Compute(memory_limit=memory))
+    found = shortfalls(requirements(work, limits), work, limits, str(tmp_path))
+    assert setting in "; ".join(one.setting for one in found)
 
 
 def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""How large a pool is, by footers, headers and the first rows of some shards; and a few rows to try the steps on."""
+"""Estimate the size of a source from footers, headers and first rows of some shards, and read a sample of its rows."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +18,18 @@ from evenkeel.tasks.ingest.plan import look, make_plan
 from evenkeel.tasks.ingest.readers import Batch, Look, ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.readers.compressed import decompressed
 
-LOOKS = 64
-FIRST = 4 << 20
-LARGEST_FETCH = 256 << 20
+MAX_SHARDS = 64
+COUNTED_BYTES = 4 << 20
+MAX_FETCH = 256 << 20
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class PoolSize:
     """The size of a source.
 
-    rows: as footers say, else by the density of the first rows (then not `exact`). bytes: of the shards. dimension: of
-    the source's own vectors, None without. text_bytes, payload_bytes: of one row on average.
+    rows: from the footers, else extrapolated from the first rows (then not `exact`). bytes: of the shards. dimension:
+    of the source's own vectors, None without. text_bytes, payload_bytes: of one row on average.
     """
 
     rows: int
@@ -41,8 +42,11 @@ class PoolSize:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """A pool's size, some of its rows, the source as it reads them from Parquet, and source bytes read per second."""
+class PoolSample:
+    """The size of a source, some of its rows, and how fast it is read.
+
+    source: the source settings that read the rows from Parquet. bytes_per_second: of reading the source.
+    """
 
     size: PoolSize
     table: pa.Table
@@ -55,26 +59,26 @@ class Glance:
         return int(self.table.num_rows)
 
 
-def glance(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, folder: Path) -> Glance:
-    """Look at up to 64 shards and read up to `rows` rows of one into `folder`.
+def sample_pool(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, folder: Path) -> PoolSample:
+    """Estimate the size from up to 64 shards and read up to `rows` rows of one; `folder` is for copies of shards.
 
     Raises InputError where no shard can be read.
     """
     if shards[0].format == "docstrings":
-        return _glance_at_environment(source, shards[0], rows)
-    some = _spread([shard for shard in shards if shard.bytes], LOOKS)
+        return _sample_environment(source, shards[0], rows)
+    some = _evenly_spaced([shard for shard in shards if shard.bytes], MAX_SHARDS)
     found = [(shard, seen) for shard, seen in ((shard, look(shard)) for shard in some) if isinstance(seen, Look)]
     if not found:
         raise InputError("no shard can be read", where=str(source.uri), remedy="evenkeel diagnose says why")
     plan = make_plan(source, [shard for shard, _ in found], [seen for _, seen in found])
     counts = [_rows_in(shard, seen) for shard, seen in found]
-    looked = sum(shard.bytes for shard, _ in found)
+    sampled = sum(shard.bytes for shard, _ in found)
     total = sum(shard.bytes for shard in shards)
     table, speed = _first_rows([shard for shard, _ in found], rows, plan.vector, folder)
     source = source.model_copy(update={"vector": plan.vector})
     text = _bytes_per_row(table, plan.text)
     size = PoolSize(
-        rows=round(sum(rows for rows, _ in counts) * total / max(1, looked)),
+        rows=round(sum(rows for rows, _ in counts) * total / max(1, sampled)),
         exact=all(exact for _, exact in counts) and len(found) == len(shards),
         bytes=total,
         dimension=plan.dimension,
@@ -85,9 +89,9 @@ def glance(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, folder
     return _keep(size, table, source, speed)
 
 
-def _glance_at_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -> Glance:
-    """Parse evenly spread files for a second or until there are enough docstrings."""
-    files = _spread(environment_files(), 2000)
+def _sample_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -> PoolSample:
+    """Parse evenly spaced files for up to two seconds, or until there are enough docstrings."""
+    files = _evenly_spaced(environment_files(), 2000)
     np.random.default_rng(0).shuffle(files)
     begun, parsed = time.monotonic(), 0
     found: list[tuple[str, str, str, str, str]] = []
@@ -119,9 +123,9 @@ def _glance_at_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -
     return _keep(size, table, plain, parsed / max(spent, 1e-3))
 
 
-def _keep(size: PoolSize, table: pa.Table, source: SourceConfig, speed: float) -> Glance:
+def _keep(size: PoolSize, table: pa.Table, source: SourceConfig, speed: float) -> PoolSample:
     alone = {"format": "parquet", "ids": None, "max_quarantined": 1.0}
-    return Glance(size, table, source.model_copy(update=alone), speed)
+    return PoolSample(size, table, source.model_copy(update=alone), speed)
 
 
 def _rows_in(shard: ShardStamp, seen: Look) -> tuple[int, bool]:
@@ -133,7 +137,7 @@ def _rows_in(shard: ShardStamp, seen: Look) -> tuple[int, bool]:
         lines, read = _count_lines(plain)
         consumed = raw.tell()
     header = 1 if shard.format == "csv" else 0
-    if consumed >= shard.bytes and read < FIRST:
+    if consumed >= shard.bytes and read < COUNTED_BYTES:
         return max(0, lines - header), False
     return round(max(0, lines - header) * shard.bytes / max(1, consumed)), False
 
@@ -141,15 +145,15 @@ def _rows_in(shard: ShardStamp, seen: Look) -> tuple[int, bool]:
 def _count_lines(plain: BinaryIO) -> tuple[int, int]:
     lines = read = 0
     last = b"\n"
-    while read < FIRST and (piece := plain.read(1 << 18)):
+    while read < COUNTED_BYTES and (piece := plain.read(1 << 18)):
         lines, read, last = lines + piece.count(b"\n"), read + len(piece), piece[-1:]
-    return lines + (read < FIRST and last != b"\n"), read
+    return lines + (read < COUNTED_BYTES and last != b"\n"), read
 
 
 def _first_rows(shards: Sequence[ShardStamp], rows: int, vector: str | None, folder: Path) -> tuple[pa.Table, float]:
-    """Return up to `rows` rows of one shard of middling size as a table, and the source bytes read per second."""
+    """Return up to `rows` rows of a medium-sized shard as a table, and the source bytes read per second."""
     by_size = sorted(shards, key=lambda shard: shard.bytes)
-    fitting = [shard for shard in by_size if shard.bytes <= LARGEST_FETCH or storage.is_local(shard.uri)]
+    fitting = [shard for shard in by_size if shard.bytes <= MAX_FETCH or storage.is_local(shard.uri)]
     for shard in (fitting or by_size[:1])[len(fitting) // 2 :] + fitting[: len(fitting) // 2]:
         begun = time.monotonic()
         path = storage.local_copy(shard.uri, folder / "shard")
@@ -185,7 +189,7 @@ def _bytes_per_row(table: pa.Table, column: str | None) -> float:
     return float(table[column].nbytes / table.num_rows)
 
 
-def _spread(items: Sequence[Any], most: int) -> list[Any]:
-    """Return at most `most` items, evenly spread."""
-    step = max(1, -(-len(items) // most))
+def _evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most `count` evenly spaced items."""
+    step = max(1, -(-len(items) // count))
     return list(items[::step])
