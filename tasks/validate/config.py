@@ -74,7 +74,7 @@ class GatesConfig(BaseModel):
         description="Jaccard similarity of word n-grams from which two texts of a cluster are near-duplicates.",
     )
     near_duplicate_cosine: float = Field(
-        0.95, gt=0, le=1, description="Cosine similarity from which two rows of a cluster are, where there are no texts."
+        0.95, gt=0, le=1, description="The same by cosine of the vectors, where there are no texts."
     )
     approval: Literal["none", "required"] = Field(
         "none", description="required: the run waits for a person after the gates have passed."
