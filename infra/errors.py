@@ -6,6 +6,7 @@ EvenkeelError                   exit code 1
 │   └── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
 ├── ResourceError               1   the work does not fit the machine, or the machine asked for is not there
 ├── StorageError                1   a store refused, or is not there
+│   └── DamagedFile             1   a file does not hold what was written into it
 ├── AccountingError             1   rows in != kept + deduplicated + not sampled + quarantined
 ├── GateFailed                  3   the version was not published: a blocking expectation failed
 ├── VersionNotFound             1   no such version, tag or dataset
@@ -59,6 +60,18 @@ class ResourceError(EvenkeelError):
 
 class StorageError(EvenkeelError):
     """A store refused an operation, or cannot be reached."""
+
+
+class DamagedFile(StorageError):
+    """A file of ours does not hold what was written into it."""
+
+    def __init__(self, uri: str, found: str) -> None:
+        super().__init__(
+            "a file is damaged: it does not hold what was written",
+            found=found,
+            where=uri,
+            remedy="remove the folder of its step and run again; for a published version, run `evenkeel verify`",
+        )
 
 
 class AccountingError(EvenkeelError):

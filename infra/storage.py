@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import fsspec
 from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from evenkeel.infra.errors import StorageError
 
@@ -54,17 +55,14 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """Write `data` to `uri` so that readers see all of it or nothing (local: temporary name and rename)."""
+    """Write `data` to `uri` so that readers see all of it or nothing."""
     fs, path = filesystem(uri)
+    if is_local(uri):
+        with open_replace(uri) as stream:
+            stream.write(data)
+        return
     with store_errors("write", uri):
-        if is_local(uri):
-            target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
-            draft.write_bytes(data)
-            os.replace(draft, target)
-        else:
-            fs.pipe_file(path, data, **_media_type(fs, path))
+        fs.pipe_file(path, data, **_media_type(fs, path))
 
 
 def read_json(uri: str) -> Any:
@@ -135,6 +133,37 @@ def open_write(uri: str) -> Iterator[BinaryIO]:
         fs.makedirs(posixpath.dirname(path), exist_ok=True)
         with fs.open(path, "wb", **_media_type(fs, path)) as stream:
             yield stream
+
+
+@contextmanager
+def open_replace(uri: str) -> Iterator[BinaryIO]:
+    """Open `uri` for writing bytes that readers see whole once it is closed, or never where writing fails.
+
+    A local file is written under a temporary name and renamed; an object appears on its store when it is closed.
+    """
+    fs, path = filesystem(uri)
+    with store_errors("write", uri):
+        if is_local(uri):
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
+            try:
+                with draft.open("wb") as file:
+                    yield file
+                os.replace(draft, target)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+        else:
+            stream = fs.open(path, "wb", **_media_type(fs, path))
+            try:
+                yield stream
+            except BaseException:
+                if isinstance(stream, AbstractBufferedFile):
+                    stream.discard()
+                    stream.closed = True  # closing it would write what is there
+                raise
+            stream.close()
 
 
 def web_address(uri: str) -> str:

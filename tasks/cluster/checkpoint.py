@@ -1,54 +1,14 @@
 """Where a level of clustering is kept while it is being made, so that a killed run goes on from there."""
 
-import io
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from evenkeel.infra import arrays as npy
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.tasks.kmeans.lloyd import State
-
-PIECE = 4096
-
-
-def write_array(uri: str, array: npt.NDArray[Any]) -> None:
-    """Write an array as .npy, whole or not at all."""
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    storage.write_bytes(uri, stream.getvalue())
-
-
-def stream_rows(uri: str, x: npt.NDArray[Any], order: npt.NDArray[np.int64]) -> None:
-    """Write rows x[order] of a (n, d) matrix as .npy, a few at a time; a crash may leave part of a file."""
-    with storage.open_write(uri) as stream:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(x.dtype),
-            "fortran_order": False,
-            "shape": (len(order), x.shape[1]),
-        }
-        np.lib.format.write_array_header_2_0(stream, header)
-        for first in range(0, len(order), PIECE):
-            stream.write(np.ascontiguousarray(x[order[first : first + PIECE]]).tobytes())
-
-
-def read_array(uri: str) -> npt.NDArray[Any]:
-    """Return the array in a .npy file."""
-    array: npt.NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
-    return array
-
-
-def map_array(uri: str, scratch: Path) -> npt.NDArray[Any]:
-    """Return the array in a .npy file as a memory map; a remote file is copied to `scratch` first."""
-    path = storage.local_copy(uri, scratch)
-    try:
-        array: npt.NDArray[Any] = npy.map_array(path)
-    except ValueError:  # an array of no elements cannot be mapped
-        array = np.load(path, allow_pickle=False)
-    return array
 
 
 class Checkpoint:

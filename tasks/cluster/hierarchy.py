@@ -1,18 +1,17 @@
 """The hierarchy: what clustering leaves for later steps, and how to read it."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.cluster.checkpoint import read_array, write_array
 
 Ints = npt.NDArray[np.int32]
 ROWS_SCHEMA = pa.schema([("row_id", pa.uint64()), ("leaf", pa.int32()), ("distance", pa.float32())])
@@ -103,8 +102,7 @@ def write_level(folder: str, level: Level) -> None:
 
 def read_rows(folder: str, block: str, columns: list[str] | None = None) -> pa.Table:
     """Return row_id, leaf, distance of the kept rows of a block."""
-    with storage.open_read(storage.join(folder, "rows", f"{block}.parquet")) as stream:
-        return pq.ParquetFile(stream, page_checksum_verification=True).read(columns=columns, use_threads=False)
+    return read_table(storage.join(folder, "rows", f"{block}.parquet"), columns)
 
 
 def write_rows(
@@ -116,9 +114,7 @@ def write_rows(
 ) -> None:
     """Write the leaf of every kept row of a block."""
     table = pa.table({"row_id": row_ids, "leaf": leaves, "distance": distances}, schema=ROWS_SCHEMA)
-    stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(storage.join(folder, "rows", f"{block}.parquet"), stream.getvalue())
+    write_table(storage.join(folder, "rows", f"{block}.parquet"), table)
 
 
 def centroid_hash(levels: list[Level]) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, read_array, stream_array, write_array
 from evenkeel.infra.compute import Compute
-from evenkeel.tasks.cluster.checkpoint import Checkpoint, map_array, read_array, stream_rows, write_array
+from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import read_rows, write_rows
 from evenkeel.tasks.cluster.levels import Log
@@ -30,6 +31,7 @@ from evenkeel.tasks.kmeans.prepare import Floats, prepare
 GIB = 1 << 30
 SAMPLE = 256
 LARGEST = 50_000
+PIECE = 4096  # rows written at a time
 Tell = Callable[[float, str], None]
 Sums = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -73,7 +75,8 @@ def file_block(
             "rows": np.bincount(labels, minlength=len(centres)).tolist(),
             "error": np.bincount(labels, weights=error, minlength=len(centres)).tolist(),
         }
-    stream_rows(storage.join(folder, f"{block}.npy"), x, order)
+    pieces = (x[order[first : first + PIECE]] for first in range(0, len(order), PIECE))
+    stream_array(storage.join(folder, f"{block}.npy"), (len(order), x.shape[1]), x.dtype, pieces)
     write_array(storage.join(folder, f"{block}-starts.npy"), starts)
     storage.write_json(done, sums)
     return sums

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import demerit, rank_columns
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
@@ -53,7 +53,7 @@ class Cells:
         """Return the members of cells first .. last - 1, sorted by cell."""
         parts = []
         for block in self.pool.blocks:
-            run = read_array(storage.join(self.folder, f"{block.name}.npy"), self.scratch)
+            run = map_array(storage.join(self.folder, f"{block.name}.npy"), self.scratch)
             start, stop = np.searchsorted(run["cell"], [first, last])
             parts.append(np.array(run[start:stop]))
         members = np.concatenate(parts)

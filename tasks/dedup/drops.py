@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.tables import write_table
 
 Ids = npt.NDArray[np.uint64]
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
@@ -108,12 +108,6 @@ class Drops:
             "kind": kinds,
             "similarity": self.similarity,
         }
-        write_table(storage.join(folder, "dropped.parquet"), pa.table(columns))
+        write_table(storage.join(folder, "dropped.parquet"), pa.table(columns), ROWS_PER_GROUP)
         kept, size = self.sizes()
-        write_table(storage.join(folder, "groups.parquet"), pa.table({"row_id": kept, "size": size}))
-
-
-def write_table(uri: str, table: pa.Table) -> None:
-    """Write a Parquet file with checksummed pages, in groups small enough to read a range of rows."""
-    with storage.open_write(uri) as stream:
-        pq.write_table(table, stream, row_group_size=ROWS_PER_GROUP, compression="zstd", write_page_checksum=True)
+        write_table(storage.join(folder, "groups.parquet"), pa.table({"row_id": kept, "size": size}), ROWS_PER_GROUP)

@@ -1,13 +1,11 @@
 """The duplicates of a pool: what dedup leaves for every later step."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_range, read_table
 from evenkeel.infra.workspace import StepRef
 
 Ids = npt.NDArray[np.uint64]
@@ -39,27 +37,16 @@ class Duplicates:
 
     def dropped(self) -> pa.Table:
         """Return every dropped row: row_id, duplicate_of, kind, similarity; sorted by row_id."""
-        return self._range("dropped.parquet", None, None)
+        return read_table(storage.join(self.uri, "dropped.parquet"))
 
     def groups(self) -> pa.Table:
         """Return every kept row that stands for more than itself: row_id, size; sorted by row_id."""
-        return self._range("groups.parquet", None, None)
+        return read_table(storage.join(self.uri, "groups.parquet"))
 
-    def _range(self, name: str, columns: list[str] | None, row_ids: Ids | None) -> pa.Table:
-        """Read the row groups of a file sorted by row_id that can hold one of `row_ids` (None: all)."""
-        with storage.open_read(storage.join(self.uri, name)) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            if row_ids is None:
-                return file.read(columns, use_threads=False)
-            groups = _overlapping(file.metadata, row_ids) if len(row_ids) else []
-            return file.read_row_groups(groups, columns, use_threads=False)
-
-
-def _overlapping(metadata: Any, row_ids: Ids) -> list[int]:
-    low, high = int(row_ids.min()), int(row_ids.max())
-    filled = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows]
-    ranges = [metadata.row_group(group).column(0).statistics for group in filled]
-    return [group for group, ids in zip(filled, ranges, strict=True) if ids.max >= low and ids.min <= high]
+    def _range(self, name: str, columns: list[str], row_ids: Ids) -> pa.Table:
+        """Read the rows of a file whose row ids lie between the least and the greatest of `row_ids`."""
+        low, high = (int(row_ids.min()), int(row_ids.max())) if len(row_ids) else (1, 0)
+        return read_range(storage.join(self.uri, name), low, high, columns=columns)
 
 
 def _found(ascending: Ids, row_ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

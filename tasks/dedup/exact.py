@@ -14,10 +14,10 @@ import numpy.typing as npt
 import xxhash
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.dedup.drops import EXACT, Drops, Ids
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import demerit, rank_columns
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
@@ -69,7 +69,7 @@ def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> 
     low, high = part * 2**64 // ranges, (part + 1) * 2**64 // ranges - 1
     pieces = []
     for uri in runs:
-        records = read_array(uri, scratch)
+        records = map_array(uri, scratch)
         start, stop = np.searchsorted(records["hash"], np.array([low, high], np.uint64))
         stop += np.searchsorted(records["hash"][stop:], np.uint64(high), side="right")
         pieces.append(np.array(records[start:stop]))

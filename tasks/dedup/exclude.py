@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import write_table
 from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
-from evenkeel.tasks.dedup.drops import EXCLUDED, Drops, write_table
+from evenkeel.tasks.dedup.drops import EXCLUDED, ROWS_PER_GROUP, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.lists import read_texts, read_vectors
 from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.ngrams import runs_of, shared_runs
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.embed.words import word_hashes
@@ -44,7 +45,7 @@ class Prepared:
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """Return one of the list's arrays, memory-mapped."""
-        return read_array(storage.join(self.folder, f"{name}.npy"), self.scratch)
+        return map_array(storage.join(self.folder, f"{name}.npy"), self.scratch)
 
     def write(self, **arrays: npt.NDArray[Any]) -> None:
         """Write some of the list's arrays."""
@@ -66,7 +67,7 @@ def excluded_rows(
     row_id, number, alike = (np.concatenate(column) for column in zip(*parts, strict=True))
     by = pa.array([lists[one].by for one in number], pa.string())
     table = pa.table({"row_id": row_id, "list": number.astype(np.int32), "by": by, "similarity": alike})
-    write_table(storage.join(out, "excluded.parquet"), table)
+    write_table(storage.join(out, "excluded.parquet"), table, ROWS_PER_GROUP)
     first = np.unique(row_id, return_index=True)[1]
     drops = Drops.of(row_id[first], row_id[first], EXCLUDED, alike[first])
     return drops, [

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compute import Backend
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.drops import NEAR, Drops, Ids
@@ -23,7 +24,6 @@ from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.groups import bucket_pairs, cover, link
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.rank import demerit, rank_columns
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 
@@ -50,7 +50,7 @@ class _Near:
         return storage.join(self.folder, part, f"{self.pool.blocks[block].name}.npy")
 
     def array(self, part: str, block: int) -> npt.NDArray[Any]:
-        return read_array(self.path(part, block), self.scratch)
+        return map_array(self.path(part, block), self.scratch)
 
 
 def near_duplicates(

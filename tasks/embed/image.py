@@ -18,12 +18,12 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.errors import InputError, ResourceError
+from evenkeel.infra.tables import write_table
 from evenkeel.tasks.embed.config import ImageEmbedding
 from evenkeel.tasks.embed.decode import MAX_BYTES, decode_image
 from evenkeel.tasks.embed.embedder import Matrix
 from evenkeel.tasks.embed.fit_sample import Positions
 from evenkeel.tasks.ingest.pool import Block, Pool
-from evenkeel.tasks.ingest.tables import write_parquet
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ class Images:
             failed = np.array([place for place, reason in enumerate(reasons) if reason], np.int64)
             row_ids = pool.table(block, ["row_id"])["row_id"].take(failed)
             found = pa.table({"row_id": row_ids, "reason": pa.array([reasons[i] for i in failed], pa.string())})
-            write_parquet(found, storage.join(self.unreadable, f"{block.name}.parquet"))
+            write_table(storage.join(self.unreadable, f"{block.name}.parquet"), found)
         return vectors
 
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError, RecipeError
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.config import PostSteps
 from evenkeel.tasks.embed.embedder import Embedder, Matrix, RawVectors
 from evenkeel.tasks.embed.fit_sample import sample_rows
@@ -114,6 +114,6 @@ def _principal_axes(
 @lru_cache(maxsize=2)
 def _load(uri: str, scratch: str) -> tuple[Matrix, Matrix]:
     mean, rotation = (
-        np.array(read_array(storage.join(uri, f"{name}.npy"), Path(scratch))) for name in ("mean", "rotation")
+        np.array(map_array(storage.join(uri, f"{name}.npy"), Path(scratch))) for name in ("mean", "rotation")
     )
     return mean, rotation

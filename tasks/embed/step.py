@@ -12,10 +12,11 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError, QuarantineLimitError
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.embed import post, reuse, tfidf
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.column import Column
 from evenkeel.tasks.embed.config import (
     AutoEmbedding,
@@ -29,7 +30,6 @@ from evenkeel.tasks.embed.embedder import Embedder, RawVectors
 from evenkeel.tasks.embed.post import PostProcessor
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
-from evenkeel.tasks.ingest.tables import read_parquet, write_parquet
 from evenkeel.tasks.step import Outcome, Run, Step
 
 Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding | ImageEmbedding
@@ -97,7 +97,7 @@ def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[s
 
     Raises QuarantineLimitError where they are more than the recipe allows.
     """
-    parts = [read_parquet(out.path(UNREADABLE, f"{block.name}.parquet")) for block in pool.blocks]
+    parts = [read_table(out.path(UNREADABLE, f"{block.name}.parquet")) for block in pool.blocks]
     found = pa.concat_tables(parts)
     reasons = {str(one["values"]): int(one["counts"]) for one in found["reason"].value_counts().to_pylist()}
     if found.num_rows > settings.max_unreadable * pool.rows:
@@ -108,7 +108,7 @@ def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[s
             where=f"column {settings.column!r}",
             remedy="look at them (embedding.root, embedding.column), or raise embedding.max_unreadable",
         )
-    write_parquet(found, out.path(f"{UNREADABLE}.parquet"))
+    write_table(out.path(f"{UNREADABLE}.parquet"), found)
     return reasons
 
 
@@ -214,7 +214,7 @@ def _embed_block(pool: Pool, embedder: Embedder, after: PostProcessor, folder: s
     """Write the vectors of one block unless they are there, and return what they are."""
     uri = storage.join(folder, f"{block.name}.npy")
     if storage.exists(uri):
-        vectors = read_array(uri, Path(pool.scratch))
+        vectors = map_array(uri, Path(pool.scratch))
     else:
         vectors = after.apply(embedder.embed(pool, block))
         if len(vectors) != block.rows or not np.isfinite(vectors).all():

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.embed.arrays import read_array, write_array
 from evenkeel.tasks.embed.config import TfidfSvdEmbedding
 from evenkeel.tasks.embed.embedder import Matrix
 from evenkeel.tasks.embed.fit_sample import Positions, sample_rows
@@ -115,7 +115,7 @@ def _weigh(counts: "csr_matrix", idf: npt.NDArray[np.float32]) -> "csr_matrix":
 @lru_cache(maxsize=2)
 def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], Matrix]:
     features, idf, projection = (
-        read_array(storage.join(uri, f"{name}.npy"), Path(scratch)) for name in ("features", "idf", "projection")
+        map_array(storage.join(uri, f"{name}.npy"), Path(scratch)) for name in ("features", "idf", "projection")
     )
     return features, idf, projection
 

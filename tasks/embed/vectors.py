@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.embed.arrays import read_array
 from evenkeel.tasks.ingest.pool import Block
-from evenkeel.tasks.ingest.tables import read_parquet
 
 
 class Vectors:
@@ -46,10 +46,10 @@ class Vectors:
         uri = storage.join(self.uri, "unreadable.parquet")
         if not storage.exists(uri):
             return np.empty(0, np.uint64)
-        rows: npt.NDArray[np.uint64] = np.sort(read_parquet(uri)["row_id"].to_numpy())
+        rows: npt.NDArray[np.uint64] = np.sort(read_table(uri)["row_id"].to_numpy())
         return rows
 
     def block(self, block: Block | str) -> npt.NDArray[np.floating]:
         """Return the vectors of a block, (rows, dimension) float16 or float32, memory-mapped."""
         name = block if isinstance(block, str) else block.name
-        return read_array(storage.join(self.folder, f"{name}.npy"), Path(self.scratch))
+        return map_array(storage.join(self.folder, f"{name}.npy"), Path(self.scratch))

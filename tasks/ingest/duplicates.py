@@ -1,6 +1,5 @@
 """Ids that occur twice, over all shards, in bounded memory: the first row in pool order stays."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.compute import Compute
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.reuse import keep_original
-from evenkeel.tasks.ingest.tables import read_parquet, write_parquet
 
 PARTITIONS = 256
 _ROWS_AT_ONCE = 4 << 20
@@ -80,7 +80,7 @@ def drop_duplicates(out: str, shard_names: Mapping[int, str], duplicate: Duplica
     The files as they were read stay among the originals, for runs in which other rows come first.
     """
     rows_uri = storage.join(out, "rows", f"{duplicate.block}.parquet")
-    rows = read_parquet(rows_uri)
+    rows = read_table(rows_uri)
     gone = np.isin(rows["row_id"].to_numpy(), duplicate.rows)
     if not gone.any():
         return
@@ -96,17 +96,15 @@ def drop_duplicates(out: str, shard_names: Mapping[int, str], duplicate: Duplica
         + [pa.array([Reason.DUPLICATE_ID.label] * len(details)), pa.array(details)],
         schema=QUARANTINE_SCHEMA,
     )
-    write_parquet(quarantine, storage.join(out, "quarantine", f"{duplicate.block}.parquet"))
+    write_table(storage.join(out, "quarantine", f"{duplicate.block}.parquet"), quarantine)
     kept = ~gone
     payload_uri = storage.join(out, "payload", f"{duplicate.block}.parquet")
-    payload = read_parquet(payload_uri)
+    payload = read_table(payload_uri)
     if payload.num_rows == len(kept):
-        write_parquet(payload.filter(pa.array(kept)), payload_uri)
+        write_table(payload_uri, payload.filter(pa.array(kept)))
     vectors_uri = storage.join(out, "vectors", f"{duplicate.block}.npy")
     if storage.exists(vectors_uri):
-        vectors = np.load(io.BytesIO(storage.read_bytes(vectors_uri)), allow_pickle=False)
+        vectors = read_array(vectors_uri)
         if len(vectors) == len(kept):
-            draft = io.BytesIO()
-            np.save(draft, vectors[kept], allow_pickle=False)
-            storage.write_bytes(vectors_uri, draft.getvalue())
-    write_parquet(rows.filter(pa.array(kept)), rows_uri)
+            write_array(vectors_uri, vectors[kept])
+    write_table(rows_uri, rows.filter(pa.array(kept)))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from evenkeel.tasks.ingest.tables import write_parquet
+from evenkeel.infra.tables import write_table
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "package", "kind", "path")])
 
@@ -66,7 +66,7 @@ def harvest(uri: str, files: list[tuple[str, str, str]]) -> dict[str, int]:
         package = path.split("/", 1)[0].removesuffix(".py")
         rows += [(name, _sound(text), package, kind, path) for name, text, kind in found]
     columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
-    write_parquet(pa.table([list(column) for column in columns], schema=SCHEMA), uri)
+    write_table(uri, pa.table([list(column) for column in columns], schema=SCHEMA))
     return {"files": len(files), "unparsable": unparsable, "docstrings": len(rows)}
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 SHARD_BITS = 40
@@ -159,18 +159,16 @@ class Pool:
         """
         if self.info.vector is None:
             raise InputError("the pool has no vectors", where=self.uri, remedy="name the column: source.vector")
-        path = storage.local_copy(self._path("vectors", block, "npy"), self._scratch())
-        mapped: npt.NDArray[Any] = map_array(path)
-        return mapped
+        return map_array(self._path("vectors", block, "npy"), self._scratch())
 
     def quarantine(self) -> pa.Table:
         """Return every refused row, in pool order: row_id, shard, row, id, reason, detail."""
         files = storage.list_files(storage.join(self.uri, "quarantine"))
-        parts = [_read_parquet(uri, None) for uri in files if uri.endswith(".parquet")]
+        parts = [read_table(uri) for uri in files if uri.endswith(".parquet")]
         return pa.concat_tables(parts).sort_by("row_id") if parts else QUARANTINE_SCHEMA.empty_table()
 
     def _read(self, part: str, block: Block | str, columns: Sequence[str] | None) -> pa.Table:
-        return _read_parquet(self._path(part, block, "parquet"), columns)
+        return read_table(self._path(part, block, "parquet"), columns)
 
     def _path(self, part: str, block: Block | str, suffix: str) -> str:
         name = block if isinstance(block, str) else block.name
@@ -178,10 +176,3 @@ class Pool:
 
     def _scratch(self) -> Path:
         return Path(self.scratch) / hashlib.sha256(self.uri.encode()).hexdigest()[:16]
-
-
-def _read_parquet(uri: str, columns: Sequence[str] | None) -> pa.Table:
-    with storage.open_read(uri) as stream:
-        return pq.ParquetFile(stream, page_checksum_verification=True).read(
-            columns=None if columns is None else list(columns), use_threads=False
-        )

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import write_array
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import write_table
 from evenkeel.tasks.ingest import columns
 from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.plan import ShardJob
@@ -25,7 +27,6 @@ from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rule
 from evenkeel.tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
 from evenkeel.tasks.ingest.source import shard_format
 from evenkeel.tasks.ingest.stamps import stamp_of
-from evenkeel.tasks.ingest.tables import write_parquet
 
 _PART_ROWS = 1 << 18
 
@@ -104,7 +105,7 @@ def _write_quarantine(
     row_ids = rows.astype(np.uint64) | np.uint64(job.number << SHARD_BITS)
     shards = np.full(len(rows), job.number, dtype=np.int32)
     table = pa.table([row_ids, shards, rows, ids, reasons, details], schema=QUARANTINE_SCHEMA)
-    write_parquet(table, storage.join(job.out, "quarantine", f"s{job.number:06d}-{part}.parquet"))
+    write_table(storage.join(job.out, "quarantine", f"s{job.number:06d}-{part}.parquet"), table)
 
 
 @dataclass
@@ -178,13 +179,10 @@ class _Writer:
             payload = payload.drop_columns([""])
         if payload.num_columns == 0:
             payload = pa.table({"id": rows.ids})
-        write_parquet(table, storage.join(job.out, "rows", f"{name}.parquet"))
-        write_parquet(payload, storage.join(job.out, "payload", f"{name}.parquet"))
+        write_table(storage.join(job.out, "rows", f"{name}.parquet"), table)
+        write_table(storage.join(job.out, "payload", f"{name}.parquet"), payload)
         if rows.vectors is not None:
-            place = storage.join(job.out, "vectors", f"{name}.npy")
-            storage.remove(place)  # it may share its bytes with an earlier pool's
-            with storage.open_write(place) as stream:
-                np.save(stream, rows.vectors, allow_pickle=False)
+            write_array(storage.join(job.out, "vectors", f"{name}.npy"), rows.vectors)
         if job.plan.id is not None:
             keys = storage.join(job.out, "keys", f"{name}.bin")
             write_keys(keys, columns.id_keys(rows.ids), table["row_id"].to_numpy())

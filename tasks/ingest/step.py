@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.ingest.config import IngestRequest, ShardStamp
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
@@ -22,7 +23,7 @@ from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import keep_original, look_once
 from evenkeel.tasks.ingest.shard import read_shard
 from evenkeel.tasks.ingest.stamps import whole_stamp
-from evenkeel.tasks.ingest.tables import common_schema, conform_table, read_parquet, write_parquet
+from evenkeel.tasks.ingest.tables import common_schema, conform_table
 from evenkeel.tasks.step import Outcome, Run, Step
 
 _LOOK_BYTES = 1 << 20
@@ -177,7 +178,7 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
 def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
     uri = storage.join(out, "payload", f"{name}.parquet")
     keep_original(out, "payload", name)
-    write_parquet(conform_table(read_parquet(uri), schema), uri)
+    write_table(uri, conform_table(read_table(uri), schema))
 
 
 def _info(

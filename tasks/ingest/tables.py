@@ -1,24 +1,8 @@
 """Arrow tables that came from many shards as one: the same columns, in types that hold the values of all."""
 
-import io
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from evenkeel.infra import storage
 from evenkeel.tasks.ingest import columns
-
-
-def read_parquet(uri: str) -> pa.Table:
-    """Return a table that `write_parquet` wrote; a flipped bit is an error."""
-    return pq.read_table(io.BytesIO(storage.read_bytes(uri)), use_threads=False, page_checksum_verification=True)
-
-
-def write_parquet(table: pa.Table, uri: str) -> None:
-    """Write a table of a block's size, whole or not at all, so that a flipped bit is found when it is read."""
-    draft = io.BytesIO()
-    pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(uri, draft.getvalue())
 
 
 def stack(tables: list[pa.Table]) -> pa.Table:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra import storage
-from evenkeel.tasks.cluster.checkpoint import map_array, write_array
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.kmeans.groups import coarse_groups, file_centroids, find_groups, group_radii, search
 from evenkeel.tasks.kmeans.lloyd import Labels, assign_exact, half_norms, squared_distances
 from evenkeel.tasks.kmeans.prepare import Floats, prepare

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import write_array
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.measure.churn import retained, smallest
@@ -16,7 +18,7 @@ from evenkeel.tasks.measure.fates import Fates
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
-from evenkeel.tasks.sample.rows import Rows, read_parquet, save_array, write_parquet
+from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
 
@@ -46,7 +48,7 @@ def measure(config: MeasureConfig, inputs: Mapping[str, StepRef], out: StepFolde
         found.add(survey)
     found.fates.check(inputs["ingest"].counts["read"])
     hashes = _sketch(surveyor, config.sketch_rows)
-    save_array(out.path("sketch.npy"), hashes)
+    write_array(out.path("sketch.npy"), hashes)
     quotas = selection.quotas()
     leaf = selection.table().select(["leaf", "copies"])
     stages = {
@@ -61,10 +63,10 @@ def measure(config: MeasureConfig, inputs: Mapping[str, StepRef], out: StepFolde
     totals = total_row(found, int(stages["after"].sum()), spread)
     totals["retained"] = retained(previous.sketch(), hashes, config.sketch_rows) if previous else float("nan")
     totals["churn"] = 1.0 - totals["retained"]
-    write_parquet(out.path("clusters.parquet"), clusters)
-    write_parquet(out.path("groups.parquet"), group_table(found))
-    write_parquet(out.path("balance.parquet"), spread)
-    write_parquet(out.path("totals.parquet"), pa.Table.from_pylist([totals]))
+    write_table(out.path("clusters.parquet"), clusters)
+    write_table(out.path("groups.parquet"), group_table(found))
+    write_table(out.path("balance.parquet"), spread)
+    write_table(out.path("totals.parquet"), pa.Table.from_pylist([totals]))
     facts = {name: value for name, value in totals.items() if isinstance(value, float) and np.isfinite(value)}
     return Outcome({name: value for name, value in totals.items() if isinstance(value, int)}, facts)
 
@@ -159,7 +161,7 @@ def total_row(found: Survey, copies: int, spread: pa.Table) -> dict[str, int | f
 def _sketch(surveyor: Surveyor, size: int) -> NDArray[np.uint64]:
     hashes = np.empty(0, np.uint64)
     for uri in storage.list_files(surveyor.folder):
-        hashes = smallest(np.concatenate([hashes, read_parquet(uri)["hash"].to_numpy()]), size)
+        hashes = smallest(np.concatenate([hashes, read_table(uri)["hash"].to_numpy()]), size)
     storage.remove(surveyor.folder)
     return hashes
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.tables import read_range, write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.fates import Fates
 from evenkeel.tasks.sample.hashing import uniform
-from evenkeel.tasks.sample.rows import Rows, read_range, write_parquet
+from evenkeel.tasks.sample.rows import Rows
 
 BASELINES = ("random", "flat", "top-down")
 STAGES = ("before", "after", *BASELINES)
@@ -79,7 +80,7 @@ class Surveyor:
         )
         of_pool = np.searchsorted(row_id, selected["row_id"].to_numpy())
         identity = pool["identity"].to_numpy()
-        write_parquet(
+        write_table(
             storage.join(self.folder, f"{block.name}.parquet"),
             pa.table({"hash": sketch(identity[of_pool], self.sketch_rows)}),
         )

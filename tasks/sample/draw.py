@@ -11,12 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.sample.diverse import CANDIDATES, choose_diverse
 from evenkeel.tasks.sample.hashing import mix, uniform
 from evenkeel.tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
-from evenkeel.tasks.sample.rows import Columns, Rows, read_parquet, save_array, score_of, write_parquet
+from evenkeel.tasks.sample.rows import Columns, Rows, score_of
 from evenkeel.tasks.step import Run
 
 MERGE_ROWS = 1 << 22
@@ -68,7 +69,7 @@ def draw(
     quotas, weighted = plan.allocation.quotas, plan.weights_of is not None
     diverse = order == "diverse" and not weighted
     needs = quotas + 1 if weighted else np.minimum(quotas * (CANDIDATES if diverse else 1), plan.sizes)
-    save_array(storage.join(folder, "needs.npy"), needs)
+    write_array(storage.join(folder, "needs.npy"), needs)
     needed = {"closest": "distance", "furthest": "distance", "score": f"score.{score}"}.get(order, "identity")
     columns = tuple(dict.fromkeys([needed, "identity", *plan.columns, *carry]))
     drawing = Drawing(
@@ -113,9 +114,8 @@ def draw_block(number: int, drawing: Drawing) -> int:
     else:
         found["value"] = (mix(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
         found["block"] = np.full(len(cell), number, np.int32)
-    path = storage.local_copy(storage.join(drawing.folder, "needs.npy"), Path(drawing.scratch))
-    kept = first_of_cells(found, map_array(path))
-    write_parquet(storage.join(drawing.folder, f"{block}.parquet"), pa.table(kept))
+    kept = first_of_cells(found, map_array(storage.join(drawing.folder, "needs.npy"), Path(drawing.scratch)))
+    write_table(storage.join(drawing.folder, f"{block}.parquet"), pa.table(kept))
     return len(kept["row_id"])
 
 
@@ -150,7 +150,7 @@ def _merge(folder: str, blocks: Sequence[str], needs: NDArray[np.int64]) -> Colu
     limit = max(MERGE_ROWS, int(needs.sum()))
     parts, waiting = [], 0
     for block in blocks:
-        table = read_parquet(storage.join(folder, f"{block}.parquet"))
+        table = read_table(storage.join(folder, f"{block}.parquet"))
         parts.append({name: table[name].to_numpy() for name in table.column_names})
         waiting += table.num_rows
         if waiting > limit and len(parts) > 1:

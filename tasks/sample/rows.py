@@ -1,17 +1,16 @@
 """The rows that sampling chooses from: every kept row of the pool with its leaf, distance and columns."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool
 
@@ -39,7 +38,7 @@ class Rows:
 
         Raises RecipeError for a column that the pool does not have.
         """
-        table = read_parquet(storage.join(self.clustering, "rows", f"{block}.parquet"))
+        table = read_table(storage.join(self.clustering, "rows", f"{block}.parquet"))
         if wanted := [name for name in dict.fromkeys(columns) if name not in OF_CLUSTERING]:
             self.check(wanted)
             source = self.pool.table(block, ["row_id", *wanted])
@@ -83,48 +82,3 @@ def score_of(table: pa.Table, name: str) -> NDArray[np.float64]:
             remedy="fill the scores at the source, or leave those rows out",
         )
     return scores
-
-
-def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a Parquet file as one table with its page checksums verified."""
-    with storage.open_read(uri) as stream:
-        return pq.ParquetFile(stream, page_checksum_verification=True).read(
-            columns=None if columns is None else list(columns), use_threads=False
-        )
-
-
-def write_parquet(uri: str, table: pa.Table) -> None:
-    """Write a table as Parquet with page checksums, all or nothing."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(uri, sink.getvalue().to_pybytes())
-
-
-def read_range(uri: str, first: int, last: int, column: str = "row_id") -> pa.Table:
-    """Return the rows of a sorted Parquet file with first <= column <= last, reading only the row groups needed."""
-    with storage.open_read(uri) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
-        place = file.schema_arrow.get_field_index(column)
-        groups = []
-        for group in range(file.num_row_groups):
-            bounds = file.metadata.row_group(group).column(place).statistics
-            if bounds is None or not bounds.has_min_max or (bounds.min <= last and bounds.max >= first):
-                groups.append(group)
-        table = file.read_row_groups(groups, use_threads=False)
-    keys = table[column].to_numpy()
-    start = int(np.searchsorted(keys, keys.dtype.type(first)))
-    stop = int(np.searchsorted(keys, keys.dtype.type(last), side="right"))
-    return table.slice(start, stop - start)
-
-
-def save_array(uri: str, array: NDArray[Any]) -> None:
-    """Write an array as .npy, all or nothing."""
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    storage.write_bytes(uri, stream.getvalue())
-
-
-def load_array(uri: str) -> NDArray[Any]:
-    """Return an array that `save_array` wrote."""
-    array: NDArray[Any] = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
-    return array

@@ -5,8 +5,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_range, read_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.sample.rows import read_parquet, read_range
 
 
 class Selection:
@@ -22,7 +22,7 @@ class Selection:
 
     def table(self) -> pa.Table:
         """Return row_id uint64, copies int32, weight float64 (1 / inclusion probability), leaf int32, by row_id."""
-        return read_parquet(storage.join(self.uri, "selection.parquet"))
+        return read_table(storage.join(self.uri, "selection.parquet"))
 
     def between(self, first: int, last: int) -> pa.Table:
         """Return the part of `table` with first <= row_id <= last, reading only the row groups that hold it."""
@@ -30,15 +30,15 @@ class Selection:
 
     def row_ids(self) -> NDArray[np.uint64]:
         """Return the kept row ids, ascending, (kept,) uint64."""
-        ids: NDArray[np.uint64] = read_parquet(storage.join(self.uri, "selection.parquet"), ["row_id"])[
+        ids: NDArray[np.uint64] = read_table(storage.join(self.uri, "selection.parquet"), ["row_id"])[
             "row_id"
         ].to_numpy()
         return ids
 
     def quotas(self) -> pa.Table:
         """Return one row per leaf: leaf, size, quota, kept, and the quota that each baseline would give it."""
-        return read_parquet(storage.join(self.uri, "quotas.parquet"))
+        return read_table(storage.join(self.uri, "quotas.parquet"))
 
     def candidates(self) -> pa.Table:
         """Return the balance of every candidate rule and baseline beside the chosen one."""
-        return read_parquet(storage.join(self.uri, "candidates.parquet"))
+        return read_table(storage.join(self.uri, "candidates.parquet"))

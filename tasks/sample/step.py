@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.crowding import crowds_of
@@ -22,7 +23,7 @@ from evenkeel.tasks.sample.plan import Candidates, Limits, Plan
 from evenkeel.tasks.sample.quotas.shares import bound_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rehydration import Rehydrator
-from evenkeel.tasks.sample.rows import Rows, write_parquet
+from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategies import strategy
 from evenkeel.tasks.step import Outcome, Run, Step
 
@@ -47,9 +48,9 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     given = baselines(replace(candidates, target=min(int(copies.sum()), tree.rows)))
     rehydrator = Rehydrator.of(config.rehydrate, inputs)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
-    write_parquet(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
-    write_parquet(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
-    write_parquet(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
+    write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
+    write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
+    write_table(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
     counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": int(copies.sum())}
     amount = counts["copies"]
     if budget.unit == "tokens":

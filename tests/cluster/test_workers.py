@@ -45,7 +45,7 @@ from pathlib import Path
 import numpy as np
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.kmeans.chart import nearest_centroids, write_chart
-from evenkeel.tasks.cluster.checkpoint import write_array
+from evenkeel.infra.arrays import write_array
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.split import file_block, fit_group
 from evenkeel.tasks.cluster.source import Source

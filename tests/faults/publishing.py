@@ -93,16 +93,20 @@ def _arm(die_at: int) -> None:
 
         setattr(owner, name, wrapped)
 
-    real_open = storage.open_write
+    def counted_open(name: str) -> None:
+        real = getattr(storage, name)
 
-    @contextmanager
-    def open_write(uri: str) -> Iterator[BinaryIO]:
-        tick()
-        with real_open(uri) as stream:
-            yield stream
+        @contextmanager
+        def wrapped(uri: str) -> Iterator[BinaryIO]:
             tick()
+            with real(uri) as stream:
+                yield stream
+                tick()
 
-    storage.open_write = open_write
+        setattr(storage, name, wrapped)
+
+    counted_open("open_write")
+    counted_open("open_replace")
     for owner, name in [
         (storage, "write_bytes"),
         (storage, "remove"),

@@ -1,8 +1,9 @@
 """Every row read is in the pool or in quarantine, once, whatever the input, the blocks and the workers."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -157,16 +158,16 @@ def test_a_run_that_dies_anywhere_goes_on_to_the_same_pool(
     source = many(tmp_path / "pool", shards=3, rows=200)
     options: dict[str, Any] = {"uri": source, "max_quarantined": 1.0, "rows_per_block": 90}
     straight = ingest(tmp_path / "straight", **options)
-    real, left = storage.write_bytes, [crash_at]
+    real, left = storage.open_replace, [crash_at]
 
-    def dying(uri: str, data: bytes) -> None:
+    def dying(uri: str) -> AbstractContextManager[BinaryIO]:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
-        real(uri, data)
+        return real(uri)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "write_bytes", dying)
+        patch.setattr(storage, "open_replace", dying)
         with pytest.raises(KeyboardInterrupt):
             ingest(tmp_path / "killed", Compute(threads=1), **options)
     resumed = ingest(tmp_path / "killed", **options)

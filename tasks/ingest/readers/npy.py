@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evenkeel.infra.arrays import map_array
+from evenkeel.infra.arrays import map_foreign
 from evenkeel.tasks.ingest.readers import Batch, Look, read_batches
 
 VECTOR = "vector"
@@ -34,7 +34,7 @@ def look_ids() -> Look:
 
 def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
     """Yield slices of the vectors beside the rows of the second file."""
-    vectors = map_array(path)
+    vectors = map_foreign(path)
     _check(vectors.shape, vectors.dtype)
     if ids is None:
         for begin in range(0, len(vectors), rows):
@@ -78,7 +78,7 @@ def _read_ids(path: Path, rows: int) -> Iterator[Batch]:
 
 def _plain_ids(path: Path, rows: int) -> Iterator[tuple[int, pa.Array]]:
     if path.suffix == ".npy":
-        ids = map_array(path)
+        ids = map_foreign(path)
         if ids.ndim != 1 or ids.dtype.kind not in "iuUS":
             raise ValueError(f"{path.name}: expected ids of shape (n,), found {ids.dtype} of shape {ids.shape}")
         for begin in range(0, len(ids), rows):

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.structure import distances
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
-from evenkeel.tasks.sample.rows import load_array, save_array
 from evenkeel.tasks.step import Outcome, Run, Step
 
 MOST_NODES = 12_000
@@ -28,7 +28,7 @@ class CrowdingConfig(BaseModel):
 def find_crowding(config: CrowdingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
     """Measure the crowding of the leaves and write it."""
     crowds = crowding(tree_of(Hierarchy.open(inputs["cluster"])), config.seed)
-    save_array(out.path("crowds.npy"), np.array(list(crowds.values()), np.float32))
+    write_array(out.path("crowds.npy"), np.array(list(crowds.values()), np.float32))
     return Outcome({"reaches": len(crowds)}, {"reaches": list(crowds)})
 
 
@@ -38,7 +38,7 @@ CROWDING = Step("crowding", 1, find_crowding)
 def crowds_of(inputs: Mapping[str, StepRef], run: Run) -> Crowds:
     """Return `crowding` of a clustered pool, from the workspace where it is there."""
     ref = CROWDING(CrowdingConfig(), {"cluster": inputs["cluster"]}, run)
-    return dict(zip(ref.facts["reaches"], load_array(storage.join(ref.uri, "crowds.npy")), strict=True))
+    return dict(zip(ref.facts["reaches"], read_array(storage.join(ref.uri, "crowds.npy")), strict=True))
 
 
 def crowding(tree: ClusterTree, seed: int) -> Crowds:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.structure import Cut, Probe, find_cuts
 from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
-from evenkeel.tasks.sample.rows import Rows, load_array, save_array
+from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.step import Outcome, Run, Step
 
 SEED = 0x70_726F_6265
@@ -35,7 +36,7 @@ def find_structure(config: ProbeConfig, inputs: Mapping[str, StepRef], out: Step
     cuts = find_cuts(probe, config.seed)
     cells = np.array([cut.cells for cut in cuts], np.int32).reshape(len(cuts), 2, len(probe.leaf))
     for name, array in (("leaf", probe.leaf), ("portion", probe.portion), ("half", probe.half), ("cells", cells)):
-        save_array(out.path(f"{name}.npy"), array)
+        write_array(out.path(f"{name}.npy"), array)
     found = [{"scale": cut.scale, "agreement": cut.agreement} for cut in cuts]
     storage.write_json(out.path("cuts.json"), found)
     return Outcome({"rows": len(probe.leaf), "cuts": len(cuts)}, {"cuts": found})
@@ -49,7 +50,7 @@ def structure_of(probe_rows: int, inputs: Mapping[str, StepRef], run: Run) -> tu
     needed = {name: inputs[name] for name in ("ingest", "embed", "cluster")}
     ref = STRUCTURE(ProbeConfig(rows=probe_rows), needed, run)
     leaf, portion, half, cells = (
-        load_array(storage.join(ref.uri, f"{name}.npy")) for name in ("leaf", "portion", "half", "cells")
+        read_array(storage.join(ref.uri, f"{name}.npy")) for name in ("leaf", "portion", "half", "cells")
     )
     cuts = [
         Cut(about["scale"], (pair[0], pair[1]), about["agreement"])

@@ -1,0 +1,134 @@
+"""Parquet files of ours on any store: pages are written with checksums, which every reader verifies.
+
+A file that does not hold what was written raises DamagedFile. Files of other people are read by `tasks/ingest/readers`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import DamagedFile
+
+
+def read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file, or some of its columns, as one table."""
+    with _open(uri) as file, _damage(uri):
+        return file.read(_names(columns), use_threads=False)
+
+
+def read_range(
+    uri: str, first: int, last: int, column: str = "row_id", columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Return the rows of a file sorted by `column` with first <= column <= last, reading only the row groups needed."""
+    with _open(uri) as file, _damage(uri):
+        place = file.schema_arrow.get_field_index(column)
+        groups = []
+        for group in range(file.num_row_groups):
+            bounds = file.metadata.row_group(group).column(place).statistics
+            if bounds is None or not bounds.has_min_max or (bounds.min <= last and bounds.max >= first):
+                groups.append(group)
+        wanted = None if columns is None else [*dict.fromkeys((column, *columns))]
+        table = file.read_row_groups(groups, wanted, use_threads=False)
+    keys = table[column].to_numpy()
+    start = int(np.searchsorted(keys, keys.dtype.type(first)))
+    stop = int(np.searchsorted(keys, keys.dtype.type(last), side="right"))
+    found = table.slice(start, max(stop - start, 0))
+    return found if columns is None else found.select(list(columns))
+
+
+def read_groups(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the row groups of a file one after another, so that one of them is in memory at a time."""
+    with _open(uri) as file:
+        for group in range(file.num_row_groups):
+            with _damage(uri):
+                table = file.read_row_group(group, _names(columns), use_threads=False)
+            yield table
+
+
+def read_group(uri: str, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return one row group of a file, numbered from 0."""
+    with _open(uri) as file, _damage(uri):
+        return file.read_row_group(group, _names(columns), use_threads=False)
+
+
+def read_batches(uri: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield a file in batches of at most `rows` rows."""
+    with _open(uri) as file:
+        batches = file.iter_batches(rows, columns=_names(columns), use_threads=False)
+        while True:
+            with _damage(uri):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+def read_footer(uri: str) -> pq.FileMetaData:
+    """Return what the footer of a file says: schema, rows, row groups and their statistics."""
+    with _open(uri) as file:
+        return file.metadata
+
+
+def read_schema(uri: str) -> pa.Schema:
+    """Return the Arrow schema of a file."""
+    with _open(uri) as file:
+        return file.schema_arrow
+
+
+def write_table(uri: str, table: pa.Table, rows_per_group: int | None = None) -> None:
+    """Write a table so that readers see all of it or nothing."""
+    with storage.open_replace(uri) as stream:
+        write_table_into(stream, table, rows_per_group)
+
+
+def write_table_into(
+    stream: BinaryIO | pa.NativeFile, table: pa.Table, rows_per_group: int | None = None, *, page_index: bool = False
+) -> None:
+    """Write a table as Parquet into an open stream.
+
+    page_index: also where each page begins and its bounds, with which engines skip pages.
+    """
+    pq.write_table(
+        table,
+        stream,
+        row_group_size=rows_per_group,
+        compression="zstd",
+        write_page_checksum=True,
+        write_page_index=page_index,
+    )
+
+
+@contextmanager
+def _open(uri: str) -> Iterator[pq.ParquetFile]:
+    if not storage.is_local(uri):
+        with storage.open_read(uri) as stream:
+            with _damage(uri):
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
+            yield file
+        return
+    path = storage.filesystem(uri)[1]
+    with storage.store_errors("read", uri):
+        with _damage(uri):
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+        with file:
+            yield file
+
+
+@contextmanager
+def _damage(uri: str) -> Iterator[None]:
+    """Turn Arrow's refusal to read the bytes of a file into DamagedFile."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, pa.ArrowException) or (type(error) is OSError and error.errno is None):
+            raise DamagedFile(uri, " ".join(f"{error}".split())) from error
+        raise
+
+
+def _names(columns: Sequence[str] | None) -> list[str] | None:
+    return None if columns is None else list(columns)
