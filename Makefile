@@ -39,24 +39,24 @@ bench-setup: $(READY)
 bench: bench-cluster bench-balance bench-dedup bench-publish ## all benchmarks against peers, written to docs/
 
 bench-cluster: bench-setup ## clustering against FAISS, scikit-learn and scikit-learn-intelex
-	$(BIN)/python tests/bench/bench_cluster.py $(ARGS)
+	$(BIN)/python -m tests.bench.bench_cluster $(ARGS)
 
 bench-balance: bench-setup ## strategies on labelled pools
-	$(BIN)/python tests/bench/bench_balance.py $(ARGS)
+	$(BIN)/python -m tests.bench.bench_balance $(ARGS)
 
 bench-dedup: bench-setup ## deduplication against datatrove
 	$(BIN)/python -m tests.bench.bench_dedup $(ARGS)
 
 bench-publish: $(READY) ## staging, publishing and listing versions, and how fast each reader reads them back
-	$(BIN)/python tests/bench/bench_publish.py $(ARGS)
+	$(BIN)/python -m tests.bench.bench_publish $(ARGS)
 
 bench-readers: $(READY) ## training loaders on a version, in an environment of their own: they want other versions than we do
 	$(BIN)/uv venv --quiet --allow-existing .venv/readers
 	$(BIN)/uv pip install --quiet --python .venv/readers/bin/python torch torchdata mosaicml-streaming 'datasets<5' s3fs
-	PYTHONPATH=. .venv/readers/bin/python tests/bench/bench_readers.py $(ARGS)
+	.venv/readers/bin/python -m tests.bench.bench_readers $(ARGS)
 
 bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
-	$(BIN)/python tests/bench/bench_gates.py $(ARGS)
+	$(BIN)/python -m tests.bench.bench_gates $(ARGS)
 
 # One package of links for tools that read code without importing it.
 TYPES := .venv/types/evenkeel

@@ -41,7 +41,7 @@ class Pool:
 
 def zipf(labels: int, exponent: float = 1.0) -> np.ndarray:
     masses = 1.0 / np.arange(1, labels + 1) ** exponent
-    return masses / masses.sum()
+    return np.asarray(masses / masses.sum())
 
 
 def labels_of(rows: int, masses: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +85,7 @@ def rings() -> Pool:
     def points(part: np.ndarray) -> np.ndarray:
         turn = rng.uniform(0, 2 * np.pi, len(part))
         places = np.stack([part % 4 * 2.5, part // 4 * 2.5], axis=1)
-        return places + np.stack([np.cos(turn), np.sin(turn)], axis=1) + rng.normal(0, 0.06, (len(part), 2))
+        return np.asarray(places + np.stack([np.cos(turn), np.sin(turn)], axis=1) + rng.normal(0, 0.06, (len(part), 2)))
 
     rng = np.random.default_rng(0)
     y, test_y = labels_of(20_000, rng.permutation(zipf(8)), rng), np.repeat(np.arange(8), 100)
@@ -142,11 +142,11 @@ def digits_once() -> Pool:
 def held_out(name: str, about: str, x: np.ndarray, y: np.ndarray, most: int = 40) -> Pool:
     """Part a labelled set into a pool and a held-out set of up to `most` rows (a quarter at most) of every label."""
     rng = np.random.default_rng(0)
-    test = []
+    kept = []
     for label in np.unique(y):
         places = rng.permutation(np.flatnonzero(y == label))
-        test.append(places[: max(1, min(most, len(places) // 4))])
-    test = np.concatenate(test)
+        kept.append(places[: max(1, min(most, len(places) // 4))])
+    test = np.concatenate(kept)
     rest = rng.permutation(np.setdiff1d(np.arange(len(y)), test))
     return Pool(name, f"{len(rest):,} x {x.shape[1]}, {about}", x[rest], y[rest], x[test], y[test], len(rest) // 10)
 

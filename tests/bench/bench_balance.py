@@ -1,6 +1,6 @@
 """Balance of every strategy on labelled pools, written with a picture to docs/BALANCE.md.
 
-    python tests/bench/bench_balance.py [--pools nested,fresh-3] [--seeds 5] [--no-write]
+    python -m tests.bench.bench_balance [--pools nested,fresh-3] [--seeds 5] [--no-write]
 
 Every pool runs through the product's own steps. The hidden labels are read by the evaluation alone. EVENKEEL_BENCH_DATA
 names the folder of the pool `debian`; without it that pool is left out. What a pool measured is kept in
@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from balance_page import BASELINES, write_page
-from balance_pools import POOLS, Pool, write
-from fresh_pools import fresh
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
@@ -42,6 +39,9 @@ from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE, open_candidates
 from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
+from tests.bench.balance_page import BASELINES, write_page
+from tests.bench.balance_pools import POOLS, Pool, write
+from tests.bench.fresh_pools import fresh
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".evenkeel" / "bench-balance"

@@ -1,8 +1,8 @@
 """k-means against its peers, alternating in one run, every fit in a process of its own on one thread.
 
-    python tests/bench/bench_cluster.py                 # the small set: a few minutes
-    python tests/bench/bench_cluster.py --full          # 200,000 x 384 at k = 5,000 and 20,000: hours
-    python tests/bench/bench_cluster.py --only nested-200000-5000 --seeds 1
+    python -m tests.bench.bench_cluster                 # the small set: a few minutes
+    python -m tests.bench.bench_cluster --full          # 200,000 x 384 at k = 5,000 and 20,000: hours
+    python -m tests.bench.bench_cluster --only nested-200000-5000 --seeds 1
 
 Real embeddings are used where EVENKEEL_BENCH_DATA names a folder with `*.npy` matrices. Results are kept in
 docs/performance/cluster.json, case by case, and drawn into docs/PERFORMANCE.md and docs/performance/cluster.svg.
@@ -16,7 +16,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "performance" / "cluster.json"
@@ -27,13 +32,13 @@ FULL = [f"{pool}-200000-{k}" for k in (5000, 20000) for pool in ("nested", "isot
 ITERATIONS = 12
 
 
-def pool(name, n, d=384):
+def pool(name: str, n: int, d: int = 384) -> "np.ndarray":
     """Return (n, d) float32 rows of a synthetic mixture, or the real embeddings."""
     import numpy as np
 
     rng = np.random.default_rng(7)
 
-    def normal(*shape):
+    def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape, dtype=np.float32)
 
     if name == "real":
@@ -53,14 +58,25 @@ def pool(name, n, d=384):
     return centres[rng.choice(len(centres), size=n, p=mass / mass.sum())] + np.float32(0.3) * normal(n, d)
 
 
-def fit(method, x, k, seed):
+def fit(method: str, x: "np.ndarray", k: int, seed: int) -> "tuple[np.ndarray, float | None]":
     """Return (k, d) centroids and the inertia (None = unknown) of one fit: 12 iterations, or our defaults."""
     if method in ("evenkeel", "exact-k-means++"):
         from evenkeel.tasks.kmeans.fit import kmeans
 
-        exact = {"precision": "exact", "seeding": "k-means++", "tolerance": 0, "iterations": ITERATIONS}
-        model = kmeans(x, k, seed=seed, threads=1, **(exact if method != "evenkeel" else {}))
-        return model.centroids, model.inertia
+        if method == "evenkeel":
+            ours = kmeans(x, k, seed=seed, threads=1)
+        else:
+            ours = kmeans(
+                x,
+                k,
+                seed=seed,
+                threads=1,
+                precision="exact",
+                seeding="k-means++",
+                tolerance=0,
+                iterations=ITERATIONS,
+            )
+        return ours.centroids, ours.inertia
     if method == "faiss":
         import faiss
 
@@ -78,7 +94,7 @@ def fit(method, x, k, seed):
     return model.cluster_centers_, float(model.inertia_)
 
 
-def one(method, case, seed):
+def one(method: str, case: str, seed: int) -> None:
     """Fit once in this process and print CPU-seconds, wall, peak memory and inertia as JSON."""
     import warnings
 
@@ -102,20 +118,20 @@ def one(method, case, seed):
     print(json.dumps({"cpu": cpu, "wall": wall, "peak": after, "data": before, "inertia": inertia, "rows": len(x)}))
 
 
-def peak():
+def peak() -> int:
     """Return the peak resident memory of this process since the last reset, in bytes."""
     status = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-def run(cases, seeds, methods):
+def run(cases: Sequence[str], seeds: int, methods: Sequence[str]) -> None:
     """Run every case seed by seed, the methods taking turns, and keep the results as they come."""
     for case in cases:
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         kept[case] = {"machine": machine(), "runs": []}
         for seed in range(seeds):
             for method in methods:
-                command = [sys.executable, __file__, "--one", method, case, str(seed)]
+                command = [sys.executable, "-m", "tests.bench.bench_cluster", "--one", method, case, str(seed)]
                 done = subprocess.run(
                     command, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False, cwd=ROOT
                 )
@@ -129,13 +145,13 @@ def run(cases, seeds, methods):
                 RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 
-def machine():
+def machine() -> str:
     """Say what this ran on."""
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?: ?")
     return f"{model.split(':')[1].strip()}, {os.cpu_count()} cores, Python {platform.python_version()}, one thread"
 
 
-def medians(case):
+def medians(case: dict[str, Any]) -> dict[str, tuple[float, float, float, float, int]]:
     """Return {method: (inertia, cpu, wall, peak - data, runs)} of a case."""
     out = {}
     for method in METHODS:
@@ -147,7 +163,7 @@ def medians(case):
     return out
 
 
-def table(kept):
+def table(kept: dict[str, dict[str, Any]]) -> list[str]:
     """Return the results as Markdown tables, one a case."""
     lines = []
     for name, case in kept.items():
@@ -171,7 +187,7 @@ def table(kept):
     return lines
 
 
-def picture(kept):
+def picture(kept: dict[str, dict[str, Any]]) -> None:
     """Draw inertia against CPU-seconds, both relative to ours, one panel a case."""
     import altair as alt
     import pandas as pd
@@ -200,7 +216,7 @@ def picture(kept):
     chart.save(str(RESULTS.with_suffix(".svg")))
 
 
-def write():
+def write() -> None:
     """Put tables and picture into docs/PERFORMANCE.md, between its marks."""
     kept = json.loads(RESULTS.read_text())
     picture(kept)
@@ -213,7 +229,7 @@ def write():
     page.write_text(head + body + tail)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", nargs="*")

@@ -160,7 +160,7 @@ def bench_near(folder: Path) -> None:
         results["datatrove"] = _datatrove(texts, folder / "datatrove")
 
     ours("ours, 0.98, linked")
-    peers = {**{name: partial(ours, name) for name in settings}, "datatrove": datatrove}
+    peers: dict[str, Callable[[], Any]] = {**{name: partial(ours, name) for name in settings}, "datatrove": datatrove}
     rates = _alternating(peers, len(texts))
     truth = _true_pairs(texts, THRESHOLD)
     print(f"near: {len(texts):,} texts, {SHINGLE}-word shingles, {BANDS} bands of {ROWS}, Jaccard >= {THRESHOLD}")
@@ -285,7 +285,7 @@ def _datatrove(texts: list[str], folder: Path) -> list[np.ndarray]:
     from datatrove.utils.text import TextNormConfig
     from datatrove.utils.word_tokenizers import WordTokenizer
 
-    class BySpace(WordTokenizer):
+    class BySpace(WordTokenizer):  # type: ignore[misc]
         def word_tokenize(self, text: str) -> list[str]:
             return text.split()
 

@@ -1,4 +1,4 @@
-"""What gates and the card cost: `python tests/bench/bench_gates.py [WORKSPACE]`, after `make run` has left a workspace.
+"""What gates and the card cost: `python -m tests.bench.bench_gates [WORKSPACE]`, after `make run` has left a workspace.
 
 Suites over a made profile of many clusters, then the validate and the report step of the newest docstrings run there.
 """

@@ -1,4 +1,4 @@
-"""How fast ingest reads: vectors from Arrow's flat buffer, and whole pools. `python tests/bench/bench_ingest.py`."""
+"""How fast ingest reads: vectors from Arrow's flat buffer, and whole pools. `python -m tests.bench.bench_ingest`."""
 
 import tempfile
 import time

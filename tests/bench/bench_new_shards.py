@@ -1,6 +1,6 @@
 """New shards against a full run: what is read, how long each step takes, how much of the version changes.
 
-`python tests/bench/bench_new_shards.py [rows] [dimension] [share]` curates a pool of Zipf-weighted Gaussian topics in
+`python -m tests.bench.bench_new_shards [rows] [dimension] [share]` curates a pool of Zipf-weighted Gaussian topics in
 20 shards, adds a share of new rows in one more shard, and curates again: on the clusters there are, and anew.
 """
 

@@ -1,6 +1,6 @@
 """What orchestration costs: the whole flow against the same functions called bare, on 1M x 64 vectors, alternating.
 
-`python tests/bench/bench_overhead.py [--rows N] [--rounds 3]` prints a table and writes it into docs/PERFORMANCE.md.
+`python -m tests.bench.bench_overhead [--rows N] [--rounds 3]` prints a table and writes it into docs/PERFORMANCE.md.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from performance_page import write_section
+
+from tests.bench.performance_page import write_section
 
 DIMENSION, SHARDS = 64, 16
 FEW_ROWS = 2_000  # so little work that the difference of flow and functions is the fixed start-up
@@ -153,7 +154,7 @@ def main() -> None:
         f"({', '.join(f'{ratio:.3f}' for ratio in ratios['cpu'])}); in wall seconds, on a machine that is shared, "
         f"{', '.join(f'{ratio:.2f}' for ratio in ratios['process'])}.",
     ]
-    write_section("Orchestration", "python tests/bench/bench_overhead.py", "\n".join(lines))
+    write_section("Orchestration", "python -m tests.bench.bench_overhead", "\n".join(lines))
     print("\n".join(lines))
 
 

@@ -1,6 +1,6 @@
 """What `evenkeel plan` says a run takes, against the run: one after the other, on the machine as busy as it is.
 
-`python tests/bench/bench_plan.py [--pools 200000 1000000 docstrings]` prints a table and writes it into
+`python -m tests.bench.bench_plan [--pools 200000 1000000 docstrings]` prints a table and writes it into
 docs/PERFORMANCE.md. A number is a pool of so many rows x 64.
 """
 
@@ -8,12 +8,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench_overhead import make_pool, recipe_over, run_once
-from performance_page import write_section
-
 from evenkeel.flows.plan import plan
 from evenkeel.flows.recipe import load, parse
 from evenkeel.flows.running import running
+from tests.bench.bench_overhead import make_pool, recipe_over, run_once
+from tests.bench.performance_page import write_section
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
         numbers = f"{expected.rows:,} | {taken['read']:,} | {expected.total:.0f} | {taken['process']:.0f}"
         lines.append(f"| {pool} | {numbers} | {expected.total / taken['process']:.2f} |")
         print(lines[-1], {step: round(seconds, 1) for step, seconds in expected.seconds.items()}, flush=True)
-    write_section("Plan", "python tests/bench/bench_plan.py", "\n".join(lines))
+    write_section("Plan", "python -m tests.bench.bench_plan", "\n".join(lines))
 
 
 if __name__ == "__main__":

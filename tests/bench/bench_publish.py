@@ -1,6 +1,6 @@
 """What publishing costs: a million rows, ten thousand files, a thousand versions, and how fast readers read them back.
 
-python tests/bench/bench_publish.py [rows] [files] [versions]
+python -m tests.bench.bench_publish [rows] [files] [versions]
 """
 
 import sys
@@ -79,7 +79,7 @@ def read_back(data: str, rows: int, config: DestinationConfig, workspace: str) -
 
     timed("read: pandas", lambda: pd.read_parquet(data), rows)
     timed("read: polars", lambda: polars.read_parquet(f"{data}/*.parquet"), rows)
-    timed("read: duckdb", lambda: duckdb.sql(f"select * from read_parquet('{data}/*.parquet')").to_arrow_table(), rows)
+    timed("read: duckdb", lambda: duckdb.read_parquet(f"{data}/*.parquet").to_arrow_table(), rows)
     timed("read: pyiceberg", iceberg, rows)
     timed("read: dask", lambda: dd.read_parquet(data).map_partitions(len).compute(scheduler="threads"), rows)
     stream = load_dataset("parquet", data_files=f"{data}/*.parquet", split="train", streaming=True)

@@ -1,6 +1,6 @@
 """How fast training loops read a version: ours, `datasets`, torchdata, mosaicml-streaming, each as a PyTorch loader.
 
-python tests/bench/bench_readers.py [rows]      (in an environment with torch, torchdata, datasets, mosaicml-streaming)
+python -m tests.bench.bench_readers [rows]      (in an environment with torch, torchdata, datasets, mosaicml-streaming)
 """
 
 import os

@@ -1,6 +1,6 @@
 """What another size costs once a pool is curated: a full run, then runs that change nothing but the target.
 
-`python tests/bench/bench_target.py [--rows N] [--levels 100000 3000 100]` prints a table and writes it into
+`python -m tests.bench.bench_target [--rows N] [--levels 100000 3000 100]` prints a table and writes it into
 docs/PERFORMANCE.md. Every run is an `evenkeel run` of its own, start-up and publishing included.
 """
 
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from bench_overhead import cpu_seconds, make_pool, recipe_over
-from performance_page import write_section
+
+from tests.bench.bench_overhead import cpu_seconds, make_pool, recipe_over
+from tests.bench.performance_page import write_section
 
 TARGETS = ("5%", "10%", "2%")
 
@@ -24,9 +25,9 @@ def curate(recipe: Path, target: str) -> dict[str, Any]:
     """Run the recipe for `target`; return its result, the process's wall and CPU seconds."""
     begun, used = time.monotonic(), cpu_seconds()
     command = [
-        Path(sys.executable).with_name("evenkeel"),
+        str(Path(sys.executable).with_name("evenkeel")),
         "run",
-        recipe,
+        str(recipe),
         "--set",
         f"sampling.target={target}",
         "--json",
@@ -71,7 +72,7 @@ def main() -> None:
             "| " + ", ".join(f"{name} {ref['seconds']:.1f}" for name, ref in steps.items()) + " |"
         )
     print("\n".join(lines))
-    write_section("Another target", "python tests/bench/bench_target.py", "\n".join(lines))
+    write_section("Another target", "python -m tests.bench.bench_target", "\n".join(lines))
 
 
 if __name__ == "__main__":

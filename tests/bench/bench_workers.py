@@ -1,20 +1,17 @@
 """The cluster step on one Dask worker and on two: the same pool, split into eight groups, the same rows out.
 
-    python tests/bench/bench_workers.py
+    python -m tests.bench.bench_workers
 
 Prints wall seconds and their ratio. Workers are started and have compiled before the clock starts; the machine must
 have two idle cores for the ratio to mean anything.
 """
 
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from evenkeel.infra.compute import open_compute
 from evenkeel.tasks.cluster.config import ClusteringConfig

@@ -1,8 +1,9 @@
 """Random labelled pools that no rule was made for: shape, size, tail, overlap and target are drawn from a seed."""
 
 import numpy as np
-from balance_pools import Pool, labels_of, zipf
 from scipy.spatial import cKDTree
+
+from tests.bench.balance_pools import Pool, labels_of, zipf
 
 SHAPES = ("even", "unequal", "nested", "heavy-tailed", "curved", "unit-length")
 
@@ -36,7 +37,7 @@ def fresh(seed: int) -> Pool:
         x = centres[part] + sigma[part, None] * noise
         if shape == "curved":
             x = x @ fold[0] + np.sin(2 * x @ fold[1]) + rng.normal(0, 0.02, (len(part), d))
-        return x / np.linalg.norm(x, axis=1, keepdims=True) if shape == "unit-length" else x
+        return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True) if shape == "unit-length" else x)
 
     y, test_y = labels_of(rows, rng.permutation(zipf(labels, exponent)), rng), np.repeat(np.arange(labels), 10)
     about = f"{rows:,} x {d}, {labels} {shape} components, Zipf({exponent:.1f}), overlap {overlap:.1f}"

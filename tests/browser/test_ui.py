@@ -43,13 +43,12 @@ def page(served: Served) -> Iterator["Page"]:
     assert [url for url in outside if not url.startswith(("data:", served.addresses["ui"].replace("http", "ws")))] == []
 
 
-def field(scope: "Page | Locator", *path: str) -> "Locator":
-    """Return the form's field at `path`, such as ("Source", "Uri")."""
-    for name in path:
-        label = f"span[@class='schema-form-property__label'][.='{name}' or .='{name} (Optional)']"
-        header = f"div[contains(@class,'p-label__header')]//{label}"
-        scope = scope.locator(f"xpath=.//div[contains(@class,'schema-form-property')][{header}]").first
-    return scope
+def field(scope: "Page | Locator", first: str, *path: str) -> "Locator":
+    """Return the form's field at `first` and `path`, such as "Source", "Uri"."""
+    label = f"span[@class='schema-form-property__label'][.='{first}' or .='{first} (Optional)']"
+    header = f"div[contains(@class,'p-label__header')]//{label}"
+    found = scope.locator(f"xpath=.//div[contains(@class,'schema-form-property')][{header}]").first
+    return field(found, *path) if path else found
 
 
 def fill(page: "Page | Locator", value: str, *path: str) -> None:
@@ -122,6 +121,7 @@ def test_a_person_approves_a_version(served: Served, page: "Page", tmp_path: Pat
     from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENCE)
+    workspace = str(tmp_path / "workspace")
     recipe = {
         "dataset": "notes",
         "source": {"uri": str(write_shards(tmp_path / "pool")), "groups": ["topic"]},
@@ -130,12 +130,12 @@ def test_a_person_approves_a_version(served: Served, page: "Page", tmp_path: Pat
         "sampling": {"target": 240},
         "gates": {"approval": "required"},
         "destination": {"uri": str(tmp_path / "published")},
-        "workspace": str(tmp_path / "workspace"),
+        "workspace": workspace,
         "compute": "inline",
     }
     run = served.start("curate/on-demand", {"recipe": recipe})
     served.until(lambda: served.ask("GET", f"/flow_runs/{run}")["state_name"] == "Suspended", 600)
-    assert list_versions(parse(recipe).destination, "notes", recipe["workspace"]) == []
+    assert list_versions(parse(recipe).destination, "notes", workspace) == []
 
     page.goto(f"/runs/flow-run/{run}", wait_until="commit")
     page.get_by_role("button", name="Resume").first.click()
@@ -150,7 +150,7 @@ def test_a_person_approves_a_version(served: Served, page: "Page", tmp_path: Pat
     modal.get_by_role("button", name="Submit").click()
     state = served.ended(run, 600)
     assert state["type"] == "COMPLETED", state["message"]
-    [version] = list_versions(parse(recipe).destination, "notes", recipe["workspace"])
+    [version] = list_versions(parse(recipe).destination, "notes", workspace)
     assert version.rows == 240
 
 

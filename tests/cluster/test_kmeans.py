@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from evenkeel.infra.errors import InputError
+from evenkeel.tasks.kmeans.engine import Precision
 from evenkeel.tasks.kmeans.fit import kmeans
 from tests.cluster.mixtures import brute, mixture
 
@@ -58,7 +59,7 @@ def test_any_number_of_threads_gives_the_same_bits(k: int) -> None:
 
 
 @pytest.mark.parametrize(("k", "precision"), [(20, "exact"), (300, "fast")])
-def test_weights_count_like_repeated_rows(k: int, precision: str) -> None:
+def test_weights_count_like_repeated_rows(k: int, precision: Precision) -> None:
     x = mixture(3000, 12, 300)
     heavy = np.zeros(len(x))
     heavy[:1500] = np.random.default_rng(0).integers(1, 4, 1500)
@@ -135,7 +136,7 @@ def test_many_copies_of_many_rows_on_the_fast_path() -> None:
     k=st.integers(1, 60),
     precision=st.sampled_from(["fast", "exact"]),
 )
-def test_any_finite_matrix_is_clustered(x: np.ndarray, k: int, precision: str) -> None:
+def test_any_finite_matrix_is_clustered(x: np.ndarray, k: int, precision: Precision) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = kmeans(x, k, precision=precision)

@@ -7,7 +7,7 @@ import pytest
 from evenkeel.tasks.kmeans.tile import dots
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def tile(x: np.ndarray, rows: np.ndarray, centroids: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     """Call the intrinsic from compiled code, as kernels do."""
     dots(x, rows[0], rows[1], rows[2], rows[3], centroids, columns[0], columns[1], columns[2], out)

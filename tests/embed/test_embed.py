@@ -58,7 +58,7 @@ def points(run: Run, tmp_path: Path) -> StepRef:
 def test_auto_takes_vectors_where_there_are_some_and_copies_nothing(run: Run, points: StepRef) -> None:
     ref = EMBED(AutoEmbedding(), {"ingest": points}, run)
     pool, vectors = Pool.open(points), Vectors.open(ref)
-    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("column", 8, np.float32)
+    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("column", 8, np.dtype(np.float32))
     assert not list(Path(ref.uri).glob("vectors/*"))
     for block in pool.blocks:
         np.testing.assert_array_equal(vectors.block(block.name), pool.vectors(block))
@@ -68,7 +68,7 @@ def test_auto_reads_texts_where_there_are_no_vectors(run: Run, texts: StepRef, l
     ref = EMBED(AutoEmbedding(), {"ingest": texts}, run)
     vectors, pool = Vectors.open(ref), Pool.open(texts)
     assert [(block.name, block.rows) for block in vectors.blocks] == [(b.name, b.rows) for b in pool.blocks]
-    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("tfidf-svd", 128, np.float16)
+    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("tfidf-svd", 128, np.dtype(np.float16))
     rows = all_vectors(ref).astype(np.float32)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=2e-3)
     near = np.array(labels)[(rows @ rows.T - 2 * np.eye(len(rows))).argmax(axis=1)]

@@ -154,7 +154,7 @@ class MeanColour:
     dimension = 3
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
-        return np.asarray(picture, np.float32).mean(axis=(0, 1))
+        return np.asarray(np.asarray(picture, np.float32).mean(axis=(0, 1)))
 
     def __call__(self, inputs: list[np.ndarray], batch: int) -> Matrix:
         assert 0 < len(inputs) <= batch

@@ -33,7 +33,7 @@ def test_texts_that_mean_the_same_are_near(tmp_path: Path, model: str) -> None:
     config = SentenceEmbedding(model=model, batch=8)
     ref = EMBED(config, {"ingest": pool}, run)
     vectors = Vectors.open(ref)
-    assert (vectors.dimension, vectors.dtype, len(vectors.blocks)) == (384, np.float16, 4)
+    assert (vectors.dimension, vectors.dtype, len(vectors.blocks)) == (384, np.dtype(np.float16), 4)
     rows = np.concatenate([vectors.block(block) for block in vectors.blocks]).astype(np.float32)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=2e-3)
     alike = rows[:4] @ rows[:4].T

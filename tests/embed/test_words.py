@@ -11,7 +11,7 @@ from evenkeel.tasks.embed.words import word_hashes
 
 
 def hashes_of(text: str) -> list[int]:
-    return word_hashes(pa.array([text]), 1000)[0].tolist()
+    return list(word_hashes(pa.array([text]), 1000)[0])
 
 
 @pytest.mark.parametrize(

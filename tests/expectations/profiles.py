@@ -13,7 +13,7 @@ CLUSTERS, GROUPS, TARGET = 400, 40, 8000
 def zipf(classes: int, rows: float) -> np.ndarray:
     """Return counts (classes,) that fall as one over the rank and add up to about `rows`."""
     weights = 1 / np.arange(1, classes + 1)
-    return np.maximum(1, np.round(rows * weights / weights.sum()))
+    return np.asarray(np.maximum(1, np.round(rows * weights / weights.sum())))
 
 
 def filled(sizes: np.ndarray, rows: int) -> np.ndarray:

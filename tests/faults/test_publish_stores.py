@@ -56,7 +56,7 @@ def test_a_catalog_locked_for_a_while_is_waited_for(job: Callable[..., Job]) -> 
 
 def on_promotion(monkeypatch: pytest.MonkeyPatch, fail: Callable[[Callable[[], Any]], Any]) -> None:
     """Let `fail` stand in for the first commit that tags a version."""
-    real, failed = SqlCatalog.commit_table, []
+    real, failed = SqlCatalog.commit_table, list[bool]()
 
     def commit(self: SqlCatalog, table: Any, requirements: Any, updates: Any) -> Any:
         if not failed and any(getattr(update, "ref_name", "") == "v2" for update in updates):

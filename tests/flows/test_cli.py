@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from evenkeel.flows.cli.main import main
 
 
-def invoke(*arguments: str) -> tuple[int, str]:
+def invoke(*arguments: str | Path) -> tuple[int, str]:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     return result.exit_code, result.output
 

@@ -105,7 +105,7 @@ def broken(document: dict[str, Any], tmp_path: Path, what: str) -> dict[str, Any
         shard.write_bytes(shard.read_bytes()[:-100])
     elif what == "vectors of two lengths":
         frame = pd.read_parquet(pool / "shard-1.parquet")
-        frame["vector"] = [np.ones(7, np.float32)] * len(frame)
+        frame["vector"] = pd.Series([np.ones(7, np.float32)] * len(frame))
         frame.to_parquet(pool / "shard-1.parquet")
     elif what == "an unwritable destination":
         (tmp_path / "file").write_text("in the way")
@@ -155,7 +155,7 @@ def test_all_rows_equal_keep_one(document: dict[str, Any], tmp_path: Path) -> No
     pool = tmp_path / "equal"
     pool.mkdir()
     frame = pd.DataFrame({"id": [str(row) for row in range(50)], "topic": "a", "text": "the same words again"})
-    frame["vector"] = [np.ones(4, np.float32)] * 50
+    frame["vector"] = pd.Series([np.ones(4, np.float32)] * 50)
     frame.to_parquet(pool / "shard.parquet")
     document["source"]["uri"] = str(pool)
     totals = curate(parse(document, ["sampling.target=1"]))["totals"]

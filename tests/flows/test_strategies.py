@@ -35,9 +35,9 @@ def test_every_strategy_and_order_publishes_what_it_was_asked_for(document: dict
         pq.write_table(table.append_column("score", pa.array(score)), shard)
     document["source"]["scores"] = ["score"]
     document["gates"] = {"suite": "first-version", "remove": ONLY_TRUE}
-    wanted = [{"strategy": {"name": name, **OPTIONS.get(name, {})}} for name in NAMES]
+    wanted: list[dict[str, Any]] = [{"strategy": {"name": name, **OPTIONS.get(name, {})}} for name in NAMES]
     wanted += [{"order": order, "score": "score"} for order in ("closest", "furthest", "score", "diverse")]
-    assert len(NAMES) == 16
+    assert len(NAMES) == len(set(NAMES)) == len(get_args(Strategy))
     for sampling in wanted:
         document["sampling"] = {"target": 240, **sampling}
         found = curate(parse(document))

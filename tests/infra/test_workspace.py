@@ -1,5 +1,6 @@
 """A step's output is found again by content, and only once it is finished."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_folder_counts_only_when_done(tmp_path: Path) -> None:
 def test_finished_step_is_not_run_again_and_a_failed_one_is(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def count(config: Config, inputs: dict[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    def count(config: Config, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
         calls.append(config.number)
         if len(calls) == 1:
             raise RuntimeError("killed in the middle")

@@ -36,7 +36,7 @@ def whole(pool: Pool) -> dict[str, list[Any]]:
     """Return the row table and the payload of a pool as lists, by column; payload columns win."""
     tables = [*map(pool.table, pool.blocks)], [*map(pool.payload, pool.blocks)]
     rows, payload = (pa.concat_tables(tables[part]) for part in (0, 1))
-    return rows.to_pydict() | payload.to_pydict()
+    return dict(rows.to_pydict() | payload.to_pydict())
 
 
 def refused(pool: Pool) -> list[tuple[int, int, str]]:

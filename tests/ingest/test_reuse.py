@@ -56,8 +56,8 @@ def test_only_a_new_shard_is_read_and_old_rows_keep_their_ids(tmp_path: Path) ->
     shard(source / "b.parquet", [f"b{row}" for row in range(7)])
     shard(source / "c.parquet", [f"c{row}" for row in range(5)])
     first = read(tmp_path, source, {})
-    for old in source.iterdir():
-        spoil(old)
+    for path in source.iterdir():
+        spoil(path)
     shard(source / "a.parquet", ["a0", "c1", "a2"])
     second = read(tmp_path, source, numbers_of(first))
     assert numbers_of(second) == {"b.parquet": 0, "c.parquet": 1, "a.parquet": 2}

@@ -1,5 +1,8 @@
 """The profile says where every row went and how balanced the rows are."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,12 +15,13 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 400, 8
 
 
-def pool(folder, ids=None):
+def pool(folder: Path, ids: Sequence[str] | None = None) -> dict[str, StepRef]:
     rng = np.random.default_rng(3)
     leaf = np.minimum(rng.geometric(0.4, ROWS) - 1, LEAVES - 1)
     vectors = rng.normal(0, 4, (LEAVES, 5))[leaf] + rng.normal(0, 0.3, (ROWS, 5))
@@ -33,7 +37,9 @@ def pool(folder, ids=None):
     )
 
 
-def profile(inputs, run, previous=None, **settings):
+def profile(
+    inputs: Mapping[str, StepRef], run: Run, previous: StepRef | None = None, **settings: object
+) -> tuple[StepRef, dict[str, StepRef]]:
     inputs = dict(inputs)
     inputs["sample"] = SAMPLE(SamplingConfig.model_validate({"target": 80, **settings}), inputs, run)
     if previous is not None:
@@ -41,7 +47,7 @@ def profile(inputs, run, previous=None, **settings):
     return MEASURE(MeasureConfig(), inputs, run), inputs
 
 
-def test_every_row_has_one_fate(tmp_path):
+def test_every_row_has_one_fate(tmp_path: Path) -> None:
     ref, _ = profile(pool(tmp_path / "pool"), make_run(tmp_path))
     totals = Profile.open(ref).totals.iloc[0]
     assert totals["read"] == 406
@@ -54,7 +60,7 @@ def test_every_row_has_one_fate(tmp_path):
     assert np.isnan(totals["churn"])
 
 
-def test_clusters_and_groups_add_up_at_every_level(tmp_path):
+def test_clusters_and_groups_add_up_at_every_level(tmp_path: Path) -> None:
     ref, _ = profile(pool(tmp_path / "pool"), make_run(tmp_path))
     found = Profile.open(ref)
     per_level = found.clusters.groupby("level")[["before", "after", "share_before", "share_after"]].sum()
@@ -68,15 +74,15 @@ def test_clusters_and_groups_add_up_at_every_level(tmp_path):
     assert dropped == pytest.approx(3)
 
 
-def test_balance_has_every_scope_and_stage_and_the_default_beats_random(tmp_path):
+def test_balance_has_every_scope_and_stage_and_the_default_beats_random(tmp_path: Path) -> None:
     ref, _ = profile(pool(tmp_path / "pool"), make_run(tmp_path))
     table = Profile.open(ref).balance.set_index(["scope", "stage"])
     assert set(table.index.get_level_values("scope")) == {"level-1", "level-2", "group.topic", "group.kind"}
     assert set(table.index.get_level_values("stage")) == {"before", "after", "random", "flat", "top-down"}
-    assert table.loc[("level-1", "after"), "kl_uniform"] < table.loc[("level-1", "random"), "kl_uniform"]
+    assert table["kl_uniform"][("level-1", "after")] < table["kl_uniform"][("level-1", "random")]
 
 
-def test_churn_against_the_last_version(tmp_path):
+def test_churn_against_the_last_version(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     first, _ = profile(pool(tmp_path / "pool"), run)
     same, _ = profile(pool(tmp_path / "pool"), run, previous=first)
@@ -86,7 +92,7 @@ def test_churn_against_the_last_version(tmp_path):
     assert Profile.open(other).totals["churn"][0] > 0.3
 
 
-def test_a_row_with_two_fates_fails_the_run(tmp_path):
+def test_a_row_with_two_fates_fails_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     inputs = pool(tmp_path / "pool")
     _, inputs = profile(inputs, run)
@@ -99,7 +105,7 @@ def test_a_row_with_two_fates_fails_the_run(tmp_path):
         MEASURE(MeasureConfig(), again, run)
 
 
-def test_rows_lost_on_the_way_fail_the_run(tmp_path):
+def test_rows_lost_on_the_way_fail_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     _, inputs = profile(pool(tmp_path / "pool"), run)
     counts = {**inputs["ingest"].counts, "read": 407}

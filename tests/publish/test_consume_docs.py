@@ -40,7 +40,7 @@ def test_a_block_runs(code: str, publish_one: Publish, workspace: str, monkeypat
         gone = pandas.read_parquet(f"{result.data}/../fates")
         assert len(names["dropped"]) == (gone["fate"] == "deduplicated").sum() > 0
         return
-    found = names.get("rows", names.get("frame", names.get("batches")))
+    found: Any = names.get("rows", names.get("frame", names.get("batches")))
     if "frame" in names:
         assert len(found) == 200
     elif "batches" in names:

@@ -62,10 +62,10 @@ def test_duckdb(result: PublishResult, ids: list[str]) -> None:
 
 
 def test_pyiceberg(result: PublishResult, version: Version, ids: list[str], workspace: str) -> None:
-    from pyiceberg.catalog import load_catalog
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import StaticTable
 
-    catalog = load_catalog("evenkeel", type="sql", uri=f"sqlite:///{workspace}/catalog.db")
+    catalog = SqlCatalog("evenkeel", uri=f"sqlite:///{workspace}/catalog.db")
     table = catalog.load_table("evenkeel.demo")
     rows = table.scan(snapshot_id=table.metadata.refs["v2"].snapshot_id, selected_fields=("ek_id",)).to_arrow()
     assert sorted(rows["ek_id"].to_pylist()) == ids

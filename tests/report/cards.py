@@ -1,5 +1,6 @@
 """Finished report steps to look at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenkeel.infra import storage
@@ -55,7 +56,7 @@ def blocked_card(curated: Curated) -> Card:
     return card_of(curated, gates, config, previous=as_previous(curated))
 
 
-def card_of(curated: Curated, gates: dict[str, object], config: ReportConfig, **more: StepRef) -> Card:
+def card_of(curated: Curated, gates: Mapping[str, object], config: ReportConfig, **more: StepRef) -> Card:
     """Return the card of a curated pool; `more`: other finished steps, such as previous and stage."""
     inputs = {**curated.done, **more}
     if "previous" in more:

@@ -1,6 +1,7 @@
 """The parts of the card: sentences, words, the map, and the same facts in a terminal."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_very_many_clusters_lie_beside_their_parents() -> None:
     assert (nearest == parent_of).mean() > 0.8
 
 
-def shown(curated: Curated, results: list[dict[str, object]] | None = None, colour: bool = False) -> str:
+def shown(curated: Curated, results: list[dict[str, Any]] | None = None, colour: bool = False) -> str:
     from rich.console import Console
 
     console = Console(

@@ -24,10 +24,10 @@ def write_pool(
     *,
     levels: Sequence[np.ndarray],
     parents: Sequence[np.ndarray] = (),
-    groups: Mapping[str, Sequence[str]] = {},
-    scores: Mapping[str, Sequence[float]] = {},
+    groups: Mapping[str, Sequence[str | None]] = {},
+    scores: Mapping[str, Sequence[float] | np.ndarray] = {},
     ids: Sequence[str] | None = None,
-    tokens: Sequence[int] | None = None,
+    tokens: Sequence[int] | np.ndarray | None = None,
     texts: Sequence[str] | None = None,
     drop: Mapping[int, tuple[int, str]] = {},
     quarantined: int = 0,
@@ -39,7 +39,7 @@ def write_pool(
     ids = [f"row-{row}" for row in range(rows)] if ids is None else list(ids)
     row_id = np.arange(rows, dtype=np.uint64)
     identity = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in ids], np.uint64)
-    tokens = np.full(rows, 10) if tokens is None else np.asarray(tokens)
+    words = np.full(rows, 10) if tokens is None else np.asarray(tokens)
     kept = np.array([row not in drop for row in range(rows)], bool)
     leaf = np.asarray(levels[0])
     tops = _levels(vectors[kept], leaf[kept], parents)
@@ -55,7 +55,7 @@ def write_pool(
             "row": pa.array(row_id[part].astype(np.int64)),
             "id": pa.array(ids[part]),
             "identity": pa.array(identity[part]),
-            "tokens": pa.array(tokens[part].astype(np.int32)),
+            "tokens": pa.array(words[part].astype(np.int32)),
             **{f"group.{key}": pa.array(list(values)[part], pa.string()) for key, values in groups.items()},
             **{f"score.{key}": pa.array(list(values)[part], pa.float32()) for key, values in scores.items()},
         }
@@ -112,14 +112,14 @@ def _levels(vectors: np.ndarray, leaf: np.ndarray, parents: Sequence[np.ndarray]
         clusters = len(up) if up is not None else int(member.max(initial=-1)) + 1
         counts = np.bincount(member, mass, clusters).astype(np.int64)
         members = np.maximum(np.bincount(member, minlength=clusters), 1)
-        centroids = np.zeros((clusters, vectors.shape[1]))
-        np.add.at(centroids, member, points)
-        centroids = (centroids / members[:, None]).astype(np.float32)
-        squares = ((points - centroids[member]) ** 2).sum(1)
+        sums = np.zeros((clusters, vectors.shape[1]))
+        np.add.at(sums, member, points)
+        means = (sums / members[:, None]).astype(np.float32)
+        squares = ((points - means[member]) ** 2).sum(1)
         radii = np.sqrt(np.bincount(member, squares, clusters) / members).astype(np.float32)
         above = np.full(clusters, -1, np.int32) if up is None else up
-        levels.append(Level(centroids, above, counts, radii, float(squares.sum())))
-        points, member, mass = centroids, above, counts
+        levels.append(Level(means, above, counts, radii, float(squares.sum())))
+        points, member, mass = means, above, counts
     return levels
 
 

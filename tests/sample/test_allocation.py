@@ -15,7 +15,7 @@ SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(lambda sizes
 
 
 @st.composite
-def trees(draw):
+def trees(draw: st.DrawFn) -> ClusterTree:
     sizes = draw(SIZES)
     parents, width = [], len(sizes)
     for _ in range(draw(st.integers(0, 3))):
@@ -28,7 +28,7 @@ def trees(draw):
 
 @settings(max_examples=4000)
 @given(sizes=SIZES, target=st.integers(0, 50_000), seed=st.integers(0, 5))
-def test_equal_quotas_are_the_largest_common_cap(sizes, target, seed):
+def test_equal_quotas_are_the_largest_common_cap(sizes: np.ndarray, target: int, seed: int) -> None:
     quotas = water_fill(sizes, target, seed=seed).quotas
     assert quotas.sum() == min(target, sizes.sum())
     assert (quotas >= 0).all()
@@ -41,7 +41,7 @@ def test_equal_quotas_are_the_largest_common_cap(sizes, target, seed):
 
 @settings(max_examples=3000)
 @given(data=st.data(), sizes=SIZES, seed=st.integers(0, 5))
-def test_weighted_quotas_keep_floors_and_caps(data, sizes, seed):
+def test_weighted_quotas_keep_floors_and_caps(data: st.DataObject, sizes: np.ndarray, seed: int) -> None:
     count = len(sizes)
     weights = np.array(data.draw(st.lists(st.just(0.0) | st.floats(1e-40, 1e40), min_size=count, max_size=count)))
     weights[data.draw(st.integers(0, count - 1))] = 1.0
@@ -64,7 +64,7 @@ def test_weighted_quotas_keep_floors_and_caps(data, sizes, seed):
 
 @settings(max_examples=3000)
 @given(tree=trees(), target=st.integers(0, 20_000), seed=st.integers(0, 5), repeats=st.integers(1, 3))
-def test_a_split_tree_is_exact_at_every_level(tree, target, seed, repeats):
+def test_a_split_tree_is_exact_at_every_level(tree: ClusterTree, target: int, seed: int, repeats: int) -> None:
     caps = tree.sizes * repeats
     quotas, shares = split(tree, caps, target, seed=seed)
     assert quotas.sum() == min(target, caps.sum())
@@ -78,13 +78,13 @@ def test_a_split_tree_is_exact_at_every_level(tree, target, seed, repeats):
         assert still_open.max() - still_open.min() <= 1
 
 
-def test_rounding_keeps_the_expected_share():
+def test_rounding_keeps_the_expected_share() -> None:
     sizes, weights = np.array([50, 50, 50, 50]), np.array([1.0, 2.0, 3.0, 4.0])
     drawn = np.array([water_fill(sizes, 5, weights=weights, seed=seed).quotas for seed in range(4000)])
     np.testing.assert_allclose(drawn.mean(axis=0), [0.5, 1.0, 1.5, 2.0], atol=0.06)
 
 
-def test_ties_are_broken_by_the_seed_alone():
+def test_ties_are_broken_by_the_seed_alone() -> None:
     sizes = np.full(100, 10)
     first, again, other = (water_fill(sizes, 37, seed=seed).quotas for seed in (1, 1, 2))
     assert (first == again).all()
@@ -92,19 +92,19 @@ def test_ties_are_broken_by_the_seed_alone():
 
 
 @pytest.mark.parametrize("weights", [[1.0, -1.0], [1.0, float("nan")], [0.0, 0.0], [1.0, float("inf")]])
-def test_unusable_weights_are_refused(weights):
+def test_unusable_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(RecipeError, match="weight"):
         water_fill(np.array([5, 5]), 4, weights=np.array(weights))
 
 
-def test_floors_above_the_target_are_refused():
+def test_floors_above_the_target_are_refused() -> None:
     with pytest.raises(RecipeError, match="floors alone exceed"):
         water_fill(np.array([5, 5]), 4, floors=np.array([3, 3]))
 
 
 @settings(max_examples=500)
 @given(sizes=SIZES, target=st.integers(1, 5000), seed=st.integers(0, 5))
-def test_a_blend_keeps_the_target_and_the_bounds(sizes, target, seed):
+def test_a_blend_keeps_the_target_and_the_bounds(sizes: np.ndarray, target: int, seed: int) -> None:
     parts = [
         water_fill(sizes, target, seed=seed),
         water_fill(sizes, target, weights=sizes + 1.0, seed=seed),
@@ -117,7 +117,7 @@ def test_a_blend_keeps_the_target_and_the_bounds(sizes, target, seed):
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_a_large_group_is_as_exact_as_small_ones(equal):
+def test_a_large_group_is_as_exact_as_small_ones(equal: bool) -> None:
     """Beyond 65,536 clusters the level is looked for in a bracket around that of a sample."""
     rng = np.random.default_rng(0)
     sizes = (rng.pareto(0.7, 200_000) * 3).astype(np.int64).clip(0, 10**7)
@@ -136,7 +136,7 @@ def test_a_large_group_is_as_exact_as_small_ones(equal):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [False, True])
-def test_ten_million_clusters_in_under_a_second(options):
+def test_ten_million_clusters_in_under_a_second(options: bool) -> None:
     rng = np.random.default_rng(0)
     sizes = (rng.pareto(1.1, 10_000_000) * 6 + 1).astype(np.int64).clip(0, 10**6)
     more = {"weights": rng.lognormal(0, 2, len(sizes)), "floors": np.minimum(sizes, 3)} if options else {}

@@ -1,5 +1,7 @@
 """What a user may rely on: unbiased weights, and versions that differ only where they must."""
 
+from pathlib import Path
+
 import numpy as np
 
 from evenkeel.tasks.sample.config import SamplingConfig
@@ -10,14 +12,14 @@ from tests.sample.pools import make_run, write_pool
 LEAVES = 20
 
 
-def lopsided(rows, seed):
+def lopsided(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     leaf = np.minimum(rng.geometric(0.15, rows) - 1, LEAVES - 1)
     centres = np.random.default_rng(99).normal(0, 4, (LEAVES, 6))
     return centres[leaf] + rng.normal(0, 0.3, (rows, 6)), leaf
 
 
-def test_estimates_from_the_sample_lie_within_their_stated_error(tmp_path):
+def test_estimates_from_the_sample_lie_within_their_stated_error(tmp_path: Path) -> None:
     """95 % intervals by the Horvitz-Thompson variance of stratified sampling hold the truth in about 95 % of draws."""
     vectors, leaf = lopsided(1500, 1)
     value = vectors[:, 0] + 10
@@ -39,7 +41,7 @@ def test_estimates_from_the_sample_lie_within_their_stated_error(tmp_path):
     assert 19 <= held <= 24
 
 
-def test_five_percent_new_rows_change_only_what_the_quotas_force(tmp_path):
+def test_five_percent_new_rows_change_only_what_the_quotas_force(tmp_path: Path) -> None:
     vectors, leaf = lopsided(4000, 2)
     more, more_leaf = lopsided(200, 3)
     ids = [f"doc-{row}" for row in range(4200)]

@@ -1,17 +1,24 @@
 """The sample step selects what its config asks for, the same rows every time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
 
+# The finished steps and a run over them.
+Pool = tuple[dict[str, StepRef], Run]
 
-def lopsided(rows=600, leaves=12, seed=0):
+
+def lopsided(rows: int = 600, leaves: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     leaf = np.minimum(rng.geometric(0.3, rows) - 1, leaves - 1)
     vectors = rng.normal(0, 4, (leaves, 6))[leaf] + rng.normal(0, 0.3, (rows, 6))
@@ -19,7 +26,7 @@ def lopsided(rows=600, leaves=12, seed=0):
 
 
 @pytest.fixture
-def pool(tmp_path):
+def pool(tmp_path: Path) -> Pool:
     vectors, leaf = lopsided()
     quality = np.linspace(0, 1, len(vectors))
     inputs = write_pool(
@@ -34,14 +41,14 @@ def pool(tmp_path):
     return inputs, make_run(tmp_path)
 
 
-def select(pool, **settings):
+def select(pool: Pool, **settings: object) -> tuple[StepRef, Selection]:
     inputs, run = pool
     ref = SAMPLE(SamplingConfig.model_validate({"target": 100, **settings}), inputs, run)
     return ref, Selection.open(ref)
 
 
 @pytest.mark.parametrize("strategy", ["balanced", "flat", "top-down", "random"])
-def test_every_strategy_keeps_exactly_the_target(pool, strategy):
+def test_every_strategy_keeps_exactly_the_target(pool: Pool, strategy: str) -> None:
     ref, selection = select(pool, strategy=strategy)
     table = selection.table()
     assert table.num_rows == ref.counts["kept"] == ref.counts["copies"] == 100
@@ -52,7 +59,7 @@ def test_every_strategy_keeps_exactly_the_target(pool, strategy):
     assert selection.quotas()["kept"].to_numpy().sum() == 100
 
 
-def test_flat_gives_equal_quotas_and_quotas_are_kept(pool):
+def test_flat_gives_equal_quotas_and_quotas_are_kept(pool: Pool) -> None:
     quotas = select(pool, strategy="flat")[1].quotas().to_pandas()
     assert (quotas["kept"] == quotas["quota"]).all()
     assert (quotas["quota"] <= quotas["size"]).all()
@@ -60,11 +67,11 @@ def test_flat_gives_equal_quotas_and_quotas_are_kept(pool):
     assert open_leaves["quota"].max() - open_leaves["quota"].min() <= 1
 
 
-def test_a_share_is_of_the_rows_after_deduplication(pool):
+def test_a_share_is_of_the_rows_after_deduplication(pool: Pool) -> None:
     assert select(pool, target="10%")[0].counts["kept"] == 60
 
 
-def test_repeats_fill_what_one_copy_cannot(pool):
+def test_repeats_fill_what_one_copy_cannot(pool: Pool) -> None:
     ref, selection = select(pool, strategy="flat", target=900, max_repeats=4)
     copies = selection.table()["copies"].to_numpy()
     assert copies.sum() == ref.counts["copies"] == 900
@@ -72,7 +79,7 @@ def test_repeats_fill_what_one_copy_cannot(pool):
     assert copies.max() <= 4
 
 
-def test_a_target_larger_than_the_pool_is_refused(pool):
+def test_a_target_larger_than_the_pool_is_refused(pool: Pool) -> None:
     with pytest.raises(RecipeError, match="larger than the pool"):
         select(pool, target=599)
     with pytest.raises(RecipeError, match="larger than the pool"):
@@ -80,13 +87,15 @@ def test_a_target_larger_than_the_pool_is_refused(pool):
 
 
 @pytest.fixture
-def grouped(tmp_path):
+def grouped(tmp_path: Path) -> Pool:
     vectors, leaf = lopsided()
     drop = {600 - 1 - row: (row // 4, "near") for row in range(80)}  # rows 0 .. 19 stand for five each
     return write_pool(tmp_path / "grouped", vectors, levels=[leaf], drop=drop), make_run(tmp_path)
 
 
-def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(grouped):
+def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(
+    grouped: Pool,
+) -> None:
     ref, selection = select(grouped, target=300, rehydrate={"table": {2: 2, 5: 4}})
     table = selection.table().to_pandas()
     assert table["copies"].sum() == ref.counts["copies"] == 300
@@ -99,7 +108,7 @@ def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(groupe
     assert again.equals(selection.table())
 
 
-def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped):
+def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped: Pool) -> None:
     ref, _ = select(grouped, target=520 + 20 * 4, rehydrate={})
     assert (ref.counts["kept"], ref.counts["copies"]) == (520, 600)
     with pytest.raises(RecipeError, match="rehydrated"):
@@ -108,7 +117,7 @@ def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped):
     assert 3000 - 50 <= ref.counts["tokens"] <= 3000
 
 
-def test_a_rehydration_table_may_come_from_what_filters_removed(grouped):
+def test_a_rehydration_table_may_come_from_what_filters_removed(grouped: Pool) -> None:
     ref, selection = select(grouped, target=400, rehydrate={"removed": {1: 0.5, 5: 0.1}, "most": 3})
     assert set(selection.table().to_pandas()["copies"]) <= {1, 2, 3}
     assert ref.facts["rehydrate"]["1"] == 1
@@ -117,7 +126,7 @@ def test_a_rehydration_table_may_come_from_what_filters_removed(grouped):
             SamplingConfig.model_validate({"target": 1, "rehydrate": wrong})
 
 
-def test_orders_take_the_rows_they_name(pool):
+def test_orders_take_the_rows_they_name(pool: Pool) -> None:
     inputs, _ = pool
     best = select(pool, strategy="random", order="score", score="quality")[1].row_ids()
     assert best.min() == 500
@@ -134,12 +143,12 @@ def test_orders_take_the_rows_they_name(pool):
         np.testing.assert_allclose(np.sort(far), distances[-quota:])
 
 
-def test_a_missing_score_column_is_named(pool):
+def test_a_missing_score_column_is_named(pool: Pool) -> None:
     with pytest.raises(RecipeError, match="'beauty'"):
         select(pool, order="score", score="beauty")
 
 
-def test_block_size_does_not_change_the_rows(tmp_path):
+def test_block_size_does_not_change_the_rows(tmp_path: Path) -> None:
     vectors, leaf = lopsided()
     kept = []
     for block_rows in (1000, 50, 7):
@@ -150,7 +159,7 @@ def test_block_size_does_not_change_the_rows(tmp_path):
     assert kept[0].equals(kept[2])
 
 
-def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path):
+def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path: Path) -> None:
     vectors, leaf = lopsided()
     ids = np.array([f"doc-{row}" for row in range(len(vectors))])
     shuffled = np.random.default_rng(1).permutation(len(vectors))
@@ -162,14 +171,14 @@ def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path):
     assert kept[0] == kept[1]
 
 
-def test_horvitz_thompson_weights_undo_the_balancing(pool):
+def test_horvitz_thompson_weights_undo_the_balancing(pool: Pool) -> None:
     table = select(pool, strategy="flat", target=200)[1].table()
     estimate = np.bincount(table["leaf"], table["weight"], 12)
     sizes = select(pool, strategy="flat", target=200)[1].quotas()["size"].to_numpy()
     np.testing.assert_allclose(estimate, sizes, rtol=0.05, atol=1.01)
 
 
-def test_one_row_and_equal_rows(tmp_path):
+def test_one_row_and_equal_rows(tmp_path: Path) -> None:
     one = write_pool(tmp_path / "one", np.ones((1, 3)), levels=[np.zeros(1, int)])
     assert SAMPLE(SamplingConfig(target=1), one, make_run(tmp_path)).counts["kept"] == 1
     same = write_pool(tmp_path / "same", np.ones((50, 3)), levels=[np.zeros(50, int)])

@@ -1,9 +1,14 @@
 """Each strategy keeps the target and does what its source says."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.options import Quality, Strategy
 from evenkeel.tasks.sample.selection import Selection
@@ -12,13 +17,18 @@ from evenkeel.tasks.sample.strategies import strategy
 from evenkeel.tasks.sample.strategies.density import Hashes
 from evenkeel.tasks.sample.strategies.metaclip import cap_for
 from evenkeel.tasks.sample.strategies.quality import quadmix
+from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
 
 ROWS, LEAVES = 900, 15
 
+# The finished steps, a run, and leaf and language of every row.
+Pool = tuple[dict[str, StepRef], Run, np.ndarray, np.ndarray]
+Chosen = str | dict[str, Any]
+
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory):
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     folder = tmp_path_factory.mktemp("strategies")
     rng = np.random.default_rng(4)
     leaf = np.minimum(rng.geometric(0.25, ROWS) - 1, LEAVES - 1)
@@ -38,12 +48,12 @@ def pool(tmp_path_factory):
     return inputs, make_run(folder), leaf, language
 
 
-def select(pool, strategy, **settings):
+def select(pool: Pool, strategy: Chosen, **settings: object) -> tuple[StepRef, pd.DataFrame]:
     ref = SAMPLE(SamplingConfig.model_validate({"strategy": strategy, "target": 120, **settings}), pool[0], pool[1])
     return ref, Selection.open(ref).table().to_pandas()
 
 
-EVERY = [
+EVERY: list[Chosen] = [
     "balanced",
     "top-down",
     "flat",
@@ -67,12 +77,12 @@ EVERY = [
 ]
 
 
-def name_of(chosen):
+def name_of(chosen: Chosen) -> str:
     return chosen if isinstance(chosen, str) else "-".join(str(part) for part in chosen.values())
 
 
 @pytest.mark.parametrize("chosen", EVERY, ids=name_of)
-def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool, chosen, tmp_path):
+def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, chosen: Chosen, tmp_path: Path) -> None:
     ref, table = select(pool, chosen)
     assert table["copies"].sum() == ref.counts["copies"] == 120
     assert table["row_id"].is_unique
@@ -82,7 +92,7 @@ def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool, chosen
     assert Selection.open(again).table().to_pandas().equals(table)
 
 
-def test_every_option_model_has_its_file_and_is_tested():
+def test_every_option_model_has_its_file_and_is_tested() -> None:
     tested = {chosen if isinstance(chosen, str) else chosen["name"] for chosen in EVERY}
     models = {model.model_fields["name"].default for model in Strategy.__args__}
     assert tested == models
@@ -91,7 +101,7 @@ def test_every_option_model_has_its_file_and_is_tested():
     )
 
 
-def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option():
+def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() -> None:
     """Prefect's form draws one tab for each branch of `anyOf`, and nothing for a `oneOf` with a discriminator."""
     from prefect.utilities.callables import parameter_schema
 
@@ -112,7 +122,7 @@ def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option():
 
 
 @pytest.mark.parametrize("chosen", [chosen for chosen in EVERY if name_of(chosen) not in ("balanced",)], ids=name_of)
-def test_weights_estimate_the_size_of_the_pool(pool, chosen):
+def test_weights_estimate_the_size_of_the_pool(pool: Pool, chosen: Chosen) -> None:
     if (
         "closest" in chosen
         or "metaclip" in name_of(chosen)
@@ -124,7 +134,7 @@ def test_weights_estimate_the_size_of_the_pool(pool, chosen):
     assert np.mean(estimates) == pytest.approx(ROWS, rel=0.25)
 
 
-def test_cluster_clip_repeats_small_leaves_up_to_the_clip(pool):
+def test_cluster_clip_repeats_small_leaves_up_to_the_clip(pool: Pool) -> None:
     _, table = select(pool, {"name": "cluster-clip", "clip": 3}, target=600)
     assert table["copies"].max() == 3
     per_leaf = table.groupby("leaf")["copies"].sum()
@@ -132,11 +142,11 @@ def test_cluster_clip_repeats_small_leaves_up_to_the_clip(pool):
     assert (per_leaf.to_numpy() <= 3 * sizes[per_leaf.index]).all()
 
 
-def test_group_strategies_keep_their_shares(pool):
+def test_group_strategies_keep_their_shares(pool: Pool) -> None:
     language = pool[3]
     sizes = {name: int((language == name).sum()) for name in ("en", "is", "fo")}
 
-    def counts(chosen, **settings):
+    def counts(chosen: Chosen, **settings: object) -> dict[str, int]:
         rows = select(pool, chosen, **settings)[1]["row_id"].to_numpy().astype(int)
         return {name: int((language[rows] == name).sum()) for name in sizes}
 
@@ -148,13 +158,13 @@ def test_group_strategies_keep_their_shares(pool):
     assert max(warm.values()) - min(warm.values()) < max(cold.values()) - min(cold.values())
 
 
-def test_subclasses_are_about_the_size_of_the_smallest_class(pool):
+def test_subclasses_are_about_the_size_of_the_smallest_class(pool: Pool) -> None:
     ref, _ = select(pool, {"name": "subclass", "group": "language"})
     sizes = [int((pool[3] == name).sum()) for name in ("en", "is", "fo")]
     assert 3 <= ref.facts["subclasses"] <= sum(size // min(sizes) for size in sizes)
 
 
-def test_cooldown_says_its_schedule_from_even_to_proportional(pool):
+def test_cooldown_says_its_schedule_from_even_to_proportional(pool: Pool) -> None:
     ref, _ = select(pool, {"name": "cooldown", "groups": ["language"], "temperatures": [10, 1]})
     entropies = [stage["entropy"] for stage in ref.facts["schedule"]]
     assert entropies[0] > entropies[1]
@@ -163,7 +173,7 @@ def test_cooldown_says_its_schedule_from_even_to_proportional(pool):
         assert sum(stage["weights"].values()) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_density_prefers_sparse_rows_and_its_sketch_is_a_sum(pool):
+def test_density_prefers_sparse_rows_and_its_sketch_is_a_sum(pool: Pool) -> None:
     leaf = pool[2]
     _, table = select(pool, "density")
     picked = np.bincount(leaf[table["row_id"].to_numpy().astype(int)], minlength=LEAVES) / np.bincount(leaf)
@@ -174,7 +184,7 @@ def test_density_prefers_sparse_rows_and_its_sketch_is_a_sum(pool):
     assert (parts == hashes.count_rows(vectors)).all()
 
 
-def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool):
+def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool: Pool) -> None:
     _, table = select(pool, {"name": "metaclip", "concepts": ["heron", "cat"], "tail_share": 0.04}, target=60)
     assert (table["row_id"] % 20 == 0).sum() > 15
     assert select(pool, {"name": "metaclip", "concepts": ["heron"]}, target=120)[0].facts["shortfall"] == 75
@@ -183,7 +193,7 @@ def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool):
     assert cap_for(np.array([1, 2, 7, 90]), 0.1) == 7
 
 
-def test_quality_takes_the_better_rows(pool):
+def test_quality_takes_the_better_rows(pool: Pool) -> None:
     from evenkeel.tasks.ingest.pool import Pool
 
     scores = Pool.open(pool[0]["ingest"]).column("score.quality")
@@ -197,7 +207,7 @@ def test_quality_takes_the_better_rows(pool):
     assert values[2] == values[3] == 0.01
 
 
-def test_missing_and_broken_columns_are_named(pool):
+def test_missing_and_broken_columns_are_named(pool: Pool) -> None:
     with pytest.raises(RecipeError, match="'colour'"):
         select(pool, {"name": "uniform", "groups": ["colour"]})
     with pytest.raises(RecipeError, match="not finite"):
@@ -206,7 +216,7 @@ def test_missing_and_broken_columns_are_named(pool):
         select(pool, {"name": "balanced", "rule": "spread-9"})
 
 
-def test_shares_are_kept_and_contradictions_named(pool):
+def test_shares_are_kept_and_contradictions_named(pool: Pool) -> None:
     bounds = [
         {"group": "language", "value": "en", "at_most": 0.2},
         {"group": "language", "value": "fo", "at_least": 0.5},
@@ -232,7 +242,7 @@ def test_shares_are_kept_and_contradictions_named(pool):
         select(pool, "flat", shares=everyone)
 
 
-def test_a_token_budget_is_used_and_never_exceeded(pool):
+def test_a_token_budget_is_used_and_never_exceeded(pool: Pool) -> None:
     for chosen in ("balanced", "random", {"name": "quality", "scores": {"quality": 1}}):
         ref, _ = select(pool, chosen, target="3000 tokens")
         assert 3000 - 60 <= ref.counts["tokens"] <= 3000
@@ -240,21 +250,21 @@ def test_a_token_budget_is_used_and_never_exceeded(pool):
         select(pool, "flat", target="9M tokens")
 
 
-def test_diverse_order_keeps_rows_apart(pool):
+def test_diverse_order_keeps_rows_apart(pool: Pool) -> None:
     from evenkeel.tasks.embed.vectors import Vectors
 
     vectors = np.concatenate(
         [Vectors.open(pool[0]["embed"]).block(block) for block in Vectors.open(pool[0]["embed"]).blocks]
     )
 
-    def gap(order):
+    def gap(order: str) -> float:
         table = select(pool, "flat", order=order)[1]
         gaps = []
         for leaf in range(4):
             kept = vectors[table[table["leaf"] == leaf]["row_id"].to_numpy().astype(int)]
             distances = np.linalg.norm(kept[:, None] - kept[None], axis=2) + 1e9 * np.eye(len(kept))
             gaps.append(distances.min())
-        return np.mean(gaps)
+        return float(np.mean(gaps))
 
     assert gap("diverse") > 1.5 * gap("hash")
     assert select(pool, "flat", order="diverse")[0].counts["kept"] == 120

@@ -1,21 +1,28 @@
 """The label-free measure sees structure that the clusters did not make, and the default follows it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from evenkeel.expectations.measures import balance
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.balanced.probe import STRUCTURE, structure_of
 from evenkeel.tasks.sample.balanced.structure import Probe, adjusted_rand, find_cuts, unevenness
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.sweep import draw_sweep, sweep
+from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
 
 CONCEPTS = 20
 
+# The finished steps, a run over them, and the concept of every row.
+Pool = tuple[dict[str, StepRef], Run, np.ndarray]
 
-def crowded(seed=0, rows=3000):
+
+def crowded(seed: int = 0, rows: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """A lopsided pool whose leaves crowd where rows are dense, as those of plain k-means do."""
     rng = np.random.default_rng(seed)
     masses = 1.0 / np.arange(1, CONCEPTS + 1)
@@ -34,14 +41,14 @@ def crowded(seed=0, rows=3000):
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory):
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     folder = tmp_path_factory.mktemp("structure")
     vectors, label, leaf, leaves = crowded()
     inputs = write_pool(folder / "pool", vectors, levels=[leaf], parents=[np.arange(leaves) % 7], block_rows=1000)
     return inputs, make_run(folder), label
 
 
-def test_halves_agree_where_there_are_clusters_and_not_in_noise():
+def test_halves_agree_where_there_are_clusters_and_not_in_noise() -> None:
     vectors, _, leaf, _ = crowded()
     rng = np.random.default_rng(1)
     portion = 1.0 / np.bincount(leaf)[leaf]
@@ -56,7 +63,9 @@ def test_halves_agree_where_there_are_clusters_and_not_in_noise():
     assert find_cuts(Probe(np.ones((300, 4), np.float32), leaf[:300], portion[:300], half[:300]), 0) == []
 
 
-def test_unevenness_is_the_lower_the_more_even_the_concepts_are(pool):
+def test_unevenness_is_the_lower_the_more_even_the_concepts_are(
+    pool: Pool,
+) -> None:
     inputs, run, _ = pool
     probe, cuts = structure_of(2048, inputs, run)
     _, label, leaf, leaves = crowded()
@@ -67,7 +76,9 @@ def test_unevenness_is_the_lower_the_more_even_the_concepts_are(pool):
     assert measured[0] < 0.2 * min(measured[1:])
 
 
-def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(pool):
+def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
+    pool: Pool,
+) -> None:
     inputs, run, label = pool
     kl = {}
     for strategy in ("balanced", "random", "flat", "top-down"):
@@ -84,7 +95,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(pool):
     assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), inputs, run)).row_ids()).all()
 
 
-def test_structure_is_found_once_for_any_target(pool, monkeypatch):
+def test_structure_is_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
     SAMPLE(SamplingConfig(target=250), inputs, run)
     monkeypatch.setattr("evenkeel.tasks.sample.balanced.probe.find_cuts", None)
@@ -92,7 +103,7 @@ def test_structure_is_found_once_for_any_target(pool, monkeypatch):
     assert STRUCTURE.name == "structure"
 
 
-def test_a_sweep_has_every_rule_at_every_size_and_draws(pool, tmp_path):
+def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
     inputs, run, _ = pool
     found = sweep(SamplingConfig(target=1), inputs, ["2%", "10%", 900, "12k tokens"], run)
     assert {row["rule"] for row in found} == {"chosen", "random", "flat", "top-down"}
@@ -104,7 +115,7 @@ def test_a_sweep_has_every_rule_at_every_size_and_draws(pool, tmp_path):
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
 
 
-def test_adjusted_rand_agrees_with_scikit_learn():
+def test_adjusted_rand_agrees_with_scikit_learn() -> None:
     from sklearn.metrics import adjusted_rand_score
 
     rng = np.random.default_rng(0)

@@ -49,7 +49,7 @@ def test_results_name_culprits_with_rows_of_theirs(first: StepRef) -> None:
     assert named[FOUL].examples
     for item in blamed:
         assert 1 <= len(item.examples) <= 3
-        assert all("\x1b" not in text for text in item.examples)
+        assert all("\x1b" not in one.text for one in item.examples)
 
 
 def test_secrets_and_addresses_are_found_and_masked(first: StepRef) -> None:
