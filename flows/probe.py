@@ -6,12 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from evenkeel.flows.pipeline import CURATION
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import EvenkeelError
+from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
@@ -115,7 +114,7 @@ def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int
     trial = _Trial()
     with tempfile.TemporaryDirectory(prefix="evenkeel-probe-") as folder, suppress(EvenkeelError):
         sample = Path(folder) / "sample.parquet"
-        pq.write_table(found.table.slice(0, rows), sample)
+        write_table(str(sample), found.table.slice(0, rows))
         smaller = recipe.model_copy(
             update={
                 "source": found.source.model_copy(update={"uri": str(sample)}),

@@ -129,7 +129,9 @@ def _array_in(uri: str, body: Bytes) -> Array:
             shape, fortran, kind = read(stream)
     except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
         raise DamagedFile(uri, f"{error}") from error
+    if kind.hasobject:
+        raise DamagedFile(uri, "an array of objects, which is never unpickled")
     data = body[stream.tell() :]
-    if fortran or kind.hasobject or len(data) != math.prod(shape) * kind.itemsize:
+    if fortran or len(data) != math.prod(shape) * kind.itemsize:
         raise DamagedFile(uri, f"{len(data):,} bytes for {kind} of shape {shape}")
     return data.view(kind).reshape(shape)

@@ -1,5 +1,6 @@
 """The house keeps its own rules, beside those of pyproject.toml: names say what a thing is, heavy imports are lazy."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_no_module_is_a_drawer_of_odds_and_ends() -> None:
 
 def test_no_array_may_hide_a_pickle() -> None:
     assert not [path for path in MODULES if "allow_pickle=True" in path.read_text()]
+
+
+FILES = re.compile(
+    r"\b(pq\.(read_\w+|ParquetFile|ParquetDataset|ParquetWriter|write_\w+)|np\.(load|save|savez)\b|np\.lib\.format"
+    r"|open_memmap|ds\.dataset|pyarrow\.(dataset|feather)|to_parquet|tofile|pd\.read_parquet\((?!\"))"
+)
+DOORS = ("infra/tables.py", "infra/arrays.py", "tasks/ingest/readers/")  # the last: files of others
+
+
+def test_parquet_and_arrays_go_through_one_door() -> None:
+    """Files of ours are read and written with checksums by `infra.tables` and `infra.arrays` alone."""
+    code = {path.relative_to(ROOT).as_posix(): path.read_text() for path in MODULES}
+    others = {place: found.group() for place, text in code.items() if (found := FILES.search(text))}
+    assert {place: name for place, name in others.items() if not place.startswith(DOORS)} == {}
 
 
 @pytest.mark.parametrize("module", ["evenkeel.flows.cli.main", "evenkeel.flows.recipe"])

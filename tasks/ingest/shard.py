@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import write_array
@@ -21,6 +20,7 @@ from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from evenkeel.tasks.ingest.readers import Batch, ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.readers.parquet import count_rows
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
@@ -77,7 +77,7 @@ def _read(job: ShardJob) -> ShardReport:
 def _rows_told(job: ShardJob, path: Path) -> int | None:
     """Return how many rows an unreadable shard says it has, None where it does not say."""
     try:
-        return int(pq.read_metadata(path).num_rows) if job.stamp.format == "parquet" else None
+        return count_rows(path) if job.stamp.format == "parquet" else None
     except (ValueError, OSError):
         return None
 

@@ -1,6 +1,5 @@
 """The profile: small tables that say how balanced a version is and where every row went."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
@@ -26,7 +27,8 @@ class Profile:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return the table `clusters`, `groups`, `totals` or `balance`."""
-        return pd.read_parquet(io.BytesIO(storage.read_bytes(storage.join(self.uri, f"{name}.parquet"))))
+        frame: pd.DataFrame = read_table(storage.join(self.uri, f"{name}.parquet")).to_pandas()
+        return frame
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """Return a table as plain rows, column by name."""
@@ -54,6 +56,4 @@ class Profile:
 
     def sketch(self) -> NDArray[np.uint64]:
         """Return the sketch of the kept rows, ascending uint64; see `evenkeel.tasks.measure.churn`."""
-        stream = io.BytesIO(storage.read_bytes(storage.join(self.uri, "sketch.npy")))
-        hashes: NDArray[np.uint64] = np.load(stream, allow_pickle=False)
-        return hashes
+        return read_array(storage.join(self.uri, "sketch.npy"))

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow.parquet as pq
 import xxhash
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_group, read_groups
 from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.publish.manifest import FileEntry
 
@@ -37,11 +37,9 @@ def find_ids(folder: str, files: list[FileEntry], ids: Collection[str]) -> list[
     wanted = np.sort(np.array([xxhash.xxh3_64_intdigest(one.encode()) for one in ids], np.uint64).view(np.int64))
     found: set[str] = set()
     for entry in files:
-        with storage.open_read(storage.join(folder, entry.path)) as stream:
-            file = pq.ParquetFile(stream)
-            for number in range(file.num_row_groups):
-                identity = file.read_row_group(number, columns=["ek_identity"])["ek_identity"].to_numpy()
-                places = np.flatnonzero(np.isin(identity, wanted))
-                if len(places):
-                    found |= set(file.read_row_group(number, columns=["ek_id"])["ek_id"].take(places).to_pylist())
+        uri = storage.join(folder, entry.path)
+        for number, group in enumerate(read_groups(uri, ["ek_identity"])):
+            places = np.flatnonzero(np.isin(group["ek_identity"].to_numpy(), wanted))
+            if len(places):
+                found |= set(read_group(uri, number, ["ek_id"])["ek_id"].take(places).to_pylist())
     return sorted(found & set(ids))

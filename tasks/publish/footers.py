@@ -22,8 +22,8 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import BinaryType, DoubleType, FloatType, IntegerType, LongType, PrimitiveType, StringType
 from pyiceberg.utils.truncate import truncate_upper_bound_binary_string, truncate_upper_bound_text_string
 
-from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import read_footer
 
 THREADS = 16
 NUMBERS = {IntegerType(): "<i", LongType(): "<q", FloatType(): "<f", DoubleType(): "<d"}
@@ -54,14 +54,14 @@ def read_footers(table: Table, schema: pa.Schema, files: Sequence[tuple[str, int
     iceberg = iceberg_schema(schema, 0)
     plan = compute_statistics_plan(iceberg, table.metadata.properties)
     ids = parquet_path_to_id_mapping(iceberg)
-    first = _footer(files[0][0])
+    first = read_footer(files[0][0])
     if not first.schema.to_arrow_schema().equals(schema, check_metadata=False):
         raise InputError("a data file has other columns than were staged", where=files[0][0])
     columns = known_columns(first, plan, ids)
 
     def read(file: tuple[str, int]) -> DataFile:
         uri, size = file
-        footer = _footer(uri)
+        footer = read_footer(uri)
         if not footer.schema.equals(first.schema):
             raise InputError("a data file has other columns than the first", where=uri)
         if columns is None:
@@ -150,8 +150,3 @@ def _bounds(kind: PrimitiveType, length: int | None) -> Bounds:
 
         return texts
     return lambda low, high: (low[:length], truncate_upper_bound_binary_string(high, length))
-
-
-def _footer(uri: str) -> pq.FileMetaData:
-    with storage.open_read(uri) as stream:
-        return pq.read_metadata(stream)

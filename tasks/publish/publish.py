@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
@@ -20,6 +19,7 @@ from pyiceberg.table import Table
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import ANSWERS, first_line
 from evenkeel.infra.errors import CommitStateUnknown, InputError, PublishConflict, RecipeError, StorageError
+from evenkeel.infra.tables import read_schema
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig
@@ -195,8 +195,7 @@ class _Publication:
     def read_schema(self, path: str) -> pa.Schema:
         """Return the Arrow schema, with field ids, of the data files."""
         try:
-            with storage.open_read(path) as stream:
-                return pq.ParquetFile(stream).schema_arrow
+            return read_schema(path)
         except FileNotFoundError:
             self.gone(path)
             raise

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import read_footer, read_group
 
 Batch = dict[str, Any]
 Group = tuple[str, int, int]  # file, number, rows
@@ -47,8 +47,7 @@ class RowStream:
         self.rows = 0
         for uri in storage.list_files(data):
             if uri.endswith(".parquet"):
-                with storage.open_read(uri) as stream:
-                    metadata = pq.ParquetFile(stream).metadata
+                metadata = read_footer(uri)
                 self.groups += [
                     (uri, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)
                 ]
@@ -95,7 +94,7 @@ class RowStream:
         wanted = self.columns
         if wanted is not None and self.copies and COPIES not in wanted:
             wanted = [*wanted, COPIES]
-        table = _vectors(pa.concat_tables([_read(uri, group, wanted) for uri, group, _ in window]))
+        table = _vectors(pa.concat_tables([read_group(uri, group, wanted) for uri, group, _ in window]))
         places = np.arange(table.num_rows)
         if self.copies:
             places = np.repeat(places, table[COPIES].to_numpy())
@@ -107,12 +106,7 @@ class RowStream:
     def _count(self, window: list[Group]) -> int:
         if not self.copies:
             return sum(rows for _, _, rows in window)
-        return sum(int(_read(uri, group, [COPIES])[COPIES].to_numpy().sum()) for uri, group, _ in window)
-
-
-def _read(uri: str, group: int, columns: list[str] | None) -> pa.Table:
-    with storage.open_read(uri) as stream:
-        return pq.ParquetFile(stream).read_row_group(group, columns=columns, use_threads=False)
+        return sum(int(read_group(uri, group, [COPIES])[COPIES].to_numpy().sum()) for uri, group, _ in window)
 
 
 def _vectors(table: pa.Table) -> pa.Table:

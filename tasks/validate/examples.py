@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.expectations.privacy import mask
 from evenkeel.expectations.wording import printable
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_batches
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.validate.thumbnails import thumbnail
@@ -41,16 +41,15 @@ def rows_of_leaves(sample: StepRef, labels: npt.NDArray[np.int32], wanted: int) 
     """
     found: dict[int, list[int]] = {int(label): [] for label in np.unique(labels) if label >= 0}
     missing = set(found)
-    with storage.open_read(storage.join(sample.uri, "selection.parquet")) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(BATCH, columns=["row_id", "leaf"]):
-            label = labels[batch["leaf"].to_numpy()]
-            for index in np.flatnonzero(np.isin(label, list(missing))) if missing else ():
-                rows = found[int(label[index])]
-                if len(rows) < wanted:
-                    rows.append(int(batch["row_id"][int(index)].as_py()))
-            missing = {one for one in missing if len(found[one]) < wanted}
-            if not missing:
-                break
+    for batch in read_batches(storage.join(sample.uri, "selection.parquet"), BATCH, ["row_id", "leaf"]):
+        label = labels[batch["leaf"].to_numpy()]
+        for index in np.flatnonzero(np.isin(label, list(missing))) if missing else ():
+            rows = found[int(label[index])]
+            if len(rows) < wanted:
+                rows.append(int(batch["row_id"][int(index)].as_py()))
+        missing = {one for one in missing if len(found[one]) < wanted}
+        if not missing:
+            break
     return found
 
 

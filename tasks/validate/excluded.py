@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.selection import Selection
 
@@ -15,8 +15,7 @@ def excluded_rows_kept(inputs: Mapping[str, StepRef]) -> int | None:
     """Return how many excluded rows are selected, or None where dedup or sample is not among the inputs."""
     if "dedup" not in inputs or "sample" not in inputs:
         return None
-    with storage.open_read(storage.join(inputs["dedup"].uri, "dropped.parquet")) as stream:
-        dropped = pq.read_table(stream, columns=["row_id", "kind"])
+    dropped = read_table(storage.join(inputs["dedup"].uri, "dropped.parquet"), ["row_id", "kind"])
     excluded = dropped.filter(pc.equal(dropped["kind"], "excluded"))["row_id"].to_numpy()
     if not len(excluded):
         return 0

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import read_table
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.publish.table import Version
@@ -108,8 +108,7 @@ def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, wo
 def _chunks(version: Version, manifest: Manifest, columns: list[str], passes: int, part: int) -> Iterator[pa.Table]:
     """Yield the columns of a version, a data file at a time, of the rows whose identity falls into this part."""
     for entry in manifest.data:
-        with storage.open_read(storage.join(version.location, entry.path)) as stream:
-            table = pq.ParquetFile(stream, page_checksum_verification=True).read(columns=columns)
+        table = read_table(storage.join(version.location, entry.path), columns)
         if passes > 1:
             mine = table["ek_identity"].to_numpy().view(np.uint64) % np.uint64(passes) == part
             table = table.filter(pa.array(mine))

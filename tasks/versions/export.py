@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.tables import read_groups
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import read_manifest
 
@@ -58,11 +58,8 @@ def export(version: Version, to: Format, target: str, *, copies: bool = True, ro
 
 def _tables(version: Version, copies: bool) -> Iterator[pa.Table]:
     for entry in read_manifest(version).data:
-        with storage.open_read(storage.join(version.location, entry.path)) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number)
-                yield table.take(_repeated(table)) if copies else table
+        for table in read_groups(storage.join(version.location, entry.path)):
+            yield table.take(_repeated(table)) if copies else table
 
 
 def _repeated(table: pa.Table) -> pa.Array:

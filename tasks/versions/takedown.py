@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import read_footer, read_table
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.exclusions import exclude_ids, excluded_ids, find_ids
 from evenkeel.tasks.publish.layout import BESIDE, OURS, copy_hashed
@@ -82,9 +82,8 @@ def _republish(config: DestinationConfig, dataset: str, version: Version, reason
     files: list[FileEntry] = []
     removed: list[pa.Table] = []
     for entry in manifest.data:
-        with storage.open_read(storage.join(version.location, entry.path)) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            table, group = file.read(), file.metadata.row_group(0).num_rows
+        uri = storage.join(version.location, entry.path)
+        table, group = read_table(uri), read_footer(uri).row_group(0).num_rows
         gone = pc.is_in(table["ek_id"], excluded)
         removed.append(table.filter(gone).select(["ek_row_id", "ek_id", "ek_copies"]))
         if (kept := table.filter(pc.invert(gone))).num_rows:

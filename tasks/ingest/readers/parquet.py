@@ -30,6 +30,11 @@ def look_parquet(stream: BinaryIO) -> Look:
     return Look(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
 
 
+def count_rows(path: Path) -> int:
+    """Return how many rows the footer of a shard names."""
+    return int(pq.read_metadata(path).num_rows)
+
+
 def vector_lengths(column: pa.Array) -> dict[int, int]:
     """Return how often each length of list occurs in the first rows of a column."""
     import pyarrow.compute as pc

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import write_table_into
 from evenkeel.tasks.publish.layout import open_hashed
 from evenkeel.tasks.publish.manifest import FileEntry
 from evenkeel.tasks.publish.staging.order import Order
@@ -38,12 +38,5 @@ def write_data_file(folder: str, number: int, table: pa.Table, rows_per_group: i
     """Write one Parquet data file: zstd, column statistics, a page index and page checksums; hashed on the way."""
     path = f"data/part-{number:05d}.parquet"
     with open_hashed(storage.join(folder, path)) as out:
-        pq.write_table(
-            table,
-            out,
-            row_group_size=rows_per_group,
-            compression="zstd",
-            write_page_checksum=True,
-            write_page_index=True,
-        )
+        write_table_into(out, table, rows_per_group, page_index=True)
     return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256, rows=table.num_rows)

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.tables import read_groups
 
 Longs = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint64]
+PARTS = ("paths", "rank", "cut_rank", "cut_row")
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,13 @@ class Order:
 
     def save(self, folder: str) -> None:
         """Write the arrays as .npy files."""
-        for name in ("paths", "rank", "cut_rank", "cut_row"):
-            with storage.open_write(storage.join(folder, f"{name}.npy")) as stream:
-                np.save(stream, getattr(self, name), allow_pickle=False)
+        for name in PARTS:
+            write_array(storage.join(folder, f"{name}.npy"), getattr(self, name))
 
     @classmethod
     def load(cls, folder: str) -> Self:
         """Read what `save` wrote."""
-        arrays: dict[str, Any] = {}
-        for name in ("paths", "rank", "cut_rank", "cut_row"):
-            with storage.open_read(storage.join(folder, f"{name}.npy")) as stream:
-                arrays[name] = np.load(stream, allow_pickle=False)
-        return cls(**arrays)
+        return cls(**{name: read_array(storage.join(folder, f"{name}.npy")) for name in PARTS})
 
     def sort(self, leaf: npt.NDArray[np.int32], row: Ids) -> Longs:
         """Return the permutation that puts rows, given their leaves and row ids, in published order."""
@@ -103,8 +100,5 @@ def _row_ids_at(selection: str, leaf: Longs, place: Longs, leaves: int) -> Ids:
 
 
 def _chunks(selection: str) -> Iterator[tuple[npt.NDArray[np.int32], Ids]]:
-    with storage.open_read(selection) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["leaf", "row_id"], use_threads=False)
-            yield table["leaf"].to_numpy(), table["row_id"].to_numpy()
+    for table in read_groups(selection, ["leaf", "row_id"]):
+        yield table["leaf"].to_numpy(), table["row_id"].to_numpy()

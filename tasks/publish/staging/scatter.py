@@ -1,6 +1,5 @@
 """From blocks of the pool to published rows: kept ones are sorted and cut by data file, the others get their fate."""
 
-import io
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -8,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.tables import read_range, write_table_into
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.publish.layout import open_hashed
 from evenkeel.tasks.publish.manifest import FileEntry
 from evenkeel.tasks.publish.staging.order import Ids, Order
 from evenkeel.tasks.publish.staging.schema import cast
@@ -86,25 +86,6 @@ def scatter(inputs: Inputs, blocks: tuple[str, ...]) -> Scattered:
     if held:
         result.pieces.append(_write_piece(inputs, order, held, f"{blocks[-1]}.arrow"))
     return result
-
-
-def read_range(uri: str, low: int, high: int) -> pa.Table:
-    """Return the rows with `row_id` in [low, high] of a Parquet file sorted by it, reading few row groups."""
-    with storage.open_read(uri) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
-        column = file.schema_arrow.get_field_index("row_id")
-        groups = []
-        for number in range(file.num_row_groups):
-            statistics = file.metadata.row_group(number).column(column).statistics
-            bounds = (
-                (statistics.min, statistics.max) if statistics is not None and statistics.has_min_max else (low, high)
-            )
-            if bounds[0] <= high and bounds[1] >= low:
-                groups.append(number)
-        table = file.read_row_groups(groups, use_threads=False)
-    ids = table["row_id"].to_numpy()
-    first, last = np.searchsorted(ids, np.array([low, high + 1], dtype=np.uint64))
-    return table.slice(first, last - first)
 
 
 def _kept(inputs: Inputs, order: Order, rows: pa.Table, block: str) -> tuple[pa.Table, npt.NDArray[np.int64]]:
@@ -205,9 +186,6 @@ def _write_fates(
 
 def write_table(folder: str, path: str, table: pa.Table) -> FileEntry:
     """Write a small table of a version as Parquet with page checksums and return its manifest entry."""
-    from evenkeel.tasks.publish.layout import copy_hashed
-
-    stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
-    out = copy_hashed(stream.getvalue(), storage.join(folder, path))
+    with open_hashed(storage.join(folder, path)) as out:
+        write_table_into(out, table)
     return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256, rows=table.num_rows)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import plain_npy
 from evenkeel.infra.errors import AccountingError, InputError
+from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
@@ -139,11 +140,10 @@ def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
     row_bytes, rows = 0, 0
     if payload and pool.blocks:
         for block in pool.blocks[:8]:
-            with storage.open_read(storage.join(pool.uri, "payload", f"{block.name}.parquet")) as stream:
-                file = pq.ParquetFile(stream)
-                theirs = list(file.schema_arrow)
-                row_bytes += sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
-                rows += file.metadata.num_rows
+            footer = read_footer(storage.join(pool.uri, "payload", f"{block.name}.parquet"))
+            theirs = list(footer.schema.to_arrow_schema())
+            row_bytes += sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+            rows += footer.num_rows
     ours = [
         pa.field("ek_row_id", pa.int64()),
         pa.field("ek_id", pa.string()),
@@ -202,7 +202,7 @@ def _quotas(sample: str, folder: str) -> list[FileEntry]:
 
 
 def _copy(source: str, folder: str, path: str) -> FileEntry:
-    out = copy_hashed(source, storage.join(folder, path))
+    out = copy_hashed(plain_npy(source) if source.endswith(".npy") else source, storage.join(folder, path))
     return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256)
 
 
