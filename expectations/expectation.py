@@ -1,7 +1,8 @@
-"""What an expectation is: a few bounded parameters, one sentence, and a measurement of one small table.
+"""The base of all expectations: a few bounded parameters, one sentence, and a measurement of one small table.
 
-An expectation is a pydantic model, so a recipe can hold it and bad thresholds are refused before anything runs.
-`expectations/great.py` turns it into a Great Expectations metric and expectation; nothing here imports that library.
+An expectation is a pydantic model, so a recipe can hold it, and a threshold out of range is refused before anything
+runs. `expectations/great.py` makes a metric and an expectation of Great Expectations from each; this module does not
+import that library.
 
 A table is a pandas frame. The tables are:
 

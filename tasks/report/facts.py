@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evenkeel.expectations.engine import Result
+from evenkeel.expectations.result import Result
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evenkeel.expectations.result import summary
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report.facts import CardFacts, Spread
 
@@ -90,9 +91,4 @@ def of_drift(facts: CardFacts) -> str:
 
 def of_gates(facts: CardFacts) -> str:
     """Return the verdict of the gates."""
-    checked = sum(one.status != "skipped" for one in facts.results)
-    if facts.failed:
-        return f"Blocked: {len(facts.failed):,} of {checked:,} checks failed"
-    if facts.warned:
-        return f"Nothing blocks this version; {len(facts.warned):,} of {checked:,} checks give a warning"
-    return f"All {checked:,} checks passed"
+    return summary(facts.results)

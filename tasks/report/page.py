@@ -1,14 +1,16 @@
 """The card as one HTML page: facts, figures and examples put into the template, everything escaped."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from markupsafe import Markup
 
-from evenkeel.expectations.wording import percent, printable
+from evenkeel.expectations.pages import environment
+from evenkeel.expectations.result import SIGNS, worst_first, worst_status
+from evenkeel.expectations.wording import percent
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.report import figures, findings
 from evenkeel.tasks.report.facts import CardFacts
@@ -18,7 +20,6 @@ from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.validate.examples import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
-SIGNS = {"passed": "✓", "failed": "✕", "warned": "!", "skipped": "–"}
 SHARDS = 20
 WHY = {
     "exact": "exact duplicates",
@@ -31,16 +32,6 @@ WHY = {
 
 def render_page(facts: CardFacts, scene: Landscape) -> str:
     """Return the whole page as HTML that loads nothing."""
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=plain,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
 
     def safe(figure: figures.Figure | None) -> figures.Figure | None:
         if figure is None:
@@ -51,7 +42,6 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
     drift = [safe(figure) for figure in figures.drift(facts)]
     version = f"v{facts.config.version}" if facts.config.version else ""
     context: dict[str, Any] = {
-        "css": Markup((TEMPLATES / "card.css").read_text(encoding="utf-8")),
         "dataset": facts.config.dataset,
         "version": version,
         "version_name": f"version {facts.config.version}" if version else "the version",
@@ -100,12 +90,7 @@ def render_page(facts: CardFacts, scene: Landscape) -> str:
         )
         if there
     ]
-    return environment.get_template("card.html.j2").render(context)
-
-
-def plain(value: Any) -> Any:
-    """Return what the template writes: text without control characters; markup of ours and numbers as they are."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return environment([TEMPLATES]).get_template("card.html.j2").render(context)
 
 
 def lead(facts: CardFacts) -> str:
@@ -124,8 +109,8 @@ def lead(facts: CardFacts) -> str:
 
 def verdict(facts: CardFacts) -> dict[str, str]:
     """Return the tone, the sign and the words of the gates' verdict."""
-    tone = "failed" if facts.failed else "warned" if facts.warned else "passed"
-    return {"tone": tone, "sign": SIGNS[tone], "words": findings.of_gates(facts)}
+    status = worst_status(facts.results)
+    return {"tone": status, "sign": SIGNS[status], "words": findings.of_gates(facts)}
 
 
 def key_figures(facts: CardFacts) -> list[dict[str, str]]:
@@ -196,27 +181,11 @@ def examples(scene: Landscape) -> list[dict[str, Any]]:
 
 def gates(facts: CardFacts) -> dict[str, Any]:
     """Return the results of the checks, failures first."""
-    order = {"failed": 0, "warned": 1, "passed": 2}
-    shown = sorted((one for one in facts.results if one.status != "skipped"), key=lambda one: order[one.status])
     return {
         "title": findings.of_gates(facts),
-        "shown": [{**_gate(one), "sign": SIGNS[one.status]} for one in shown],
-        "skipped": [_gate(one) for one in facts.results if one.status == "skipped"],
+        "checks": worst_first(facts.results),
+        "skipped": [one for one in facts.results if one.status == "skipped"],
         "docs": facts.docs,
-    }
-
-
-def _gate(one: Any) -> Mapping[str, Any]:
-    sentence = one.sentence[:1].upper() + one.sentence[1:]
-    found, _, limit = one.reason.partition(", ")
-    noise = found[found.index(" (noise ") :] if " (noise " in found else ""
-    told = limit.removeprefix("at most ").removeprefix("at least ") in one.sentence
-    return {
-        **one.model_dump(include={"status", "label", "reason", "blame"}),
-        "sentence": sentence,
-        "found": found.removesuffix(noise),
-        "noise": noise.strip(" ()"),
-        "limit": "" if told else limit,
     }
 
 

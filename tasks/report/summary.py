@@ -8,7 +8,7 @@ import pandas as pd
 from evenkeel.expectations.wording import printable
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts
-from evenkeel.tasks.report.page import SIGNS, fates
+from evenkeel.tasks.report.page import fates
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
@@ -20,7 +20,7 @@ def render_summary(facts: CardFacts) -> str:
     lines += balance_table(facts.balance)
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
-        lines.append(f"- {SIGNS[one.status]} **{text(one.sentence)}**: {text(one.reason)}")
+        lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")
         lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.blame[:5]]
     lines += ["", "## Rows", "", "| fate | rows | share | why |", "| --- | ---: | ---: | --- |"]
     for part in fates(facts)["parts"]:

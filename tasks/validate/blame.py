@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evenkeel.expectations.engine import Result
 from evenkeel.expectations.expectation import Blame, Witness
+from evenkeel.expectations.result import Result
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evenkeel.expectations.engine import Result, evaluate
+from evenkeel.expectations.engine import evaluate
 from evenkeel.expectations.expectation import UnknownScope
+from evenkeel.expectations.result import Result
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepFolder, StepRef

@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "first": Path(first.ref.uri) / "card.html",
         "blocked": Path(blocked.ref.uri) / "card.html",
         "index": next(page for page in checks if page.name == "index.html"),
-        "balance": next(page for page in checks if page.name == "balance-shares.html"),
+        "balance": next(page for page in checks if page.name == "balance.html"),
     }
 
 

@@ -1,33 +1,21 @@
-"""Great Expectations gives our verdicts, writes pages that need no network, and never fails open."""
+"""Great Expectations gives our verdicts and never fails open."""
 
-import re
 import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from evenkeel.expectations.engine import evaluate
-from evenkeel.expectations.expectation import UnknownScope
+from evenkeel.expectations.expectation import Expectation, UnknownScope
+from evenkeel.expectations.result import Finding
 from evenkeel.expectations.suites import EXPECTATIONS, suite
 from evenkeel.tasks.validate.config import GatesConfig
 from tests.expectations.profiles import filled, planted, tables, zipf
-
-EVIL = "<script>alert(1)</script>\x1b[31m$name"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data Docs of a version in which one foul-named group took a fifth of the rows."""
-    folder = tmp_path_factory.mktemp("site")
-    shares = tables()["shares"]
-    shares.loc[shares["name"] == "lang-30", "name"] = EVIL
-    evaluate(suite("strict"), tables(shares=planted(shares, "group.language", EVIL, 0.2)), folder)
-    return folder
 
 
 def test_a_good_version_passes_every_expectation_that_applies() -> None:
@@ -71,7 +59,7 @@ def test_an_expectation_that_raises_counts_as_failed_even_where_it_only_warns() 
     assert "target" in results["target_reached"].reason
 
 
-def test_an_expectation_that_great_expectations_drops_counts_as_failed() -> None:
+def test_an_expectation_that_great_expectations_does_not_know_counts_as_failed() -> None:
     code = """
         import great_expectations.expectations.registry as registry
         from evenkeel.expectations.engine import evaluate
@@ -90,37 +78,25 @@ def test_an_expectation_that_great_expectations_drops_counts_as_failed() -> None
     assert run.stdout.startswith("failed"), run.stdout + run.stderr[-2000:]
 
 
+def test_an_expectation_that_great_expectations_drops_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenkeel.expectations import great
+
+    def forgetful(expectations: Sequence[Expectation], given: Mapping[str, pd.DataFrame]) -> dict[int, Finding]:
+        return {number: found for number, found in find(expectations, given).items() if number != 2}
+
+    find = great.find
+    monkeypatch.setattr(great, "find", forgetful)
+    statuses = [one.status for one in evaluate(suite("first-version"), tables())]
+    assert statuses[2] == "failed"
+    assert set(statuses[:2] + statuses[3:]) == {"passed"}
+
+
 def test_every_expectation_has_a_class_of_great_expectations() -> None:
     from great_expectations.expectations.registry import get_expectation_impl
 
     for model in EXPECTATIONS:
         name = f"expect_{model.model_fields['expect'].default}"
         assert get_expectation_impl(name).__doc__ == model.__doc__
-
-
-def test_data_docs_have_a_page_for_every_concern_and_load_nothing(site: Path) -> None:
-    pages = {page.name: page.read_text() for page in site.iterdir()}
-    assert {"index.html", "balance-shares.html", "drift-shares.html", "accounting-totals.html"} <= pages.keys()
-    for name, page in pages.items():
-        assert not re.findall(r"""(?:src|href)=["'](?!#|[a-z-]+\.html)[^"']*""", page), name
-        assert not re.search(r"<script|@import|url\(", page), name
-    assert set(re.findall(r'href="([^"]+)"', pages["index.html"])) == pages.keys() - {"index.html"}
-
-
-def test_the_index_tells_failures_from_warnings_and_puts_them_first(site: Path) -> None:
-    index = (site / "index.html").read_text()
-    assert index.index("✕ failed") < index.index("Drift: clusters and groups") < index.index("✓ passed")
-    assert "Data asset" not in (site / "drift-shares.html").read_text()
-
-
-def test_data_docs_say_what_failed_and_who_is_to_blame(site: Path) -> None:
-    page = (site / "drift-shares.html").read_text()
-    assert "✕" in page
-    assert "of the rows changed class" in page
-    assert "alert(1)" in page
-    assert "<script>" not in page
-    assert "\x1b" not in page
-    assert "$name" in page
 
 
 def test_100_000_clusters_are_checked_within_seconds() -> None:

@@ -114,14 +114,14 @@ def test_a_later_version_shows_drift_and_history(blocked: Card) -> None:
     assert "An hour of the machines costs 3.6" in blocked.html
 
 
-def test_a_blocked_version_says_so_first_with_the_culprits(blocked: Card) -> None:
+def test_a_blocked_version_says_so_first_with_the_offenders(blocked: Card) -> None:
     assert re.search(
         r'class="verdict failed" href="#gates"><span aria-hidden="true">✕</span> Blocked: \d of \d+ checks failed',
         blocked.html,
     )
     gates = blocked.html.partition('id="gates"')[2]
     assert gates.index(">failed</span>") < gates.index(">passed</span>")
-    assert 'class="culprits"' in gates
+    assert 'class="offenders"' in gates
     assert "✕ **" in blocked.summary
 
 
@@ -137,9 +137,9 @@ def test_pictures_of_rows_are_shown(first: Card) -> None:
 
 
 def test_counterexamples_have_texts_and_pictures(blocked: Card) -> None:
-    culprits = blocked.html.partition('class="culprits"')[2].partition("</table>")[0]
-    assert 'src="data:image/webp;base64,' in culprits
-    assert "of topic" in culprits
+    offenders = blocked.html.partition('class="offenders"')[2].partition("</table>")[0]
+    assert 'src="data:image/webp;base64,' in offenders
+    assert "of topic" in offenders
 
 
 def test_the_readme_has_a_header_that_hubs_understand(first: Card) -> None:

@@ -106,7 +106,7 @@ def test_culprits_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated
     assert len(storage.read_bytes(storage.join(ref.uri, "results.json"))) < 2 * PICTURE_BYTES
     assert all("label=label-" in row.text for row in shown)
     assert "\\x" not in json.dumps([row.text for row in shown])
-    page = storage.read_bytes(storage.join(ref.uri, "docs", "balance-shares.html")).decode()
+    page = storage.read_bytes(storage.join(ref.uri, "docs", "balance.html")).decode()
     assert page.count('src="data:image/webp;base64,') == len(pictures)
     assert page.count("label=label-") == len(shown)
 
