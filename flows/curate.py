@@ -1,6 +1,5 @@
 """The main flow: ingest -> embed -> dedup -> cluster -> sample -> stage -> measure -> validate -> report -> publish."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow, task
@@ -22,12 +21,14 @@ from evenkeel.flows.running import running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.measure.profile import TABLES, Profile
 from evenkeel.tasks.publish.layout import check_destination
 from evenkeel.tasks.publish.publish import leave_evidence, publish
 from evenkeel.tasks.publish.staging.step import read_staged
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.step import Run, Step
 from evenkeel.tasks.validate.step import VALIDATE
@@ -84,7 +85,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = Fal
 def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
     """Run every step up to the card and return the finished outputs by step name. Nothing is visible yet."""
 
-    def follow(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
+    def follow(step: Step[Any, Any], config: BaseModel, inputs: Inputs) -> StepRef:
         return perform(step, config, inputs, run)
 
     def drifted(found: Lineage) -> None:
@@ -96,10 +97,10 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
     if history:
         done["previous"] = profile_of(history[-1])
     for stage in PROOF:
-        inputs = {name: done[name] for name in stage.inputs if name in done}
-        if stage.step is VALIDATE and "previous" in inputs and not sampled_alike(recipe, inputs["previous"]):
-            del inputs["previous"]
-        done[stage.step.name] = perform(stage.step, stage.config(recipe), inputs, run)
+        known = dict(done)
+        if stage.step is VALIDATE and "previous" in known and not sampled_alike(recipe, known["previous"]):
+            del known["previous"]
+        done[stage.step.name] = perform(stage.step, stage.config(recipe), stage.inputs.of(known), run)
     report = ReportConfig(
         dataset=recipe.dataset,
         recipe=recipe.model_dump(mode="json"),
@@ -108,7 +109,7 @@ def build(recipe: Recipe, lineage: Lineage, run: Run) -> dict[str, StepRef]:
         price_per_hour=recipe.price_per_hour,
         history=[past(version) for version in history[-10:]],
     )
-    done["report"] = perform(REPORT, report, done, run)
+    done["report"] = perform(REPORT, report, ReportInputs.of(done), run)
     return done
 
 

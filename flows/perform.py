@@ -1,6 +1,5 @@
 """From a `Step` to a Prefect task: one visible, cached, retried task per step, JSON in and JSON out."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from evenkeel.flows.progress import LISTENER, StepProgress
 from evenkeel.infra.errors import AccountingError, InputError, RecipeError, ResourceError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.step import Run, Step
 
 FINAL = (RecipeError, InputError, AccountingError, ResourceError)
@@ -27,7 +27,7 @@ def worth_retrying(_task: Any, _run: Any, state: State[Any]) -> bool:
     return False
 
 
-def perform(step: Step, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
+def perform(step: Step[Any, Any], config: BaseModel, inputs: Inputs, run: Run) -> StepRef:
     """Run `step` as a Prefect task and return its finished output.
 
     The Prefect cache key is the step's own content key, so the UI shows "Cached" for a step whose output is in the
@@ -49,7 +49,7 @@ def perform(step: Step, config: BaseModel, inputs: Mapping[str, StepRef], run: R
     if finished is not None and (listener := LISTENER.get()) is not None:
         listener(step.name, 1.0, "cached")
     progress = StepProgress(step.name)
-    ref = StepRef.model_validate(visible(_Hidden(step, config, dict(inputs), replace(run, progress=progress))))
+    ref = StepRef.model_validate(visible(_Hidden(step, config, inputs, replace(run, progress=progress))))
     if finished is None and (listener := LISTENER.get()) is not None:
         listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.said}")
     return ref
@@ -58,11 +58,11 @@ def perform(step: Step, config: BaseModel, inputs: Mapping[str, StepRef], run: R
 class _Hidden:
     """What the task works on, opaque to Prefect, which would otherwise walk through every parameter."""
 
-    def __init__(self, step: Step, config: BaseModel, inputs: dict[str, StepRef], run: Run) -> None:
+    def __init__(self, step: Step[Any, Any], config: BaseModel, inputs: Inputs, run: Run) -> None:
         self.step, self.config, self.inputs, self.run = step, config, inputs, run
 
     def __repr__(self) -> str:
-        return f"{self.step.name}({', '.join(f'{name}={ref.key}' for name, ref in self.inputs.items())})"
+        return f"{self.step.name}({', '.join(f'{name}={ref.key}' for name, ref in self.inputs.present().items())})"
 
 
 @task(persist_result=True, result_serializer="json")

@@ -1,7 +1,8 @@
 """The order of the steps, what each is configured by, and what each builds on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,29 +13,37 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.cluster.drift import Drift
+from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.lists import dedup_request
 from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import Inputs, NoInputs
 from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.publish.exclusions import TAKEDOWNS
 from evenkeel.tasks.publish.layout import dataset_folder
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Step
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the flow: `config` takes its part of the recipe, `inputs` name the outputs it builds on."""
+    """One step of the flow: `config` takes its part of the recipe, `inputs` are the outputs it builds on."""
 
-    step: Step
+    step: Step[Any, Any]
     config: Callable[[Recipe], BaseModel]
-    inputs: tuple[str, ...] = ()
+    inputs: type[Inputs] = NoInputs
 
 
 def _takedowns(recipe: Recipe) -> str:
@@ -43,22 +52,22 @@ def _takedowns(recipe: Recipe) -> str:
 
 CURATION = (
     Stage(INGEST, lambda recipe: ingest_request(recipe.source)),
-    Stage(EMBED, lambda recipe: recipe.embedding, ("ingest",)),
-    Stage(DEDUP, lambda recipe: dedup_request(recipe.dedup, _takedowns(recipe)), ("ingest", "embed")),
-    Stage(CLUSTER, lambda recipe: recipe.clustering.fitting(), ("ingest", "embed", "dedup")),
-    Stage(SAMPLE, lambda recipe: recipe.sampling, ("ingest", "embed", "dedup", "cluster")),
-    Stage(STAGE, lambda recipe: recipe.destination.staging(), ("ingest", "dedup", "cluster", "sample")),
+    Stage(EMBED, lambda recipe: recipe.embedding, EmbedInputs),
+    Stage(DEDUP, lambda recipe: dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs),
+    Stage(CLUSTER, lambda recipe: recipe.clustering.fitting(), ClusterInputs),
+    Stage(SAMPLE, lambda recipe: recipe.sampling, SampleInputs),
+    Stage(STAGE, lambda recipe: recipe.destination.staging(), StageInputs),
 )
 PROOF = (
-    Stage(MEASURE, lambda _: MeasureConfig(), ("ingest", "embed", "dedup", "cluster", "sample", "previous")),
+    Stage(MEASURE, lambda _: MeasureConfig(), MeasureInputs),
     Stage(
         VALIDATE,
         lambda recipe: recipe.gates,
-        ("ingest", "embed", "dedup", "cluster", "sample", "measure", "previous"),
+        ValidateInputs,
     ),
 )
 
-Follow = Callable[[Step, BaseModel, Mapping[str, StepRef]], StepRef]
+Follow = Callable[[Step[Any, Any], BaseModel, Inputs], StepRef]
 
 
 def follow_curation(
@@ -70,8 +79,7 @@ def follow_curation(
         recipe = same_rule(recipe, lineage.current)
     for stage in CURATION:
         if stage.step in (SAMPLE, STAGE):
-            inputs = {name: done[name] for name in stage.inputs}
-            done[stage.step.name] = follow(stage.step, stage.config(recipe), inputs)
+            done[stage.step.name] = follow(stage.step, stage.config(recipe), stage.inputs.of(done))
     return done
 
 
@@ -84,11 +92,11 @@ def follow_clusters(
     the clusters there were, before new ones are made. lineage: learns which base was taken, and why.
     """
     stages = {stage.step.name: stage for stage in CURATION}
-    done = {"ingest": follow(INGEST, lineage.request, {})}
+    done = {"ingest": follow(INGEST, lineage.request, NoInputs())}
 
     def take(name: str, **more: StepRef) -> None:
         stage = stages[name]
-        done[name] = follow(stage.step, stage.config(recipe), {one: done[one] for one in stage.inputs} | more)
+        done[name] = follow(stage.step, stage.config(recipe), stage.inputs.of(done | more))
 
     def cluster(base: Base | None) -> None:
         take("embed", **({"base": base.embed} if base is not None and base.fitted else {}))
@@ -96,8 +104,7 @@ def follow_clusters(
         if base is None:
             take("cluster")
             return
-        inputs = {name: done[name] for name in stages["cluster"].inputs}
-        inputs |= {"base": base.cluster, "base_ingest": base.ingest}
+        inputs = AssignInputs(done["ingest"], done["embed"], done["dedup"], base.cluster, base.ingest)
         done["cluster"] = follow(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
 
     lineage.base, lineage.why = find_base(recipe, lineage.current, done["ingest"])

@@ -1,7 +1,7 @@
 """What a run would do and take: shards, steps done already, rows, memory, seconds, money; and what cannot fit."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,6 +22,7 @@ from evenkeel.tasks.estimate.requirements import (
     size,
 )
 from evenkeel.tasks.ingest.config import IngestRequest
+from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.step import Run, Step
 
 PROVING = ("measure", "validate", "report")
@@ -118,7 +119,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     price = recipe.price_per_hour if price is None else price
     steps: dict[str, PlannedStep] = {}
 
-    def look(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
+    def look(step: Step[Any, Any], config: BaseModel, inputs: Inputs) -> StepRef:
         folder = step.folder(config, inputs, run)
         finished = step.finished(config, inputs, run)
         steps[step.name] = PlannedStep(

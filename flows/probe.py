@@ -131,7 +131,7 @@ def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int
             config = stage.config(smaller) if stage.step is not INGEST else ingest_request(smaller.source)
             begun, used = time.monotonic(), time.process_time()
             name = stage.step.name
-            done[name] = stage.step(config, {each: done[each] for each in stage.inputs}, run)
+            done[name] = stage.step(config, stage.inputs.of(done), run)
             trial.used[name] = time.process_time() - used
             trial.expected[name] = SECONDS[name](expected)
             trial.wall += time.monotonic() - begun

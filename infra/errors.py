@@ -11,7 +11,8 @@ EvenkeelError                   exit code 1
 ├── GateFailed                  3   the version was not published: a blocking expectation failed
 ├── VersionNotFound             1   no such version, tag or dataset
 ├── PublishConflict             1   someone else committed first; nothing was lost, run again
-└── CommitStateUnknown          1   the catalog did not answer; look before running again
+├── CommitStateUnknown          1   the catalog did not answer; look before running again
+└── StepError                   1   a step was called with what it does not take; a mistake in code, not in a recipe
 
 An error says what was expected, what was found, where, and what to do next: `expected`, `found`, `where` and
 `remedy` are kept as attributes and joined in the message.
@@ -38,6 +39,10 @@ class EvenkeelError(Exception):
             if value:
                 parts.append(f"  {label}: {value}")
         super().__init__("\n".join(parts))
+
+
+class StepError(EvenkeelError, TypeError):
+    """A step was called with a config, inputs or references that are not its own."""
 
 
 class RecipeError(EvenkeelError):

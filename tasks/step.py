@@ -1,20 +1,28 @@
 """What a step is: a pure function from a config and finished inputs to one finished, content-keyed folder.
 
-The science of a step knows nothing of Prefect; `evenkeel.flows.curate` turns a `Step` into a Prefect task.
+The science of a step knows nothing of Prefect; `evenkeel.flows.perform` runs a `Step` as a Prefect task.
 """
 
+import inspect
 import time
+import types
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.errors import StorageError
+from evenkeel.infra.errors import StepError, StorageError
 from evenkeel.infra.workspace import DONE, StepFolder, StepRef, claim, content_key
+from evenkeel.tasks.inputs import Inputs
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+InputsT = TypeVar("InputsT", bound=Inputs)
 
 
 class Progress(Protocol):
@@ -44,61 +52,78 @@ class Outcome:
     """What a step function returns: counts (rows by fate and kind) and small JSON facts for people and later steps."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-StepFunction = Callable[[Any, Mapping[str, StepRef], StepFolder, Run], Outcome]
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Step:
-    """A named, versioned step function.
+class Step(Generic[ConfigT, InputsT]):
+    """A named, versioned step function, called with its config and its inputs: `SAMPLE(config, inputs, run)`.
 
     name: the folder under the dataset's workspace. version: raise it when the code changes what comes out.
-    function: `(config, inputs by name, folder to write to, run) -> Outcome`. by_backend: the output depends on whether
-    a CPU or a GPU computed it, so the backend is part of the key. retries: how often a failure is worth another try.
-    intact: tells whether what a finished output points to, outside its own folder, is still there.
+    function: `(config, inputs, folder to write to, run) -> Outcome`; its annotations say which config and which inputs
+    the step takes. by_backend: the output depends on whether a CPU or a GPU computed it, so the backend is part of the
+    key. retries: how often a failure is worth another try. intact: tells whether what a finished output points to,
+    outside its own folder, is still there.
     """
 
     name: str
     version: int
-    function: StepFunction
+    function: Callable[[ConfigT, InputsT, StepFolder, Run], Outcome]
     by_backend: bool = False
     retries: int = 1
     timeout_seconds: float = 24 * 3600.0
     intact: Callable[[StepRef], bool] = lambda _: True
 
-    def key(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> str:
-        """Return the content key of this step's output for this config and these inputs."""
-        keys = {name: ref.key for name, ref in inputs.items()}
+    @cached_property
+    def takes(self) -> tuple[tuple[type, ...], tuple[type, ...]]:
+        """Return the classes of config and the classes of inputs that the step function is annotated with."""
+        hints = typing.get_type_hints(self.function)
+        config, inputs, *_ = inspect.signature(self.function).parameters
+        return _classes(hints[config]), _classes(hints[inputs])
+
+    def check(self, config: ConfigT, inputs: InputsT) -> None:
+        """Raise StepError where the config or the inputs are those of another step."""
+        for what, given, wanted in zip(("config", "inputs"), (config, inputs), self.takes, strict=True):
+            if not isinstance(given, wanted):
+                raise StepError(
+                    f"the step {self.name} cannot be called like this",
+                    expected=f"{what} of type {' or '.join(one.__name__ for one in wanted)}",
+                    found=type(given).__name__,
+                )
+
+    def key(self, config: ConfigT, inputs: InputsT, run: Run) -> str:
+        """Return the content key of this step's output. Raises StepError as `check` does."""
+        self.check(config, inputs)
+        keys = {name: ref.key for name, ref in inputs.present().items()}
         if self.by_backend:
             keys["backend"] = run.compute.backend
         return content_key(self.name, self.version, config, keys)
 
-    def folder(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepFolder:
+    def folder(self, config: ConfigT, inputs: InputsT, run: Run) -> StepFolder:
         """Return the folder of this step's output, finished or not."""
         return StepFolder(run.workspace, run.dataset, self.name, self.key(config, inputs, run))
 
-    def finished(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef | None:
+    def finished(self, config: ConfigT, inputs: InputsT, run: Run) -> StepRef | None:
         """Return the output that is already in the workspace and intact, or None."""
         ref = self.folder(config, inputs, run).done()
         return ref if ref is not None and self.intact(ref) else None
 
-    def claim(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> None:
+    def claim(self, config: ConfigT, inputs: InputsT, run: Run) -> None:
         """Keep a prune from the inputs and the output while this step runs, and for days after it.
 
         Raises StorageError where a prune was faster than this run.
         """
         here = storage.join(run.workspace, run.dataset, "")
-        for ref in inputs.values():
+        for ref in inputs.present().values():
             if ref.uri.startswith(here):
                 claim(ref.uri)
                 if not storage.exists(storage.join(ref.uri, DONE)):
                     raise StorageError("an input was pruned before this run used it", where=ref.uri, remedy="run again")
         claim(self.folder(config, inputs, run).uri)
 
-    def __call__(self, config: BaseModel, inputs: Mapping[str, StepRef], run: Run) -> StepRef:
-        """Return the finished output: the one already in the workspace, or a new one."""
+    def __call__(self, config: ConfigT, inputs: InputsT, run: Run) -> StepRef:
+        """Return the finished output, from the workspace or made anew. Raises StepError as `check` does."""
+        self.check(config, inputs)
         self.claim(config, inputs, run)
         if (finished := self.finished(config, inputs, run)) is not None:
             return finished
@@ -106,3 +131,10 @@ class Step:
         started = time.monotonic()
         outcome = self.function(config, inputs, folder, run)
         return folder.finish(outcome.counts, outcome.facts, round(time.monotonic() - started, 3))
+
+
+def _classes(hint: object) -> tuple[type, ...]:
+    """Return the classes of an annotation: itself, or the members of a union."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(one for part in typing.get_args(hint) for one in _classes(part))
+    return (hint,) if isinstance(hint, type) else (object,)

@@ -1,6 +1,5 @@
 """Assigning new rows to finished clusters: what a run does instead of clustering while the pool has not drifted."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy.typing as npt
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.cluster.drift import BINS, Counts, Ruler, measure_drift
 from evenkeel.tasks.cluster.hierarchy import Hierarchy, Level, read_rows, write_level, write_rows
+from evenkeel.tasks.cluster.inputs import AssignInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 CHART = "chart"
 
 
-def assign(config: AssignConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run) -> Outcome:
     """Give every kept row a leaf of finished clusters, recount them, and measure how far the pool has drifted.
 
-    inputs: ingest, embed, dedup; `base`, the cluster step's output, and `base_ingest`, the pool it was made from. Rows
-    of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of the
-    cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
+    Rows of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of
+    the cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
     """
     from evenkeel.tasks.cluster.source import Source
     from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -36,9 +35,9 @@ def assign(config: AssignConfig, inputs: Mapping[str, StepRef], out: StepFolder,
     from evenkeel.tasks.ingest.pool import Pool
     from evenkeel.tasks.kmeans.chart import write_chart
 
-    vectors = Vectors.open(inputs["embed"], run.scratch)
-    source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
-    base = Hierarchy.open(inputs["base"])
+    vectors = Vectors.open(inputs.embed, run.scratch)
+    source = Source(Pool.open(inputs.ingest, run.scratch), vectors, Duplicates.open(inputs.dedup))
+    base = Hierarchy.open(inputs.base)
     if base.dimension != vectors.dimension:
         raise InputError(
             "the clusters are of other vectors",
@@ -48,7 +47,7 @@ def assign(config: AssignConfig, inputs: Mapping[str, StepRef], out: StepFolder,
             remedy="set clustering.reuse to never, once",
         )
     write_chart(out.path(CHART), base.levels[0].centroids, config.metric, 0, run.compute.threads)
-    contents = {block.name: block.content for block in Pool.open(inputs["base_ingest"]).blocks}
+    contents = {block.name: block.content for block in Pool.open(inputs.base_ingest).blocks}
     same = [block.content != "" and contents.get(block.name) == block.content for block in source.pool.blocks]
     work = partial(assign_block, source, base.uri, config, out.uri, Path(run.scratch))
     total = len(source.names)

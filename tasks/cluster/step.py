@@ -1,7 +1,7 @@
 """The cluster step: kept rows in, a hierarchy of clusters out."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.levels import Log, derive_levels, fit_levels
 from evenkeel.tasks.step import Outcome, Run, Step
 
@@ -23,7 +24,7 @@ SEED_STRIDE = 1_000_003
 PARTS = "parts"
 
 
-def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, run: Run) -> Outcome:
     """Cluster the kept rows level by level; write the levels and the leaf of every row.
 
     Level 1 is one k-means where the rows fit `memory_gib`, else split; the levels above cluster the centroids below,
@@ -37,8 +38,8 @@ def cluster(config: ClusteringConfig, inputs: Mapping[str, StepRef], out: StepFo
     from evenkeel.tasks.ingest.pool import Pool
     from evenkeel.tasks.kmeans.bounds import bound_children
 
-    vectors = Vectors.open(inputs["embed"], run.scratch)
-    source = Source(Pool.open(inputs["ingest"], run.scratch), vectors, Duplicates.open(inputs["dedup"]))
+    vectors = Vectors.open(inputs.embed, run.scratch)
+    source = Source(Pool.open(inputs.ingest, run.scratch), vectors, Duplicates.open(inputs.dedup))
     sizes = [len(source.kept(block)[0]) for block in source.names]
     rows = sum(sizes)
     if not rows:

@@ -1,16 +1,16 @@
 """The dedup step: unreadable, excluded, exact, near and semantic duplicates, in this order; each sees what is left."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from evenkeel.infra import storage
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import UNREADABLE, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.exact import exact_duplicates
 from evenkeel.tasks.dedup.exclude import excluded_rows
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.prototypes import drop_prototypes
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
@@ -87,9 +87,9 @@ class Stages:
         return Duplicates.open(folder)
 
 
-def dedup(config: DedupConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -> Outcome:
     """Write which rows are dropped and which rows stand for them."""
-    pool, vectors = Pool.open(inputs["ingest"], run.scratch), Vectors.open(inputs["embed"], run.scratch)
+    pool, vectors = Pool.open(inputs.ingest, run.scratch), Vectors.open(inputs.embed, run.scratch)
     stages = Stages(pool, vectors, config, out, run)
     stages.refuse()
     if config.exclude:

@@ -2,7 +2,6 @@
 
 import posixpath
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -15,7 +14,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError, QuarantineLimitError
 from evenkeel.infra.tables import read_table, write_table
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.embed import post, reuse, tfidf
 from evenkeel.tasks.embed.column import Column
 from evenkeel.tasks.embed.config import (
@@ -27,6 +26,7 @@ from evenkeel.tasks.embed.config import (
     TfidfSvdEmbedding,
 )
 from evenkeel.tasks.embed.embedder import Embedder, RawVectors
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.post import PostProcessor
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
@@ -45,16 +45,15 @@ class BlockFacts(TypedDict):
     zero: int
 
 
-def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def embed(config: EmbeddingConfig, inputs: EmbedInputs, out: StepFolder, run: Run) -> Outcome:
     """Write one vector per row of the pool; blocks that this or an earlier run embedded by the same map are reused.
 
-    inputs: ingest, and `base` where the fitted map of an earlier output of this step is to be used.
     Raises InputError where the source has neither vectors nor texts, or not what the method needs.
     """
-    pool = Pool.open(inputs["ingest"], run.scratch)
+    pool = Pool.open(inputs.ingest, run.scratch)
     settings = resolve(config, pool)
-    if "base" in inputs:
-        settings = settings.model_copy(update={"fitted": inputs["base"].uri})
+    if inputs.base is not None:
+        settings = settings.model_copy(update={"fitted": inputs.base.uri})
     run.progress(0, f"fitting {settings.method}")
     embedder, after = _embedder(settings, out.uri, run)
     facts = _fit(settings, pool, embedder, out.path("map"))
@@ -62,7 +61,7 @@ def embed(config: EmbeddingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
     if isinstance(embedder, Column) and after.is_identity:
         about = {"dimension": pool.info.dimension, "dtype": pool.info.dtype, "zero": 0}
-        folder = posixpath.relpath(inputs["ingest"].uri, out.uri)
+        folder = posixpath.relpath(inputs.ingest.uri, out.uri)
         storage.write_json(out.path("vectors.json"), {**about, "folder": storage.join(folder, "vectors")})
         return Outcome({"rows": pool.rows, "zero": 0}, {"method": "column", **about})
 

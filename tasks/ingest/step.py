@@ -13,7 +13,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
 from evenkeel.infra.tables import read_table, write_table
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest, ShardStamp
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
 from evenkeel.tasks.ingest.plan import Plan, ShardJob, make_plan
@@ -24,13 +24,14 @@ from evenkeel.tasks.ingest.reuse import keep_original, look_once
 from evenkeel.tasks.ingest.shard import read_shard
 from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.ingest.tables import common_schema, conform_table
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 
 _LOOK_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
 
 
-def ingest(request: IngestRequest, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) -> Outcome:
     """Read a source into a pool.
 
     Raises InputError where a column is missing everywhere or no row is left, QuarantineLimitError where more is refused

@@ -10,11 +10,12 @@ from evenkeel.expectations.measures import balance
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import write_array
 from evenkeel.infra.tables import read_table, write_table
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.measure.churn import retained, smallest
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.fates import Fates
+from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
@@ -25,17 +26,16 @@ from evenkeel.tasks.step import Outcome, Run, Step
 Counts = NDArray[np.int64]
 
 
-def measure(config: MeasureConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: Run) -> Outcome:
     """Write the profile of a selection and return its totals.
 
-    inputs may hold `previous`, the profile of the last published version. Raises AccountingError where the four fates
-    do not add up to the rows read.
+    Raises AccountingError where the four fates do not add up to the rows read.
     """
-    hierarchy, selection = Hierarchy.open(inputs["cluster"]), Selection.open(inputs["sample"])
-    previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
+    hierarchy, selection = Hierarchy.open(inputs.cluster), Selection.open(inputs.sample)
+    previous = Profile.open(inputs.previous) if inputs.previous is not None else None
     tree = tree_of(hierarchy)
-    rows = Rows.open(inputs, str(run.scratch))
-    surveyor = Surveyor(rows, inputs["dedup"], inputs["sample"], out.path("sketches"), config.sketch_rows)
+    rows = Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
+    surveyor = Surveyor(rows, inputs.dedup, inputs.sample, out.path("sketches"), config.sketch_rows)
     total = max(1, len(rows.blocks))
     surveys = run.compute.map(
         surveyor,
@@ -43,10 +43,10 @@ def measure(config: MeasureConfig, inputs: Mapping[str, StepRef], out: StepFolde
         work=rows.pool.rows * 60,
         on_done=lambda done: run.progress(0.9 * done / total, f"counting rows: block {done} of {total}"),
     )
-    found = Survey(fates=Fates(quarantined=inputs["ingest"].counts["quarantined"]))
+    found = Survey(fates=Fates(quarantined=inputs.ingest.counts["quarantined"]))
     for survey in surveys:
         found.add(survey)
-    found.fates.check(inputs["ingest"].counts["read"])
+    found.fates.check(inputs.ingest.counts["read"])
     hashes = _sketch(surveyor, config.sketch_rows)
     write_array(out.path("sketch.npy"), hashes)
     quotas = selection.quotas()

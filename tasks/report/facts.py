@@ -1,6 +1,5 @@
 """Everything the card says, gathered from the finished steps: numbers and tables, no words and no pictures yet."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +15,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.manifest import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.validate.step import read_results
 
@@ -99,11 +99,11 @@ class CardFacts:
         return [one for one in self.results if one.status == "warned"]
 
 
-def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) -> CardFacts:
-    """Return the facts of a card. inputs: ingest, dedup, cluster, sample, measure, validate; previous is optional."""
-    pool = Pool.open(inputs["ingest"], scratch)
-    profile = Profile.open(inputs["measure"])
-    previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
+def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFacts:
+    """Return the facts of a card."""
+    pool = Pool.open(inputs.ingest, scratch)
+    profile = Profile.open(inputs.measure)
+    previous = Profile.open(inputs.previous) if inputs.previous is not None else None
     totals = {
         str(name): float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))
     }
@@ -116,15 +116,15 @@ def gather(config: ReportConfig, inputs: Mapping[str, StepRef], scratch: str) ->
         totals=totals,
         spreads=spreads,
         balance=profile.balance,
-        results=read_results(inputs["validate"]),
-        dropped=_dropped(inputs["dedup"]),
-        removed=removed_rows(inputs["dedup"], pool, SHOWN_REMOVED),
+        results=read_results(inputs.validate),
+        dropped=_dropped(inputs.dedup),
+        removed=removed_rows(inputs.dedup, pool, SHOWN_REMOVED),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         shards=shards,
         licences=licences,
-        seconds={name: inputs[name].seconds for name in STEPS if name in inputs},
+        seconds={name: ref.seconds for name, ref in inputs.present().items() if name in STEPS},
         details=_details(config, inputs, pool, licences is not None),
-        docs=_docs(inputs["validate"]),
+        docs=_docs(inputs.validate),
         previous=previous is not None,
     )
 
@@ -172,9 +172,9 @@ def _dropped(dedup: StepRef) -> dict[str, int]:
     return {str(entry["values"]): int(entry["counts"]) for entry in kinds}
 
 
-def _details(config: ReportConfig, inputs: Mapping[str, StepRef], pool: Pool, licensed: bool) -> dict[str, str]:
+def _details(config: ReportConfig, inputs: ReportInputs, pool: Pool, licensed: bool) -> dict[str, str]:
     """Return what identifies the run: source, seed, hashes, keys and sizes, as plain words."""
-    cluster, stage, sample = inputs["cluster"], inputs.get("stage"), inputs["sample"]
+    cluster, stage, sample = inputs.cluster, inputs.stage, inputs.sample
     table = ", ".join(f"{copies} from {size}" for size, copies in sample.facts.get("rehydrate", {}).items())
     facts: dict[str, Any] = {
         "Source": without_secrets(str(config.recipe.get("source", {}).get("uri", ""))),

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.projection import project, project_within
 from evenkeel.tasks.report.words import distinctive_words
 from evenkeel.tasks.validate.examples import Example, read_examples, read_thumbnails, rows_of_leaves
@@ -48,9 +48,9 @@ class Landscape:
         return f"{number} ({self.words[place]})" if self.words.get(place) else f"{number}"
 
 
-def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Landscape:
+def survey(facts: CardFacts, inputs: ReportInputs, pool: Pool) -> Landscape:
     """Return the map of the finest level that fits on it, or of its largest clusters where none does."""
-    hierarchy = Hierarchy.open(inputs["cluster"])
+    hierarchy = Hierarchy.open(inputs.cluster)
     number, limit = _fitting([level.clusters for level in hierarchy.levels])
     spread, level = facts.spreads[number], hierarchy.levels[number]
     largest = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")
@@ -59,7 +59,7 @@ def survey(facts: CardFacts, inputs: Mapping[str, StepRef], pool: Pool) -> Lands
     place_of = np.full(level.clusters, -1, np.int32)
     place_of[shown] = np.arange(len(shown), dtype=np.int32)
     rows = rows_of_leaves(
-        inputs["sample"], place_of[hierarchy.ancestors(number + 1)], ROWS if limit > DIRECT else 2 * ROWS
+        inputs.sample, place_of[hierarchy.ancestors(number + 1)], ROWS if limit > DIRECT else 2 * ROWS
     )
     texts = read_examples(pool, [row for ids in rows.values() for row in ids])
     examples = {place: [texts[row] for row in ids if row in texts] for place, ids in rows.items()}
@@ -116,14 +116,14 @@ def _showcase(
     ]
 
 
-def _newest(inputs: Mapping[str, StepRef], level: int, shown: npt.NDArray[np.int64], before: Floats) -> list[int]:
+def _newest(inputs: ReportInputs, level: int, shown: npt.NDArray[np.int64], before: Floats) -> list[int]:
     """Return the places of clusters that the last version's pool had no rows of, where both have the same centroids."""
-    if "previous" not in inputs:
+    if inputs.previous is None:
         return []
-    now, last = (inputs[name].facts.get("centroid_hash") for name in ("cluster", "previous"))
+    now, last = (ref.facts.get("centroid_hash") for ref in (inputs.cluster, inputs.previous))
     if now is None or now != last:
         return []
-    clusters = Profile.open(inputs["previous"]).clusters
+    clusters = Profile.open(inputs.previous).clusters
     was = clusters[clusters["level"] == level].set_index("cluster")["before"].reindex(shown).fillna(0).to_numpy()
     return [int(place) for place in np.flatnonzero((was == 0) & (before[shown] > 0))]
 

@@ -1,13 +1,12 @@
 """The report step: the card as a page, as a short summary and as a README. It is part of the version."""
 
-from collections.abc import Mapping
-
 from evenkeel.infra import storage
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.facts import gather
 from evenkeel.tasks.report.findings import headline, of_gates
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.landscape import survey
 from evenkeel.tasks.report.page import render_page
 from evenkeel.tasks.report.readme import render_readme
@@ -15,18 +14,14 @@ from evenkeel.tasks.report.summary import render_summary
 from evenkeel.tasks.step import Outcome, Run, Step
 
 
-def report(config: ReportConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
-    """Write card.html, card.md and README.md.
-
-    inputs: ingest, embed, dedup, cluster, sample, measure and validate; stage (for the place of the files) and previous
-    (for drift) where there are any.
-    """
-    if "stage" in inputs and not config.location:
-        config = config.model_copy(update={"location": str(inputs["stage"].facts.get("location", ""))})
+def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run) -> Outcome:
+    """Write card.html, card.md and README.md."""
+    if inputs.stage is not None and not config.location:
+        config = config.model_copy(update={"location": str(inputs.stage.facts.get("location", ""))})
     run.progress(0.05, "gathering the facts")
     facts = gather(config, inputs, str(run.scratch))
     run.progress(0.2, "drawing the map of clusters")
-    scene = survey(facts, inputs, Pool.open(inputs["ingest"], run.scratch))
+    scene = survey(facts, inputs, Pool.open(inputs.ingest, run.scratch))
     run.progress(0.6, "drawing the charts")
     page = render_page(facts, scene).encode()
     storage.write_bytes(out.path("card.html"), page)

@@ -1,6 +1,5 @@
 """A budget that rows cost unlike amounts of: tokens, or copies by what a row stands for. As much as it buys."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.hashing import mix
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.options import Balanced
 from evenkeel.tasks.sample.plan import Candidates, Plan
 from evenkeel.tasks.sample.rehydration import Rehydrator
@@ -39,7 +38,7 @@ def draw_budget(
     config: SamplingConfig,
     candidates: Candidates,
     budget: Budget,
-    inputs: Mapping[str, StepRef],
+    inputs: SampleInputs,
     folder: str,
     run: Run,
 ) -> tuple[Plan, pa.Table]:
@@ -51,7 +50,7 @@ def draw_budget(
     """
     from evenkeel.tasks.sample.step import draw_plan, make_plan
 
-    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     total = pool_cost(candidates.rows, budget, rehydrator, run.compute)
     most = candidates.tree.rows * candidates.limits.max_repeats
     target = min(most, max(1, round(budget.amount / max(1, total) * candidates.tree.rows)))

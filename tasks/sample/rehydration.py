@@ -20,15 +20,15 @@ class Rehydrator:
     table: Mapping[int, int]
 
     @classmethod
-    def of(cls, config: Rehydration | None, inputs: Mapping[str, StepRef]) -> "Rehydrator | None":
-        """Return what a recipe asks for, None where it asks for nothing. inputs: dedup."""
+    def of(cls, config: Rehydration | None, dedup: StepRef) -> "Rehydrator | None":
+        """Return what a recipe asks for, None where it asks for nothing."""
         if config is None:
             return None
         table = config.table
         if config.removed:
             sizes = np.array(sorted(config.removed))
             table = rehydration_table(sizes, np.array([config.removed[int(size)] for size in sizes]), config.most)
-        return cls(Duplicates.open(inputs["dedup"]), table)
+        return cls(Duplicates.open(dedup), table)
 
     def copies(self, row_ids: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return how often each of some kept rows comes, (n,) int32."""

@@ -1,6 +1,6 @@
 """The rows that sampling chooses from: every kept row of the pool with its leaf, distance and columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,10 @@ class Rows:
     blocks: tuple[str, ...]
 
     @classmethod
-    def open(cls, inputs: Mapping[str, StepRef], scratch: str | None = None) -> "Rows":
+    def open(cls, ingest: StepRef, embed: StepRef, cluster: StepRef, scratch: str | None = None) -> "Rows":
         """Open the rows of finished ingest, embed and cluster steps."""
-        pool = Pool.open(inputs["ingest"], scratch)
-        return cls(pool, inputs["cluster"].uri, inputs["embed"].uri, tuple(block.name for block in pool.blocks))
+        pool = Pool.open(ingest, scratch)
+        return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks))
 
     def table(self, block: str, columns: Sequence[str] = ()) -> pa.Table:
         """Return row_id, leaf, distance and the asked columns of the pool's row table for the kept rows of a block.

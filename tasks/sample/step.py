@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from evenkeel.expectations.measures import balance
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import write_table
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.crowding import crowds_of
 from evenkeel.tasks.sample.balanced.probe import structure_of
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.draw import draw
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.plan import Candidates, Limits, Plan
 from evenkeel.tasks.sample.quotas.shares import bound_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
@@ -30,7 +31,7 @@ from evenkeel.tasks.step import Outcome, Run, Step
 Counts = NDArray[np.int64]
 
 
-def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: Run) -> Outcome:
     """Select rows of the clustered pool and write the selection, the quotas and the candidates.
 
     Raises RecipeError where the target exceeds what the pool can give, a column is missing, or constraints contradict
@@ -46,7 +47,7 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
     given = baselines(replace(candidates, target=min(int(copies.sum()), tree.rows)))
-    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
     write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
@@ -65,13 +66,13 @@ def sample(config: SamplingConfig, inputs: Mapping[str, StepRef], out: StepFolde
     return Outcome(counts, facts)
 
 
-def open_candidates(config: SamplingConfig, inputs: Mapping[str, StepRef], run: Run) -> tuple[Candidates, Budget]:
+def open_candidates(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[Candidates, Budget]:
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
-    tree = tree_of(Hierarchy.open(inputs["cluster"]))
-    rows = Rows.open(inputs, str(run.scratch))
+    tree = tree_of(Hierarchy.open(inputs.cluster))
+    rows = Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
     repeats = max(config.max_repeats, getattr(config.strategy, "clip", 1))
     budget = config.budget(tree.rows)
-    rehydrator = Rehydrator.of(config.rehydrate, inputs)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     plain = budget.unit == "rows" and rehydrator is None
     most = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
     if budget.amount > most:

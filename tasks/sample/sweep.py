@@ -1,6 +1,6 @@
 """Balance and coverage against size, for the chosen strategy and the baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 
 from evenkeel.expectations.measures import balance
-from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.balanced.probe import structure_of
 from evenkeel.tasks.sample.balanced.structure import unevenness
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import baselines, make_plan, open_candidates
 from evenkeel.tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
 
 
-def sweep(
-    config: SamplingConfig, inputs: Mapping[str, StepRef], targets: Sequence[int | str], run: Run
-) -> list[dict[str, Any]]:
+def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | str], run: Run) -> list[dict[str, Any]]:
     """Return one row per target and rule: target, rows, rule, unevenness, kl_uniform, entropy, coverage.
 
     inputs: finished ingest, embed and cluster steps. Nothing is drawn: quotas say it all, so a sweep costs seconds.

@@ -6,30 +6,30 @@ import numpy as np
 
 from evenkeel.expectations.expectation import Blame, Witness
 from evenkeel.expectations.result import Result
-from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.validate.examples import read_examples, read_thumbnails, rows_of_groups, rows_of_leaves, shorten
+from evenkeel.tasks.validate.inputs import ValidateInputs
 
 LENGTH = 160
 PICTURED_ROWS, PICTURE_BYTES = 150, 300_000
 LOUDEST = {"failed": 0, "warned": 1}
 
 
-def name_rows(results: list[Result], pool: Pool, inputs: Mapping[str, StepRef], examples: int) -> list[Result]:
+def name_rows(results: list[Result], pool: Pool, inputs: ValidateInputs, examples: int) -> list[Result]:
     """Return the results with up to `examples` rows ("id: start of the text") for every cluster and group blamed.
 
     Rows with a picture show it small: at most 300 kB of pictures in all, failures first, then text alone.
     """
     blamed = {(item.scope, item.name) for one in results for item in one.blame}
-    if not blamed or not examples or "sample" not in inputs:
+    if not blamed or not examples:
         return results
     rows: dict[tuple[str, str], list[int]] = {}
-    kept = Selection.open(inputs["sample"]).row_ids()
+    kept = Selection.open(inputs.sample).row_ids()
     for scope in sorted({scope for scope, _ in blamed}):
         names = sorted(name for where, name in blamed if where == scope)
-        if scope.startswith("level-") and "cluster" in inputs:
+        if scope.startswith("level-"):
             rows |= _of_clusters(scope, names, inputs, examples)
         elif scope.startswith("group."):
             found = rows_of_groups(pool, scope.removeprefix("group."), names, kept, examples)
@@ -70,13 +70,13 @@ def _told(one: Result, witnesses: _Witnesses) -> Result:
 
 
 def _of_clusters(
-    scope: str, names: list[str], inputs: Mapping[str, StepRef], examples: int
+    scope: str, names: list[str], inputs: ValidateInputs, examples: int
 ) -> dict[tuple[str, str], list[int]]:
     level = int(scope.removeprefix("level-"))
-    hierarchy = Hierarchy.open(inputs["cluster"])
+    hierarchy = Hierarchy.open(inputs.cluster)
     if level > len(hierarchy.levels):
         return {}
     wanted = [int(name) for name in names if name.isdigit()]
     ancestors = hierarchy.ancestors(level)
     labels = np.where(np.isin(ancestors, wanted), ancestors, -1).astype(np.int32)
-    return {(scope, str(cluster)): ids for cluster, ids in rows_of_leaves(inputs["sample"], labels, examples).items()}
+    return {(scope, str(cluster)): ids for cluster, ids in rows_of_leaves(inputs.sample, labels, examples).items()}

@@ -1,6 +1,6 @@
 """How many near-duplicates the version still holds: kept rows that nearly repeat another kept row of their cluster."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ Sketches = npt.NDArray[np.uint32]
 
 
 def near_duplicates_left(
-    inputs: Mapping[str, StepRef], pool: Pool, scratch: str, rows: int, jaccard: float, cosine: float
+    sample: StepRef, embed: StepRef, pool: Pool, scratch: str, rows: int, jaccard: float, cosine: float
 ) -> "pd.Series[float] | None":
     """Return the share of rows with a near-duplicate in the version, by leaf; None where it cannot be measured.
 
@@ -33,9 +33,9 @@ def near_duplicates_left(
     similarity of their word 3-grams is `jaccard` or more. Only the first 4,096 characters are read. Where the pool has
     no texts, two rows are near-duplicates when the cosine of their vectors is `cosine` or more.
     """
-    if "sample" not in inputs or not rows or not (pool.has_text or "embed" in inputs):
+    if not rows:
         return None
-    selected = Selection.open(inputs["sample"]).table()
+    selected = Selection.open(sample).table()
     leaf, row_id = selected["leaf"].to_numpy(), selected["row_id"].to_numpy()
     picked = leaf % max(1, -(-len(leaf) // rows)) == 0
     leaf, row_id = leaf[picked], row_id[picked]
@@ -48,7 +48,7 @@ def near_duplicates_left(
         flat, offsets = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, longest=CHARACTERS))
         rates = [share_alike(flat, offsets, part, jaccard) for part in members]
     else:
-        vectors = _read_vectors(inputs["embed"], pool, scratch, row_id)
+        vectors = _read_vectors(embed, pool, scratch, row_id)
         rates = [_share_close(vectors[part], cosine) for part in members]
     return pd.Series(rates, index=leaves, dtype=np.float64)
 

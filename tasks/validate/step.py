@@ -1,7 +1,6 @@
 """The validate step: build the tables, run the suite, name who is to blame, keep the evidence."""
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.validate.blame import name_rows
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.excluded import excluded_rows_kept
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.near import near_duplicates_left
 from evenkeel.tasks.validate.scan import scan
 from evenkeel.tasks.validate.tables import shards, shares, totals
@@ -29,21 +29,20 @@ RESULTS = "results.json"
 DOCS = "docs"
 
 
-def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: Run) -> Outcome:
     """Check the profile and write `results.json` and the Data Docs.
 
-    inputs: ingest and measure; previous (the last version's profile, with its centroid_hash in the facts) turns drift
-    on; embed, dedup, cluster and sample turn on near-duplicates, exclusions, the privacy scan and example rows.
     A failed gate is a result, not an error: the facts hold `success`, `failed` and `warnings` (expectation, reason,
     blame) and `skipped`, and the flow decides what to do.
     Raises RecipeError where an expectation names a level, a column or a pattern that the data does not have.
     """
-    pool = Pool.open(inputs["ingest"], run.scratch)
-    profile = Profile.open(inputs["measure"])
-    previous = Profile.open(inputs["previous"]) if "previous" in inputs else None
+    pool = Pool.open(inputs.ingest, run.scratch)
+    profile = Profile.open(inputs.measure)
+    previous = Profile.open(inputs.previous) if inputs.previous is not None else None
     run.progress(0.05, "searching the version for near-duplicates, personal data and secrets")
     near = near_duplicates_left(
-        inputs,
+        inputs.sample,
+        inputs.embed,
         pool,
         str(run.scratch),
         config.scan_rows,
@@ -51,7 +50,7 @@ def validate(config: GatesConfig, inputs: Mapping[str, StepRef], out: StepFolder
         config.near_duplicate_cosine,
     )
     tables = {
-        "patterns": scan(pool, inputs.get("sample"), config.scan_rows, run),
+        "patterns": scan(pool, inputs.sample, config.scan_rows, run),
         "shares": shares(profile, previous, _same_clusters(inputs), near, _planned(inputs)),
         "baselines": profile.balance if previous else profile.balance.query("stage != 'previous'"),
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs)),
@@ -101,23 +100,23 @@ def _fact(one: Result) -> dict[str, Any]:
     return {"expectation": one.label, "reason": f"{one.label}: {one.reason}", "sentence": one.sentence, "blame": worst}
 
 
-def _same_clusters(inputs: Mapping[str, StepRef]) -> bool:
-    if "previous" not in inputs:
+def _same_clusters(inputs: ValidateInputs) -> bool:
+    if inputs.previous is None:
         return False
-    now = inputs["cluster"].facts.get("centroid_hash") if "cluster" in inputs else None
-    return now is not None and now == inputs["previous"].facts.get("centroid_hash")
+    now = inputs.cluster.facts.get("centroid_hash")
+    return now is not None and now == inputs.previous.facts.get("centroid_hash")
 
 
-def _planned(inputs: Mapping[str, StepRef]) -> npt.NDArray[np.float64] | None:
+def _planned(inputs: ValidateInputs) -> npt.NDArray[np.float64] | None:
     """Return the rows that the strategy planned for every leaf, (leaves,) float64, where it planned rows."""
-    if "sample" not in inputs or inputs["sample"].facts.get("unit", "rows") != "rows":
+    if inputs.sample.facts.get("unit", "rows") != "rows":
         return None
-    quotas: npt.NDArray[np.float64] = Selection.open(inputs["sample"]).quotas()["quota"].to_numpy().astype(np.float64)
+    quotas: npt.NDArray[np.float64] = Selection.open(inputs.sample).quotas()["quota"].to_numpy().astype(np.float64)
     return quotas
 
 
-def _target(inputs: Mapping[str, StepRef]) -> float | None:
-    target = inputs["sample"].counts.get("target") if "sample" in inputs else None
+def _target(inputs: ValidateInputs) -> float | None:
+    target = inputs.sample.counts.get("target")
     return None if target is None or not np.isfinite(target) else float(target)
 
 

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evenkeel.tasks.embed.config import AutoEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool as IngestedPool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 
 ZIPF_SIGMA = 0.6
@@ -166,8 +168,8 @@ def docstrings() -> Pool:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(workspace=folder, dataset="docstrings", scratch=Path(folder) / "scratch")
         source = SourceConfig(uri="docstrings://", format="docstrings", id="id", text="text", groups=["package"])
-        ingested = INGEST(ingest_request(source), {}, run)
-        vectors = Vectors.open(EMBED(AutoEmbedding(), {"ingest": ingested}, run))
+        ingested = INGEST(ingest_request(source), NoInputs(), run)
+        vectors = Vectors.open(EMBED(AutoEmbedding(), EmbedInputs(ingest=ingested), run))
         texts = IngestedPool.open(ingested)
         x = np.concatenate([np.asarray(vectors.block(block), np.float32) for block in texts.blocks])
         column = pa.concat_tables([texts.table(block, ["group.package"]) for block in texts.blocks])["group.package"]

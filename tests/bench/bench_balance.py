@@ -25,16 +25,21 @@ from sklearn.neighbors import KNeighborsClassifier
 from evenkeel.expectations.measures import balance
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import AutoEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE, open_candidates
 from evenkeel.tasks.sample.sweep import sweep
@@ -58,10 +63,10 @@ MEASURES = ("kl", "coverage", "worst", "probe", "knn")
 def prepare(pool: Pool, folder: Path) -> tuple[dict[str, Any], Run]:
     """Ingest, embed, deduplicate and cluster a pool with default settings."""
     run = Run(workspace=str(folder / "workspace"), dataset=pool.name, scratch=folder / "scratch")
-    inputs = {"ingest": INGEST(ingest_request(SourceConfig(uri=write(pool, folder / pool.name))), {}, run)}
-    inputs["embed"] = EMBED(AutoEmbedding(), inputs, run)
-    inputs["dedup"] = DEDUP(DedupConfig(), inputs, run)
-    inputs["cluster"] = CLUSTER(ClusteringConfig(levels=pool.levels), inputs, run)
+    inputs = {"ingest": INGEST(ingest_request(SourceConfig(uri=write(pool, folder / pool.name))), NoInputs(), run)}
+    inputs["embed"] = EMBED(AutoEmbedding(), EmbedInputs.of(inputs), run)
+    inputs["dedup"] = DEDUP(DedupConfig(), DedupInputs.of(inputs), run)
+    inputs["cluster"] = CLUSTER(ClusteringConfig(levels=pool.levels), ClusterInputs.of(inputs), run)
     return inputs, run
 
 
@@ -85,7 +90,7 @@ def evaluate(pool: Pool, rows: np.ndarray) -> dict[str, float]:
 
 def agreement(pool: Pool, inputs: dict[str, Any], run: Run, unevenness: dict[str, float]) -> tuple[float, float, float]:
     """Return how the label-free measure ranks the candidates: Spearman's rho with label KL, best and worst label KL."""
-    candidates, _ = open_candidates(SamplingConfig(target=pool.target), inputs, run)
+    candidates, _ = open_candidates(SamplingConfig(target=pool.target), SampleInputs.of(inputs), run)
     clustered = Hierarchy.open(inputs["cluster"]).rows()
     places = clustered["row_id"].to_numpy().astype(np.int64) & ((1 << 40) - 1)
     table = np.zeros((candidates.tree.leaves, int(pool.y.max()) + 1))
@@ -127,7 +132,9 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     for name in strategies:
         for seed in range(seeds):
             ref = SAMPLE(
-                SamplingConfig.model_validate({"strategy": name, "target": pool.target, "seed": seed}), inputs, run
+                SamplingConfig.model_validate({"strategy": name, "target": pool.target, "seed": seed}),
+                SampleInputs.of(inputs),
+                run,
             )
             rows = Selection.open(ref).row_ids().astype(np.int64) & ((1 << 40) - 1)
             for key, value in evaluate(pool, rows).items():
@@ -143,7 +150,7 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     )
     swept = []
     if pool.name == "isotropic":
-        swept = sweep(SamplingConfig(target=1), inputs, ["1%", "2%", "5%", "10%", "20%", "50%"], run)
+        swept = sweep(SamplingConfig(target=1), SampleInputs.of(inputs), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
     summary = {
         name: {key: (float(np.mean(v)), float(np.std(v))) for key, v in keys.items()} for name, keys in found.items()
     }

@@ -35,15 +35,18 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 from tests.bench.performance_page import write_section
 
@@ -98,7 +101,7 @@ def bench_exact(folder: Path) -> None:
     run, inputs = _pool(folder, {"text": texts, **_points(len(texts))}, threads=2)
     del texts
     started, before = time.perf_counter(), time.process_time()
-    ref = DEDUP(DedupConfig(near=None), inputs, run)
+    ref = DEDUP(DedupConfig(near=None), DedupInputs.of(inputs), run)
     seconds, cpu = time.perf_counter() - started, time.process_time() - before
     print("exact: 1,000,000 texts of 12 words")
     print(f"  ingest, which hashes them, {inputs['ingest'].seconds:.1f} s on 2 cores")
@@ -190,7 +193,7 @@ def bench_semantic(folder: Path) -> None:
     np.save(folder / "points.npy", points)
     run, inputs = _pool(folder, None, threads=2, uri=str(folder / "points.npy"))
     started, before = time.perf_counter(), time.process_time()
-    ref = DEDUP(DedupConfig(exact=False, near=None, semantic=SemanticConfig(epsilon=0.05)), inputs, run)
+    ref = DEDUP(DedupConfig(exact=False, near=None, semantic=SemanticConfig(epsilon=0.05)), DedupInputs.of(inputs), run)
     seconds, cpu = time.perf_counter() - started, time.process_time() - before
     dropped = Duplicates.open(ref).dropped()
     row_of = {row_id: i for i, row_id in enumerate(Pool.open(inputs["ingest"]).row_ids().tolist())}
@@ -228,7 +231,7 @@ def bench_planted(folder: Path) -> None:
     print(f"planted: 3 x 1,000 copies among {len(texts):,} real texts")
     for settings in ({}, {"threshold": 0.5}, {"threshold": 0.4, "recall": 0.99}, {"threshold": 0.7, "shingle": 1}):
         near = NearConfig(**settings)
-        dropped = Duplicates.open(DEDUP(DedupConfig(near=near), inputs, run)).dropped()
+        dropped = Duplicates.open(DEDUP(DedupConfig(near=near), DedupInputs.of(inputs), run)).dropped()
         group = dict(zip(dropped["row_id"].to_pylist(), dropped["duplicate_of"].to_pylist(), strict=True))
         root = [group.get(row, row) for row in row_ids]
         found = np.array([root[len(texts) + i] == root[chosen[i]] for i in range(3000)])
@@ -241,7 +244,9 @@ def bench_planted(folder: Path) -> None:
     words = np.array([f"w{i}" for i in range(2000)])
     apart = [" ".join(row) for row in words[rng.integers(0, len(words), (20_000, 40))]]
     run, inputs = _pool(folder / "apart", {"text": apart, **_points(len(apart))}, threads=2)
-    print(f"  20,000 texts without duplicates: {DEDUP(DedupConfig(), inputs, run).counts['near']} dropped")
+    print(
+        f"  20,000 texts without duplicates: {DEDUP(DedupConfig(), DedupInputs.of(inputs), run).counts['near']} dropped"
+    )
 
 
 def _pool(
@@ -254,8 +259,8 @@ def _pool(
         pq.write_table(pa.table(columns), uri)
     run = Run(str(folder / "workspace"), "bench", folder / "scratch", Compute(threads=threads))
     source = SourceConfig(uri=str(uri), max_quarantined=1)
-    ingested = INGEST(ingest_request(source), {}, run)
-    return run, {"ingest": ingested, "embed": EMBED(ColumnEmbedding(), {"ingest": ingested}, run)}
+    ingested = INGEST(ingest_request(source), NoInputs(), run)
+    return run, {"ingest": ingested, "embed": EMBED(ColumnEmbedding(), EmbedInputs(ingest=ingested), run)}
 
 
 def _points(rows: int) -> dict[str, pa.Array]:

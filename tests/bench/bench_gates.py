@@ -21,9 +21,11 @@ from evenkeel.expectations.suites import suite
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import report
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import validate
 from tests.bench.performance_page import write_section
 from tests.expectations.profiles import filled, tables, zipf
@@ -78,13 +80,13 @@ def main() -> None:
         run = Run(folder, DATASET, scratch / "scratch")
         done = {step: newest(workspace, step) for step in STEPS}
         out = StepFolder(folder, DATASET, "validate", "bench")
-        wall, cpu = timed(lambda: validate(GatesConfig(), done, out, run))
+        wall, cpu = timed(lambda: validate(GatesConfig(), ValidateInputs.of(done), out, run))
         lines.append(
             f"| validate step, docstrings: {done['ingest'].counts['pool']:,} rows | {wall:.1f} | {cpu:.1f} | |"
         )
         done["validate"] = out.finish({}, {}, wall)
         card = StepFolder(folder, DATASET, "report", "bench")
-        wall, cpu = timed(lambda: report(ReportConfig(dataset=DATASET), done, card, run))
+        wall, cpu = timed(lambda: report(ReportConfig(dataset=DATASET), ReportInputs.of(done), card, run))
         size = Path(card.path("card.html")).stat().st_size / 1e6
         what = f"card, docstrings: {done['cluster'].facts['levels'][0]['clusters']:,} clusters, {size:.1f} MB"
         lines.append(f"| {what} | {wall:.1f} | {cpu:.1f} | 10 s, 2 MB |")

@@ -15,6 +15,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.ingest.vectors import to_matrix
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 
 ROWS, DIMENSION = 100_000, 384
@@ -50,7 +51,7 @@ def main() -> None:
         pq.write_table(pa.table({"id": np.arange(ROWS), "text": texts, "v": fixed}), place / "a.parquet")
         run = Run(workspace=str(place / "w"), dataset="d", scratch=place / "s", compute=Compute(threads=1))
         begin = time.process_time()
-        ref = INGEST(ingest_request(SourceConfig(uri=str(place / "a.parquet"))), {}, run)
+        ref = INGEST(ingest_request(SourceConfig(uri=str(place / "a.parquet"))), NoInputs(), run)
         seconds = time.process_time() - begin
         print(f"whole ingest, Parquet, id + text + {DIMENSION} float16: {ref.counts['pool'] / seconds:,.0f} rows/s")
 

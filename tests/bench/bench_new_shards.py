@@ -17,16 +17,21 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
+from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
@@ -48,15 +53,15 @@ def write(path: Path, rows: int, dimension: int, seed: int, away: bool = False) 
 def curate(source: Path, run: Run, base: dict[str, StepRef] | None = None) -> dict[str, StepRef]:
     """Run the steps up to the selection, on the clusters of `base` or on new ones."""
     request = ingest_request(SourceConfig(uri=str(source), groups=["topic"]))
-    done = {"ingest": INGEST(request, {}, run)}
-    done["embed"] = EMBED(ColumnEmbedding(), done, run)
-    done["dedup"] = DEDUP(DedupConfig(near=None), dict(done), run)
+    done = {"ingest": INGEST(request, NoInputs(), run)}
+    done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
+    done["dedup"] = DEDUP(DedupConfig(near=None), DedupInputs.of(done), run)
     if base is None:
-        done["cluster"] = CLUSTER(ClusteringConfig(), dict(done), run)
+        done["cluster"] = CLUSTER(ClusteringConfig(), ClusterInputs.of(done), run)
     else:
         inputs = done | {"base": base["cluster"], "base_ingest": base["ingest"]}
-        done["cluster"] = ASSIGN(AssignConfig(), inputs, run)
-    done["sample"] = SAMPLE(SamplingConfig(target=done["ingest"].counts["pool"] // 10), dict(done), run)
+        done["cluster"] = ASSIGN(AssignConfig(), AssignInputs.of(inputs), run)
+    done["sample"] = SAMPLE(SamplingConfig(target=done["ingest"].counts["pool"] // 10), SampleInputs.of(done), run)
     return done
 
 

@@ -40,14 +40,14 @@ if __name__ == "__main__":
         from evenkeel.flows.pipeline import CURATION, PROOF
         from evenkeel.flows.running import running
         from evenkeel.tasks.report.config import ReportConfig
+        from evenkeel.tasks.report.inputs import ReportInputs
         from evenkeel.tasks.report.step import REPORT
         from evenkeel.tasks.publish.publish import publish
         recipe, done = parse(document), {}
         with running(recipe) as run:
             for stage in CURATION + PROOF:
-                inputs = {name: done[name] for name in stage.inputs if name in done}
-                done[stage.step.name] = stage.step(stage.config(recipe), inputs, run)
-            done["report"] = REPORT(ReportConfig(dataset=recipe.dataset, version=1), done, run)
+                done[stage.step.name] = stage.step(stage.config(recipe), stage.inputs.of(done), run)
+            done["report"] = REPORT(ReportConfig(dataset=recipe.dataset, version=1), ReportInputs.of(done), run)
             publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, run.workspace)
         kept, read = done["sample"].counts["kept"], done["ingest"].counts["read"]
         steps = sum(ref.seconds for ref in done.values())

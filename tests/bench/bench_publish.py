@@ -22,6 +22,7 @@ from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, content_key
 from evenkeel.tasks.publish.publish import publish, publish_files
 from evenkeel.tasks.publish.staging.gather import write_data_file
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE, read_staged
 from evenkeel.tasks.publish.table import HIGHEST_PROPERTY, dataset_table
 from evenkeel.tasks.reading.stream import RowStream
@@ -51,7 +52,9 @@ def million_rows(folder: Path, rows: int) -> None:
     )
     config = DestinationConfig(uri=str(folder / "published"), rows_per_file=-(-int(rows * 0.9) // 16))
     run = Run(workspace=str(folder / "workspace"), dataset="demo", scratch=folder / "scratch")
-    ref = timed(f"stage {rows:,} x 64 rows, 90 % kept", lambda: STAGE(config.staging(), small.refs, run))
+    ref = timed(
+        f"stage {rows:,} x 64 rows, 90 % kept", lambda: STAGE(config.staging(), StageInputs.of(small.refs), run)
+    )
     result = timed("publish (audit, two commits)", lambda: publish(config, "demo", ref, {}, {}, run.workspace))
     staged = read_staged(ref)
     print(f"  {result.files} files, {result.bytes / 1e6:.0f} MB")
@@ -98,7 +101,7 @@ def many_files(folder: Path, files: int) -> None:
     config = DestinationConfig(uri=str(folder / "published"))
     small = small_steps.make(folder / "steps", rows=2_000)
     run = Run(workspace=str(folder / "workspace"), dataset="demo", scratch=folder / "scratch")
-    one = read_staged(STAGE(config.staging(), small.refs, run))
+    one = read_staged(STAGE(config.staging(), StageInputs.of(small.refs), run))
     base = storage.join(one.folder, one.data[0].path)
     data = storage.read_bytes(base)
     run_folder = storage.join(one.folder.rpartition("/")[0], "many")
@@ -117,7 +120,7 @@ def many_versions(folder: Path, count: int) -> None:
     config = DestinationConfig(uri=str(folder / "published"))
     run = Run(workspace=str(folder / "workspace"), dataset="demo", scratch=folder / "scratch")
     refs = [small_steps.make(folder / f"steps-{seed}", rows=200, seed=seed).refs for seed in (0, 1)]
-    publish(config, "demo", STAGE(config.staging(), refs[0], run), {}, {}, run.workspace)
+    publish(config, "demo", STAGE(config.staging(), StageInputs.of(refs[0]), run), {}, {}, run.workspace)
     with dataset_table(config, "demo", run.workspace) as table:
         first = table.current_snapshot()
         assert first is not None
@@ -128,7 +131,7 @@ def many_versions(folder: Path, count: int) -> None:
         timed(f"add {count - 1:,} versions to the catalog", lambda: commit.apply(table, tuple(updates), ()))
         print(f"  metadata {len(storage.read_bytes(table.metadata_location)) / 1e6:.1f} MB")
     timed(f"list {count:,} versions", lambda: list_versions(config, "demo", run.workspace))
-    ref = STAGE(config.staging(), refs[1], run)
+    ref = STAGE(config.staging(), StageInputs.of(refs[1]), run)
     timed(f"publish after {count:,} versions", lambda: publish(config, "demo", ref, {}, {}, run.workspace))
 
 

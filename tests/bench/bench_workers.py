@@ -15,10 +15,13 @@ import numpy as np
 
 from evenkeel.infra.compute import open_compute
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from tests.embed.pools import make_pool, new_run
 
@@ -34,8 +37,8 @@ def main() -> None:
         folder = Path(made)
         run = new_run(folder)
         ingest = make_pool(run, folder / "shards", {"vector": x}, 8, vector="vector", rows_per_block=12_500)
-        embed = EMBED(ColumnEmbedding(), {"ingest": ingest}, run)
-        dedup = DEDUP(DedupConfig(exact=False, near=None), {"ingest": ingest, "embed": embed}, run)
+        embed = EMBED(ColumnEmbedding(), EmbedInputs(ingest=ingest), run)
+        dedup = DEDUP(DedupConfig(exact=False, near=None), DedupInputs(ingest=ingest, embed=embed), run)
         inputs = {"ingest": ingest, "embed": embed, "dedup": dedup}
         config = ClusteringConfig(levels=[CLUSTERS], resampling=1, memory_gib=x.nbytes * 2 / GROUPS / 2**30)
         seconds, hashes = [], []
@@ -44,9 +47,11 @@ def main() -> None:
             cluster.write_text(f"kind: local\nworkers: {workers}\nthreads: 1\ninline_below: 0MiB\n")
             with open_compute(str(cluster), folder) as compute:
                 there = replace(run, compute=compute, workspace=str(folder / f"warm-{workers}"))
-                CLUSTER(config.model_copy(update={"levels": [1500], "resampling": 0}), inputs, there)
+                CLUSTER(config.model_copy(update={"levels": [1500], "resampling": 0}), ClusterInputs.of(inputs), there)
                 started = time.monotonic()
-                found = CLUSTER(config, inputs, replace(there, workspace=str(folder / f"timed-{workers}")))
+                found = CLUSTER(
+                    config, ClusterInputs.of(inputs), replace(there, workspace=str(folder / f"timed-{workers}"))
+                )
                 seconds.append(time.monotonic() - started)
                 hashes.append(found.facts["centroid_hash"])
             print(f"{workers} workers: {seconds[-1]:.2f} s", flush=True)

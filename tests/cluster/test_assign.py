@@ -10,14 +10,18 @@ from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
 from evenkeel.tasks.cluster.drift import Drift
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import check
@@ -32,9 +36,9 @@ def pool(run: Run, folder: Path, *parts: np.ndarray) -> dict[str, StepRef]:
     """Ingest, embed and deduplicate matrices, one per shard."""
     for number, part in enumerate(parts):
         write(folder / f"{number}.parquet", {"id": [f"{number}-{row}" for row in range(len(part))], "v": part.tolist()})
-    done = {"ingest": INGEST(ingest_request(SourceConfig(uri=str(folder), rows_per_block=900)), {}, run)}
-    done["embed"] = EMBED(ColumnEmbedding(), dict(done), run)
-    done["dedup"] = DEDUP(DedupConfig(near=None), dict(done), run)
+    done = {"ingest": INGEST(ingest_request(SourceConfig(uri=str(folder), rows_per_block=900)), NoInputs(), run)}
+    done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
+    done["dedup"] = DEDUP(DedupConfig(near=None), DedupInputs.of(done), run)
     return done
 
 
@@ -42,8 +46,12 @@ def assigned(folder: Path, before: list[np.ndarray], now: list[np.ndarray]) -> t
     """Cluster some shards, then assign the rows of others to those clusters."""
     run = new_run(folder)
     first = pool(run, folder / "before", *before)
-    base = CLUSTER(ClusteringConfig(levels=[120, 12]), first, run)
-    ref = ASSIGN(AssignConfig(), pool(run, folder / "now", *now) | {"base": base, "base_ingest": first["ingest"]}, run)
+    base = CLUSTER(ClusteringConfig(levels=[120, 12]), ClusterInputs.of(first), run)
+    ref = ASSIGN(
+        AssignConfig(),
+        AssignInputs.of(pool(run, folder / "now", *now) | {"base": base, "base_ingest": first["ingest"]}),
+        run,
+    )
     return Hierarchy.open(base), Hierarchy.open(ref), Drift.model_validate(ref.facts["drift"])
 
 

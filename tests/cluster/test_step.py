@@ -16,11 +16,14 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy, centroid_hash
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
@@ -34,14 +37,14 @@ def prepared(folder: Path, vectors: np.ndarray) -> tuple[Run, dict[str, StepRef]
     """Ingest, embed and deduplicate a matrix with the real steps."""
     run = new_run(folder)
     ingest = make_pool(run, folder / "shards", {"vector": vectors}, vector="vector", rows_per_block=500)
-    embed = EMBED(ColumnEmbedding(), {"ingest": ingest}, run)
-    dedup = DEDUP(DedupConfig(exact=False, near=None), {"ingest": ingest, "embed": embed}, run)
+    embed = EMBED(ColumnEmbedding(), EmbedInputs(ingest=ingest), run)
+    dedup = DEDUP(DedupConfig(exact=False, near=None), DedupInputs(ingest=ingest, embed=embed), run)
     return run, {"ingest": ingest, "embed": embed, "dedup": dedup}
 
 
 def clustered(folder: Path, vectors: np.ndarray, **settings: Any) -> tuple[Hierarchy, StepRef]:
     run, inputs = prepared(folder, vectors)
-    ref = CLUSTER(ClusteringConfig(**settings), inputs, run)
+    ref = CLUSTER(ClusteringConfig(**settings), ClusterInputs.of(inputs), run)
     return Hierarchy.open(ref), ref
 
 
@@ -94,7 +97,7 @@ def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: floa
     tables = []
     for threads in (1, 2, 4):
         there = replace(run, workspace=str(tmp_path / f"threads-{threads}"), compute=Compute(threads=threads))
-        hierarchy = Hierarchy.open(CLUSTER(config, inputs, there))
+        hierarchy = Hierarchy.open(CLUSTER(config, ClusterInputs.of(inputs), there))
         tables.append((hierarchy.centroid_hash, hierarchy.rows()))
     assert tables[0] == tables[1] == tables[2]
 
@@ -116,7 +119,7 @@ def test_every_level_tells_how_far_its_iterations_are(tmp_path: Path) -> None:
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     told: list[tuple[float, str]] = []
     run = replace(run, progress=lambda done, message: told.append((done, message)))
-    CLUSTER(ClusteringConfig(levels=[150, 30, 5], resampling=1), inputs, run)
+    CLUSTER(ClusteringConfig(levels=[150, 30, 5], resampling=1), ClusterInputs.of(inputs), run)
     for level, first, last in ((1, 0.0, 0.8), (2, 0.8, 0.9), (3, 0.9, 1.0)):
         shares = [done for done, message in told if message.startswith(f"level {level}: round")]
         assert len(shares) >= 2, level
@@ -131,6 +134,7 @@ from pathlib import Path
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.step import Run
 from evenkeel.infra.compute import Compute
@@ -145,7 +149,7 @@ def progress(done, message):
 import json
 inputs = {name: StepRef.model_validate(ref) for name, ref in json.loads(inputs).items()}
 run = Run(workspace, "pool", Path(scratch), Compute(threads=1), progress)
-CLUSTER(ClusteringConfig.model_validate_json(config), inputs, run)
+CLUSTER(ClusteringConfig.model_validate_json(config), ClusterInputs.of(inputs), run)
 """
 
 
@@ -154,7 +158,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     config = ClusteringConfig(levels=[150, 12], resampling=3, memory_gib=memory)
     aside = replace(run, workspace=str(tmp_path / "aside"))
-    expected = Hierarchy.open(CLUSTER(config, inputs, aside))
+    expected = Hierarchy.open(CLUSTER(config, ClusterInputs.of(inputs), aside))
     refs = json.dumps({name: ref.model_dump(mode="json") for name, ref in inputs.items()})
     there = str(tmp_path / "killed")
     arguments = [there, str(run.scratch), config.model_dump_json(), refs, str(last)]
@@ -164,7 +168,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
     assert left
     messages: list[str] = []
     again = replace(run, workspace=there, progress=lambda done, message: messages.append(message))
-    found = Hierarchy.open(CLUSTER(config, inputs, again))
+    found = Hierarchy.open(CLUSTER(config, ClusterInputs.of(inputs), again))
     assert found.centroid_hash == expected.centroid_hash
     assert found.rows() == expected.rows()
     if memory == 2.0:
@@ -218,10 +222,10 @@ def test_dropped_rows_are_not_clustered(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     x = mixture(300, 6)
     ingest = make_pool(run, tmp_path / "shards", {"vector": np.concatenate([x, x])}, vector="vector")
-    embed = EMBED(ColumnEmbedding(), {"ingest": ingest}, run)
-    dedup = DEDUP(DedupConfig(exact=True, near=None), {"ingest": ingest, "embed": embed}, run)
+    embed = EMBED(ColumnEmbedding(), EmbedInputs(ingest=ingest), run)
+    dedup = DEDUP(DedupConfig(exact=True, near=None), DedupInputs(ingest=ingest, embed=embed), run)
     hierarchy = Hierarchy.open(
-        CLUSTER(ClusteringConfig(levels=[20]), {"ingest": ingest, "embed": embed, "dedup": dedup}, run)
+        CLUSTER(ClusteringConfig(levels=[20]), ClusterInputs(ingest=ingest, embed=embed, dedup=dedup), run)
     )
     assert len(hierarchy.rows()) == 300
     assert hierarchy.blocks == [block.name for block in Pool.open(ingest).blocks]

@@ -13,6 +13,7 @@ import pytest
 from evenkeel.infra.compute import open_compute
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import TINY, prepared
@@ -22,7 +23,7 @@ from tests.cluster.test_step import TINY, prepared
 def test_a_worker_that_dies_changes_nothing(tmp_path: Path) -> None:
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     config = ClusteringConfig(levels=[150, 12], resampling=1, memory_gib=TINY)
-    here = Hierarchy.open(CLUSTER(config, inputs, replace(run, workspace=str(tmp_path / "here"))))
+    here = Hierarchy.open(CLUSTER(config, ClusterInputs.of(inputs), replace(run, workspace=str(tmp_path / "here"))))
     killed: list[int] = []
     with open_compute("local", tmp_path) as compute:
         compute.inline_below = 0
@@ -33,7 +34,7 @@ def test_a_worker_that_dies_changes_nothing(tmp_path: Path) -> None:
                 os.kill(killed[0], signal.SIGKILL)
 
         there = replace(run, workspace=str(tmp_path / "there"), compute=compute, progress=progress)
-        found = Hierarchy.open(CLUSTER(config, inputs, there))
+        found = Hierarchy.open(CLUSTER(config, ClusterInputs.of(inputs), there))
     assert killed
     assert found.centroid_hash == here.centroid_hash
     assert found.rows() == here.rows()

@@ -16,9 +16,11 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup import exact
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.rank import demerit
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
@@ -29,8 +31,8 @@ ONLY_EXACT = DedupConfig(near=None)
 
 def dedup(run: Run, pool: StepRef, config: DedupConfig = ONLY_EXACT) -> tuple[StepRef, Duplicates]:
     light = TfidfSvdEmbedding(dimension=4, buckets=1 << 10, sample=100)
-    embedded = EMBED(light if Pool.open(pool).has_text else ColumnEmbedding(), {"ingest": pool}, run)
-    ref = DEDUP(config, {"ingest": pool, "embed": embedded}, run)
+    embedded = EMBED(light if Pool.open(pool).has_text else ColumnEmbedding(), EmbedInputs(ingest=pool), run)
+    ref = DEDUP(config, DedupInputs(ingest=pool, embed=embedded), run)
     return ref, Duplicates.open(ref)
 
 

@@ -13,9 +13,11 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import DedupConfig, IdList, NearConfig, NgramList, TextList, VectorList
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.lists import dedup_request
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
@@ -47,8 +49,8 @@ def pool(run: Run, tmp_path: Path, texts: list[str]) -> StepRef:
 def excluded(run: Run, pool: StepRef, *lists: object) -> tuple[StepRef, set[int]]:
     """The positions of the rows that lists exclude; nothing else is dropped."""
     embedding = TfidfSvdEmbedding(dimension=64) if Pool.open(pool).has_text else ColumnEmbedding()
-    inputs = {"ingest": pool, "embed": EMBED(embedding, {"ingest": pool}, run)}
-    ref = DEDUP(dedup_request(DedupConfig(exact=False, near=None, exclude=list(lists))), inputs, run)
+    inputs = {"ingest": pool, "embed": EMBED(embedding, EmbedInputs(ingest=pool), run)}
+    ref = DEDUP(dedup_request(DedupConfig(exact=False, near=None, exclude=list(lists))), DedupInputs.of(inputs), run)
     position = {row_id: i for i, row_id in enumerate(Pool.open(pool).row_ids().tolist())}
     dropped = Duplicates.open(ref).dropped()
     assert set(dropped["kind"].to_pylist()) <= {"excluded"}
@@ -143,12 +145,12 @@ def test_takedowns_join_the_lists_only_where_there_are_some(tmp_path: Path) -> N
 def test_a_row_that_stood_for_others_leaves_them_another(run: Run, tmp_path: Path) -> None:
     texts = [sentence(1)] * 5 + [sentence(2)]
     pool = make_pool(run, tmp_path / "p", {"id": IDS[:6], "text": texts}, shards=1)
-    inputs = {"ingest": pool, "embed": EMBED(TfidfSvdEmbedding(dimension=2), {"ingest": pool}, run)}
-    plain = Duplicates.open(DEDUP(DedupConfig(), inputs, run)).dropped()
+    inputs = {"ingest": pool, "embed": EMBED(TfidfSvdEmbedding(dimension=2), EmbedInputs(ingest=pool), run)}
+    plain = Duplicates.open(DEDUP(DedupConfig(), DedupInputs.of(inputs), run)).dropped()
     best = set(plain["duplicate_of"].to_pylist()).pop()
     (tmp_path / "ids.txt").write_text(IDS[best])
     config = DedupConfig(exclude=[IdList(uri=str(tmp_path / "ids.txt"))])
-    ref = DEDUP(dedup_request(config), inputs, run)
+    ref = DEDUP(dedup_request(config), DedupInputs.of(inputs), run)
     assert ref.counts == {"rows": 6, "kept": 2, "exact": 3, "near": 0, "semantic": 0, "excluded": 1, "unreadable": 0}
     assert best not in Duplicates.open(ref).groups()["row_id"].to_pylist()
 

@@ -12,8 +12,10 @@ from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from tests.embed.pools import make_pool, new_run
 
@@ -33,7 +35,7 @@ def killed_at_write(folder: Path, inputs: dict[str, StepRef], writes: int) -> No
         write(uri, data)
 
     storage.write_bytes = counted
-    DEDUP(CONFIG, inputs, new_run(folder, threads=1))
+    DEDUP(CONFIG, DedupInputs.of(inputs), new_run(folder, threads=1))
 
 
 @pytest.mark.parametrize("writes", [[9], pytest.param([3, 9, 14], marks=pytest.mark.slow)])
@@ -47,14 +49,14 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path, writes: list[int]) -> No
     for name in ("whole", "killed"):
         run = new_run(tmp_path / name)
         pool = make_pool(run, tmp_path / "shards", columns)
-        embedded = EMBED(TfidfSvdEmbedding(dimension=8), {"ingest": pool}, run)
+        embedded = EMBED(TfidfSvdEmbedding(dimension=8), EmbedInputs(ingest=pool), run)
         inputs = {"ingest": pool, "embed": embedded}
         for at in writes if name == "killed" else []:
             child = get_context("spawn").Process(target=killed_at_write, args=(tmp_path / name, inputs, at))
             child.start()
             child.join()
             assert child.exitcode == -signal.SIGKILL
-        ref = DEDUP(CONFIG, inputs, run)
+        ref = DEDUP(CONFIG, DedupInputs.of(inputs), run)
         assert min(ref.counts[kind] for kind in ("exact", "near", "semantic")) > 0
         results.append((Duplicates.open(ref).dropped(), ref.counts, ref.facts))
     assert results[0] == results[1]

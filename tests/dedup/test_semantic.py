@@ -15,6 +15,7 @@ from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
@@ -171,7 +172,7 @@ def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: p
         run = new_run(tmp_path / str(rows), threads=1)
         points = np.random.default_rng(0).normal(size=(rows, 256)).astype("f4")
         pool = make_pool(run, tmp_path / f"pool-{rows}", {"v": points}, rows_per_block=1000)
-        vectors = Vectors.open(EMBED(ColumnEmbedding(), {"ingest": pool}, run))
+        vectors = Vectors.open(EMBED(ColumnEmbedding(), EmbedInputs(ingest=pool), run))
         Drops.none().write(str(tmp_path / "none"))
         before, folder = Duplicates.open(str(tmp_path / "none")), str(tmp_path / f"cells-{rows}")
         cells = make_cells(Pool.open(pool), vectors, SemanticConfig(clusters=1), None, before, folder, run)

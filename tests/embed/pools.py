@@ -13,6 +13,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 
 
@@ -29,7 +30,7 @@ def make_pool(run: Run, folder: Path, columns: dict[str, Any], shards: int = 2, 
     for shard, piece in enumerate(np.array_split(np.arange(table.num_rows), shards)):
         pq.write_table(table.take(piece), folder / f"part-{shard:03}.parquet")
     settings = {"uri": f"{folder}/*.parquet", "max_quarantined": 1.0, "rows_per_block": 100, **source}
-    return INGEST(ingest_request(SourceConfig(**settings)), {}, run)
+    return INGEST(ingest_request(SourceConfig(**settings)), NoInputs(), run)
 
 
 def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:

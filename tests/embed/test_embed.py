@@ -11,6 +11,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.config import AutoEmbedding, ColumnEmbedding, EmbeddingConfig, TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
@@ -56,7 +57,7 @@ def points(run: Run, tmp_path: Path) -> StepRef:
 
 
 def test_auto_takes_vectors_where_there_are_some_and_copies_nothing(run: Run, points: StepRef) -> None:
-    ref = EMBED(AutoEmbedding(), {"ingest": points}, run)
+    ref = EMBED(AutoEmbedding(), EmbedInputs(ingest=points), run)
     pool, vectors = Pool.open(points), Vectors.open(ref)
     assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("column", 8, np.dtype(np.float32))
     assert not list(Path(ref.uri).glob("vectors/*"))
@@ -65,7 +66,7 @@ def test_auto_takes_vectors_where_there_are_some_and_copies_nothing(run: Run, po
 
 
 def test_auto_reads_texts_where_there_are_no_vectors(run: Run, texts: StepRef, labels: list[str]) -> None:
-    ref = EMBED(AutoEmbedding(), {"ingest": texts}, run)
+    ref = EMBED(AutoEmbedding(), EmbedInputs(ingest=texts), run)
     vectors, pool = Vectors.open(ref), Pool.open(texts)
     assert [(block.name, block.rows) for block in vectors.blocks] == [(b.name, b.rows) for b in pool.blocks]
     assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("tfidf-svd", 128, np.dtype(np.float16))
@@ -77,48 +78,48 @@ def test_auto_reads_texts_where_there_are_no_vectors(run: Run, texts: StepRef, l
 
 def test_the_map_is_the_same_for_any_number_of_workers(run: Run, texts: StepRef, tmp_path: Path) -> None:
     config = TfidfSvdEmbedding(dimension=16, sample=100, center=True)
-    one = EMBED(config, {"ingest": texts}, run)
+    one = EMBED(config, EmbedInputs(ingest=texts), run)
     alone = Run(str(tmp_path / "other"), "pool", tmp_path / "other-scratch", Compute(threads=1))
-    two = EMBED(config, {"ingest": texts}, alone)
+    two = EMBED(config, EmbedInputs(ingest=texts), alone)
     np.testing.assert_array_equal(all_vectors(one), all_vectors(two))
 
 
 def test_new_shards_go_through_the_fitted_map(run: Run, texts: StepRef, tmp_path: Path, labels: list[str]) -> None:
     config = TfidfSvdEmbedding(dimension=16, components=8, whiten=True, dtype="float32")
-    old = EMBED(config, {"ingest": texts}, run)
+    old = EMBED(config, EmbedInputs(ingest=texts), run)
     same, new = texts_about(labels, 2)[:60], ["salt and garlic"] * 60
     pool = make_pool(run, tmp_path / "new", {"id": [f"n{i}" for i in range(120)], "text": [*same, *new]})
-    fresh = EMBED(config.model_copy(update={"fitted": old.uri}), {"ingest": pool}, run)
+    fresh = EMBED(config.model_copy(update={"fitted": old.uri}), EmbedInputs(ingest=pool), run)
     np.testing.assert_allclose(all_vectors(fresh)[:60], all_vectors(old)[:60], atol=1e-5)
 
 
 def test_finished_blocks_are_kept_when_a_killed_run_goes_on(run: Run, texts: StepRef) -> None:
     config = TfidfSvdEmbedding(dimension=16)
-    folder = EMBED.folder(config, {"ingest": texts}, run)
-    EMBED.function(config, {"ingest": texts}, folder, run)
+    folder = EMBED.folder(config, EmbedInputs(texts), run)
+    EMBED.function(config, EmbedInputs(texts), folder, run)
     paths = sorted(Path(folder.uri, "vectors").glob("*.npy"))
     before = {path: path.read_bytes() for path in paths}
     paths[0].unlink()
     untouched = {path: path.stat().st_mtime_ns for path in paths[1:]}
-    EMBED(config, {"ingest": texts}, run)
+    EMBED(config, EmbedInputs(ingest=texts), run)
     assert {path: path.read_bytes() for path in paths} == before
     assert {path: path.stat().st_mtime_ns for path in paths[1:]} == untouched
 
 
 def test_a_text_without_a_known_word_is_a_counted_zero_row(run: Run, tmp_path: Path, labels: list[str]) -> None:
     pool = make_pool(run, tmp_path / "odd", {"text": [*texts_about(labels, 2)[:50], "...", "zzyzx"]})
-    ref = EMBED(TfidfSvdEmbedding(dimension=8), {"ingest": pool}, run)
+    ref = EMBED(TfidfSvdEmbedding(dimension=8), EmbedInputs(ingest=pool), run)
     assert ref.counts == {"rows": 52, "zero": 2}
     assert np.flatnonzero(~all_vectors(ref).any(axis=1)).tolist() == [50, 51]
 
 
 def test_one_row_is_enough(run: Run, tmp_path: Path) -> None:
     pool = make_pool(run, tmp_path / "one", {"text": ["a single row"]}, shards=1)
-    assert all_vectors(EMBED(TfidfSvdEmbedding(), {"ingest": pool}, run)).shape == (1, 128)
+    assert all_vectors(EMBED(TfidfSvdEmbedding(), EmbedInputs(ingest=pool), run)).shape == (1, 128)
 
 
 def test_whitening_leaves_unit_variances_and_no_mean(run: Run, points: StepRef) -> None:
-    ref = EMBED(ColumnEmbedding(whiten=True, components=5, center=True), {"ingest": points}, run)
+    ref = EMBED(ColumnEmbedding(whiten=True, components=5, center=True), EmbedInputs(ingest=points), run)
     rows = all_vectors(ref)
     assert rows.shape == (250, 5)
     np.testing.assert_allclose(np.cov(rows.T), np.eye(5), atol=1e-2)
@@ -138,7 +139,7 @@ def test_what_cannot_be_embedded_is_refused(
     run: Run, request: pytest.FixtureRequest, config: Any, source: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        EMBED(config, {"ingest": request.getfixturevalue(source)}, run)
+        EMBED(config, EmbedInputs(ingest=request.getfixturevalue(source)), run)
 
 
 def test_the_method_of_a_recipe_may_be_left_out_or_named() -> None:

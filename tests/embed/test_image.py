@@ -12,10 +12,12 @@ from evenkeel.infra.errors import InputError, QuarantineLimitError, ResourceErro
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed import image
 from evenkeel.tasks.embed.config import ImageEmbedding
 from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.step import Run
@@ -68,7 +70,7 @@ def test_pictures_of_one_thing_are_near_and_bad_ones_are_quarantined(run: Run, t
     bad = [b"", b"no picture", photos[0][:-500], None]
     pool = make_pool(run, tmp_path / "pool", {"image": [*photos, *bad, photos[3]]}, rows_per_block=10)
     config = ImageEmbedding(model=model, batch=4, max_unreadable=0.2)
-    ref = EMBED(config, {"ingest": pool}, run)
+    ref = EMBED(config, EmbedInputs(ingest=pool), run)
     assert ref.facts["unreadable"] == {"empty": 1, "not an image": 1, "truncated": 1, "missing": 1}
     rows = vectors_of(ref)
     assert rows.shape == (29, 1280)
@@ -77,12 +79,12 @@ def test_pictures_of_one_thing_are_near_and_bad_ones_are_quarantined(run: Run, t
     np.testing.assert_allclose(np.linalg.norm(rows[readable], axis=1), 1, atol=2e-3)
     alike = rows[:24] @ rows[:24].T
     assert min(alike[:12, :12].min(), alike[12:, 12:].min()) > alike[:12, 12:].max() + 0.1
-    dedup = DEDUP(DedupConfig(near=None), {"ingest": pool, "embed": ref}, run)
+    dedup = DEDUP(DedupConfig(near=None), DedupInputs(ingest=pool, embed=ref), run)
     assert (dedup.counts["unreadable"], dedup.counts["exact"], dedup.counts["kept"]) == (4, 1, 24)
     dropped = Duplicates.open(dedup).dropped().to_pandas()
     assert (dropped["kind"] == "unreadable").sum() == 4
     with pytest.raises(QuarantineLimitError, match=r"4 of 29 images cannot be read"):
-        EMBED(config.model_copy(update={"max_unreadable": 0.1}), {"ingest": pool}, run)
+        EMBED(config.model_copy(update={"max_unreadable": 0.1}), EmbedInputs(ingest=pool), run)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -105,13 +107,13 @@ def test_paths_bytes_and_both_give_the_same_vectors(run: Run, tmp_path: Path, mo
     found = {}
     for column in columns:
         config = ImageEmbedding(model=model, column=column, root=str(root), max_unreadable=1)
-        ref = EMBED(config, {"ingest": pool}, run)
+        ref = EMBED(config, EmbedInputs(ingest=pool), run)
         found[column] = vectors_of(ref)
     assert ref.facts["unreadable"] == {"missing": 5}
     np.testing.assert_array_equal(found["bytes"], found["paths"])
     np.testing.assert_array_equal(found["bytes"], found["both"])
     with pytest.raises(InputError, match=r"nothing says where they may lie"):
-        EMBED(ImageEmbedding(model=model, column="paths"), {"ingest": pool}, run)
+        EMBED(ImageEmbedding(model=model, column="paths"), EmbedInputs(ingest=pool), run)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,16 +121,16 @@ def test_finished_blocks_and_unchanged_shards_are_not_embedded_again(run: Run, t
     photos = photographs()
     pool = make_pool(run, tmp_path / "pool", {"image": [*photos[:20], b""]}, rows_per_block=7, shards=1)
     config = ImageEmbedding(model=model, center=True, components=4, max_unreadable=0.2)
-    folder = EMBED.folder(config, {"ingest": pool}, run)
-    EMBED.function(config, {"ingest": pool}, folder, run)
+    folder = EMBED.folder(config, EmbedInputs(pool), run)
+    EMBED.function(config, EmbedInputs(pool), folder, run)
     files = sorted(Path(folder.uri, "vectors").glob("*.npy"))
     before = {path: path.read_bytes() for path in files}
     files[-1].unlink()
-    ref = EMBED(config, {"ingest": pool}, run)
+    ref = EMBED(config, EmbedInputs(ingest=pool), run)
     assert {path: path.read_bytes() for path in files} == before
     assert ref.facts["unreadable"] == {"empty": 1}
     assert Vectors.open(ref).dimension == 4
-    base = EMBED(config.model_copy(update={"fitted": ref.uri}), {"ingest": pool}, run)
+    base = EMBED(config.model_copy(update={"fitted": ref.uri}), EmbedInputs(ingest=pool), run)
     np.testing.assert_array_equal(vectors_of(base), vectors_of(ref))
     assert base.facts["blocks_taken"] == 3
 
@@ -137,15 +139,15 @@ def test_finished_blocks_and_unchanged_shards_are_not_embedded_again(run: Run, t
 def test_what_is_no_model_is_refused(run: Run, tmp_path: Path) -> None:
     pool = make_pool(run, tmp_path / "pool", {"image": photographs()[:2]}, shards=1)
     with pytest.raises(InputError, match="no image encoder"):
-        EMBED(ImageEmbedding(model=str(tmp_path / "nowhere")), {"ingest": pool}, run)
+        EMBED(ImageEmbedding(model=str(tmp_path / "nowhere")), EmbedInputs(ingest=pool), run)
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "config.json").write_text("{}")
     (pickled / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(InputError, match="pickled weights are not read"):
-        EMBED(ImageEmbedding(model=str(pickled)), {"ingest": pool}, run)
+        EMBED(ImageEmbedding(model=str(pickled)), EmbedInputs(ingest=pool), run)
     with pytest.raises(InputError, match="no column 'picture'"):
-        EMBED(ImageEmbedding(model=str(pickled), column="picture"), {"ingest": pool}, run)
+        EMBED(ImageEmbedding(model=str(pickled), column="picture"), EmbedInputs(ingest=pool), run)
 
 
 class MeanColour:
@@ -171,7 +173,7 @@ def test_a_row_has_the_vector_of_its_own_image(run: Run, tmp_path: Path, monkeyp
             Image.new("RGB", (8, 8), colour).save(stream, "PNG")
         images.append(stream.getvalue())
     pool = make_pool(run, tmp_path / "pool", {"image": [*images, b"no image"]}, shards=1)
-    ref = EMBED(ImageEmbedding(model="mean", batch=2, max_unreadable=1, normalise=False), {"ingest": pool}, run)
+    ref = EMBED(ImageEmbedding(model="mean", batch=2, max_unreadable=1, normalise=False), EmbedInputs(ingest=pool), run)
     assert ref.facts["unreadable"] == {"empty": 1, "not an image": 1}
     expected = [colour or (0, 0, 0) for colour in [*colours, None]]
     np.testing.assert_array_equal(vectors_of(ref), np.array(expected, np.float32))
@@ -190,7 +192,7 @@ def test_without_the_extra_the_error_says_how_to_get_it(run: Run, tmp_path: Path
         (folder / name).write_bytes(b"{}")
     pool = make_pool(run, tmp_path / "pool", {"image": photographs()[:2]}, shards=1)
     with pytest.raises(ResourceError, match=r"evenkeel\[image\]"):
-        EMBED(ImageEmbedding(model=str(folder)), {"ingest": pool}, run)
+        EMBED(ImageEmbedding(model=str(folder)), EmbedInputs(ingest=pool), run)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -214,7 +216,7 @@ def test_a_model_as_open_clip_saves_it(run: Run, tmp_path: Path, monkeypatch: py
     save_file(weights, tmp_path / "open_clip_model.safetensors")
     photos = photographs()[::3]
     pool = make_pool(run, tmp_path / "pool", {"image": [*photos, b"no picture", photos[1]]}, rows_per_block=4)
-    ref = EMBED(ImageEmbedding(model=str(tmp_path), batch=4, max_unreadable=0.2), {"ingest": pool}, run)
+    ref = EMBED(ImageEmbedding(model=str(tmp_path), batch=4, max_unreadable=0.2), EmbedInputs(ingest=pool), run)
     rows = vectors_of(ref)
     assert rows.shape == (10, 48)
     assert ref.facts["unreadable"] == {"not an image": 1}

@@ -9,6 +9,7 @@ import pytest
 
 from evenkeel.infra.errors import InputError, ResourceError
 from evenkeel.tasks.embed.config import SentenceEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED, embed_texts
 from evenkeel.tasks.embed.vectors import Vectors
 from tests.embed.pools import make_pool, new_run
@@ -31,7 +32,7 @@ def test_texts_that_mean_the_same_are_near(tmp_path: Path, model: str) -> None:
     filler = [f"Line {i} of a longer list, " + "with more words " * (i % 9) for i in range(60)]
     pool = make_pool(run, tmp_path / "pool", {"text": [*TEXTS, *filler]}, rows_per_block=20)
     config = SentenceEmbedding(model=model, batch=8)
-    ref = EMBED(config, {"ingest": pool}, run)
+    ref = EMBED(config, EmbedInputs(ingest=pool), run)
     vectors = Vectors.open(ref)
     assert (vectors.dimension, vectors.dtype, len(vectors.blocks)) == (384, np.dtype(np.float16), 4)
     rows = np.concatenate([vectors.block(block) for block in vectors.blocks]).astype(np.float32)
@@ -40,7 +41,7 @@ def test_texts_that_mean_the_same_are_near(tmp_path: Path, model: str) -> None:
     assert min(alike[0, 1], alike[2, 3]) > max(alike[0, 2:].max(), alike[1, 2:].max()) + 0.2
     again = embed_texts(vectors, pa.chunked_array([TEXTS]), run)
     np.testing.assert_allclose(again, rows[:4], atol=2e-3)
-    small = EMBED(config.model_copy(update={"components": 16, "center": True}), {"ingest": pool}, run)
+    small = EMBED(config.model_copy(update={"components": 16, "center": True}), EmbedInputs(ingest=pool), run)
     assert Vectors.open(small).dimension == 16
 
 
@@ -49,7 +50,7 @@ def test_a_model_that_is_not_there_is_an_error(tmp_path: Path, model: str) -> No
     run = new_run(tmp_path)
     pool = make_pool(run, tmp_path / "pool", {"text": TEXTS}, shards=1)
     with pytest.raises(InputError, match="no sentence encoder"):
-        EMBED(SentenceEmbedding(model=str(tmp_path / "nowhere" / "at" / "all")), {"ingest": pool}, run)
+        EMBED(SentenceEmbedding(model=str(tmp_path / "nowhere" / "at" / "all")), EmbedInputs(ingest=pool), run)
 
 
 @pytest.mark.skipif(installed, reason="the extra `text` is installed")
@@ -57,4 +58,4 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     pool = make_pool(run, tmp_path / "pool", {"text": TEXTS}, shards=1)
     with pytest.raises(ResourceError, match=r"evenkeel\[text\]"):
-        EMBED(SentenceEmbedding(), {"ingest": pool}, run)
+        EMBED(SentenceEmbedding(), EmbedInputs(ingest=pool), run)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from evenkeel.infra import storage
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from tests.publish import small_steps
@@ -40,7 +41,7 @@ class Job:
         steps = self.folder / f"steps-{self.seed}"
         small = small_steps.make(steps, rows=120, shards=1, rows_per_block=60, seed=self.seed)
         run = Run(workspace=self.workspace, dataset="demo", scratch=self.folder / "scratch")
-        ref = STAGE(self.config.staging(), small.refs, run)
+        ref = STAGE(self.config.staging(), StageInputs.of(small.refs), run)
         return publish(self.config, "demo", ref, {"card.html": b"<card>"}, {}, self.workspace)
 
     def start(self) -> BaseProcess:

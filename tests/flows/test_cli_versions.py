@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from evenkeel.flows.cli.main import main
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from tests.publish import small_steps
@@ -23,7 +24,9 @@ def recipe(tmp_path: Path) -> str:
     run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
     for seed in (0, 1):
         small = small_steps.make(tmp_path / f"steps-{seed}", seed=seed)
-        publish(destination, "demo", STAGE(destination.staging(), small.refs, run), {}, {}, run.workspace)
+        publish(
+            destination, "demo", STAGE(destination.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace
+        )
     document = {
         "dataset": "demo",
         "source": {"uri": "pool/*.parquet"},

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from evenkeel.flows.running import running
 from evenkeel.flows.sweep import sweep_sizes
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.publish.staging.step import read_staged
 from evenkeel.tasks.step import Step
 from evenkeel.tasks.versions.diff import diff
@@ -73,7 +73,7 @@ def walk(recipe: Recipe, last: str = "stage") -> tuple[dict[str, StepRef], Linea
 
     done: dict[str, StepRef] = {}
 
-    def follow(step: Step, config: BaseModel, inputs: Mapping[str, StepRef]) -> StepRef:
+    def follow(step: Step[Any, Any], config: BaseModel, inputs: Inputs) -> StepRef:
         done[step.name] = step(config, inputs, run)
         if step.name == last:
             raise Killed

@@ -1,6 +1,5 @@
 """A step's output is found again by content, and only once it is finished."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from evenkeel.infra.workspace import StepFolder, StepRef, content_key
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 
 json_values = st.recursive(
@@ -20,6 +20,10 @@ json_values = st.recursive(
 
 class Config(BaseModel):
     number: int = 1
+
+
+def nothing(config: Config, inputs: NoInputs, out: StepFolder, run: Run) -> Outcome:
+    return Outcome()
 
 
 @given(config=st.dictionaries(st.text(max_size=5), json_values, max_size=4), other=json_values)
@@ -52,7 +56,7 @@ def test_folder_counts_only_when_done(tmp_path: Path) -> None:
 def test_finished_step_is_not_run_again_and_a_failed_one_is(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def count(config: Config, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+    def count(config: Config, inputs: NoInputs, out: StepFolder, run: Run) -> Outcome:
         calls.append(config.number)
         if len(calls) == 1:
             raise RuntimeError("killed in the middle")
@@ -60,11 +64,11 @@ def test_finished_step_is_not_run_again_and_a_failed_one_is(tmp_path: Path) -> N
 
     step, run = Step("count", 1, count), Run(str(tmp_path), "pool", tmp_path)
     with pytest.raises(RuntimeError):
-        step(Config(), {}, run)
-    first, again = step(Config(), {}, run), step(Config(), {}, run)
+        step(Config(), NoInputs(), run)
+    first, again = step(Config(), NoInputs(), run), step(Config(), NoInputs(), run)
     assert first == again
     assert calls == [1, 1]
-    step(Config(number=2), {}, run)
+    step(Config(number=2), NoInputs(), run)
     assert calls == [1, 1, 2]
 
 
@@ -73,7 +77,6 @@ def test_backend_is_part_of_the_key_only_where_it_matters(tmp_path: Path) -> Non
 
     cpu = Run(str(tmp_path), "pool", tmp_path)
     gpu = Run(str(tmp_path), "pool", tmp_path, compute=Compute(backend="gpu"))
-    step = Step("s", 1, lambda *_: Outcome())
-    numeric = Step("s", 1, lambda *_: Outcome(), by_backend=True)
-    assert step.key(Config(), {}, cpu) == step.key(Config(), {}, gpu)
-    assert numeric.key(Config(), {}, cpu) != numeric.key(Config(), {}, gpu)
+    step, numeric = Step("s", 1, nothing), Step("s", 1, nothing, by_backend=True)
+    assert step.key(Config(), NoInputs(), cpu) == step.key(Config(), NoInputs(), gpu)
+    assert numeric.key(Config(), NoInputs(), cpu) != numeric.key(Config(), NoInputs(), gpu)

@@ -11,6 +11,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
 
 
@@ -22,7 +23,7 @@ def run_at(folder: Path, compute: Compute | None = None) -> Run:
 
 def ingest(folder: Path, compute: Compute | None = None, **source: Any) -> Pool:
     """Read a source into a workspace below `folder`."""
-    return Pool.open(INGEST(ingest_request(SourceConfig(**source)), {}, run_at(folder, compute)))
+    return Pool.open(INGEST(ingest_request(SourceConfig(**source)), NoInputs(), run_at(folder, compute)))
 
 
 def write(path: Path, columns: dict[str, Any] | pa.Table, **options: Any) -> Path:

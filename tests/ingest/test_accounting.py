@@ -17,6 +17,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import ingest, refused, run_at, whole, write
 
 IDS = st.one_of(st.none(), st.integers(0, 9).map(str), st.text(max_size=3).filter(lambda text: "\x00" not in text))
@@ -81,9 +82,9 @@ def test_read_is_pool_plus_quarantined(
     source = SourceConfig(uri=str(folder / "*.*"), rows_per_block=block, **OPTIONS)
     if not stay:
         with pytest.raises(Exception, match="no usable row"):
-            INGEST(ingest_request(source), {}, run_at(folder))
+            INGEST(ingest_request(source), NoInputs(), run_at(folder))
         return
-    ref = INGEST(ingest_request(source), {}, run_at(folder))
+    ref = INGEST(ingest_request(source), NoInputs(), run_at(folder))
     pool = Pool.open(ref)
     found = whole(pool)
     assert list(zip(found["shard"], found["row"], strict=True)) == stay

@@ -15,6 +15,7 @@ from evenkeel.infra.errors import InputError, QuarantineLimitError, RecipeError
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import ingest, refused, run_at, whole, write
 
 GOOD = {"id": [f"g{n}" for n in range(100)], "text": ["words enough"] * 100}
@@ -232,7 +233,7 @@ def test_a_shard_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> No
     request = ingest_request(SourceConfig(uri=str(path)))
     write(path, {"id": ["1"], "text": ["other"]})
     with pytest.raises(InputError, match="changed while"):
-        INGEST(request, {}, run_at(tmp_path))
+        INGEST(request, NoInputs(), run_at(tmp_path))
 
 
 def test_two_columns_of_one_name_make_a_shard_unreadable(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.harvest import docstrings as docstrings_of
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import ingest, run_at, whole
 
 SOURCE = b'''"""Module."""
@@ -79,16 +80,16 @@ def test_the_environment_is_a_source_like_any_other(environment: Path, tmp_path:
 
 def test_a_harvest_is_kept_until_the_environment_changes(environment: Path, tmp_path: Path) -> None:
     request = ingest_request(SourceConfig(uri="docstrings://"))
-    first = INGEST(request, {}, run_at(tmp_path))
+    first = INGEST(request, NoInputs(), run_at(tmp_path))
     assert first.facts["harvest"] == {"files": 6, "unparsable": 2, "docstrings": 9, "shards": 1}
     harvests = tmp_path / "workspace" / "d" / "docstrings"
     assert len(list(harvests.iterdir())) == 1
-    INGEST(ingest_request(SourceConfig(uri="docstrings://", rows_per_block=2)), {}, run_at(tmp_path))
+    INGEST(ingest_request(SourceConfig(uri="docstrings://", rows_per_block=2)), NoInputs(), run_at(tmp_path))
     assert len(list(harvests.iterdir())) == 1
     (environment / "site" / "new.py").write_text('"""New."""')
     changed = ingest_request(SourceConfig(format="docstrings", uri="docstrings://"))
     assert changed.shards != request.shards
-    assert INGEST(changed, {}, run_at(tmp_path)).counts["pool"] == first.counts["pool"] + 1
+    assert INGEST(changed, NoInputs(), run_at(tmp_path)).counts["pool"] == first.counts["pool"] + 1
 
 
 def test_this_environment_is_a_real_lopsided_pool() -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import ingest, refused, whole, write
 
 X = np.random.default_rng(0).normal(size=(57, 8)).astype(np.float32)
@@ -182,7 +183,7 @@ def test_pool_in_a_remote_workspace(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"id": [*IDS[:-1], "id-0"], "emb": column("fixed", pa.float32())})
     run = Run(workspace=f"memory://{tmp_path.name}/w", dataset="d", scratch=tmp_path / "scratch")
     request = ingest_request(SourceConfig(uri=str(tmp_path / "*.parquet"), max_quarantined=0.1, rows_per_block=10))
-    pool = Pool.open(INGEST(request, {}, run), scratch=tmp_path / "scratch")
+    pool = Pool.open(INGEST(request, NoInputs(), run), scratch=tmp_path / "scratch")
     np.testing.assert_array_equal(vectors(pool), X[:-1])
     assert refused(pool) == [(0, 56, "duplicate id")]
 

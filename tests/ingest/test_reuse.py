@@ -17,6 +17,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import refused, run_at, whole, write
 
 
@@ -34,7 +35,7 @@ def spoil(path: Path) -> None:
 
 def read(folder: Path, source: Path, numbers: dict[str, int], **more: Any) -> Pool:
     config = SourceConfig(uri=str(source), max_quarantined=1, rows_per_block=3, **more)
-    return Pool.open(INGEST(ingest_request(config, numbers), {}, run_at(folder)))
+    return Pool.open(INGEST(ingest_request(config, numbers), NoInputs(), run_at(folder)))
 
 
 def numbers_of(pool: Pool) -> dict[str, int]:

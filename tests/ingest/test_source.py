@@ -10,6 +10,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.ingest.pools import ingest, run_at, whole, write
 
 
@@ -19,11 +20,11 @@ def test_new_and_changed_shards_give_a_new_key_and_others_the_cached_pool(tmp_pa
     run, keys = run_at(tmp_path), []
 
     def key() -> str:
-        return INGEST.key(ingest_request(source), {}, run)
+        return INGEST.key(ingest_request(source), NoInputs(), run)
 
-    first = INGEST(ingest_request(source), {}, run)
+    first = INGEST(ingest_request(source), NoInputs(), run)
     stamp = os.stat(f"{first.uri}/done.json").st_mtime_ns
-    assert INGEST(ingest_request(source), {}, run) == first
+    assert INGEST(ingest_request(source), NoInputs(), run) == first
     assert os.stat(f"{first.uri}/done.json").st_mtime_ns == stamp
     keys.append(key())
     write(tmp_path / "pool" / "b.parquet", {"text": ["y"]})
@@ -59,7 +60,7 @@ def test_text_hash_tells_texts_and_not_their_white_space(tmp_path: Path) -> None
 
 def test_only_what_cannot_be_mistaken_is_guessed(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"id": [1], "text": ["x"], "v": [[1.0]], "w": [[1.0]], "tags": [[1, 2]]})
-    ref = INGEST(ingest_request(SourceConfig(uri=str(tmp_path / "a.parquet"))), {}, run_at(tmp_path))
+    ref = INGEST(ingest_request(SourceConfig(uri=str(tmp_path / "a.parquet"))), NoInputs(), run_at(tmp_path))
     assert ref.facts["columns"] == {"id": "id", "text": "text", "vector": None}
     assert ref.facts["guessed"] == ["id", "text"]
 

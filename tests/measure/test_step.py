@@ -11,9 +11,11 @@ import pytest
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
@@ -41,10 +43,10 @@ def profile(
     inputs: Mapping[str, StepRef], run: Run, previous: StepRef | None = None, **settings: object
 ) -> tuple[StepRef, dict[str, StepRef]]:
     inputs = dict(inputs)
-    inputs["sample"] = SAMPLE(SamplingConfig.model_validate({"target": 80, **settings}), inputs, run)
+    inputs["sample"] = SAMPLE(SamplingConfig.model_validate({"target": 80, **settings}), SampleInputs.of(inputs), run)
     if previous is not None:
-        inputs["previous"] = previous
-    return MEASURE(MeasureConfig(), inputs, run), inputs
+        inputs["previous"] = previous.model_copy(update={"step": "previous"})
+    return MEASURE(MeasureConfig(), MeasureInputs.of(inputs), run), inputs
 
 
 def test_every_row_has_one_fate(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_a_row_with_two_fates_fails_the_run(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pandas(table.sort_values("row_id"), preserve_index=False), path)
     again = {**inputs, "sample": StepRef(**{**inputs["sample"].model_dump(), "key": "tampered"})}
     with pytest.raises(AccountingError, match="dropped and selected"):
-        MEASURE(MeasureConfig(), again, run)
+        MEASURE(MeasureConfig(), MeasureInputs.of(again), run)
 
 
 def test_rows_lost_on_the_way_fail_the_run(tmp_path: Path) -> None:
@@ -111,4 +113,4 @@ def test_rows_lost_on_the_way_fail_the_run(tmp_path: Path) -> None:
     counts = {**inputs["ingest"].counts, "read": 407}
     inputs["ingest"] = StepRef(**{**inputs["ingest"].model_dump(), "counts": counts, "key": "other"})
     with pytest.raises(AccountingError, match="407"):
-        MEASURE(MeasureConfig(), inputs, run)
+        MEASURE(MeasureConfig(), MeasureInputs.of(inputs), run)

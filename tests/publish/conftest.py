@@ -8,6 +8,7 @@ import pytest
 
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from tests.publish import small_steps
@@ -47,7 +48,7 @@ def publish_one(tmp_path: Path, workspace: str, destination: DestinationConfig, 
     ) -> PublishResult:
         name = "-".join(f"{key}{value}" for key, value in options.items() if not isinstance(value, dict)) or "plain"
         small = small_steps.make(tmp_path / "steps" / name, **options)
-        ref = STAGE(config.staging(), small.refs, run)
+        ref = STAGE(config.staging(), StageInputs.of(small.refs), run)
         return publish(config, "demo", ref, extras or {}, document or {}, workspace, force=force)
 
     return one

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from evenkeel.infra import storage, workspace
 from evenkeel.infra.errors import StorageError
 from evenkeel.infra.workspace import PRUNING, USED, StepFolder, StepRef, claim
+from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.versions import outputs as cleaning
@@ -28,7 +30,14 @@ class Config(BaseModel):
     number: int = 0
 
 
-def work(config: Config, inputs: object, out: StepFolder, run: Run) -> Outcome:
+@dataclass(frozen=True)
+class WorkInputs(Inputs):
+    """What the step of these tests builds on."""
+
+    cluster: StepRef | None = None
+
+
+def work(config: Config, inputs: WorkInputs, out: StepFolder, run: Run) -> Outcome:
     storage.write_bytes(out.path("rows", "a.bin"), bytes([config.number]))
     return Outcome({"rows": 1})
 
@@ -45,7 +54,7 @@ def age(folder: str, days: float) -> None:
 
 def output(run: Run, step: str, number: int, days: float) -> StepRef:
     """Leave a step output that was last used so many days ago."""
-    ref = Step(step, 1, work)(Config(number=number), {}, run)
+    ref = Step(step, 1, work)(Config(number=number), WorkInputs(), run)
     age(ref.uri, days)
     return ref
 
@@ -100,10 +109,10 @@ def test_using_an_output_again_keeps_it(run: Run) -> None:
     ref = output(run, "cluster", 0, 99)
     later = Step("sample", 1, work)
     assert [folder.uri for folder in clean(run.workspace, run.dataset, [], 14)] == [ref.uri]
-    later(Config(), {"cluster": ref}, run)
+    later(Config(), WorkInputs(ref), run)
     assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
     age(ref.uri, 99)
-    assert STEP(Config(), {}, run) == ref
+    assert STEP(Config(), WorkInputs(), run) == ref
     assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
 
 
@@ -112,7 +121,7 @@ def test_a_run_that_comes_while_its_output_is_removed_makes_it_anew(run: Run, mo
     real, waiting = storage.remove_files, []
 
     def slow(uris: list[str]) -> None:
-        thread = threading.Thread(target=lambda: waiting.append(STEP(Config(number=7), {}, run)))
+        thread = threading.Thread(target=lambda: waiting.append(STEP(Config(number=7), WorkInputs(), run)))
         thread.start()
         while storage.read_bytes(storage.join(ref.uri, PRUNING)) and not Path(ref.uri, USED).exists():
             time.sleep(0.01)
@@ -139,7 +148,7 @@ def test_an_output_claimed_at_the_last_moment_stays(run: Run, monkeypatch: pytes
 
     monkeypatch.setattr(storage, "write_bytes", claimed_first)
     assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
-    assert STEP.finished(Config(), {}, run) == ref
+    assert STEP.finished(Config(), WorkInputs(), run) == ref
     assert not storage.exists(storage.join(ref.uri, PRUNING))
 
 
@@ -153,21 +162,21 @@ def test_an_interrupted_prune_is_finished_by_the_next(run: Run, monkeypatch: pyt
         patch.setattr(storage, "remove_files", dies)
         with pytest.raises(KeyboardInterrupt):
             clean(run.workspace, run.dataset, [], 14, dry_run=False)
-    assert STEP.finished(Config(), {}, run) is None
+    assert STEP.finished(Config(), WorkInputs(), run) is None
     monkeypatch.setattr(workspace, "PRUNE_SECONDS", 0.3)
     with pytest.raises(StorageError, match="prune RECIPE --yes"):
         claim(ref.uri)
     age(ref.uri, 99)
     assert len(clean(run.workspace, run.dataset, [], 14, dry_run=False)) == 1
     assert not Path(ref.uri).exists()
-    assert STEP(Config(), {}, run).uri == ref.uri
+    assert STEP(Config(), WorkInputs(), run).uri == ref.uri
 
 
 def test_an_input_that_was_pruned_is_said_so(run: Run) -> None:
     ref = output(run, "cluster", 0, 99)
     storage.remove(ref.uri)
     with pytest.raises(StorageError, match="pruned before this run used it"):
-        Step("sample", 1, work)(Config(), {"cluster": ref}, run)
+        Step("sample", 1, work)(Config(), WorkInputs(ref), run)
 
 
 def test_only_folders_of_outputs_are_looked_at(run: Run) -> None:

@@ -12,6 +12,7 @@ from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.workspace import DONE
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, versions
 from evenkeel.tasks.step import Run
@@ -149,13 +150,13 @@ def test_staged_files_that_vanished_are_staged_anew_by_the_next_run(
     tmp_path: Path, destination: DestinationConfig, workspace: str, run: Run
 ) -> None:
     small = small_steps.make(tmp_path / "steps")
-    staged = STAGE(destination.staging(), small.refs, run)
+    staged = STAGE(destination.staging(), StageInputs.of(small.refs), run)
     storage.remove(storage.join(staged.facts["location"], "fates", "quarantined.parquet"))
     with pytest.raises(StorageError, match="run again"):
         publish(destination, "demo", staged, {}, {}, workspace)
     assert not storage.exists(storage.join(staged.uri, DONE))
     assert list_versions(destination, "demo", workspace) == []
-    again = STAGE(destination.staging(), small.refs, run)
+    again = STAGE(destination.staging(), StageInputs.of(small.refs), run)
     assert publish(destination, "demo", again, {}, {}, workspace).version == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DamagedFile, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import read_manifest, read_version
@@ -78,7 +79,9 @@ def test_a_read_only_folder_is_refused_before_the_work(tmp_path: Path, run: Run)
     folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(StorageError, match="not allowed to write"):
-        STAGE(DestinationConfig(uri=str(folder)).staging(), small_steps.make(tmp_path / "steps").refs, run)
+        STAGE(
+            DestinationConfig(uri=str(folder)).staging(), StageInputs.of(small_steps.make(tmp_path / "steps").refs), run
+        )
 
 
 def test_an_array_that_hides_a_pickle_is_refused(tmp_path: Path, destination: DestinationConfig, run: Run) -> None:
@@ -88,7 +91,7 @@ def test_an_array_that_hides_a_pickle_is_refused(tmp_path: Path, destination: De
     evil = tmp_path / "steps" / "cluster" / "level-1" / "parents.npy"
     np.save(evil, np.array([{"code": "os.system"}], dtype=object), allow_pickle=True)
     with pytest.raises(DamagedFile, match="never unpickled"):
-        STAGE(destination.staging(), small.refs, run)
+        STAGE(destination.staging(), StageInputs.of(small.refs), run)
 
 
 def test_the_page_names_its_tests() -> None:

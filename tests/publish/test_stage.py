@@ -16,6 +16,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import AccountingError, InputError, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
 from evenkeel.tasks.publish.staging.step import STAGE, read_staged
 from evenkeel.tasks.step import Run
@@ -30,7 +31,7 @@ def test_data_files_hold_exactly_the_selection_in_order(
     tmp_path: Path, destination: DestinationConfig, run: Run
 ) -> None:
     small = small_steps.make(tmp_path / "steps")
-    staged = read_staged(STAGE(destination.staging(), small.refs, run))
+    staged = read_staged(STAGE(destination.staging(), StageInputs.of(small.refs), run))
     rows = staged_rows(staged.folder)
 
     assert set(rows["id"]) == {f"doc-{number:07d}" for number in small.kept}
@@ -48,7 +49,7 @@ def test_data_files_hold_exactly_the_selection_in_order(
 
 def test_every_row_has_one_fate(tmp_path: Path, destination: DestinationConfig, run: Run) -> None:
     small = small_steps.make(tmp_path / "steps")
-    ref = STAGE(destination.staging(), small.refs, run)
+    ref = STAGE(destination.staging(), StageInputs.of(small.refs), run)
     staged = read_staged(ref)
     fates = pd.read_parquet(storage.join(staged.folder, "fates"))
 
@@ -72,14 +73,16 @@ def test_bytes_do_not_depend_on_workers_or_memory(tmp_path: Path, run: Run) -> N
     for number, compute in enumerate([Compute(threads=1), Compute(threads=7, memory_limit=8)]):
         config = DestinationConfig(uri=str(tmp_path / f"published-{number}"), rows_per_file=37)
         keys.add(
-            STAGE(config.staging(), small.refs, Run(run.workspace, "demo", run.scratch, compute)).facts["content_key"]
+            STAGE(config.staging(), StageInputs.of(small.refs), Run(run.workspace, "demo", run.scratch, compute)).facts[
+                "content_key"
+            ]
         )
     assert len(keys) == 1
 
 
 def test_pointers_hold_where_rows_lie_and_their_groups(tmp_path: Path, run: Run) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), payload="pointers")
-    staged = read_staged(STAGE(config.staging(), small_steps.make(tmp_path / "steps").refs, run))
+    staged = read_staged(STAGE(config.staging(), StageInputs.of(small_steps.make(tmp_path / "steps").refs), run))
     assert list(staged_rows(staged.folder).columns) == [
         "language", "ek_row_id", "ek_id", "ek_identity", "ek_shard", "ek_row", "ek_cluster_1", "ek_cluster_2",
         "ek_copies", "ek_weight", "ek_group_size",
@@ -100,7 +103,7 @@ def test_odd_types_are_published_without_loss(tmp_path: Path, destination: Desti
         "map": pa.array([[(str(i), i)] for i in range(500)], pa.map_(pa.string(), pa.int64())),
     }  # fmt: skip
     small = small_steps.make(tmp_path / "steps", extra=values)
-    staged = read_staged(STAGE(destination.staging(), small.refs, run))
+    staged = read_staged(STAGE(destination.staging(), StageInputs.of(small.refs), run))
     table = pq.read_table(storage.join(staged.folder, "data"))
     for row in table.to_pylist():
         i = int(row["ek_id"].removeprefix("doc-"))
@@ -114,7 +117,7 @@ def test_a_type_without_counterpart_is_named(tmp_path: Path, destination: Destin
     odd = pa.array([1] * 500, pa.decimal256(60, 2))
     small = small_steps.make(tmp_path / "steps", extra={"odd": odd})
     with pytest.raises(InputError, match="column 'odd' cannot be published"):
-        STAGE(destination.staging(), small.refs, run)
+        STAGE(destination.staging(), StageInputs.of(small.refs), run)
     assert storage.list_files(storage.join(destination.uri, "demo")) == []
 
 
@@ -123,27 +126,27 @@ def test_rows_that_do_not_add_up_stop_the_run(tmp_path: Path, destination: Desti
     uri = storage.join(small.refs["ingest"].uri, "pool.json")
     storage.write_json(uri, {**storage.read_json(uri), "read": 502})
     with pytest.raises(AccountingError, match="502 rows read"):
-        STAGE(destination.staging(), small.refs, run)
+        STAGE(destination.staging(), StageInputs.of(small.refs), run)
 
 
 def test_a_destination_that_takes_no_files_is_refused_before_the_work(tmp_path: Path, run: Run) -> None:
     (tmp_path / "file").write_text("not a folder")
     config = DestinationConfig(uri=str(tmp_path / "file"))
     with pytest.raises(StorageError, match=r"cannot (write|create)"):
-        STAGE(config.staging(), small_steps.make(tmp_path / "steps").refs, run)
+        STAGE(config.staging(), StageInputs.of(small_steps.make(tmp_path / "steps").refs), run)
 
 
 def test_the_next_attempt_clears_what_a_killed_one_left(
     tmp_path: Path, destination: DestinationConfig, run: Run
 ) -> None:
     small = small_steps.make(tmp_path / "steps")
-    folder = STAGE.folder(destination.staging(), small.refs, run)
+    folder = STAGE.folder(destination.staging(), StageInputs.of(small.refs), run)
     left = storage.join(destination.uri, "demo", "versions", "killed")
     storage.write_bytes(storage.join(left, "data", "part-00000.parquet"), b"half")
     storage.write_json(
         folder.path("attempts", "killed.json"), {"folder": left, "host": socket.gethostname(), "pid": 2**22 + 1}
     )
-    STAGE(destination.staging(), small.refs, run)
+    STAGE(destination.staging(), StageInputs.of(small.refs), run)
     assert not storage.exists(left)
     assert len(storage.list_files(folder.path("attempts"))) == 1
 

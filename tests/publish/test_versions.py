@@ -13,6 +13,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError, StorageError, VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.publish import leave_evidence, publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
@@ -171,7 +172,7 @@ def test_prune_removes_abandoned_files_after_their_grace_only(
     publish_one: Publish, destination: DestinationConfig, workspace: str, run: Run, tmp_path: Path
 ) -> None:
     publish_one()
-    staged = STAGE(destination.staging(), small_steps.make(tmp_path / "other", seed=1).refs, run)
+    staged = STAGE(destination.staging(), StageInputs.of(small_steps.make(tmp_path / "other", seed=1).refs), run)
     assert prune(destination, "demo", workspace, dry_run=False).folders == []
     eager = destination.model_copy(update={"retention": EAGER})
     assert prune(eager, "demo", workspace, dry_run=False).folders == [staged.facts["location"]]
@@ -216,7 +217,7 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
 ) -> None:
     publish_one(seed=1)
     small = small_steps.make(tmp_path / "steps")
-    staged = STAGE(destination.staging(), small.refs, run)
+    staged = STAGE(destination.staging(), StageInputs.of(small.refs), run)
     outcome: list[str] = []
 
     def come() -> None:
@@ -254,7 +255,9 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
 
     lost = "staged files are missing or were removed by a prune"
     assert outcome == (["published"] if moment == "before the mark" else [lost])
-    again = publish(destination, "demo", STAGE(destination.staging(), small.refs, run), {}, {}, workspace)
+    again = publish(
+        destination, "demo", STAGE(destination.staging(), StageInputs.of(small.refs), run), {}, {}, workspace
+    )
     assert again.version == 2
     assert all(verify(destination, "demo", number, workspace).sound for number in (1, 2))
 

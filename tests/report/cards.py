@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
 from tests.validate.pools import FOUL, Curated, as_previous
 
@@ -60,6 +63,6 @@ def card_of(curated: Curated, gates: Mapping[str, object], config: ReportConfig,
     """Return the card of a curated pool; `more`: other finished steps, such as previous and stage."""
     inputs = {**curated.done, **more}
     if "previous" in more:
-        inputs["measure"] = MEASURE(MeasureConfig(), inputs, curated.run)
-    inputs["validate"] = VALIDATE(GatesConfig.model_validate(gates), inputs, curated.run)
-    return Card(REPORT(config, inputs, curated.run), inputs["validate"])
+        inputs["measure"] = MEASURE(MeasureConfig(), MeasureInputs.of(inputs), curated.run)
+    inputs["validate"] = VALIDATE(GatesConfig.model_validate(gates), ValidateInputs.of(inputs), curated.run)
+    return Card(REPORT(config, ReportInputs.of(inputs), curated.run), inputs["validate"])

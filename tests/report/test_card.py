@@ -10,8 +10,10 @@ import yaml
 
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import report
 from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
 from tests.report.cards import Card
 from tests.validate.pools import Curated
@@ -158,10 +160,10 @@ def test_hubs_read_the_header(first: Card) -> None:
 
 def test_the_same_inputs_give_the_same_card(first: Card, curated: Curated) -> None:
     gates = GatesConfig.model_validate({"change": {"pattern_rate": {"severity": "warn"}}})
-    inputs = {**curated.done, "validate": VALIDATE(gates, curated.done, curated.run)}
+    inputs = {**curated.done, "validate": VALIDATE(gates, ValidateInputs.of(curated.done), curated.run)}
     again = StepFolder(curated.run.workspace, "topics", "report", "again")
     config = ReportConfig(dataset="topics", version=1, location="s3://curated/topics/versions/a")
-    outcome = report(config, inputs, again, curated.run)
+    outcome = report(config, ReportInputs.of(inputs), again, curated.run)
     assert Card(again.finish(outcome.counts, outcome.facts, 0), inputs["validate"]).html == first.html
 
 
@@ -173,7 +175,8 @@ def test_the_data_docs_are_where_the_card_says(first: Card, blocked: Card) -> No
 
 
 def test_a_card_is_cheap(curated: Curated, tmp_path: Path) -> None:
-    inputs = {**curated.done, "validate": VALIDATE(GatesConfig(), curated.done, curated.run)}
+    inputs = {**curated.done, "validate": VALIDATE(GatesConfig(), ValidateInputs.of(curated.done), curated.run)}
     spent = time.process_time()
-    report(ReportConfig(dataset="topics"), inputs, StepFolder(str(tmp_path), "topics", "report", "a"), curated.run)
+    again = StepFolder(str(tmp_path), "topics", "report", "a")
+    report(ReportConfig(dataset="topics"), ReportInputs.of(inputs), again, curated.run)
     assert time.process_time() - spent < 10

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from evenkeel.tasks.dedup.config import DedupConfig, IdList
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.report.removed import removed_rows
@@ -17,10 +19,10 @@ def test_dropped_rows_stand_beside_those_that_stand_for_them(tmp_path: Path) -> 
     run = new_run(tmp_path)
     ids = ["best", "same", "near", "gone", "alone"]
     pool = make_pool(run, tmp_path / "pool", {"id": ids, "text": texts, "q": [9.0, 1, 1, 1, 1]}, scores=["q"])
-    embed = EMBED(TfidfSvdEmbedding(dimension=4), {"ingest": pool}, run)
+    embed = EMBED(TfidfSvdEmbedding(dimension=4), EmbedInputs(ingest=pool), run)
     (tmp_path / "list.txt").write_text("gone\n")
     config = DedupConfig(best="q", exclude=[IdList(uri=str(tmp_path / "list.txt"))])
-    dedup = DEDUP(config, {"ingest": pool, "embed": embed}, run)
+    dedup = DEDUP(config, DedupInputs(ingest=pool, embed=embed), run)
     found = removed_rows(dedup, Pool.open(pool), 5)
     assert [(one.kind, one.row.id, one.stands.id) for one in found] == [
         ("exact", "same", "best"),

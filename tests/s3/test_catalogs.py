@@ -15,6 +15,7 @@ from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
@@ -84,7 +85,7 @@ def destination(request: pytest.FixtureRequest) -> DestinationConfig:
 def publish_one(folder: Path, config: DestinationConfig, dataset: str, **options: Any) -> PublishResult:
     small = small_steps.make(folder / "steps" / "-".join(options) / str(options.get("seed")), **options)
     run = Run(workspace=str(folder / "workspace"), dataset=dataset, scratch=folder / "scratch")
-    return publish(config, dataset, STAGE(config.staging(), small.refs, run), {}, {}, run.workspace)
+    return publish(config, dataset, STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
 
 
 def test_the_life_of_versions(destination: DestinationConfig, tmp_path: Path) -> None:

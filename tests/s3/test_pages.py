@@ -10,6 +10,7 @@ import pytest
 from evenkeel.infra import storage
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.report.config import ReportConfig
 from tests.browser.test_card import CHROMIUM, browser  # noqa: F401
@@ -52,7 +53,7 @@ def test_card_and_data_docs_are_served_from_the_store(
     public_store.use(monkeypatch)
     curated = curate(tmp_path, write_shards(tmp_path / "shards", rows=300), target=90, levels=(12, 4))
     destination = DestinationConfig(uri=f"s3://{BUCKET}/{uuid.uuid4().hex}")
-    staged = STAGE(destination.staging(), curated.done, curated.run)
+    staged = STAGE(destination.staging(), StageInputs.of(curated.done), curated.run)
     card = card_of(curated, RELAXED, ReportConfig(dataset="topics", version=1), stage=staged)
     extras = {
         "card.html": storage.join(card.ref.uri, "card.html"),

@@ -12,6 +12,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
@@ -37,7 +38,7 @@ def publish_one(tmp_path: Path, destination: DestinationConfig) -> Publish:
     def one(config: DestinationConfig = destination, **options: int) -> PublishResult:
         small = small_steps.make(tmp_path / "steps" / str(options), **options)  # type: ignore[arg-type]
         run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
-        ref = STAGE(config.staging(), small.refs, run)
+        ref = STAGE(config.staging(), StageInputs.of(small.refs), run)
         return publish(config, "demo", ref, {"card.html": b"<card>"}, {}, run.workspace)
 
     return one

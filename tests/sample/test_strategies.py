@@ -10,6 +10,7 @@ import pytest
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.options import Quality, Strategy
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
@@ -49,7 +50,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def select(pool: Pool, strategy: Chosen, **settings: object) -> tuple[StepRef, pd.DataFrame]:
-    ref = SAMPLE(SamplingConfig.model_validate({"strategy": strategy, "target": 120, **settings}), pool[0], pool[1])
+    ref = SAMPLE(
+        SamplingConfig.model_validate({"strategy": strategy, "target": 120, **settings}),
+        SampleInputs.of(pool[0]),
+        pool[1],
+    )
     return ref, Selection.open(ref).table().to_pandas()
 
 
@@ -88,7 +93,7 @@ def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, 
     assert table["row_id"].is_unique
     assert (table["weight"] >= 1 - 1e-9).all()
     run = make_run(tmp_path)
-    again = SAMPLE(SamplingConfig.model_validate({"strategy": chosen, "target": 120}), pool[0], run)
+    again = SAMPLE(SamplingConfig.model_validate({"strategy": chosen, "target": 120}), SampleInputs.of(pool[0]), run)
     assert Selection.open(again).table().to_pandas().equals(table)
 
 

@@ -10,6 +10,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.balanced.probe import STRUCTURE, structure_of
 from evenkeel.tasks.sample.balanced.structure import Probe, adjusted_rand, find_cuts, unevenness
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.sweep import draw_sweep, sweep
@@ -67,7 +68,7 @@ def test_unevenness_is_the_lower_the_more_even_the_concepts_are(
     pool: Pool,
 ) -> None:
     inputs, run, _ = pool
-    probe, cuts = structure_of(2048, inputs, run)
+    probe, cuts = structure_of(2048, SampleInputs.of(inputs), run)
     _, label, leaf, leaves = crowded()
     of_leaf = label[np.unique(leaf, return_index=True)[1]]
     even = 1.0 / np.bincount(of_leaf)[of_leaf]
@@ -82,7 +83,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     inputs, run, label = pool
     kl = {}
     for strategy in ("balanced", "random", "flat", "top-down"):
-        ref = SAMPLE(SamplingConfig(strategy=strategy, target=300), inputs, run)
+        ref = SAMPLE(SamplingConfig(strategy=strategy, target=300), SampleInputs.of(inputs), run)
         rows = Selection.open(ref).row_ids().astype(int)
         kl[strategy] = balance(np.bincount(label[rows], minlength=CONCEPTS))["kl_uniform"]
         if strategy == "balanced":
@@ -91,21 +92,21 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     assert kl["balanced"] < min(kl["random"], kl["flat"], kl["top-down"])
     assert min(facts["unevenness"].values()) <= facts["unevenness"]["random"]
     named = SamplingConfig.model_validate({"strategy": {"name": "balanced", "rule": facts["chosen"]}, "target": 300})
-    same = Selection.open(SAMPLE(named, inputs, run)).row_ids()
-    assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), inputs, run)).row_ids()).all()
+    same = Selection.open(SAMPLE(named, SampleInputs.of(inputs), run)).row_ids()
+    assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), SampleInputs.of(inputs), run)).row_ids()).all()
 
 
 def test_structure_is_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
-    SAMPLE(SamplingConfig(target=250), inputs, run)
+    SAMPLE(SamplingConfig(target=250), SampleInputs.of(inputs), run)
     monkeypatch.setattr("evenkeel.tasks.sample.balanced.probe.find_cuts", None)
-    assert SAMPLE(SamplingConfig(target=260), inputs, run).counts["kept"] == 260
+    assert SAMPLE(SamplingConfig(target=260), SampleInputs.of(inputs), run).counts["kept"] == 260
     assert STRUCTURE.name == "structure"
 
 
 def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
     inputs, run, _ = pool
-    found = sweep(SamplingConfig(target=1), inputs, ["2%", "10%", 900, "12k tokens"], run)
+    found = sweep(SamplingConfig(target=1), SampleInputs.of(inputs), ["2%", "10%", 900, "12k tokens"], run)
     assert {row["rule"] for row in found} == {"chosen", "random", "flat", "top-down"}
     assert [row["rows"] for row in found if row["rule"] == "chosen"] == [60, 300, 900, 1200]
     for row in found:

@@ -9,17 +9,23 @@ import pyarrow.parquet as pq
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
 
@@ -85,17 +91,15 @@ def curate(
 ) -> Curated:
     """Run ingest to measure on `shards` with outputs under `folder`."""
     found = Curated(Run(str(folder / "workspace"), "topics", folder / "scratch"))
+    run, done = found.run, found.done
     source = SourceConfig(uri=f"{shards}/*.parquet", groups=groups.get("groups", ["language", "licence"]))
-    steps = (
-        (INGEST, ingest_request(source)),
-        (EMBED, ColumnEmbedding()),
-        (DEDUP, DedupConfig(near=None)),
-        (CLUSTER, ClusteringConfig(levels=list(levels), iterations=6, resampling=1)),
-        (SAMPLE, SamplingConfig(target=target, seed=seed)),
-        (MEASURE, MeasureConfig()),
-    )
-    for step, config in steps:
-        found.done[step.name] = step(config, found.done, found.run)
+    clustering = ClusteringConfig(levels=list(levels), iterations=6, resampling=1)
+    done["ingest"] = INGEST(ingest_request(source), NoInputs(), run)
+    done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
+    done["dedup"] = DEDUP(DedupConfig(near=None), DedupInputs.of(done), run)
+    done["cluster"] = CLUSTER(clustering, ClusterInputs.of(done), run)
+    done["sample"] = SAMPLE(SamplingConfig(target=target, seed=seed), SampleInputs.of(done), run)
+    done["measure"] = MEASURE(MeasureConfig(), MeasureInputs.of(done), run)
     return found
 
 

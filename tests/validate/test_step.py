@@ -10,6 +10,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE, read_results
 from tests.validate.pools import FOUL, Curated, as_previous, curate, write_shards
 
@@ -20,7 +21,7 @@ def check(curated: Curated, gates: dict[str, object] | None = None, previous: St
     inputs = dict(curated.done)
     if previous is not None:
         inputs["previous"] = previous
-    return VALIDATE(GatesConfig.model_validate(gates or {}), inputs, curated.run)
+    return VALIDATE(GatesConfig.model_validate(gates or {}), ValidateInputs.of(inputs), curated.run)
 
 
 @pytest.fixture(scope="module")

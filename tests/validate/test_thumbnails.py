@@ -18,6 +18,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.blame import PICTURE_BYTES
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.examples import read_thumbnails
+from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE, read_results
 from evenkeel.tasks.validate.thumbnails import EDGE, thumbnail
 from tests.validate.pools import PIXEL, Curated, curate
@@ -96,7 +97,7 @@ def test_culprits_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated
         {"expect": "smallest_share", "scope": scope, "at_least": 0.9} for scope in ("group.label", "level-1", "level-2")
     ]
     gates = GatesConfig.model_validate({"add": alarms, "examples": 20})
-    ref = VALIDATE(gates, gallery.done, gallery.run)
+    ref = VALIDATE(gates, ValidateInputs.of(gallery.done), gallery.run)
     results = [one for one in read_results(ref) if one.expectation == "smallest_share"]
     shown = [row for one in results for item in one.blame for row in item.examples]
     pictures = [row.thumbnail for row in shown if row.thumbnail]

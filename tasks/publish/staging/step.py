@@ -3,7 +3,6 @@
 import os
 import secrets
 import socket
-from collections.abc import Mapping
 from functools import partial
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from evenkeel.tasks.publish.config import StageConfig
 from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
 from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key, without_secrets
 from evenkeel.tasks.publish.staging.gather import DataFiles, gather
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
 from evenkeel.tasks.publish.staging.scatter import FATES, Inputs, Scattered, scatter, write_table
 from evenkeel.tasks.publish.staging.schema import published
@@ -29,12 +29,12 @@ FILE_BYTES, GROUP_BYTES = 256 << 20, 16 << 20
 ROW_BYTES = 64
 
 
-def stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run) -> Outcome:
     """Write data files, fates, centroids and quotas of the coming version under a prefix of its own in the destination.
 
-    inputs: ingest, dedup, cluster, sample. Rows are sorted by cluster path and row id; the bytes do not depend on the
-    number of workers. Raises StorageError where the destination does not take files, AccountingError where the fates
-    of the rows do not add up to the rows read.
+    Rows are sorted by cluster path and row id; the bytes do not depend on the number of workers. Raises StorageError
+    where the destination does not take files, AccountingError where the fates of the rows do not add up to the rows
+    read.
     """
     check_destination(config.uri, run.dataset)
     _clear_earlier(out)
@@ -69,17 +69,17 @@ def read_staged(ref: StepRef) -> Staged:
     return Staged.model_validate(storage.read_json(storage.join(ref.uri, STAGED)))
 
 
-def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run, folder: str) -> Staged:
-    pool, hierarchy = Pool.open(inputs["ingest"], run.scratch), Hierarchy.open(inputs["cluster"])
-    selection = storage.join(inputs["sample"].uri, "selection.parquet")
+def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, folder: str) -> Staged:
+    pool, hierarchy = Pool.open(inputs.ingest, run.scratch), Hierarchy.open(inputs.cluster)
+    selection = storage.join(inputs.sample.uri, "selection.parquet")
     schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels))
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
     order = plan(selection, hierarchy.paths(), rows_per_file)
     order.save(out.path("order"))
     work = Inputs(
-        pool=inputs["ingest"].uri,
+        pool=inputs.ingest.uri,
         scratch=str(run.scratch),
-        duplicates=inputs["dedup"].uri,
+        duplicates=inputs.dedup.uri,
         selection=selection,
         order=out.path("order"),
         pieces=out.path("pieces"),
@@ -115,8 +115,8 @@ def _stage(config: StageConfig, inputs: Mapping[str, StepRef], out: StepFolder, 
     beside = [entry for part in scattered for entry in part.fates]
     beside += [
         _quarantined(pool, folder),
-        *_clusters(inputs["cluster"].uri, folder),
-        *_quotas(inputs["sample"].uri, folder),
+        *_clusters(inputs.cluster.uri, folder),
+        *_quotas(inputs.sample.uri, folder),
     ]
     storage.remove(work.pieces)
     return Staged(

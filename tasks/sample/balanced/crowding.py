@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.structure import distances
+from evenkeel.tasks.sample.inputs import CrowdingInputs, SampleInputs
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.step import Outcome, Run, Step
 
@@ -25,9 +26,9 @@ class CrowdingConfig(BaseModel):
     seed: int = 0
 
 
-def find_crowding(config: CrowdingConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def find_crowding(config: CrowdingConfig, inputs: CrowdingInputs, out: StepFolder, run: Run) -> Outcome:
     """Measure the crowding of the leaves and write it."""
-    crowds = crowding(tree_of(Hierarchy.open(inputs["cluster"])), config.seed)
+    crowds = crowding(tree_of(Hierarchy.open(inputs.cluster)), config.seed)
     write_array(out.path("crowds.npy"), np.array(list(crowds.values()), np.float32))
     return Outcome({"reaches": len(crowds)}, {"reaches": list(crowds)})
 
@@ -35,9 +36,9 @@ def find_crowding(config: CrowdingConfig, inputs: Mapping[str, StepRef], out: St
 CROWDING = Step("crowding", 1, find_crowding)
 
 
-def crowds_of(inputs: Mapping[str, StepRef], run: Run) -> Crowds:
+def crowds_of(inputs: SampleInputs, run: Run) -> Crowds:
     """Return `crowding` of a clustered pool, from the workspace where it is there."""
-    ref = CROWDING(CrowdingConfig(), {"cluster": inputs["cluster"]}, run)
+    ref = CROWDING(CrowdingConfig(), CrowdingInputs(inputs.cluster), run)
     return dict(zip(ref.facts["reaches"], read_array(storage.join(ref.uri, "crowds.npy")), strict=True))
 
 

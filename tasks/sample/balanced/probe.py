@@ -1,6 +1,5 @@
 """The probe: rows drawn evenly from all leaves, on which candidate rules are measured. Made once for a clustering."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -11,10 +10,11 @@ from pydantic import BaseModel
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.structure import Cut, Probe, find_cuts
 from evenkeel.tasks.sample.hashing import uniform
+from evenkeel.tasks.sample.inputs import ProbeInputs, SampleInputs
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -29,9 +29,12 @@ class ProbeConfig(BaseModel):
     seed: int = 0
 
 
-def find_structure(config: ProbeConfig, inputs: Mapping[str, StepRef], out: StepFolder, run: Run) -> Outcome:
+def find_structure(config: ProbeConfig, inputs: ProbeInputs, out: StepFolder, run: Run) -> Outcome:
     """Draw a probe of a clustered pool, cut the space by it, and write both without the vectors."""
-    rows, tree = Rows.open(inputs, str(run.scratch)), tree_of(Hierarchy.open(inputs["cluster"]))
+    rows, tree = (
+        Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch)),
+        tree_of(Hierarchy.open(inputs.cluster)),
+    )
     probe = draw_probe(rows, tree, config.rows, config.seed, run.compute)
     cuts = find_cuts(probe, config.seed)
     cells = np.array([cut.cells for cut in cuts], np.int32).reshape(len(cuts), 2, len(probe.leaf))
@@ -45,9 +48,9 @@ def find_structure(config: ProbeConfig, inputs: Mapping[str, StepRef], out: Step
 STRUCTURE = Step("structure", 1, find_structure)
 
 
-def structure_of(probe_rows: int, inputs: Mapping[str, StepRef], run: Run) -> tuple[Probe, list[Cut]]:
+def structure_of(probe_rows: int, inputs: SampleInputs, run: Run) -> tuple[Probe, list[Cut]]:
     """Return the probe (without vectors) and the cuts of a clustered pool, from the workspace where they are there."""
-    needed = {name: inputs[name] for name in ("ingest", "embed", "cluster")}
+    needed = ProbeInputs(inputs.ingest, inputs.embed, inputs.cluster)
     ref = STRUCTURE(ProbeConfig(rows=probe_rows), needed, run)
     leaf, portion, half, cells = (
         read_array(storage.join(ref.uri, f"{name}.npy")) for name in ("leaf", "portion", "half", "cells")

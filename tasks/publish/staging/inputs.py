@@ -1,0 +1,17 @@
+"""What the stage step builds on."""
+
+from dataclasses import dataclass
+
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.inputs import Clusters
+from evenkeel.tasks.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class StageInputs(Inputs):
+    """The pool, which rows are dropped, the clusters, and what was selected."""
+
+    ingest: StepRef
+    dedup: StepRef
+    cluster: Clusters
+    sample: StepRef

@@ -1,0 +1,33 @@
+"""What the sample step and what is found before it build on."""
+
+from dataclasses import dataclass
+
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.inputs import Clusters
+from evenkeel.tasks.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class SampleInputs(Inputs):
+    """The clustered pool."""
+
+    ingest: StepRef
+    embed: StepRef
+    dedup: StepRef
+    cluster: Clusters
+
+
+@dataclass(frozen=True)
+class ProbeInputs(Inputs):
+    """The clustered pool, with its vectors."""
+
+    ingest: StepRef
+    embed: StepRef
+    cluster: Clusters
+
+
+@dataclass(frozen=True)
+class CrowdingInputs(Inputs):
+    """The clusters alone."""
+
+    cluster: Clusters
