@@ -20,6 +20,7 @@ from evenkeel.flows.recipe import Recipe, RecipeFile
 from evenkeel.flows.running import running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
+from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.measure.profile import TABLES, Profile
@@ -152,6 +153,7 @@ def publish_version(
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.sampling.seed,
         "metrics": measured.facts,
+        "plugins": plugins_used(recipe),
         "steps": {name: ref.model_dump(mode="json") for name, ref in done.items()},
         **lineage.document(),
     }

@@ -144,13 +144,10 @@ def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
 
     On the same clusters another measured choice would move rows for little; a pool that drifts chooses anew.
     """
-    chosen = current.document["steps"]["sample"]["facts"].get("chosen")
-    strategy = recipe.sampling.strategy
-    if strategy.name != "balanced" or strategy.rule or not chosen:
-        return recipe
     if current.recipe.get("sampling") != recipe.sampling.model_dump(mode="json"):
         return recipe
-    sampling = recipe.sampling.model_copy(update={"strategy": strategy.model_copy(update={"rule": chosen})})
+    settled = recipe.sampling.strategy.settled(current.document["steps"]["sample"]["facts"])
+    sampling = recipe.sampling.model_copy(update={"strategy": settled})
     return recipe.model_copy(update={"sampling": sampling})
 
 

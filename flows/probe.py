@@ -49,7 +49,7 @@ def work_of(recipe: Recipe, size: PoolSize, levels: list[int] | None = None) -> 
         rounds=1 + clustering.resampling * clustering.resampling_share,
         kept=min(size.rows, budget.amount if budget.unit == "rows" else size.rows),
         dedup=recipe.dedup,
-        balanced=recipe.sampling.strategy.name == "balanced",
+        balanced="structure" in recipe.sampling.strategy.side_steps(),
     )
 
 

@@ -2,6 +2,7 @@
 
 EvenkeelError                   exit code 1
 ├── RecipeError                 2   a recipe, an override or a combination of options is wrong
+│   └── PluginError             2   a recipe names what an installed package adds, and that cannot be used
 ├── InputError                  1   the source cannot be used as it is
 │   └── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
 ├── ResourceError               1   the work does not fit the machine, or the machine asked for is not there
@@ -49,6 +50,10 @@ class RecipeError(EvenkeelError):
     """A recipe, an override or a combination of options is wrong."""
 
     exit_code = 2
+
+
+class PluginError(RecipeError):
+    """A recipe names what an installed package adds, and that cannot be used."""
 
 
 class InputError(EvenkeelError):

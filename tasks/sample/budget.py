@@ -13,7 +13,6 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.hashing import mix
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.options import Balanced
 from evenkeel.tasks.sample.plan import Candidates, Plan
 from evenkeel.tasks.sample.rehydration import Rehydrator
 from evenkeel.tasks.sample.rows import Rows
@@ -63,8 +62,7 @@ def draw_budget(
         found = int((_each(selection, budget.unit) * selection["copies"].to_numpy()).sum())
         if target == most or budget.amount <= found <= budget.amount * SLACK:
             break
-        if isinstance(config.strategy, Balanced) and not config.strategy.rule:
-            config = config.model_copy(update={"strategy": Balanced(rule=plan.facts["chosen"])})
+        config = config.model_copy(update={"strategy": config.strategy.settled(plan.facts)})
         target = min(most, max(1, int(np.ceil(1.01 * target * budget.amount / max(1, found)))))
     kept = within(selection, budget, config.seed)
     if not kept.num_rows:

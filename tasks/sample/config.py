@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from evenkeel.tasks.sample.options import Balanced, Strategy
+from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.sample.strategy import STRATEGIES, Strategy
 
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
 SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
@@ -76,12 +77,6 @@ def _named(strategy: Any) -> Any:
     return {"name": strategy} if isinstance(strategy, str) else strategy
 
 
-def _as_tabs(schema: dict[str, Any]) -> None:
-    """Spell the union so that the Prefect form shows tabs."""
-    schema["anyOf"] = schema.pop("oneOf", schema.get("anyOf"))
-    schema.pop("discriminator", None)
-
-
 class SamplingConfig(BaseModel):
     """The sampling section of a recipe."""
 
@@ -89,13 +84,10 @@ class SamplingConfig(BaseModel):
 
     strategy: Annotated[
         Strategy,
+        MemberOf(STRATEGIES),
         BeforeValidator(_named),
-        Field(
-            discriminator="name",
-            json_schema_extra=_as_tabs,
-            description="How the target is spread over clusters or groups.",
-        ),
-    ] = Field(default_factory=Balanced)
+        Field(description="How the target is spread over clusters or groups."),
+    ] = Field(default_factory=lambda: STRATEGIES.get("balanced").model_validate({}))
     target: int | str = Field(
         description='How much to keep: rows (50000), a share of the pool ("10%") or a token budget ("2B tokens").'
     )

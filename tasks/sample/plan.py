@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
-from evenkeel.tasks.sample.balanced.crowding import Crowds
-from evenkeel.tasks.sample.balanced.structure import Cut, Probe
 from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from evenkeel.tasks.sample.rows import Rows
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.sample.balanced.crowding import Crowds
+    from evenkeel.tasks.sample.balanced.structure import Cut, Probe
 
 CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
 WeightsOf = Callable[[pa.Table, str], NDArray[np.float64]]
@@ -52,8 +54,8 @@ class Candidates:
     seed: int
     limits: Limits = field(default_factory=Limits)
     compute: Compute = field(default_factory=Compute)
-    structure: Callable[[int], tuple[Probe, list[Cut]]] | None = None
-    crowds: Callable[[], Crowds] = dict
+    structure: "Callable[[int], tuple[Probe, list[Cut]]] | None" = None
+    crowds: "Callable[[], Crowds]" = dict
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""

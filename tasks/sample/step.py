@@ -25,7 +25,6 @@ from evenkeel.tasks.sample.quotas.shares import bound_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rehydration import Rehydrator
 from evenkeel.tasks.sample.rows import Rows
-from evenkeel.tasks.sample.strategies import strategy
 from evenkeel.tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
@@ -70,7 +69,7 @@ def open_candidates(config: SamplingConfig, inputs: SampleInputs, run: Run) -> t
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
     tree = tree_of(Hierarchy.open(inputs.cluster))
     rows = Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
-    repeats = max(config.max_repeats, getattr(config.strategy, "clip", 1))
+    repeats = max(config.max_repeats, config.strategy.most_copies())
     budget = config.budget(tree.rows)
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     plain = budget.unit == "rows" and rehydrator is None
@@ -92,7 +91,7 @@ def open_candidates(config: SamplingConfig, inputs: SampleInputs, run: Run) -> t
 
 def make_plan(config: SamplingConfig, candidates: Candidates) -> Plan:
     """Return the plan of the config's strategy, with its bounds on shares."""
-    plan = strategy(config.strategy.name)(config.strategy, candidates)
+    plan = config.strategy.plan(candidates)
     return bound_shares(plan, config.shares, candidates) if config.shares else plan
 
 

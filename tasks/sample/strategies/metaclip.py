@@ -7,18 +7,19 @@ t is found from the wanted share of matches that lie in the tail, the concepts b
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.sample.options import Metaclip
 from evenkeel.tasks.sample.plan import Candidates, Plan
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategies.random import one_cell
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 @lru_cache(maxsize=2)
@@ -64,37 +65,49 @@ class ConceptChances:
         return np.array([1.0 - np.prod(1.0 - self.chances[numbers]) for numbers in found])
 
 
-def plan(options: Metaclip, candidates: Candidates) -> Plan:
-    """Return one cell with chances by how rare a row's concepts are. Raises RecipeError where no text names any."""
-    rows = candidates.rows
-    if not rows.pool.has_text:
-        raise RecipeError(
-            "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
-        )
-    concepts = tuple(dict.fromkeys(concept.lower() for concept in options.concepts if concept))
-    parts = candidates.compute.map(
-        partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
+class Metaclip(Strategy):
+    """Keep rows by how rare the concepts in their text are."""
+
+    name: Literal["metaclip"] = "metaclip"
+    concepts: list[str] = Field(min_length=1, description="Strings to look for in the text, in any case.")
+    tail_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of all matches that concepts below the cap make up; it sets the cap."
     )
-    counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
-    matched = sum(part[1] for part in parts)
-    if not matched:
-        raise RecipeError(
-            "no row of the pool names any of the concepts",
-            found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
-            where="sampling.strategy.concepts",
+
+    def plan(self, candidates: Candidates) -> Plan:
+        """Return one cell with chances by how rare a row's concepts are.
+
+        Raises RecipeError where no text names any.
+        """
+        rows = candidates.rows
+        if not rows.pool.has_text:
+            raise RecipeError(
+                "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
+            )
+        concepts = tuple(dict.fromkeys(concept.lower() for concept in self.concepts if concept))
+        parts = candidates.compute.map(
+            partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
         )
-    cap = cap_for(counts, options.tail_share)
-    chances = np.minimum(1.0, cap / np.maximum(counts, 1))
-    sizes = np.array([matched])
-    allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
-    found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
-    return Plan(
-        allocation,
-        sizes,
-        cells_of=one_cell,
-        weights_of=ConceptChances(rows, concepts, chances),
-        facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
-    )
+        counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
+        matched = sum(part[1] for part in parts)
+        if not matched:
+            raise RecipeError(
+                "no row of the pool names any of the concepts",
+                found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
+                where="sampling.strategy.concepts",
+            )
+        cap = cap_for(counts, self.tail_share)
+        chances = np.minimum(1.0, cap / np.maximum(counts, 1))
+        sizes = np.array([matched])
+        allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
+        found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
+        return Plan(
+            allocation,
+            sizes,
+            cells_of=one_cell,
+            weights_of=ConceptChances(rows, concepts, chances),
+            facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
+        )
 
 
 def _count(block: str, rows: Rows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:

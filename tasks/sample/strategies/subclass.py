@@ -4,28 +4,38 @@ Source: SBCL (subclass-balancing contrastive learning, arXiv 2306.15925): a clas
 sub-clusters. Here they are runs of neighbouring leaves, so no class is clustered again.
 """
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
-from evenkeel.tasks.sample.options import Subclass
 from evenkeel.tasks.sample.plan import Candidates, Plan
 from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: Subclass, candidates: Candidates) -> Plan:
-    """Return equal quotas over the sub-classes."""
-    strata = find_strata(candidates.rows, [options.group], candidates.compute)
-    subclass = subclasses(strata, candidates.tree, options.least)
-    sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
-    return Plan(
-        candidates.fill(sizes=sizes),
-        sizes,
-        cells_of=_Subclasses(strata, subclass),
-        columns=strata.columns,
-        facts={"subclasses": len(sizes)},
-    )
+class Subclass(Strategy):
+    """Cut large group values into sub-classes about the size of the smallest value; the same quota for each."""
+
+    name: Literal["subclass"] = "subclass"
+    group: str = Field(min_length=1, description="The group column that holds the class.")
+    least: int = Field(10, ge=1, description="Rows that a sub-class holds at least.")
+
+    def plan(self, candidates: Candidates) -> Plan:
+        """Return equal quotas over the sub-classes."""
+        strata = find_strata(candidates.rows, [self.group], candidates.compute)
+        subclass = subclasses(strata, candidates.tree, self.least)
+        sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
+        return Plan(
+            candidates.fill(sizes=sizes),
+            sizes,
+            cells_of=_Subclasses(strata, subclass),
+            columns=strata.columns,
+            facts={"subclasses": len(sizes)},
+        )
 
 
 def subclasses(strata: Strata, tree: ClusterTree, least: int) -> NDArray[np.int64]:
