@@ -24,8 +24,9 @@ from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.measure.profile import TABLES, Profile
+from evenkeel.tasks.publish.extras import keep_blocked
 from evenkeel.tasks.publish.layout import check_destination
-from evenkeel.tasks.publish.publish import leave_evidence, publish
+from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.step import read_staged
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.report.config import PastVersion, ReportConfig
@@ -63,7 +64,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = Fal
         log.info("%s; clusters: %s", lineage.changes.told(), lineage.why)
         show_artifacts(wanted, done)
         if failed := done["validate"].facts["failed"]:
-            place = leave_evidence(wanted.destination, wanted.dataset, done["report"].key, proof(done))
+            place = keep_blocked(wanted.destination, wanted.dataset, done["report"].key, proof(done))
             emit(wanted, "blocked", {"failed": failed, "card": place})
             show_links(wanted, place)
             raise GateFailed(

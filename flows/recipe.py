@@ -16,7 +16,8 @@ from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.embed.config import AutoEmbedding, EmbeddingConfig
 from evenkeel.tasks.ingest.config import SourceConfig
-from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig, carries_password
+from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
+from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.validate.config import GatesConfig
 

@@ -13,7 +13,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.publish.manifest import without_secrets
+from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows

@@ -16,7 +16,8 @@ from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import StageConfig
 from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
-from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key, without_secrets
+from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key
+from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.publish.staging.gather import DataFiles, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
