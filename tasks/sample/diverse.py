@@ -1,4 +1,4 @@
-"""The order `diverse`: inside a cell, rows that are far from one another come first."""
+"""Choose rows in the order `diverse`: inside a cell, rows that are far from one another come first."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,8 @@ CANDIDATES = 4
 CHUNK = 512
 
 
-def spread_out(vectors: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
-    """Return the places of `wanted` rows of (n, d) float32, each the farthest from those before it; the first is row 0.
+def farthest_points(vectors: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
+    """Return the positions of `wanted` rows of (n, d) float32, each the farthest from those before it, row 0 first.
 
     Farthest-point traversal (Gonzalez 1985), within a factor of two of the best covering radius.
     """
@@ -29,7 +29,7 @@ def choose_diverse(
     quotas: NDArray[np.int64],
     rows: Rows,
 ) -> NDArray[np.int64]:
-    """Return the places of the chosen rows of every cell, cell by cell, most spread out first.
+    """Return the positions of the chosen rows, cell by cell, the farthest apart first.
 
     first: rows sorted by cell and hash, up to four candidates for each wanted row, with the number of their block.
     Cells of more than 512 wanted rows are chosen in runs of 512, so the work is linear in the target.
@@ -46,7 +46,7 @@ def choose_diverse(
             if want == high - low:
                 picked.append(np.arange(low, high))
             elif want > 0:
-                picked.append(low + spread_out(_vectors(first, int(low), int(high), rows), int(want)))
+                picked.append(low + farthest_points(_vectors(first, int(low), int(high), rows), int(want)))
     return np.concatenate(picked) if picked else np.empty(0, np.int64)
 
 

@@ -1,10 +1,9 @@
-"""Draw rows by a plan: in every cell the rows that come first in order, found block by block in bounded memory."""
+"""Draw the rows of a plan: the first rows of every cell in order, found block by block in bounded memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +26,8 @@ MERGE_ROWS = 1 << 22
 class Drawing:
     """What a worker needs to find the first rows of every cell in a block.
 
-    folder: where `needs.npy` lies, the most rows of each cell that can be kept, and where a block's rows are written.
-    carry: columns that the selection is to hold for the caller.
+    folder: holds `needs.npy`, how many rows of each cell are needed at most, and receives the rows of each block.
+    carry: columns of the pool that are added to the selection for the caller.
     """
 
     rows: Rows
@@ -59,11 +58,11 @@ def draw(
     """Return the selection: row_id uint64, copies int32, weight float64, leaf int32, sorted by row_id.
 
     Rows of a cell come by the smallest hash(seed, identity), by distance, or by score; ties by row_id. With weights, by
-    the smallest -log(u) / weight, which is sampling in proportion to the weights without replacement (Gumbel top-k),
-    every row standing for `max_repeats` copies of itself. weight is 1 / inclusion probability: quota over size in a
-    cell of equal rows (the expected share, where that is below one row), and 1 - exp(-weight * threshold) where rows
-    have weights, the threshold being the first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is
-    bounded by the target, not by the pool.
+    the smallest -log(u) / weight of `max_repeats` copies of every row, which is sampling in proportion to the weights
+    without replacement (Gumbel top-k). The column weight is 1 / inclusion probability: quota over size in a cell of
+    equal rows (the expected share, where that is below one row), and 1 - exp(-weight * threshold) where rows have
+    weights, the threshold being the first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is bounded
+    by the target, not by the pool.
     """
     order = plan.order or order
     quotas, weighted = plan.allocation.quotas, plan.weights_of is not None
@@ -91,7 +90,7 @@ def draw(
 
 
 def draw_block(number: int, drawing: Drawing) -> int:
-    """Write the rows of a block that may be selected and return how many: cell, value to rank by, row_id, leaf."""
+    """Write cell, rank value, row_id and leaf of the rows of a block that may be selected; return their number."""
     block = drawing.rows.blocks[number]
     table = drawing.rows.table(block, drawing.columns)
     row_id, identity, leaf = (table[name].to_numpy() for name in ("row_id", "identity", "leaf"))
@@ -120,11 +119,11 @@ def draw_block(number: int, drawing: Drawing) -> int:
 
 
 def _checked(weight: NDArray[np.float64], row_id: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return the chances of rows; raise RecipeError where one is negative or not finite."""
+    """Return the weights of rows; raise RecipeError where one is negative or not finite."""
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any():
         raise RecipeError(
-            "the chance of a row is not a finite number >= 0",
+            "the sampling weight of a row is not a finite number >= 0",
             found=f"{weight[np.argmax(wrong)]} at row_id {row_id[np.argmax(wrong)]}",
             where="sampling.strategy",
             remedy="check the score columns that it is made of",
@@ -180,9 +179,9 @@ def _weighted_copies(
     cell, quotas = first["cell"], plan.allocation.quotas
     if quotas.any() and not len(cell):
         raise RecipeError(
-            "the chances of all rows are zero, so there is nothing to sample",
+            "the sampling weights of all rows are zero, so there is nothing to sample",
             where="sampling.strategy",
-            remedy="check the scores or concepts that the chances are made of",
+            remedy="check the scores or concepts that they are made of",
         )
     threshold = np.full(len(quotas), np.inf)
     beyond = rank_in_cell(cell) == quotas[cell]
@@ -196,8 +195,8 @@ def _weighted_copies(
 
 def _selection(
     first: Columns,
-    copies: NDArray[Any],
-    probability: NDArray[Any],
+    copies: NDArray[np.int64],
+    probability: NDArray[np.float64],
     carry: tuple[str, ...],
 ) -> pa.Table:
     order = np.argsort(first["row_id"], kind="stable")
@@ -210,7 +209,7 @@ def _selection(
     return pa.table({**columns, **{name: first[name][order] for name in carry}})
 
 
-def _take(found: Columns, which: NDArray[Any]) -> Columns:
+def _take(found: Columns, which: NDArray[np.int64] | NDArray[np.bool_]) -> Columns:
     return {name: values[which] for name, values in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The selection: which rows are kept, how often, and what each stands for."""
+"""Read a finished selection: which rows are kept, in how many copies, and with which weight."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ class Selection:
 
     @classmethod
     def open(cls, ref: StepRef | str) -> "Selection":
-        """Open the selection that a sample step left, given its reference or the URI of its folder."""
+        """Open the selection that a sample step wrote, given its reference or the URI of its folder."""
         return cls(ref if isinstance(ref, str) else ref.uri)
 
     def table(self) -> pa.Table:

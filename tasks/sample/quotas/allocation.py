@@ -1,7 +1,7 @@
-"""Exact allocation: whole quotas over clusters that sum to the target and stay within floors and caps."""
+"""Allocate a target exactly: whole quotas over cells that sum to it and stay within floors and caps."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,17 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.hashing import state
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
+if TYPE_CHECKING:
+    from evenkeel.tasks.sample.quotas.waterfill import Groups
+
 EQUAL = np.ones(1)
 AS_THEY_ARE = np.empty(0, np.int64)
 
 
 class Allocation(NamedTuple):
-    """What every cluster gives.
+    """How many rows every cell gives.
 
-    quotas: (n,) int64 rows. shares: (n,) float64, their expectation over seeds, which inclusion probabilities follow.
+    quotas: (n,) int64 rows. shares: (n,) float64, their expectation over seeds; inclusion probabilities follow it.
     """
 
     quotas: NDArray[np.int64]
@@ -55,27 +58,27 @@ def split(
 ) -> Allocation:
     """Return leaf quotas from splitting the target at the top of the tree and again inside every cluster.
 
-    caps, floors: (k1,) int64 the most and the least of each leaf. weights: per level, finest first; None = equal.
-    top: what the top clusters give, where that is settled; else they share the target.
+    caps, floors: (k1,) int64, of each leaf. weights: per level, finest first; None = equal.
+    top: the allocation of the top clusters where it is given; else they share the target.
     The published hierarchical rule (Vo et al. 2024) is the equal split at every level. Raises as `water_fill`.
     """
-    from evenkeel.tasks.sample.quotas.waterfill import fill_groups, sums_above
+    from evenkeel.tasks.sample.quotas.waterfill import Cells, fill_groups, sums_above
 
     given = [
         EQUAL if part is None else np.ascontiguousarray(part, np.float64) for part in weights or [None] * tree.depth
     ]
-    least = np.zeros(1) if floors is None else np.ascontiguousarray(floors, np.float64)
-    bounds, largest = [(least, np.ascontiguousarray(caps, np.float64))], []
+    low = np.zeros(1) if floors is None else np.ascontiguousarray(floors, np.float64)
+    high = np.ascontiguousarray(caps, np.float64)
+    levels = []
     for level, parents in enumerate((*tree.parents, np.empty(0, np.int32))):
-        largest.append(_largest(given[level], bounds[level][1]))
-        width = tree.widths[level + 1] if len(parents) else 1
-        bounds.append(sums_above(parents, width, given[level], *bounds[level]))
-    needed, most = (float(part[0]) for part in bounds[-1])
-    if needed > target:
+        levels.append(Cells(given[level], low, high, _largest_weight(given[level], high)))
+        low, high = sums_above(parents, tree.widths[level + 1] if len(parents) else 1, levels[level])
+    least, most = float(low[0]), float(high[0])
+    if least > target:
         raise RecipeError(
             "the floors alone exceed the target",
             expected=f"floors that sum to at most {target:,}",
-            found=f"{int(needed):,}",
+            found=f"{int(least):,}",
             where="sampling.floor",
             remedy="lower the floor or raise the target",
         )
@@ -84,15 +87,13 @@ def split(
     if top is not None:
         quotas, shares = top
     for level in range(tree.depth - (1 if top is None else 2), -1, -1):
-        order, starts = _families(tree, level)
-        draws = state(seed + level)
-        shares, quotas = fill_groups(order, starts, given[level], largest[level], *bounds[level], shares, quotas, draws)
+        shares, quotas = fill_groups(_groups(tree, level), levels[level], shares, quotas, state(seed + level))
     return Allocation(quotas, shares)
 
 
 def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
     """Return the mean of allocations of one target, in whole rows; it keeps every bound that all of them keep."""
-    from evenkeel.tasks.sample.quotas.waterfill import round_groups
+    from evenkeel.tasks.sample.quotas.rounding import round_groups
 
     shares: NDArray[np.float64] = np.mean([made.shares for made in allocations], axis=0)
     target = allocations[0].quotas.sum(keepdims=True)
@@ -100,21 +101,20 @@ def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
     return Allocation(quotas, shares)
 
 
-def _families(tree: ClusterTree, level: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the clusters of a level sorted by parent, and where each parent's children start."""
-    from evenkeel.tasks.sample.quotas.waterfill import families
+def _groups(tree: ClusterTree, level: int) -> "Groups":
+    """Return the clusters of a level grouped by parent; those of the top level are one group."""
+    from evenkeel.tasks.sample.quotas.waterfill import Groups, group_by_parent
 
     if level == tree.depth - 1:
-        return AS_THEY_ARE, np.array([0, tree.widths[level]])
-    found: tuple[NDArray[np.int64], NDArray[np.int64]] = families(tree.parents[level], tree.widths[level + 1])
-    return found
+        return Groups(AS_THEY_ARE, np.array([0, tree.widths[level]]))
+    return Groups(*group_by_parent(tree.parents[level], tree.widths[level + 1]))
 
 
-def _largest(weights: NDArray[np.float64], caps: NDArray[np.float64]) -> float:
-    """Return the largest weight of a cluster that can give rows. Raises RecipeError for weights that are none."""
-    from evenkeel.tasks.sample.quotas.waterfill import survey
+def _largest_weight(weights: NDArray[np.float64], caps: NDArray[np.float64]) -> float:
+    """Return the largest weight of a cluster that can give rows. Raises RecipeError for unusable weights."""
+    from evenkeel.tasks.sample.quotas.waterfill import check_weights
 
-    wrong, largest = survey(weights, caps)
+    wrong, largest = check_weights(weights, caps)
     if wrong >= 0:
         raise RecipeError(
             "a weight is not a finite number >= 0", found=f"{weights[wrong]} at {wrong}", where="sampling.strategy"

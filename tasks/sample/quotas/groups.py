@@ -1,4 +1,4 @@
-"""Cells made of group columns: strata, and strata crossed with leaves."""
+"""Count the strata of a pool, the combinations of values in its group columns, alone and crossed with leaves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ NONE = "(none)"
 
 @dataclass(frozen=True)
 class Strata:
-    """The combinations of values that some group columns take, and how many rows each holds.
+    """The combinations of values in some group columns, and how many rows of each leaf have them.
 
-    values: sorted combinations. leaves, strata, sizes: (pairs,) the pairs of leaf and stratum that hold rows, sorted by
-    stratum and leaf.
+    values: sorted combinations. leaves, strata, counts: (pairs,) int64, leaf, stratum and rows of every pair that holds
+    rows, sorted by stratum and leaf.
     """
 
     names: tuple[str, ...]
@@ -31,7 +31,7 @@ class Strata:
 
     @property
     def columns(self) -> list[str]:
-        """Return the columns of the row table that tell a row's stratum."""
+        """Return the columns of the row table that a row's stratum is read from."""
         return [f"group.{name}" for name in self.names]
 
     @cached_property
@@ -84,7 +84,7 @@ def _count(block: str, rows: Rows, names: tuple[str, ...]) -> dict[tuple[tuple[s
 
 
 def _combinations(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
-    """Return the distinct combinations in a table and the number of each row's."""
+    """Return the distinct combinations in a table, and for every row the index of its own."""
     code = np.zeros(table.num_rows, np.int64)
     dictionaries = []
     for name in names:

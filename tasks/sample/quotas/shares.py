@@ -1,4 +1,4 @@
-"""Bounds on the share of group values, kept on top of what a strategy asks for."""
+"""Adjust a plan so that the shares of group values stay within bounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from evenkeel.tasks.sample.rows import Rows
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of group value and cell that hold rows; known: (pairs,) int64 sorted, value * cells + cell."""
+    """Maps a row to its pair of group value and cell. known: (pairs,) int64, sorted, value * cells + cell of each."""
 
     strata: Strata
     cells_of: CellsOf | None
@@ -40,9 +40,9 @@ def bound_shares(plan: Plan, bounds: Sequence[GroupShare], candidates: Candidate
     """
     if plan.weights_of is not None:
         raise RecipeError(
-            "bounds on shares need a strategy with quotas; this one draws by the chances of rows",
+            "bounds on shares need a strategy with quotas; this one draws rows by their weights",
             where="sampling.shares",
-            remedy="take balanced, flat, uniform, ... or leave the bounds out",
+            remedy="choose balanced, flat, uniform, ... or remove sampling.shares",
         )
     strata = find_strata(candidates.rows, [bounds[0].group], candidates.compute)
     known, counts = _count_pairs(plan, strata, candidates)

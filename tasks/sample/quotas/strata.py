@@ -1,4 +1,4 @@
-"""Quotas over group values, or over the leaves where no group is named."""
+"""Allocate over the strata of group columns, or over the leaves where no group is named."""
 
 from collections.abc import Callable, Sequence
 
