@@ -12,7 +12,7 @@ from evenkeel.expectations.expectation import UnknownScope
 from evenkeel.expectations.result import Result
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.sample.selection import Selection
@@ -22,10 +22,10 @@ from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.excluded import excluded_rows_kept
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.near import near_duplicates_left
+from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
 from evenkeel.tasks.validate.tables import shards, shares, totals
 
-RESULTS = "results.json"
 DOCS = "docs"
 
 
@@ -73,13 +73,8 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
             ) from error
         for page in sorted(site.iterdir()):
             storage.write_bytes(out.path(DOCS, page.name), page.read_bytes())
-    storage.write_json(out.path(RESULTS), [result.model_dump(mode="json") for result in results])
+    write_results(out.path(RESULTS), results)
     return _outcome(results)
-
-
-def read_results(ref: StepRef) -> list[Result]:
-    """Return the results that a validate step left."""
-    return [Result.model_validate(item) for item in storage.read_json(storage.join(ref.uri, RESULTS))]
 
 
 def _outcome(results: list[Result]) -> Outcome:

@@ -19,7 +19,8 @@ from evenkeel.tasks.validate.blame import PICTURE_BYTES
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.examples import read_thumbnails
 from evenkeel.tasks.validate.inputs import ValidateInputs
-from evenkeel.tasks.validate.step import VALIDATE, read_results
+from evenkeel.tasks.validate.results import results_of
+from evenkeel.tasks.validate.step import VALIDATE
 from evenkeel.tasks.validate.thumbnails import EDGE, thumbnail
 from tests.validate.pools import PIXEL, Curated, curate
 
@@ -98,7 +99,7 @@ def test_culprits_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated
     ]
     gates = GatesConfig.model_validate({"add": alarms, "examples": 20})
     ref = VALIDATE(gates, ValidateInputs.of(gallery.done), gallery.run)
-    results = [one for one in read_results(ref) if one.expectation == "smallest_share"]
+    results = [one for one in results_of(ref) if one.expectation == "smallest_share"]
     shown = [row for one in results for item in one.blame for row in item.examples]
     pictures = [row.thumbnail for row in shown if row.thumbnail]
     assert len(pictures) > 30
