@@ -16,8 +16,8 @@ from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.register import ROOT, commit
 from evenkeel.flows.server.serve import server_environment
 from evenkeel.tasks.versions.listing import list_versions
-from tests.conftest import Served
 from tests.flows.conftest import write_shards
+from tests.served import Served
 
 WRITTEN = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 OPERATE = (ROOT / "docs" / "OPERATE.md").read_text()

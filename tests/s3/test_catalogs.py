@@ -26,6 +26,8 @@ from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, WAREHOUSE, Store, moto, seaweed
 
+pytestmark = pytest.mark.server
+
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     """Configure PyIceberg by its own environment variables, which it reads when it is imported."""

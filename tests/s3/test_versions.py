@@ -23,6 +23,8 @@ from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
 
+pytestmark = pytest.mark.server
+
 Publish = Callable[..., PublishResult]
 
 

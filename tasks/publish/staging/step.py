@@ -219,6 +219,8 @@ def _clear_earlier(out: StepFolder) -> None:
     A folder with a manifest may be a version by now, and is left alone.
     """
     for uri in storage.list_files(out.path("attempts")):
+        if not uri.endswith(".json"):  # a draft of one that is being written, or was when its process was killed
+            continue
         attempt = storage.read_json(uri)
         if attempt["host"] == socket.gethostname() and not _alive(attempt["pid"]):
             if not storage.exists(storage.join(attempt["folder"], MANIFEST)):
