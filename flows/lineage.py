@@ -31,7 +31,7 @@ class Changes(BaseModel):
     changed: list[str] = []
     vanished: list[str] = []
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return one line about it."""
         counts = {"new": self.new, "changed": self.changed, "vanished": self.vanished}
         kinds = [f"{len(names):,} shards {kind}" for kind, names in counts.items() if names]
@@ -79,15 +79,15 @@ class Lineage(BaseModel):
         }
 
 
-def look_back(recipe: Recipe, workspace: str) -> Lineage:
-    """List the source and hold it against the current version.
+def resolve_lineage(recipe: Recipe, workspace: str) -> Lineage:
+    """List the source and compare it with the current version.
 
     Raises InputError where a shard has changed or vanished and the recipe says that none may.
     """
     current = previous_version(recipe.destination, recipe.dataset, workspace)
     manifest = None if current is None else read_manifest(current)
     before = {} if manifest is None else manifest.document.get("source", {}).get("shards", {})
-    numbers = {name: number for name, (number, _) in before.items()} | _remembered(recipe, workspace)
+    numbers = {name: number for name, (number, _) in before.items()} | _saved_numbers(recipe, workspace)
     request = ingest_request(recipe.source, numbers)
     changes = Changes()
     if manifest is not None:
@@ -109,9 +109,9 @@ def look_back(recipe: Recipe, workspace: str) -> Lineage:
     return Lineage(request=request, changes=changes, current=manifest)
 
 
-def remember(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
-    """Keep the numbers of all shards ever seen, so that a shard has the same in every coming run."""
-    known = _remembered(recipe, workspace)
+def save_shard_numbers(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
+    """Save the numbers of all shards ever seen, so that a shard keeps its number in every coming run."""
+    known = _saved_numbers(recipe, workspace)
     numbers = known | {shard.name: shard.number for shard in request.shards}
     if numbers != known:
         storage.write_json(_registry(recipe, workspace), numbers)
@@ -172,7 +172,7 @@ def _registry(recipe: Recipe, workspace: str) -> str:
     return storage.join(workspace, recipe.dataset, "shards", "numbers.json")
 
 
-def _remembered(recipe: Recipe, workspace: str) -> dict[str, int]:
+def _saved_numbers(recipe: Recipe, workspace: str) -> dict[str, int]:
     try:
         numbers: dict[str, int] = storage.read_json(_registry(recipe, workspace))
     except FileNotFoundError:

@@ -117,7 +117,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     for name, about in expected.items():
         table.add_row(name, "to do", "", f"about {about:,.1f}")
     console.print(table)
-    for line in plan.told():
+    for line in plan.summary():
         console.print(line, highlight=False)
     console.print(
         f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False

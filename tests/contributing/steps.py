@@ -4,24 +4,20 @@ import json
 import sys
 from pathlib import Path
 
-from evenkeel.flows.lineage import look_back
-from evenkeel.flows.pipeline import follow_curation
+from evenkeel.flows.lineage import resolve_lineage
+from evenkeel.flows.pipeline import cluster_pool, stage_version
 from evenkeel.flows.recipe import load
 from evenkeel.infra.compute import Compute
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.step import InProcess, Run
 
 
 def main(path: str) -> None:
     """Print the references of the finished steps by name, as JSON."""
     recipe = load(path)
     run = Run(recipe.workspace, recipe.dataset, Path(recipe.workspace) / "scratch", Compute(threads=1))
-    done = follow_curation(
-        recipe,
-        look_back(recipe, recipe.workspace),
-        lambda step, config, inputs: step(config, inputs, run),
-        lambda _: None,
-    )
-    print(json.dumps({name: ref.model_dump(mode="json") for name, ref in done.items()}))
+    lineage = resolve_lineage(recipe, recipe.workspace)
+    staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, InProcess(run)), InProcess(run))
+    print(json.dumps({name: ref.model_dump(mode="json") for name, ref in staged.steps().items()}))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, t
     known = {run["id"] for run in served.runs("train/on-published")}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))
     code = f"""
-        from evenkeel.flows.curate import emit
+        from evenkeel.flows.events import emit
         from evenkeel.flows.recipe import load
         recipe = load({str(tmp_path / "recipe.json")!r})
         emit(recipe, "published", {{"version": 7, "location": "s3://there", "rows": 240}})
