@@ -18,6 +18,7 @@ from evenkeel.tasks.ingest.duplicates import find_duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import Order
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.reading.stream import RowStream
@@ -80,7 +81,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef
     pq.write_table(again.set_column(again.column_names.index("id"), "id", ids), shards / "c.parquet")
     found = pools.curate(folder, shards, target=100, levels=(20, 4))
     config = DestinationConfig(uri=str(folder / "published"))
-    found.done["stage"] = STAGE(config.staging(), found.done, found.run)
+    found.done["stage"] = STAGE(config.staging(), StageInputs.of(found.done), found.run)
     return found.done, found.run, found.done["stage"].facts["location"]
 
 
