@@ -21,7 +21,7 @@ def render_summary(facts: CardFacts) -> str:
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
         lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")
-        lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.blame[:5]]
+        lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.offenders[:5]]
     lines += ["", "## Rows", "", "| disposition | rows | share | why |", "| --- | ---: | ---: | --- |"]
     for line in dispositions(facts).lines:
         lines.append(f"| {line.name} | {line.count} | {line.share} | {text(line.why)} |")

@@ -100,7 +100,7 @@ def gates(results: Sequence[Result]) -> Table:
     for one in shown:
         table.add_row(_text(f"{one.sign} {one.sentence}", COLOURS[one.status]))
         table.add_row(_text(f"  {one.reason}", "dim"))
-        for item in one.blame[:MOST_OFFENDERS]:
+        for item in one.offenders[:MOST_OFFENDERS]:
             table.add_row(_text(f"  · {item.name}: {item.why}", "dim"))
     return table
 

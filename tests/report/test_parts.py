@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evenkeel.expectations.expectation import Blame
+from evenkeel.expectations.expectation import Offender
 from evenkeel.expectations.result import Result, Status
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.measure.profile import Profile
@@ -96,9 +96,9 @@ def test_very_many_clusters_lie_beside_their_parents() -> None:
     assert (nearest == parent_of).mean() > 0.8
 
 
-def result(status: Status, sentence: str, reason: str, blame: Sequence[Blame] = ()) -> Result:
+def result(status: Status, sentence: str, reason: str, offenders: Sequence[Offender] = ()) -> Result:
     words = {"expectation": "made", "label": "made", "concern": "drift", "sentence": sentence, "reason": reason}
-    return Result(**words, status=status, severity="block", blame=tuple(blame))
+    return Result(**words, status=status, severity="block", offenders=tuple(offenders))
 
 
 def shown(curated: Curated, results: Sequence[Result] | None = None, colour: bool = False) -> str:
@@ -129,7 +129,7 @@ def test_the_terminal_never_obeys_foreign_text(curated: Curated) -> None:
 
 
 def test_the_terminal_lists_what_failed(curated: Curated) -> None:
-    lost = [Blame(scope="group.language", name=f"lang-{n}\x1b[2J", why="20 rows, none now") for n in range(9)]
+    lost = [Offender(scope="group.language", name=f"lang-{n}\x1b[2J", why="20 rows, none now") for n in range(9)]
     passed = result("passed", "x", "y")
     told = shown(curated, [passed, result("failed", "no group is gone", "1 gone", lost)])
     assert "2 checks, 1 failed or warned" in told

@@ -1,4 +1,4 @@
-"""The validate step on a real profile: verdicts are facts, evidence is on disk, culprits have rows."""
+"""The validate step on a real profile: verdicts are facts, evidence is on disk, offenders have rows."""
 
 import json
 from dataclasses import replace
@@ -44,12 +44,12 @@ def test_drift_is_not_checked_without_a_last_version_and_that_is_told(first: Ste
     assert any("psi" in told and "no last version" in told for told in first.facts["skipped"])
 
 
-def test_results_name_culprits_with_rows_of_theirs(first: StepRef) -> None:
-    blamed = next(one for one in results_of(first) if one.expectation == "smallest_share").blame
-    named = {item.name: item for item in blamed}
+def test_results_name_offenders_with_rows_of_theirs(first: StepRef) -> None:
+    offenders = next(one for one in results_of(first) if one.expectation == "smallest_share").offenders
+    named = {item.name: item for item in offenders}
     assert FOUL in named
     assert named[FOUL].examples
-    for item in blamed:
+    for item in offenders:
         assert 1 <= len(item.examples) <= 3
         assert all("\x1b" not in one.text for one in item.examples)
 
@@ -111,7 +111,7 @@ def test_a_lost_group_blocks(tmp_path: Path, curated: Curated) -> None:
     found = check(poorer, {}, as_previous(curated))
     failed = {one["expectation"]: one for one in found.facts["failed"]}
     assert "lost_groups(groups, previous)" in failed
-    assert "group.language lang-0" in failed["lost_groups(groups, previous)"]["blame"][0]
+    assert "group.language lang-0" in failed["lost_groups(groups, previous)"]["offenders"][0]
 
 
 def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) -> None:
