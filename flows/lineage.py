@@ -10,15 +10,24 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.embed.config import EmbeddingConfig
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.publish.manifest import Manifest
+from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.versions.listing import previous_version, read_manifest
 
 CODE = {step.name: step.version for step in (EMBED, CLUSTER)}
 MEANING = ("id", "text", "vector", "dimension")
+
+
+class ComparedSections(BaseModel):
+    """The sections of a published recipe that are compared with today's; earlier field names are read as well."""
+
+    embedding: EmbeddingConfig
+    sampling: SamplingConfig
 
 
 class Changes(BaseModel):
@@ -144,10 +153,14 @@ def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
 
     On the same clusters another measured choice would move rows for little; a pool that drifts chooses anew.
     """
-    if current.recipe.get("sampling") != recipe.sampling.model_dump(mode="json"):
+    try:
+        before = ComparedSections.model_validate(current.recipe)
+    except ValidationError:
         return recipe
-    settled = recipe.sampling.strategy.settled(current.document["steps"]["sample"]["facts"])
-    sampling = recipe.sampling.model_copy(update={"strategy": settled})
+    if before.sampling != recipe.sampling:
+        return recipe
+    pinned = recipe.sampling.strategy.pinned(current.document["steps"]["sample"]["facts"])
+    sampling = recipe.sampling.model_copy(update={"strategy": pinned})
     return recipe.model_copy(update={"sampling": sampling})
 
 
@@ -158,7 +171,7 @@ def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
         clustering = ReusableClustering.model_validate(before["clustering"]).fitting()
         same = {
             "clustering": clustering == recipe.clustering.fitting(),
-            "embedding": before["embedding"] == recipe.embedding.model_dump(mode="json"),
+            "embedding": ComparedSections.model_validate(before).embedding == recipe.embedding,
             "source": all(before["source"].get(name) == getattr(recipe.source, name) for name in MEANING),
             "the version of the code": current.document.get("code") == CODE,
         }

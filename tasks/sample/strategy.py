@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from evenkeel.infra.registry import Registry
 
 if TYPE_CHECKING:
-    from evenkeel.tasks.sample.plan import Candidates, Plan
+    from evenkeel.tasks.sample.draw_plan import DrawPlan
+    from evenkeel.tasks.sample.problem import SamplingProblem
 
 SideStep = Literal["structure", "crowding"]
 GroupNames = Annotated[
@@ -23,7 +24,7 @@ class Strategy(BaseModel):
 
     name: str
 
-    def plan(self, candidates: "Candidates") -> "Plan":
+    def plan(self, problem: "SamplingProblem") -> "DrawPlan":
         """Return how many rows each cell gives, and where the rule has them the chances of the rows in it.
 
         Raises RecipeError for what the rule cannot use, such as a missing column.
@@ -31,14 +32,14 @@ class Strategy(BaseModel):
         raise NotImplementedError
 
     def side_steps(self) -> tuple[SideStep, ...]:
-        """Return the steps beside sampling whose output the rule reads: `candidates.structure`, `candidates.crowds`."""
+        """Return the steps beside sampling whose output the rule reads: `problem.structure`, `problem.crowds`."""
         return ()
 
-    def most_copies(self) -> int:
+    def max_copies(self) -> int:
         """Return how often the rule itself may repeat a row."""
         return 1
 
-    def settled(self, facts: Mapping[str, object]) -> Self:
+    def pinned(self, facts: Mapping[str, object]) -> Self:
         """Return the strategy that makes the choice in a plan's facts again, without measuring."""
         return self
 

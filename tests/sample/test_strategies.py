@@ -227,13 +227,13 @@ def test_shares_are_kept_and_contradictions_named(pool: Pool) -> None:
         assert len(rows) == 120
         assert shares["en"] <= 0.2
         assert shares["fo"] >= 0.5
-    protected = [{"group": "language", "value": "fo", "rows_at_least": 90}]
+    protected = [{"group": "language", "value": "fo", "min_rows": 90}]
     rows = select(pool, "random", shares=protected)[1]["row_id"].to_numpy().astype(int)
     assert (pool[3][rows] == "fo").sum() >= 90
     for bound, message in (
-        ({"value": "fo", "rows_at_least": 800}, "language=fo is to have at least 800"),
+        ({"value": "fo", "min_rows": 800}, "language=fo is to have at least 800"),
         ({"value": "xx"}, "no row has language=xx"),
-        ({"value": "en", "rows_at_least": 60, "at_most": 0.1}, "language=en is to have at least 60 and at most 12"),
+        ({"value": "en", "min_rows": 60, "at_most": 0.1}, "language=en is to have at least 60 and at most 12"),
     ):
         with pytest.raises(RecipeError, match=message):
             select(pool, "flat", shares=[{"group": "language", **bound}])

@@ -5,7 +5,8 @@ Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse
 
 from typing import Literal
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import Strategy
 
 
@@ -14,6 +15,6 @@ class Closest(Strategy):
 
     name: Literal["closest"] = "closest"
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the leaves, to be drawn from the centroid outwards."""
-        return Plan(candidates.fill(), candidates.tree.sizes, order="closest")
+        return DrawPlan(problem.fill(), problem.tree.sizes, order="closest")

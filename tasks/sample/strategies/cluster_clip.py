@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 from evenkeel.tasks.sample.strategy import Strategy
 
@@ -19,12 +20,12 @@ class ClusterClip(Strategy):
     name: Literal["cluster-clip"] = "cluster-clip"
     clip: int = Field(5, ge=1, le=1000, description="Most copies of one row.")
 
-    def most_copies(self) -> int:
+    def max_copies(self) -> int:
         """Return the clip."""
         return self.clip
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the leaves, each at most clip times its size."""
-        sizes = candidates.tree.sizes
-        floors = candidates.limits.floors(sizes)
-        return Plan(water_fill(sizes * self.clip, candidates.target, floors=floors, seed=candidates.seed), sizes)
+        sizes = problem.tree.sizes
+        floors = problem.limits.floors(sizes)
+        return DrawPlan(water_fill(sizes * self.clip, problem.target, floors=floors, seed=problem.seed), sizes)

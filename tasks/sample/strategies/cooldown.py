@@ -1,22 +1,24 @@
-"""A schedule of weights: a high temperature first, lower later.
+"""Lower the sampling temperature from stage to stage of training.
 
-Source: Cooldown (arXiv 2410.04579). The selection holds the mean of what the stages ask for; the facts hold the weights
-of each stage, by group value (or leaf by leaf), so that a trainer can follow the schedule.
+Source: Cooldown (arXiv 2410.04579). The selection follows the mean weights of the stages; the facts hold the weights of
+each stage, by group value (or leaf by leaf), so that a trainer can follow the schedule.
 """
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from evenkeel.expectations.measures import balance
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.strata import plan_over
 from evenkeel.tasks.sample.strategies.temperature import tempered
 from evenkeel.tasks.sample.strategy import Strategy
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 class Cooldown(Strategy):
@@ -34,23 +36,28 @@ class Cooldown(Strategy):
             raise ValueError("temperatures lie between 1 (proportional) and 1e6 (uniform)")
         return self
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to the mean weights of all stages, and the weights of each stage as facts."""
-        schedule: list[dict[str, Any]] = []
+        sizes: list[NDArray[np.int64]] = []
 
-        def weigh(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-            stages = [tempered(sizes, temperature) for temperature in self.temperatures]
-            for number, (temperature, shares) in enumerate(zip(self.temperatures, stages, strict=True), start=1):
-                stage: dict[str, Any] = {"stage": number, "temperature": temperature, **balance(shares, sizes > 0)}
-                if len(shares) <= MOST_LISTED:
-                    stage["weights"] = [round(float(share), 9) for share in shares]
-                schedule.append(stage)
-            mean: NDArray[np.float64] = np.mean(stages, axis=0)
+        def mean_weights(cells: NDArray[np.int64]) -> NDArray[np.float64]:
+            sizes.append(cells)
+            mean: NDArray[np.float64] = np.mean([tempered(cells, one) for one in self.temperatures], axis=0)
             return mean
 
-        made = plan_over(candidates, self.groups, weigh)
-        for stage in schedule:
-            if "quotas" in made.facts and "weights" in stage:
-                stage["weights"] = dict(zip(made.facts["quotas"], stage["weights"], strict=True))
-        made.facts["schedule"] = schedule
-        return made
+        plan = plan_over(problem, self.groups, mean_weights)
+        quotas = plan.facts.get("quotas")
+        schedule = self._schedule(sizes[0], list(quotas) if isinstance(quotas, dict) else None)
+        return replace(plan, facts={**plan.facts, "schedule": schedule})
+
+    def _schedule(self, sizes: NDArray[np.int64], names: list[str] | None) -> list[dict[str, object]]:
+        """Return number, temperature, balance and weights of each stage, the weights by name where cells have one."""
+        schedule: list[dict[str, object]] = []
+        for number, temperature in enumerate(self.temperatures, start=1):
+            shares = tempered(sizes, temperature)
+            stage: dict[str, object] = {"stage": number, "temperature": temperature, **balance(shares, sizes > 0)}
+            if len(shares) <= MAX_LISTED:
+                weights = [round(float(share), 9) for share in shares]
+                stage["weights"] = weights if names is None else dict(zip(names, weights, strict=True))
+            schedule.append(stage)
+        return schedule

@@ -6,7 +6,8 @@ clusters, uniform inside: also the rule of ClusterClip (arXiv 2402.14526) where 
 
 from typing import Literal
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import Strategy
 
 
@@ -15,6 +16,6 @@ class Flat(Strategy):
 
     name: Literal["flat"] = "flat"
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the leaves; small leaves give all they have."""
-        return Plan(candidates.fill(), candidates.tree.sizes)
+        return DrawPlan(problem.fill(), problem.tree.sizes)

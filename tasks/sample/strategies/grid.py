@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategy import Strategy
 
 
@@ -26,7 +27,7 @@ class Plane:
     axes: (d, 2) float32. low, span: (2,) float32, what the square covers.
     """
 
-    rows: Rows
+    rows: CandidateRows
     axes: NDArray[np.float32]
     low: NDArray[np.float32]
     span: NDArray[np.float32]
@@ -49,21 +50,21 @@ class Grid(Strategy):
     name: Literal["grid"] = "grid"
     side: int = Field(100, ge=2, le=4096, description="Cells along each side of the grid.")
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the occupied grid cells."""
-        plane = lay(candidates.tree, candidates.rows, self.side)
-        rows = candidates.rows
-        counted = candidates.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
+        plane = lay(problem.tree, problem.rows, self.side)
+        rows = problem.rows
+        counted = problem.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
         sizes = np.sum(counted, axis=0)
-        return Plan(
-            candidates.fill(sizes=sizes),
+        return DrawPlan(
+            problem.fill(sizes=sizes),
             sizes,
             cells_of=plane,
             facts={"occupied": int((sizes > 0).sum()), "side": plane.side},
         )
 
 
-def lay(tree: ClusterTree, rows: Rows, side: int) -> Plane:
+def lay(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
     """Return the plane of the largest spread of the centroids, and the square that holds them."""
     assert tree.centroids is not None
     centred = tree.centroids - tree.centroids.mean(axis=0)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategies.random import one_cell
 from evenkeel.tasks.sample.strategy import Strategy
 
@@ -34,7 +35,7 @@ def automaton(concepts: tuple[str, ...]) -> Any:
     return found
 
 
-def matches(rows: Rows, block: str, row_ids: NDArray[np.uint64], concepts: tuple[str, ...]) -> list[list[int]]:
+def matches(rows: CandidateRows, block: str, row_ids: NDArray[np.uint64], concepts: tuple[str, ...]) -> list[list[int]]:
     """Return the concepts in the text of each of some rows of a block, once each."""
     pool_ids = rows.pool.table(block, ["row_id"])["row_id"].to_numpy()
     texts = rows.pool.text(block).take(pa.array(np.searchsorted(pool_ids, row_ids)))
@@ -55,7 +56,7 @@ def cap_for(counts: NDArray[np.int64], tail_share: float) -> int:
 class ConceptChances:
     """The chance of a row: 1 - prod(1 - chance) over the concepts in its text."""
 
-    rows: Rows
+    rows: CandidateRows
     concepts: tuple[str, ...]
     chances: NDArray[np.float64]
 
@@ -74,18 +75,18 @@ class Metaclip(Strategy):
         0.2, gt=0, lt=1, description="Share of all matches that concepts below the cap make up; it sets the cap."
     )
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return one cell with chances by how rare a row's concepts are.
 
         Raises RecipeError where no text names any.
         """
-        rows = candidates.rows
+        rows = problem.rows
         if not rows.pool.has_text:
             raise RecipeError(
                 "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
             )
         concepts = tuple(dict.fromkeys(concept.lower() for concept in self.concepts if concept))
-        parts = candidates.compute.map(
+        parts = problem.compute.map(
             partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
         )
         counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
@@ -99,9 +100,9 @@ class Metaclip(Strategy):
         cap = cap_for(counts, self.tail_share)
         chances = np.minimum(1.0, cap / np.maximum(counts, 1))
         sizes = np.array([matched])
-        allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
+        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
         found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
-        return Plan(
+        return DrawPlan(
             allocation,
             sizes,
             cells_of=one_cell,
@@ -110,7 +111,7 @@ class Metaclip(Strategy):
         )
 
 
-def _count(block: str, rows: Rows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
+def _count(block: str, rows: CandidateRows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
     found = matches(rows, block, rows.table(block)["row_id"].to_numpy(), concepts)
     flat = [number for numbers in found for number in numbers]
     return np.bincount(flat, minlength=len(concepts)).astype(np.int64), sum(bool(numbers) for numbers in found)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from evenkeel.tasks.sample.balanced.rules import steady_radii
+from evenkeel.tasks.sample.candidates import CandidateRows, score_of
+from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.hashing import uniform
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.rows import Rows, score_of
 from evenkeel.tasks.sample.strategies.random import one_cell
 from evenkeel.tasks.sample.strategy import Strategy
 
@@ -95,28 +96,28 @@ class Quality(Strategy):
             raise ValueError("the weights of scores are >= 0 and not all zero")
         return self
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return chances by quality: in one cell, or for kmq in equal quotas over the leaves."""
-        rows, tree = candidates.rows, candidates.tree
+        rows, tree = problem.rows, problem.tree
         columns = [f"score.{name}" for name in self.scores]
         rows.check(columns)
         share = min(1.0, SAMPLE_ROWS / max(1, tree.rows))
-        look = partial(_look, rows=rows, names=tuple(self.scores), share=share, seed=SEED + candidates.seed)
-        seen = pa.concat_tables(candidates.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
+        look = partial(_look, rows=rows, names=tuple(self.scores), share=share, seed=SEED + problem.seed)
+        seen = pa.concat_tables(problem.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
         blend = Blend(
             self.scores,
             {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.01)) for name in self.scores},
             {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.99)) for name in self.scores},
         )
-        chances = Chances(self, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(candidates))
+        chances = Chances(self, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(problem))
         if self.rule == "kmq":
-            return Plan(candidates.fill(), tree.sizes, weights_of=chances, columns=columns)
+            return DrawPlan(problem.fill(), tree.sizes, weights_of=chances, columns=columns)
         sizes = np.array([tree.rows])
-        allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
-        return Plan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
+        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
+        return DrawPlan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
 
 
-def _look(block: str, rows: Rows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
+def _look(block: str, rows: CandidateRows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
     table = rows.table(block, ["identity", "tokens", *[f"score.{name}" for name in names]])
     for name in names:
         score_of(table, name)
@@ -129,7 +130,7 @@ def _ranks(quality: NDArray[np.float64], tokens: NDArray[np.int32]) -> NDArray[n
     return np.interp(np.linspace(0.0, 1.0, POINTS), weight / weight[-1], quality[order])
 
 
-def _diversity(candidates: Candidates) -> NDArray[np.float64]:
+def _diversity(problem: SamplingProblem) -> NDArray[np.float64]:
     """Return how wide each leaf is against the widest ones, in [0, 1], (k1,) float64."""
-    radii = steady_radii(candidates.tree)
+    radii = steady_radii(problem.tree)
     return np.clip(radii / np.quantile(radii, 0.99), 0.0, 1.0)

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 from evenkeel.tasks.sample.strategy import Strategy
 
@@ -16,10 +17,10 @@ class Random(Strategy):
 
     name: Literal["random"] = "random"
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return one cell that holds every row."""
-        sizes = np.array([candidates.tree.rows])
-        return Plan(water_fill(candidates.limits.max_repeats * sizes, candidates.target), sizes, cells_of=one_cell)
+        sizes = np.array([problem.tree.rows])
+        return DrawPlan(water_fill(problem.limits.max_repeats * sizes, problem.target), sizes, cells_of=one_cell)
 
 
 def one_cell(table: pa.Table, block: str) -> NDArray[np.int64]:

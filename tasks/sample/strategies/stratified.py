@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.groups import find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
@@ -21,16 +22,16 @@ class Stratified(Strategy):
     name: Literal["stratified"] = "stratified"
     groups: GroupNames
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas over the pairs of stratum and leaf."""
-        strata = find_strata(candidates.rows, self.groups, candidates.compute)
+        strata = find_strata(problem.rows, self.groups, problem.compute)
         tree = ClusterTree(strata.counts, (strata.strata.astype(np.int32),))
         allocation = split(
             tree,
-            candidates.limits.caps(strata.counts),
-            candidates.target,
+            problem.limits.caps(strata.counts),
+            problem.target,
             weights=[None, strata.sizes.astype(float)],
-            floors=candidates.limits.floors(strata.counts),
-            seed=candidates.seed,
+            floors=problem.limits.floors(strata.counts),
+            seed=problem.seed,
         )
-        return Plan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.columns)
+        return DrawPlan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.columns)

@@ -6,7 +6,8 @@ kept for comparison.
 
 from typing import Literal
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import Strategy
 
 
@@ -15,6 +16,6 @@ class TopDown(Strategy):
 
     name: Literal["top-down"] = "top-down"
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas from splitting the target equally, level by level."""
-        return Plan(candidates.descend(), candidates.tree.sizes)
+        return DrawPlan(problem.descend(), problem.tree.sizes)

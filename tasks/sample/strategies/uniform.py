@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.strata import plan_over
 from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
@@ -13,6 +14,6 @@ class Uniform(Strategy):
     name: Literal["uniform"] = "uniform"
     groups: GroupNames
 
-    def plan(self, candidates: Candidates) -> Plan:
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the strata."""
-        return plan_over(candidates, self.groups, lambda sizes: (sizes > 0).astype(float))
+        return plan_over(problem, self.groups, lambda sizes: (sizes > 0).astype(float))
