@@ -100,7 +100,7 @@ def measure(one: Expectation, table: pd.DataFrame) -> Finding:
         value=found.value if math.isfinite(found.value) else None,
         margin=found.margin,
         limit=found.limit,
-        offenders=tuple(found.offenders),
+        blame=tuple(found.blame),
     )
 
 

@@ -10,24 +10,15 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.cluster.step import CLUSTER
-from evenkeel.tasks.embed.config import EmbeddingConfig
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.publish.manifest import Manifest
-from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.versions.listing import previous_version, read_manifest
 
 CODE = {step.name: step.version for step in (EMBED, CLUSTER)}
 MEANING = ("id", "text", "vector", "dimension")
-
-
-class ComparedSections(BaseModel):
-    """The sections of a published recipe that are compared with today's; earlier field names are read as well."""
-
-    embedding: EmbeddingConfig
-    sampling: SamplingConfig
 
 
 class Changes(BaseModel):
@@ -40,7 +31,7 @@ class Changes(BaseModel):
     changed: list[str] = []
     vanished: list[str] = []
 
-    def summary(self) -> str:
+    def told(self) -> str:
         """Return one line about it."""
         counts = {"new": self.new, "changed": self.changed, "vanished": self.vanished}
         kinds = [f"{len(names):,} shards {kind}" for kind, names in counts.items() if names]
@@ -88,15 +79,15 @@ class Lineage(BaseModel):
         }
 
 
-def resolve_lineage(recipe: Recipe, workspace: str) -> Lineage:
-    """List the source and compare it with the current version.
+def look_back(recipe: Recipe, workspace: str) -> Lineage:
+    """List the source and hold it against the current version.
 
     Raises InputError where a shard has changed or vanished and the recipe says that none may.
     """
     current = previous_version(recipe.destination, recipe.dataset, workspace)
     manifest = None if current is None else read_manifest(current)
     before = {} if manifest is None else manifest.document.get("source", {}).get("shards", {})
-    numbers = {name: number for name, (number, _) in before.items()} | _saved_numbers(recipe, workspace)
+    numbers = {name: number for name, (number, _) in before.items()} | _remembered(recipe, workspace)
     request = ingest_request(recipe.source, numbers)
     changes = Changes()
     if manifest is not None:
@@ -118,9 +109,9 @@ def resolve_lineage(recipe: Recipe, workspace: str) -> Lineage:
     return Lineage(request=request, changes=changes, current=manifest)
 
 
-def save_shard_numbers(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
-    """Save the numbers of all shards ever seen, so that a shard keeps its number in every coming run."""
-    known = _saved_numbers(recipe, workspace)
+def remember(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
+    """Keep the numbers of all shards ever seen, so that a shard has the same in every coming run."""
+    known = _remembered(recipe, workspace)
     numbers = known | {shard.name: shard.number for shard in request.shards}
     if numbers != known:
         storage.write_json(_registry(recipe, workspace), numbers)
@@ -153,14 +144,13 @@ def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
 
     On the same clusters another measured choice would move rows for little; a pool that drifts chooses anew.
     """
-    try:
-        before = ComparedSections.model_validate(current.recipe)
-    except ValidationError:
+    chosen = current.document["steps"]["sample"]["facts"].get("chosen")
+    strategy = recipe.sampling.strategy
+    if strategy.name != "balanced" or strategy.rule or not chosen:
         return recipe
-    if before.sampling != recipe.sampling:
+    if current.recipe.get("sampling") != recipe.sampling.model_dump(mode="json"):
         return recipe
-    pinned = recipe.sampling.strategy.pinned(current.document["steps"]["sample"]["facts"])
-    sampling = recipe.sampling.model_copy(update={"strategy": pinned})
+    sampling = recipe.sampling.model_copy(update={"strategy": strategy.model_copy(update={"rule": chosen})})
     return recipe.model_copy(update={"sampling": sampling})
 
 
@@ -171,7 +161,7 @@ def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
         clustering = ReusableClustering.model_validate(before["clustering"]).fitting()
         same = {
             "clustering": clustering == recipe.clustering.fitting(),
-            "embedding": ComparedSections.model_validate(before).embedding == recipe.embedding,
+            "embedding": before["embedding"] == recipe.embedding.model_dump(mode="json"),
             "source": all(before["source"].get(name) == getattr(recipe.source, name) for name in MEANING),
             "the version of the code": current.document.get("code") == CODE,
         }
@@ -185,7 +175,7 @@ def _registry(recipe: Recipe, workspace: str) -> str:
     return storage.join(workspace, recipe.dataset, "shards", "numbers.json")
 
 
-def _saved_numbers(recipe: Recipe, workspace: str) -> dict[str, int]:
+def _remembered(recipe: Recipe, workspace: str) -> dict[str, int]:
     try:
         numbers: dict[str, int] = storage.read_json(_registry(recipe, workspace))
     except FileNotFoundError:

@@ -1,26 +1,34 @@
-"""Assigning new rows to finished clusters: what a run does instead of clustering while the pool has not drifted."""
+"""The assign step: rows join finished clusters, in place of clustering anew, while the pool has not drifted."""
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import AssignConfig
-from evenkeel.tasks.cluster.drift import BINS, Counts, Ruler, measure_drift
-from evenkeel.tasks.cluster.hierarchy import Hierarchy, Level, read_rows, write_level, write_rows
+from evenkeel.tasks.cluster.drift import BINS, Radii, measure_drift
+from evenkeel.tasks.cluster.hierarchy import (
+    Hierarchy,
+    HierarchyInfo,
+    Level,
+    LevelInfo,
+    read_rows,
+    write_level,
+    write_rows,
+)
+from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.inputs import AssignInputs
+from evenkeel.tasks.cluster.source import Source
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.step import Outcome, Run, Step
 
-if TYPE_CHECKING:
-    from evenkeel.tasks.cluster.source import Source
-
-CHART = "chart"
+INDEX = "index"
 
 
 def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run) -> Outcome:
@@ -29,32 +37,25 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
     Rows of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of
     the cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
     """
-    from evenkeel.tasks.cluster.source import Source
-    from evenkeel.tasks.dedup.duplicates import Duplicates
-    from evenkeel.tasks.embed.vectors import Vectors
-    from evenkeel.tasks.ingest.pool import Pool
-    from evenkeel.tasks.kmeans.chart import write_chart
-
-    vectors = Vectors.open(inputs.embed, run.scratch)
-    source = Source(Pool.open(inputs.ingest, run.scratch), vectors, Duplicates.open(inputs.dedup))
+    source = Source.open(inputs, run.scratch)
     base = Hierarchy.open(inputs.base)
-    if base.dimension != vectors.dimension:
+    if base.dimension != source.dimension:
         raise InputError(
             "the clusters are of other vectors",
             expected=f"{base.dimension} dimensions",
-            found=f"{vectors.dimension}",
+            found=f"{source.dimension}",
             where="clustering.reuse",
             remedy="set clustering.reuse to never, once",
         )
-    write_chart(out.path(CHART), base.levels[0].centroids, config.metric, 0, run.compute.threads)
+    write_index(out.path(INDEX), CentroidIndex.build(base.levels[0].centroids, config.metric, 0, run.compute.threads))
     contents = {block.name: block.content for block in Pool.open(inputs.base_ingest).blocks}
     same = [block.content != "" and contents.get(block.name) == block.content for block in source.pool.blocks]
-    work = partial(assign_block, source, base.uri, config, out.uri, Path(run.scratch))
+    work = partial(assign_block, source, base.uri, config, out.uri, run.scratch)
     total = len(source.names)
     tallies = run.compute.map(
         work,
         list(zip(source.names, same, strict=True)),
-        work=source.pool.rows * vectors.dimension * vectors.dtype.itemsize,
+        work=source.pool.rows * source.dimension * source.vectors.dtype.itemsize,
         on_done=lambda done: run.progress(done / total, f"assigned block {done} of {total}"),
     )
     counts, squared = np.zeros(base.leaves, np.int64), np.zeros(base.leaves)
@@ -64,46 +65,45 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
     levels = recount(base, counts, squared)
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
-    sizes = [{**entry, "inertia": level.inertia} for entry, level in zip(base.info["levels"], levels, strict=True)]
-    info = {
-        "blocks": source.names,
-        "centroid_hash": base.centroid_hash,
-        "dimension": base.dimension,
-        "levels": sizes,
-    }
+    about: list[LevelInfo] = [
+        {**entry, "inertia": level.inertia} for entry, level in zip(base.info["levels"], levels, strict=True)
+    ]
+    info: HierarchyInfo = {**base.info, "blocks": source.names, "levels": about}
     storage.write_json(out.path("levels.json"), info)
-    storage.remove(out.path(CHART))
+    storage.remove(out.path(INDEX))
     rows, new = int(counts.sum()), sum(tally.new for tally in tallies)
-    bins = (
-        sum((tally.old_bins for tally in tallies), np.zeros((2, BINS), np.int64)),
-        sum((tally.new_bins for tally in tallies), np.zeros((2, BINS), np.int64)),
+    histograms = (
+        sum((tally.old_distances for tally in tallies), np.zeros((2, BINS), np.int64)),
+        sum((tally.new_distances for tally in tallies), np.zeros((2, BINS), np.int64)),
     )
-    drift = measure_drift(base, counts, rows - new, new, bins)
+    drift = measure_drift(base, counts, rows - new, new, histograms)
     run.progress(1.0, f"{new:,} of {rows:,} rows are new, drift {drift.drift:.3f}")
     return Outcome(
         counts={"rows": rows, "levels": len(levels), "leaves": base.leaves, "new": new},
-        facts={"centroid_hash": base.centroid_hash, "levels": sizes, "drift": drift.model_dump()},
+        facts={"centroid_hash": base.centroid_hash, "levels": about, "drift": drift.model_dump()},
     )
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the rows of a block: rows and squared error of the leaves met, (m,) each, and how far they lie."""
+    """The rows of a block, counted: leaves that occur, rows and summed squared distances of each, (m,).
 
-    leaves: npt.NDArray[np.int64]
-    rows: Counts
-    squared: npt.NDArray[np.float64]
+    new: rows that the clusters were not made of. old_distances, new_distances: `Radii.histogram` of the others, and of
+    these.
+    """
+
+    leaves: Int64Array
+    rows: Int64Array
+    squared: Float64Array
     new: int
-    old_bins: Counts
-    new_bins: Counts
+    old_distances: Int64Array
+    new_distances: Int64Array
 
 
 def assign_block(
-    source: "Source", base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, bool]
+    source: Source, base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, bool]
 ) -> Tally:
     """Write the leaf of every kept row of a block, (name, same as in the base's pool), and count what was written."""
-    from evenkeel.tasks.kmeans.chart import nearest_centroids
-
     name, same = block
     row_ids, index = source.kept(name)
     leaves, distances = np.full(len(row_ids), -1, np.int32), np.zeros(len(row_ids), np.float32)
@@ -114,23 +114,23 @@ def assign_block(
     fresh = leaves < 0
     if fresh.any():
         x = source.vectors.block(name)[index[fresh]]
-        leaves[fresh], squared = nearest_centroids(x, storage.join(out, CHART), config.metric, scratch)
+        leaves[fresh], squared = open_index(storage.join(out, INDEX), config.metric, scratch).nearest(x)
         distances[fresh] = np.sqrt(squared)
     write_rows(out, name, row_ids, leaves, distances)
-    ruler = _ruler(base)
-    met, place, rows = np.unique(leaves, return_inverse=True, return_counts=True)
+    radii = _radii(base)
+    present, place, rows = np.unique(leaves, return_inverse=True, return_counts=True)
     old = ~fresh
     return Tally(
-        met.astype(np.int64),
+        present.astype(np.int64),
         rows.astype(np.int64),
-        np.bincount(place, weights=distances.astype(np.float64) ** 2, minlength=len(met)).astype(np.float64),
+        np.bincount(place, weights=distances.astype(np.float64) ** 2, minlength=len(present)).astype(np.float64),
         int(fresh.sum()),
-        ruler.bins(leaves[old], distances[old], members=True),
-        ruler.bins(leaves[fresh], distances[fresh], members=False),
+        radii.histogram(leaves[old], distances[old], members=True),
+        radii.histogram(leaves[fresh], distances[fresh], members=False),
     )
 
 
-def recount(base: Hierarchy, counts: Counts, squared: npt.NDArray[np.float64]) -> list[Level]:
+def recount(base: Hierarchy, counts: Int64Array, squared: Float64Array) -> list[Level]:
     """Return the levels of a base with the rows there are now: same centroids, same parents, other counts.
 
     counts, squared: rows and sum of squared distances of every leaf, (k,). Radii above level 1 are of centroids, and
@@ -146,18 +146,16 @@ def recount(base: Hierarchy, counts: Counts, squared: npt.NDArray[np.float64]) -
 
 
 @lru_cache(maxsize=2)
-def _ruler(base: str) -> Ruler:
-    return Ruler.of(Hierarchy(base))
+def _radii(base: str) -> Radii:
+    return Radii.of(Hierarchy(base))
 
 
-def _places(
-    ascending: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _places(ascending: UInt64Array, row_ids: UInt64Array) -> tuple[Int64Array, BoolArray]:
     """Return where each id is in `ascending`, and whether it is there."""
     if not len(ascending):
         return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)
     at = np.minimum(np.searchsorted(ascending, row_ids), len(ascending) - 1)
-    found: npt.NDArray[np.bool_] = ascending[at] == row_ids
+    found: BoolArray = ascending[at] == row_ids
     return at, found
 
 

@@ -1,18 +1,26 @@
-"""Where a level of clustering is kept while it is being made, so that a killed run goes on from there."""
+"""Where a level of clustering is saved while it is being made, so that a killed run goes on from there."""
 
 import time
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypedDict, cast
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
-from evenkeel.tasks.kmeans.lloyd import State
+from evenkeel.infra.dtypes import Float32Array, Int32Array
+from evenkeel.tasks.kmeans.options import FitState
+
+
+class _SavedState(TypedDict):
+    """What `state.json` holds: the round, and a state of its fit less its arrays."""
+
+    round: int
+    iterations: int
+    inertia: float
+    misassigned: float
+    random: dict[str, object]
 
 
 class Checkpoint:
-    """The state of one level: after its last finished round, and after a batch of iterations within the present one.
+    """The state of one level: after its last finished round, and after some iterations of the present one.
 
     pause: seconds between two states within a round, so that a level that is done sooner writes none.
     """
@@ -23,54 +31,59 @@ class Checkpoint:
         self.folder = folder
         self.saved = time.monotonic()
 
-    def keep(self, turn: int, state: State) -> None:
-        """Keep the state of a fit within round `turn`; it counts once `fit.json` names it."""
+    def save_state(self, turn: int, state: FitState) -> None:
+        """Save the state of the fit of round `turn`; it counts once `state.json` names it."""
         if time.monotonic() < self.saved + self.pause:
             return
-        last = self._fit()
-        name = f"{turn}-{state.ran}"
-        write_array(storage.join(self.folder, f"fit-centroids-{name}.npy"), state.centroids)
-        write_array(storage.join(self.folder, f"fit-labels-{name}.npy"), state.labels)
-        found = {"turn": turn, "ran": state.ran, "inertia": state.inertia, "astray": state.astray}
-        storage.write_json(storage.join(self.folder, "fit.json"), found | {"random": state.random})
+        last = self._last_state()
+        write_array(self._state_array("centroids", turn, state.iterations), state.centroids)
+        write_array(self._state_array("labels", turn, state.iterations), state.labels)
+        found: _SavedState = {
+            "round": turn,
+            "iterations": state.iterations,
+            "inertia": state.inertia,
+            "misassigned": state.misassigned,
+            "random": state.random,
+        }
+        storage.write_json(storage.join(self.folder, "state.json"), found)
         if last is not None:
-            for part in ("centroids", "labels"):
-                storage.remove(storage.join(self.folder, f"fit-{part}-{last['turn']}-{last['ran']}.npy"))
+            for name in ("centroids", "labels"):
+                storage.remove(self._state_array(name, last["round"], last["iterations"]))
         self.saved = time.monotonic()
 
-    def state(self, turn: int) -> State | None:
-        """Return the state of the fit within round `turn` as kept last, or None."""
-        last = self._fit()
-        if last is None or last["turn"] != turn:
+    def load_state(self, turn: int) -> FitState | None:
+        """Return the state of the fit of round `turn` as saved last, or None."""
+        last = self._last_state()
+        if last is None or last["round"] != turn:
             return None
-        centroids, labels = (
-            read_array(storage.join(self.folder, f"fit-{part}-{turn}-{last['ran']}.npy"))
-            for part in ("centroids", "labels")
-        )
-        return State(last["ran"], centroids, labels, last["inertia"], last["astray"], last["random"])
+        ran = last["iterations"]
+        centroids, labels = (read_array(self._state_array(name, turn, ran)) for name in ("centroids", "labels"))
+        return FitState(ran, centroids, labels, last["inertia"], last["misassigned"], last["random"])
 
-    def _fit(self) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = storage.read_json(storage.join(self.folder, "fit.json"))
-        except FileNotFoundError:
-            return None
-        return found
-
-    def save(self, turn: int, centroids: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> None:
-        """Keep the state after round `turn`; it counts once `turn.json` names it."""
-        write_array(storage.join(self.folder, f"centroids-{turn}.npy"), centroids)
-        write_array(storage.join(self.folder, f"labels-{turn}.npy"), labels)
-        storage.write_json(storage.join(self.folder, "turn.json"), turn)
+    def save_round(self, turn: int, centroids: Float32Array, labels: Int32Array) -> None:
+        """Save what round `turn` ended with; it counts once `round.json` names it."""
+        write_array(self._round_array("centroids", turn), centroids)
+        write_array(self._round_array("labels", turn), labels)
+        storage.write_json(storage.join(self.folder, "round.json"), turn)
         for name in ("centroids", "labels"):
-            storage.remove(storage.join(self.folder, f"{name}-{turn - 1}.npy"))
+            storage.remove(self._round_array(name, turn - 1))
 
-    def load(self) -> tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
-        """Return (round, centroids, labels) as saved last, or None."""
+    def load_round(self) -> tuple[int, Float32Array, Int32Array] | None:
+        """Return the last finished round and its centroids and labels, or None."""
         try:
-            turn = int(storage.read_json(storage.join(self.folder, "turn.json")))
+            turn = int(storage.read_json(storage.join(self.folder, "round.json")))
         except FileNotFoundError:
             return None
-        centroids, labels = (
-            read_array(storage.join(self.folder, f"{name}-{turn}.npy")) for name in ("centroids", "labels")
-        )
-        return turn, centroids, labels
+        return turn, read_array(self._round_array("centroids", turn)), read_array(self._round_array("labels", turn))
+
+    def _last_state(self) -> _SavedState | None:
+        try:
+            return cast(_SavedState, storage.read_json(storage.join(self.folder, "state.json")))
+        except FileNotFoundError:
+            return None
+
+    def _state_array(self, name: str, turn: int, iterations: int) -> str:
+        return storage.join(self.folder, f"state-{name}-{turn}-{iterations}.npy")
+
+    def _round_array(self, name: str, turn: int) -> str:
+        return storage.join(self.folder, f"{name}-{turn}.npy")

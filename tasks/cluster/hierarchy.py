@@ -2,19 +2,35 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array, UInt64Array
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepRef
 
-Ints = npt.NDArray[np.int32]
 ROWS_SCHEMA = pa.schema([("row_id", pa.uint64()), ("leaf", pa.int32()), ("distance", pa.float32())])
+
+
+class LevelInfo(TypedDict):
+    """Clusters of a level, how many were wanted, and its inertia."""
+
+    clusters: int
+    wanted: int
+    inertia: float
+
+
+class HierarchyInfo(TypedDict):
+    """What `levels.json` holds."""
+
+    blocks: list[str]
+    centroid_hash: str
+    dimension: int
+    levels: list[LevelInfo]
 
 
 @dataclass(frozen=True)
@@ -26,10 +42,10 @@ class Level:
     centroids above). inertia: the sum of those squares.
     """
 
-    centroids: npt.NDArray[np.float32]
-    parents: Ints
-    counts: npt.NDArray[np.int64]
-    radii: npt.NDArray[np.float32]
+    centroids: Float32Array
+    parents: Int32Array
+    counts: Int64Array
+    radii: Float32Array
     inertia: float
 
     @property
@@ -43,13 +59,13 @@ class Hierarchy:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self.info: dict[str, Any] = storage.read_json(storage.join(uri, "levels.json"))
+        self.info: HierarchyInfo = storage.read_json(storage.join(uri, "levels.json"))
         self.levels = [
             read_level(storage.join(uri, f"level-{number}"), entry["inertia"])
             for number, entry in enumerate(self.info["levels"], start=1)
         ]
-        self.blocks: list[str] = self.info["blocks"]
-        self.centroid_hash: str = self.info["centroid_hash"]
+        self.blocks = self.info["blocks"]
+        self.centroid_hash = self.info["centroid_hash"]
 
     @classmethod
     def open(cls, ref: StepRef | str) -> "Hierarchy":
@@ -64,7 +80,7 @@ class Hierarchy:
     @property
     def dimension(self) -> int:
         """Return the length of a centroid."""
-        return int(self.info["dimension"])
+        return self.info["dimension"]
 
     def table(self, block: str, columns: list[str] | None = None) -> pa.Table:
         """Return row_id uint64, leaf int32, distance float32 of the kept rows of a block, in pool order."""
@@ -76,14 +92,14 @@ class Hierarchy:
             [ROWS_SCHEMA.empty_table(), *(self.table(block) for block in self.blocks)]
         ).combine_chunks()
 
-    def ancestors(self, level: int) -> Ints:
+    def ancestors(self, level: int) -> Int32Array:
         """Return the cluster of every leaf at `level` (1 = the leaf itself), (leaves,) int32."""
         path = np.arange(self.leaves, dtype=np.int32)
         for below in self.levels[: level - 1]:
             path = below.parents[path]
         return path
 
-    def paths(self) -> Ints:
+    def paths(self) -> Int32Array:
         """Return the clusters of every leaf at all levels, (leaves, L) int32; column 0 is the leaf itself."""
         return np.stack([self.ancestors(level) for level in range(1, len(self.levels) + 1)], axis=1)
 
@@ -108,9 +124,9 @@ def read_rows(folder: str, block: str, columns: list[str] | None = None) -> pa.T
 def write_rows(
     folder: str,
     block: str,
-    row_ids: npt.NDArray[np.uint64],
-    leaves: Ints,
-    distances: npt.NDArray[np.float32],
+    row_ids: UInt64Array,
+    leaves: Int32Array,
+    distances: Float32Array,
 ) -> None:
     """Write the leaf of every kept row of a block."""
     table = pa.table({"row_id": row_ids, "leaf": leaves, "distance": distances}, schema=ROWS_SCHEMA)

@@ -1,10 +1,7 @@
-"""Levels: how many clusters each gets where the recipe names none, and what is noted while they are made."""
-
-import time
-from typing import Any
+"""Levels: how many clusters each gets where the recipe names none."""
 
 ROWS_PER_LEAF = 30
-MOST_LEAVES = 10_000_000
+MAX_LEAVES = 10_000_000
 FAN_IN = 10
 TOP = 10
 
@@ -17,7 +14,7 @@ def derive_levels(rows: int) -> list[int]:
     """
     if rows < 1:
         return []
-    leaves = min(max(rows // ROWS_PER_LEAF, min(rows, TOP)), MOST_LEAVES)
+    leaves = min(max(rows // ROWS_PER_LEAF, min(rows, TOP)), MAX_LEAVES)
     levels = [leaves]
     while levels[-1] // FAN_IN >= TOP:
         levels.append(levels[-1] // FAN_IN)
@@ -32,15 +29,3 @@ def fit_levels(levels: list[int], rows: int) -> list[int]:
         most = min(clusters, most)
         bounded.append(most)
     return bounded
-
-
-class Log:
-    """What every iteration did: round, iteration, inertia, rows moved, centroids put elsewhere, seconds; and where."""
-
-    def __init__(self, entries: list[dict[str, Any]], **place: int) -> None:
-        self.entries, self.place = entries, place
-        self.started = time.monotonic()
-
-    def __call__(self, entry: dict[str, Any]) -> None:
-        """Keep one entry."""
-        self.entries.append({**self.place, **entry, "seconds": round(time.monotonic() - self.started, 3)})

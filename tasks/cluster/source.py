@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from evenkeel.infra.arrays import Array
+from evenkeel.infra.dtypes import Int64Array, UInt64Array
+from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
-
-Ids = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,29 @@ class Source:
     vectors: Vectors
     duplicates: Duplicates
 
+    @classmethod
+    def open(cls, inputs: ClusterInputs | AssignInputs, scratch: Path) -> Self:
+        """Open the rows that a step clusters or assigns."""
+        vectors = Vectors.open(inputs.embed, scratch)
+        return cls(Pool.open(inputs.ingest, scratch), vectors, Duplicates.open(inputs.dedup))
+
+    @property
+    def dimension(self) -> int:
+        """Return the length of a vector."""
+        return self.vectors.dimension
+
     @property
     def names(self) -> list[str]:
         """Return the names of the blocks, in pool order."""
         return [block.name for block in self.pool.blocks]
 
-    def kept(self, block: str) -> tuple[Ids, npt.NDArray[np.int64]]:
+    def kept(self, block: str) -> tuple[UInt64Array, Int64Array]:
         """Return the row ids of the kept rows of a block, and where they are in it."""
         row_ids = self.pool.table(block, ["row_id"])["row_id"].to_numpy()
         index = np.flatnonzero(self.duplicates.kept(row_ids))
         return row_ids[index], index
 
-    def read(self, block: str) -> npt.NDArray[Any]:
+    def read(self, block: str) -> Array:
         """Return the kept vectors of a block, (rows, d) float16 or float32."""
         _, index = self.kept(block)
         vectors = self.vectors.block(block)
@@ -43,9 +55,7 @@ class Source:
 class Stacked:
     """Matrices one below the other, read by slices of rows: what k-means copies from, without a copy in between."""
 
-    ndim = 2
-
-    def __init__(self, parts: Sequence[npt.NDArray[Any]], dimension: int) -> None:
+    def __init__(self, parts: Sequence[Array], dimension: int) -> None:
         self.parts = list(parts)
         self.ends = np.cumsum([0, *(len(part) for part in self.parts)])
         self.shape = (int(self.ends[-1]), dimension)
@@ -54,7 +64,7 @@ class Stacked:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, span: slice) -> npt.NDArray[Any]:
+    def __getitem__(self, span: slice, /) -> Array:
         """Return rows span.start..span.stop."""
         first, last, _ = span.indices(self.shape[0])
         low, high = np.searchsorted(self.ends, [first, last], side="right") - 1

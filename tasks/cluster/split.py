@@ -1,48 +1,92 @@
-"""Level 1 of a pool too large for one k-means: filed under a few groups, each clustered on its own.
+"""Level 1 of a pool too large for one k-means: rows are split into a few groups, each clustered on its own.
 
-Block by block, rows are filed under G centres of a sample and written sorted by group; then every group is one k-means
-in the memory it may use; then every row finds its nearest centroid among all. Every part is one file, so work already
-done is found again after a crash. Memory of a worker: one block or one group of rows, and all centroids.
+Block by block, rows are sorted by their nearest of G group centroids, fitted on a sample; then every group is one
+k-means in the memory it may use; then every row finds its nearest centroid among all. Every part is one file, so work
+already done is found again after a crash. Memory of a worker: one block or one group of rows, and all centroids.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, read_array, stream_array, write_array
+from evenkeel.infra.arrays import Array, map_array, read_array, stream_array, write_array
 from evenkeel.infra.compute import Compute
+from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import read_rows, write_rows
-from evenkeel.tasks.cluster.levels import Log
+from evenkeel.tasks.cluster.index import open_index, write_index
+from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
-from evenkeel.tasks.kmeans.chart import nearest_centroids, write_chart
 from evenkeel.tasks.kmeans.fit import kmeans
-from evenkeel.tasks.kmeans.groups import allot
-from evenkeel.tasks.kmeans.lloyd import assign_exact, members, squared_distances
-from evenkeel.tasks.kmeans.prepare import Floats, prepare
+from evenkeel.tasks.kmeans.index import CentroidIndex
+from evenkeel.tasks.kmeans.lloyd import assign_exact, invert, squared_distances
+from evenkeel.tasks.kmeans.options import Device, Options
+from evenkeel.tasks.kmeans.prepare import prepare
+from evenkeel.tasks.kmeans.seeding import apportion
 
 GIB = 1 << 30
-SAMPLE = 256
-LARGEST = 50_000
-PIECE = 4096  # rows written at a time
-Tell = Callable[[float, str], None]
-Sums = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+SAMPLE_PER_GROUP = 256
+MAX_CLUSTERS_PER_GROUP = 50_000
+ROWS_PER_WRITE = 4096
+
+
+class GroupSums(TypedDict):
+    """Rows of a block, and their summed squared distances, by group."""
+
+    rows: list[float]
+    error: list[float]
+
+
+class LeafSums(NamedTuple):
+    """Leaves that occur in a block, rows and summed squared distances of each, (m,)."""
+
+    leaves: Int64Array
+    rows: Int64Array
+    squared: Float64Array
+
+
+@dataclass(frozen=True)
+class SplitLevel:
+    """What every part of the work is given: the rows, how to cluster them, and where files lie.
+
+    folder: of what is kept until the step is done. out: of the step's output.
+    """
+
+    source: Source
+    config: ClusteringConfig
+    seed: int
+    folder: str
+    out: str
+    scratch: Path
+
+    def path(self, name: str) -> str:
+        """Return the path of one of the files kept until the step is done."""
+        return storage.join(self.folder, name)
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """How the groups are clustered: clusters of each, most rows of a cluster (None = no bound), and on which device."""
+
+    clusters: list[int]
+    max_rows: int | None
+    device: Device
 
 
 def group_count(rows: int, dimension: int, k: int, config: ClusteringConfig) -> int:
     """Return into how many groups the rows are split: 1 where they fit `memory_gib` as float32."""
     need = rows * dimension * 4 / (config.memory_gib * GIB)
-    return 1 if need <= 1 else int(max(2, np.ceil(2 * need), np.ceil(k / LARGEST)))
+    return 1 if need <= 1 else int(max(2, np.ceil(2 * need), np.ceil(k / MAX_CLUSTERS_PER_GROUP)))
 
 
-def sample_rows(source: Source, sizes: list[int], most: int) -> npt.NDArray[Any]:
+def sample_rows(source: Source, sizes: list[int], most: int) -> Array:
     """Return up to `most` kept rows, evenly spaced over the pool, (m, d)."""
     step = max(1, -(-sum(sizes) // most))
     parts, skip = [], 0
@@ -53,92 +97,72 @@ def sample_rows(source: Source, sizes: list[int], most: int) -> npt.NDArray[Any]
     return np.concatenate(parts)
 
 
-def file_block(
-    source: Source, config: ClusteringConfig, folder: str, scratch: Path, block: str
-) -> dict[str, list[float]]:
-    """Write the kept rows of a block sorted by their nearest group; return rows and squared error by group."""
-    done = storage.join(folder, f"{block}.json")
+def split_block(level: SplitLevel, block: str) -> GroupSums:
+    """Write the kept rows of a block sorted by their nearest group; return what each group got."""
+    done = level.path(f"{block}.json")
     if storage.exists(done):
-        found: dict[str, list[float]] = storage.read_json(done)
-        return found
-    centres = map_array(storage.join(folder, "centres.npy"), scratch)
-    x = source.read(block)
-    sums = {"rows": [0.0] * len(centres), "error": [0.0] * len(centres)}
-    order, starts = np.empty(0, np.int64), np.zeros(len(centres) + 1, np.int64)
+        return cast(GroupSums, storage.read_json(done))
+    groups = map_array(level.path("groups.npy"), level.scratch)
+    x = level.source.read(block)
+    sums: GroupSums = {"rows": [0.0] * len(groups), "error": [0.0] * len(groups)}
+    order, starts = np.empty(0, np.int64), np.zeros(len(groups) + 1, np.int64)
     if len(x):
-        rows = prepare(x, None, config.metric, 1)
-        inside = rows.inside(centres)
+        rows = prepare(x, None, level.config.metric, 1)
+        inside = rows.inside(groups)
         labels = assign_exact(rows, inside)
-        error = squared_distances(rows, inside, labels) / rows.scale**2
-        order, starts = members(labels, len(centres))
+        error = squared_distances(rows, inside, labels) / rows.frame.scale**2
+        order, starts = invert(labels, len(groups))
         sums = {
-            "rows": np.bincount(labels, minlength=len(centres)).tolist(),
-            "error": np.bincount(labels, weights=error, minlength=len(centres)).tolist(),
+            "rows": np.bincount(labels, minlength=len(groups)).tolist(),
+            "error": np.bincount(labels, weights=error, minlength=len(groups)).tolist(),
         }
-    pieces = (x[order[first : first + PIECE]] for first in range(0, len(order), PIECE))
-    stream_array(storage.join(folder, f"{block}.npy"), (len(order), x.shape[1]), x.dtype, pieces)
-    write_array(storage.join(folder, f"{block}-starts.npy"), starts)
+    pieces = (x[order[first : first + ROWS_PER_WRITE]] for first in range(0, len(order), ROWS_PER_WRITE))
+    stream_array(level.path(f"{block}.npy"), (len(order), x.shape[1]), x.dtype, pieces)
+    write_array(level.path(f"{block}-starts.npy"), starts)
     storage.write_json(done, sums)
     return sums
 
 
-def fit_group(
-    config: ClusteringConfig,
-    folder: str,
-    scratch: Path,
-    blocks: list[str],
-    quota: list[int],
-    bound: int | None,
-    seed: int,
-    on_gpu: bool,
-    group: int,
-) -> int:
+def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
     """Cluster the rows of one group on its own, write its centroids, return how many.
 
     A group that is larger than memory allows is fitted on every second, third, ... of its rows.
     """
-    target = storage.join(folder, f"group-{group}.npy")
+    config, target = level.config, level.path(f"group-{group}.npy")
     if storage.exists(target):
-        return len(map_array(target, scratch))
+        return len(map_array(target, level.scratch))
     parts = []
-    for block in blocks:
-        starts = map_array(storage.join(folder, f"{block}-starts.npy"), scratch)
-        parts.append(map_array(storage.join(folder, f"{block}.npy"), scratch)[starts[group] : starts[group + 1]])
+    for block in level.source.names:
+        starts = map_array(level.path(f"{block}-starts.npy"), level.scratch)
+        parts.append(map_array(level.path(f"{block}.npy"), level.scratch)[starts[group] : starts[group + 1]])
     rows, dimension = sum(map(len, parts)), parts[0].shape[1]
     step = int(np.ceil(rows * dimension * 4 / (config.memory_gib * GIB)))
     if step > 1:
         parts = [part[::step] for part in parts]
-    centroids = np.empty((0, dimension), np.float32)
-    entries: list[dict[str, Any]] = []
-    kept = storage.join(folder, f"group-{group}")
-    if quota[group] and rows:
-        centroids = fit_level(
-            Stacked(parts, dimension),
-            quota[group],
-            config,
-            seed + group,
-            threads=1,
-            log=Log(entries, level=1, group=group),
-            checkpoint=Checkpoint(kept),
-            bound=bound and max(1, bound // step),
-            on_gpu=on_gpu,
-        ).centroids
-    storage.write_json(storage.join(folder, f"group-{group}-log.json"), entries)
+    centroids, log = np.empty((0, dimension), np.float32), IterationLog(group=group)
+    checkpoint = Checkpoint(level.path(f"group-{group}"))
+    if plan.clusters[group] and rows:
+        max_rows = None if plan.max_rows is None else max(1, plan.max_rows // step)
+        x, seed = Stacked(parts, dimension), level.seed + 1 + group
+        centroids = fit_level(x, plan.clusters[group], config, seed, plan.device, log, checkpoint, max_rows).centroids
+    storage.write_json(level.path(f"group-{group}-log.json"), log.entries)
     write_array(target, centroids)
-    storage.remove(kept)
+    storage.remove(checkpoint.folder)
     return len(centroids)
 
 
-def label_block(source: Source, config: ClusteringConfig, folder: str, scratch: Path, out: str, block: str) -> Sums:
-    """Write the nearest centroid of every kept row of a block; return (leaf, rows, squared error) of the leaves met."""
-    row_ids, _ = source.kept(block)
-    labels, squared = nearest_centroids(source.read(block), folder, config.metric, scratch, config.precision == "exact")
-    write_rows(out, block, row_ids, labels, np.sqrt(squared).astype(np.float32))
-    met, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    return met.astype(np.int64), sizes.astype(np.int64), np.bincount(place, weights=squared).astype(np.float64)
+def label_block(level: SplitLevel, block: str) -> LeafSums:
+    """Write the nearest centroid of every kept row of a block; return what each leaf got."""
+    config, (row_ids, _) = level.config, level.source.kept(block)
+    index = open_index(level.path("index"), config.metric, level.scratch)
+    labels, squared = index.nearest(level.source.read(block), config.precision == "exact")
+    write_rows(level.out, block, row_ids, labels, np.sqrt(squared).astype(np.float32))
+    leaves, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    error = np.bincount(place, weights=squared).astype(np.float64)
+    return LeafSums(leaves.astype(np.int64), sizes.astype(np.int64), error)
 
 
-def renumber_block(out: str, renumbered: npt.NDArray[np.int32], block: str) -> None:
+def renumber_block(out: str, renumbered: Int32Array, block: str) -> None:
     """Give the rows of a block the numbers that leaves have once empty ones are gone."""
     table = read_rows(out, block)
     leaves = renumbered[table["leaf"].to_numpy()]
@@ -146,68 +170,57 @@ def renumber_block(out: str, renumbered: npt.NDArray[np.int32], block: str) -> N
 
 
 def fit_split(
-    source: Source,
+    level: SplitLevel,
     sizes: list[int],
-    dimension: int,
     k: int,
-    config: ClusteringConfig,
-    seed: int,
-    out: str,
-    folder: str,
+    max_rows: int | None,
     compute: Compute,
-    scratch: Path,
-    tell: Tell,
-    bound: int | None,
-    log: Log,
-) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    progress: Callable[[float, str], None],
+    log: IterationLog,
+) -> tuple[Float32Array, Int64Array, Float64Array]:
     """Cluster the kept rows of a pool group by group and write `rows/`: (centroids, their rows, their squared error).
 
-    sizes: kept rows of every block. folder: where parts are kept until the step is done. tell: progress.
-    log: given what every iteration of every group did.
+    sizes: kept rows of every block. max_rows: most rows of a leaf, None = no bound. log: gets what every iteration of
+    every group did.
     """
+    source, config = level.source, level.config
     rows, names = sum(sizes), source.names
-    groups = group_count(rows, dimension, k, config)
-    work = rows * dimension * source.vectors.dtype.itemsize
-    centres_file = storage.join(folder, "centres.npy")
-    if not storage.exists(centres_file):
-        room = int(config.memory_gib * GIB / (4 * dimension))
-        sample = sample_rows(source, sizes, max(groups, min(SAMPLE * groups, room)))
-        model = kmeans(sample, groups, seed=seed, metric=config.metric, threads=compute.threads)
-        write_array(centres_file, model.centroids)
+    work = rows * source.dimension * source.vectors.dtype.itemsize
+    _fit_groups(level, sizes, group_count(rows, source.dimension, k, config), compute.threads)
 
-    def counter(first: float, share: float, total: int, message: str) -> Callable[[int], None]:
-        return lambda done: tell(first + share * done / total, f"{message} {done} of {total}")
+    def share_of(first: float, share: float, total: int, message: str) -> Callable[[int], None]:
+        return lambda done: progress(first + share * done / total, f"{message} {done} of {total}")
 
-    filed = compute.map(
-        partial(file_block, source, config, folder, scratch),
-        names,
-        work=work,
-        on_done=counter(0.0, 0.2, len(names), "filed block"),
-    )
-    mass, error = (np.array([entry[name] for entry in filed]).sum(axis=0) for name in ("rows", "error"))
-    share = mass / mass.sum() + (error / error.sum() if error.any() else 0)
-    quota = allot(share, k, mass.astype(np.int64)).tolist()
-    found = compute.map(
-        partial(fit_group, config, folder, scratch, names, quota, bound, seed + 1, compute.backend == "gpu"),
-        list(range(len(quota))),
-        work=work,
-        on_done=counter(0.2, 0.6, len(quota), "clustered group"),
-    )
-    centroids = np.concatenate([read_array(storage.join(folder, f"group-{group}.npy")) for group in range(len(found))])
-    for group in range(len(found)):
-        log.entries += storage.read_json(storage.join(folder, f"group-{group}-log.json"))
-    write_chart(folder, centroids, config.metric, seed, compute.threads)
-    labelled = compute.map(
-        partial(label_block, source, config, folder, scratch, out),
-        names,
-        work=work,
-        on_done=counter(0.8, 0.2, len(names), "labelled block"),
-    )
+    report = share_of(0.0, 0.2, len(names), "split block")
+    sums = compute.map(partial(split_block, level), names, work=work, on_done=report)
+    rows_of = np.array([one["rows"] for one in sums]).sum(axis=0)
+    error_of = np.array([one["error"] for one in sums]).sum(axis=0)
+    share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
+    clusters = apportion(share, k, rows_of.astype(np.int64)).tolist()
+    groups = range(len(clusters))
+    plan = GroupPlan(clusters, max_rows, Device(threads=1, gpu=compute.backend == "gpu"))
+    report = share_of(0.2, 0.6, len(groups), "clustered group")
+    compute.map(partial(fit_group, level, plan), list(groups), work=work, on_done=report)
+    centroids = np.concatenate([read_array(level.path(f"group-{group}.npy")) for group in groups])
+    for group in groups:
+        log.entries += storage.read_json(level.path(f"group-{group}-log.json"))
+    write_index(level.path("index"), CentroidIndex.build(centroids, config.metric, level.seed, compute.threads))
+    report = share_of(0.8, 0.2, len(names), "labelled block")
     counts, squared = np.zeros(len(centroids), np.int64), np.zeros(len(centroids))
-    for met, number, error in labelled:
-        counts[met] += number
-        squared[met] += error
+    for one in compute.map(partial(label_block, level), names, work=work, on_done=report):
+        counts[one.leaves] += one.rows
+        squared[one.leaves] += one.squared
     if not counts.all():
         renumbered = np.cumsum(counts > 0).astype(np.int32) - 1
-        compute.map(partial(renumber_block, out, renumbered), names, work=work)
+        compute.map(partial(renumber_block, level.out, renumbered), names, work=work)
     return centroids[counts > 0], counts[counts > 0], squared[counts > 0]
+
+
+def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, threads: int | None) -> None:
+    """Write the group centroids, `groups.npy`, fitted on a sample of the rows that fits memory."""
+    if storage.exists(level.path("groups.npy")):
+        return
+    in_memory = int(level.config.memory_gib * GIB / (4 * level.source.dimension))
+    sample = sample_rows(level.source, sizes, max(groups, min(SAMPLE_PER_GROUP * groups, in_memory)))
+    model = kmeans(sample, groups, Options(metric=level.config.metric), seed=level.seed, threads=threads)
+    write_array(level.path("groups.npy"), model.centroids)

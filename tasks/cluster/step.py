@@ -1,27 +1,29 @@
 """The cluster step: kept rows in, a hierarchy of clusters out."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
+from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
+from evenkeel.tasks.cluster.hierarchy import HierarchyInfo, Level, LevelInfo, centroid_hash, write_level, write_rows
 from evenkeel.tasks.cluster.inputs import ClusterInputs
-from evenkeel.tasks.cluster.levels import Log, derive_levels, fit_levels
+from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.cluster.log import IterationLog
+from evenkeel.tasks.cluster.resample import OnIteration, fit_level
+from evenkeel.tasks.cluster.source import Source, Stacked
+from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
+from evenkeel.tasks.kmeans.bounds import bound_children
+from evenkeel.tasks.kmeans.options import Device, Iteration
 from evenkeel.tasks.step import Outcome, Run, Step
 
-if TYPE_CHECKING:
-    from evenkeel.tasks.cluster.source import Source
-
 SEED_STRIDE = 1_000_003
-PARTS = "parts"
+LEVEL_1_SHARE, UPPER_SHARE = 0.8, 0.2  # of the progress
 
 
 def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, run: Run) -> Outcome:
@@ -30,16 +32,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     Level 1 is one k-means where the rows fit `memory_gib`, else split; the levels above cluster the centroids below,
     unweighted. Raises InputError where no row is kept.
     """
-    from evenkeel.tasks.cluster.checkpoint import Checkpoint
-    from evenkeel.tasks.cluster.resample import fit_level
-    from evenkeel.tasks.cluster.source import Source
-    from evenkeel.tasks.dedup.duplicates import Duplicates
-    from evenkeel.tasks.embed.vectors import Vectors
-    from evenkeel.tasks.ingest.pool import Pool
-    from evenkeel.tasks.kmeans.bounds import bound_children
-
-    vectors = Vectors.open(inputs.embed, run.scratch)
-    source = Source(Pool.open(inputs.ingest, run.scratch), vectors, Duplicates.open(inputs.dedup))
+    source = Source.open(inputs, run.scratch)
     sizes = [len(source.kept(block)[0]) for block in source.names]
     rows = sum(sizes)
     if not rows:
@@ -51,131 +44,124 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
             remedy="see the reasons in quarantine/, or relax dedup",
         )
     wanted = fit_levels(config.levels or derive_levels(rows), rows)
-    log, started = Log([], level=1), time.monotonic()
-    levels = [_leaves(config, source, sizes, wanted[0], out, run, log)]
+    started = time.monotonic()
+    job = _Job(config, out, run, IterationLog())
+    levels = [_leaves(job, source, sizes, wanted[0])]
     for number, k in enumerate(wanted[1:], start=2):
-        below = levels[-1]
-        log.place["level"] = number
-        share = 0.2 / (len(wanted) - 1)
-        begun = 0.8 + share * (number - 2)
-        run.progress(begun, f"level {number}: {below.clusters:,} centroids around {k:,}")
-        model = fit_level(
-            below.centroids,
-            k,
-            config,
-            config.seed + SEED_STRIDE * number,
-            run.compute.threads,
-            _follow(config, below.clusters, run, log, begun, share),
-            Checkpoint(out.path(PARTS, f"level-{number}")),
-            on_gpu=run.compute.backend == "gpu",
-        )
-        parents = model.labels
-        if config.sibling_ratio is not None:
-            parents = bound_children(below.centroids, parents, model.centroids, config.sibling_ratio)
-        levels[-1] = Level(below.centroids, parents, below.counts, below.radii, below.inertia)
-        gaps = (below.centroids - model.centroids[parents]).astype(np.float64)
-        squared = _sums(parents, np.einsum("ij,ij->i", gaps, gaps), len(model.centroids))
-        children = np.bincount(parents, minlength=len(model.centroids))
-        counts = np.bincount(parents, weights=below.counts, minlength=len(model.centroids)).astype(np.int64)
-        levels.append(_level(model.centroids, counts, squared, children))
+        share = UPPER_SHARE / (len(wanted) - 1)
+        levels[-1:] = _upper_level(job, levels[-1], number, k, (LEVEL_1_SHARE + share * (number - 2), share))
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
-    info: dict[str, Any] = {
+    digest = centroid_hash(levels)
+    about: list[LevelInfo] = [
+        {"clusters": level.clusters, "wanted": k, "inertia": level.inertia}
+        for k, level in zip(wanted, levels, strict=True)
+    ]
+    info: HierarchyInfo = {
         "blocks": source.names,
-        "centroid_hash": centroid_hash(levels),
-        "dimension": vectors.dimension,
-        "levels": [
-            {"clusters": level.clusters, "wanted": k, "inertia": level.inertia}
-            for k, level in zip(wanted, levels, strict=True)
-        ],
+        "centroid_hash": digest,
+        "dimension": source.dimension,
+        "levels": about,
     }
     storage.write_json(out.path("levels.json"), info)
-    storage.write_json(out.path("log.json"), log.entries)
-    storage.remove(out.path(PARTS))
+    storage.write_json(out.path("log.json"), job.log.entries)
+    storage.remove(job.parts())
     seconds = time.monotonic() - started
     run.progress(1.0, f"{levels[0].clusters:,} leaves of {rows:,} rows, {rows / seconds:,.0f} rows/s")
     return Outcome(
         counts={"rows": rows, "levels": len(levels), "leaves": levels[0].clusters},
-        facts={"centroid_hash": info["centroid_hash"], "levels": info["levels"]},
+        facts={"centroid_hash": digest, "levels": about},
     )
 
 
-def _leaves(
-    config: ClusteringConfig, source: "Source", sizes: list[int], k: int, out: StepFolder, run: Run, log: Log
-) -> Level:
-    """Cluster the rows themselves and write `rows/`."""
-    from evenkeel.tasks.cluster.checkpoint import Checkpoint
-    from evenkeel.tasks.cluster.resample import fit_level
-    from evenkeel.tasks.cluster.source import Stacked
-    from evenkeel.tasks.cluster.split import fit_split, group_count
+@dataclass(frozen=True)
+class _Job:
+    """What every level is made with."""
 
-    rows, dimension, seed = sum(sizes), source.vectors.dimension, config.seed + SEED_STRIDE
-    bound = None if config.max_share is None else max(1, int(config.max_share * rows))
-    run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
-    if group_count(rows, dimension, k, config) > 1:
-        folder = out.path(PARTS, "level-1")
-        return _level(
-            *fit_split(
-                source,
-                sizes,
-                dimension,
-                k,
-                config,
-                seed,
-                out.uri,
-                folder,
-                run.compute,
-                Path(run.scratch),
-                lambda done, message: run.progress(0.8 * done, f"level 1: {message}"),
-                bound,
-                log,
+    config: ClusteringConfig
+    out: StepFolder
+    run: Run
+    log: IterationLog
+
+    @property
+    def device(self) -> Device:
+        return Device(self.run.compute.threads, self.run.compute.backend == "gpu")
+
+    def seed(self, level: int) -> int:
+        return self.config.seed + SEED_STRIDE * level
+
+    def parts(self, *names: str) -> str:
+        """Return the path of something that is kept until the step is done."""
+        return self.out.path("parts", *names)
+
+    def follow(self, rows: int, begun: float, share: float) -> OnIteration:
+        """Return what logs an iteration of a level and reports it as progress, from `begun` to `begun + share`."""
+        config, started = self.config, time.monotonic()
+        expected = (config.resampling + 1) * config.iterations
+
+        def follow(turn: int, iteration: Iteration) -> None:
+            entry = self.log(turn, iteration)
+            done = turn * config.iterations + iteration.number
+            spent = time.monotonic() - started
+            self.run.progress(
+                begun + share * min(done / expected, 1),
+                f"level {entry['level']}: round {turn}, iteration {iteration.number}, "
+                f"inertia {iteration.inertia:.5g}, {rows * done / max(spent, 1e-3):,.0f} rows/s, "
+                f"at most {spent * (expected - done) / done:.0f} s to go",
             )
-        )
-    follow = _follow(config, rows, run, log, 0.0, 0.8)
-    on_gpu = run.compute.backend == "gpu"
-    x = Stacked([source.read(block) for block in source.names], dimension)
-    model = fit_level(
-        x, k, config, seed, run.compute.threads, follow, Checkpoint(out.path(PARTS, "level-1")), bound, on_gpu
-    )
+
+        return follow
+
+
+def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
+    """Cluster the rows themselves and write `rows/`."""
+    config, run = job.config, job.run
+    rows, seed, folder = sum(sizes), job.seed(1), job.parts("level-1")
+    max_rows = None if config.max_share is None else max(1, int(config.max_share * rows))
+    run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
+    if group_count(rows, source.dimension, k, config) > 1:
+
+        def progress(done: float, message: str) -> None:
+            run.progress(LEVEL_1_SHARE * done, f"level 1: {message}")
+
+        split = SplitLevel(source, config, seed, folder, job.out.uri, run.scratch)
+        return _level(*fit_split(split, sizes, k, max_rows, run.compute, progress, job.log))
+    follow = job.follow(rows, 0.0, LEVEL_1_SHARE)
+    x = Stacked([source.read(block) for block in source.names], source.dimension)
+    model = fit_level(x, k, config, seed, job.device, follow, Checkpoint(folder), max_rows)
     first = 0
     for block, size in zip(source.names, sizes, strict=True):
         part = slice(first, first + size)
-        write_rows(out.uri, block, source.kept(block)[0], model.labels[part], model.distances[part])
+        write_rows(job.out.uri, block, source.kept(block)[0], model.labels[part], model.distances[part])
         first += size
     counts = np.bincount(model.labels, minlength=len(model.centroids))
     squared = _sums(model.labels, model.distances.astype(np.float64) ** 2, len(counts))
     return _level(model.centroids, counts, squared)
 
 
-def _follow(
-    config: ClusteringConfig, rows: int, run: Run, log: Log, begun: float, share: float
-) -> Callable[[dict[str, Any]], None]:
-    """Return what keeps a level's iterations in `log` and tells them as progress, `begun` to `begun` + `share`."""
-    expected, started = (config.resampling + 1) * config.iterations, time.monotonic()
-
-    def follow(entry: dict[str, Any]) -> None:
-        log(entry)
-        done = entry["round"] * config.iterations + entry["iteration"]
-        spent = time.monotonic() - started
-        run.progress(
-            begun + share * min(done / expected, 1),
-            f"level {log.place['level']}: round {entry['round']}, iteration {entry['iteration']}, "
-            f"inertia {entry['inertia']:.5g}, {rows * done / max(spent, 1e-3):,.0f} rows/s, "
-            f"at most {spent * (expected - done) / done:.0f} s to go",
-        )
-
-    return follow
+def _upper_level(job: _Job, below: Level, number: int, k: int, progress: tuple[float, float]) -> tuple[Level, Level]:
+    """Cluster the centroids of a level; return that level with its parents, and theirs."""
+    config, children = job.config, below.centroids
+    job.log.level = number
+    job.run.progress(progress[0], f"level {number}: {below.clusters:,} centroids around {k:,}")
+    follow, checkpoint = job.follow(below.clusters, *progress), Checkpoint(job.parts(f"level-{number}"))
+    model = fit_level(children, k, config, job.seed(number), job.device, follow, checkpoint)
+    parents, clusters = model.labels, len(model.centroids)
+    if config.sibling_ratio is not None:
+        parents = bound_children(children, parents, model.centroids, config.sibling_ratio)
+    gaps = (children - model.centroids[parents]).astype(np.float64)
+    squared = _sums(parents, np.einsum("ij,ij->i", gaps, gaps), clusters)
+    counts = np.bincount(parents, weights=below.counts, minlength=clusters).astype(np.int64)
+    above = _level(model.centroids, counts, squared, np.bincount(parents, minlength=clusters))
+    return Level(children, parents, below.counts, below.radii, below.inertia), above
 
 
-def _sums(labels: npt.NDArray[np.int32], values: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+def _sums(labels: Int32Array, values: Float64Array, k: int) -> Float64Array:
     return np.bincount(labels, weights=values, minlength=k).astype(np.float64)
 
 
 def _level(
-    centroids: npt.NDArray[np.float32],
-    counts: npt.NDArray[np.int64],
-    squared: npt.NDArray[np.float64],
-    children: npt.NDArray[np.int64] | None = None,
+    centroids: Float32Array, counts: Int64Array, squared: Float64Array, children: Int64Array | None = None
 ) -> Level:
     """Return a level without parents, given rows and summed squared distances of its clusters."""
     radii = np.sqrt(squared / np.maximum(counts if children is None else children, 1)).astype(np.float32)

@@ -19,6 +19,8 @@ from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.kmeans.fit import kmeans
+from evenkeel.tasks.kmeans.options import Options
 from evenkeel.tasks.step import Run
 
 Floats = npt.NDArray[np.float32]
@@ -37,6 +39,7 @@ MEMBER = np.dtype(
 LEAST_ROWS, MOST_CELLS, ROWS_TO_FIT = 1000, 1 << 15, 32
 SCORES_AT_A_TIME = 1 << 25
 ROWS_PER_BATCH = 1 << 16
+CELLS = Options(iterations=8, metric="cosine")
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,6 @@ def make_cells(
     Rows with a zero vector point nowhere and are in no cell. The number of cells grows as the root of the number of
     rows, which makes placing and comparing cost the same; no cell is meant to have fewer than 1,000 rows.
     """
-    from evenkeel.tasks.kmeans.fit import kmeans
-
     wanted = config.clusters or max(1, min(pool.rows // LEAST_ROWS, math.isqrt(pool.rows), MOST_CELLS))
     parts = []
     for block, positions in sample_rows(pool.blocks, max(20_000, wanted * ROWS_TO_FIT), config.seed):
@@ -102,7 +103,7 @@ def make_cells(
     sample = sample[sample.any(axis=1)]
     if not len(sample):
         return Cells(pool, vectors, folder, run.scratch, ())
-    fitted = kmeans(sample, wanted, iterations=8, seed=config.seed, metric="cosine", threads=run.compute.threads)
+    fitted = kmeans(sample, wanted, CELLS, seed=config.seed, threads=run.compute.threads)
     centroids = normalise(fitted.centroids)
     place = partial(_place_block, pool, vectors, rank_columns(pool, best), before, centroids, folder)
     placed = run.compute.map(place, range(len(pool.blocks)), work=pool.rows * vectors.dimension * 4)

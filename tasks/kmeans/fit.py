@@ -1,16 +1,17 @@
 """k-means on one array: the public function."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from evenkeel.infra.dtypes import Float32Array, Int32Array
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.kmeans.engine import Engine, Precision, Seeding
-from evenkeel.tasks.kmeans.lloyd import Labels, Watch, to_sphere
-from evenkeel.tasks.kmeans.prepare import Floats
-from evenkeel.tasks.kmeans.threads import thread_count
+from evenkeel.tasks.kmeans.engine import Engine
+from evenkeel.tasks.kmeans.lloyd import to_sphere
+from evenkeel.tasks.kmeans.options import DEFAULTS, Device, Fit, Hooks, Iteration, Options
+from evenkeel.tasks.kmeans.prepare import Matrix
 
 
 @dataclass(frozen=True)
@@ -22,51 +23,46 @@ class KMeans:
     iterations: how many ran.
     """
 
-    centroids: Floats
-    labels: Labels
-    distances: Floats
+    centroids: Float32Array
+    labels: Int32Array
+    distances: Float32Array
     inertia: float
     iterations: int
 
 
 def kmeans(
-    x: Any,
+    x: Matrix,
     k: int,
+    options: Options = DEFAULTS,
     *,
-    iterations: int = 12,
     seed: int = 0,
-    precision: Precision = "fast",
     weights: npt.ArrayLike | None = None,
-    metric: Literal["euclidean", "cosine"] = "euclidean",
-    seeding: Seeding = "auto",
     initial: npt.ArrayLike | None = None,
-    tolerance: float = 3e-4,
     threads: int | None = None,
-    watch: Watch | None = None,
+    on_iteration: Callable[[Iteration], object] | None = None,
 ) -> KMeans:
     """Cluster the rows of x, (n, d) floats or a memory map, around at most k centroids.
 
-    iterations: most Lloyd iterations. precision: exact = every row against every centroid. weights: (n,), none below 0.
-    metric: cosine = rows and centroids on the unit sphere, distances measured there. initial: (k, d) centroids to start
-    from. tolerance: stop when the inertia falls by less than this share. threads: empty = all cores; the result is the
-    same with any number. watch: told (iteration, inertia, rows that moved, clusters re-seeded).
-    Raises InputError where x, k or weights cannot be used.
+    weights: (n,), none below 0. initial: (k, d) centroids to start from. threads: None = all cores; the result is the
+    same with any number. on_iteration: called after every iteration. Raises InputError where x, k or weights cannot be
+    used.
     """
     if k < 1:
         raise InputError("k-means needs a number of clusters", expected="k of at least 1", found=str(k), where="k")
     rng = np.random.default_rng(seed)
-    engine = Engine.open(x, k, precision, weights, metric, thread_count(threads), rng)
+    engine = Engine.open(x, k, options, rng, weights, Device(threads))
     if initial is None:
-        centroids = engine.seed(min(k, len(engine.order)), seeding, rng)
+        centroids = engine.seed(min(k, len(engine.order)), options.seeding, rng)
     else:
         centroids = engine.rows.inside(initial)
         if engine.rows.spherical:
             to_sphere(centroids)
-    return result(engine, *engine.fit(centroids, None, iterations, tolerance, rng, watch))
+    return finish(engine, engine.fit(centroids, options, rng, Hooks(on_iteration)))
 
 
-def result(engine: Engine, centroids: Floats, labels: Labels, iterations: int) -> KMeans:
+def finish(engine: Engine, fit: Fit) -> KMeans:
     """Drop empty clusters and return labels and distances in the order and units of the caller's rows."""
+    centroids, labels, iterations = fit
     sizes = np.bincount(labels, minlength=len(centroids))
     if not sizes.all():
         labels = (np.cumsum(sizes > 0) - 1).astype(np.int32)[labels]
@@ -74,5 +70,5 @@ def result(engine: Engine, centroids: Floats, labels: Labels, iterations: int) -
     squared = engine.squared(centroids, labels)
     placed, distances = np.empty_like(labels), np.empty_like(squared)
     placed[engine.order] = labels
-    distances[engine.order] = np.sqrt(squared) / np.float32(engine.rows.scale)
+    distances[engine.order] = np.sqrt(squared) / np.float32(engine.rows.frame.scale)
     return KMeans(engine.rows.outside(centroids), placed, distances, engine.inertia(squared), iterations)

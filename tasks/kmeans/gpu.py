@@ -1,42 +1,49 @@
 """The two halves of an iteration on a CUDA device, and cuML's own k-means where all rows fit its memory.
 
 Written against cuML and cupy of RAPIDS 26.10; untested on hardware. Exact assignment is what a GPU is good at, so there
-are no coarse groups here; seeds, empty clusters, resampling and files are those of the CPU path.
+are no inverted lists here; seeds, empty clusters, resampling and files are those of the CPU path.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
-from evenkeel.tasks.kmeans.lloyd import Keep, Labels, State, Watch, lloyd, to_sphere
-from evenkeel.tasks.kmeans.prepare import Floats, Rows
+from evenkeel.infra.dtypes import Float32Array, Int32Array
+from evenkeel.tasks.kmeans.lloyd import lloyd, to_sphere
+from evenkeel.tasks.kmeans.options import NO_HOOKS, Fit, Hooks, Iteration, Options
+from evenkeel.tasks.kmeans.prepare import PreparedRows
 
 BATCH_SHARE = 0.25
-FITS = 0.5
+WHOLE_SHARE = 0.5
 
 
-def fit(
-    rows: Rows,
-    centroids: Floats,
-    iterations: int,
-    tolerance: float,
-    watch: Watch | None,
-    start: State | None,
-    keep: Keep | None,
-) -> tuple[Floats, Labels, int]:
-    """Run Lloyd iterations from given centroids: (centroids, labels of the nearest of them, iterations run).
+def fit(rows: PreparedRows, centroids: Float32Array, options: Options, hooks: Hooks = NO_HOOKS) -> Fit:
+    """Run Lloyd iterations from given centroids and a last assignment.
 
     cuML's k-means runs them all at once where rows and working space take less than half of the free device memory; it
     knows neither spheres nor checkpoints, so cosine and larger sets go in batches, iteration by iteration.
     """
     need = rows.x.nbytes + centroids.nbytes + 16 * len(rows.x)
-    if rows.spherical or iterations < 2 or need > FITS * _free():
-        return lloyd(rows, centroids, iterations, tolerance, watch, start, keep, assign, update)
-    centroids, ran = fit_whole(rows, centroids, iterations, tolerance)
-    follow = None if watch is None else lambda _, *figures: watch(ran + 1, *figures)
-    centroids, labels, _ = lloyd(rows, centroids, 1, tolerance, follow, None, None, assign, update)
-    return centroids, labels, ran + 1
+    if rows.spherical or options.iterations < 2 or need > WHOLE_SHARE * _free():
+        return lloyd(rows, centroids, options, hooks, assign, update)
+    centroids, ran = fit_whole(rows, centroids, options)
+    last = lloyd(rows, centroids, replace(options, iterations=1), _renumbered(hooks, ran), assign, update)
+    return last._replace(iterations=ran + 1)
 
 
-def fit_whole(rows: Rows, centroids: Floats, iterations: int, tolerance: float) -> tuple[Floats, int]:
+def _renumbered(hooks: Hooks, ran: int) -> Hooks:
+    """Return hooks that are told of an iteration as the one after `ran`, and of nothing else."""
+    follow = hooks.on_iteration
+    if follow is None:
+        return NO_HOOKS
+
+    def on_iteration(one: Iteration) -> None:
+        follow(one._replace(number=ran + 1))
+
+    return Hooks(on_iteration)
+
+
+def fit_whole(rows: PreparedRows, centroids: Float32Array, options: Options) -> tuple[Float32Array, int]:
     """Run cuML's k-means on rows that fit the device: (centroids, iterations run).
 
     Never with its own seeds: k-means|| runs out of memory at large k (cuml#226). Our tolerance is a share of the
@@ -46,8 +53,8 @@ def fit_whole(rows: Rows, centroids: Floats, iterations: int, tolerance: float) 
 
     model = KMeans(
         n_clusters=len(centroids),
-        max_iter=iterations - 1,
-        tol=tolerance,
+        max_iter=options.iterations - 1,
+        tol=options.tolerance,
         init=centroids,
         n_init=1,
         max_samples_per_batch=min(_batch(rows, len(centroids)), 1 << 30),
@@ -57,7 +64,7 @@ def fit_whole(rows: Rows, centroids: Floats, iterations: int, tolerance: float) 
     return np.ascontiguousarray(model.cluster_centers_, np.float32), int(model.n_iter_)
 
 
-def assign(rows: Rows, centroids: Floats) -> Labels:
+def assign(rows: PreparedRows, centroids: Float32Array) -> Int32Array:
     """Return the nearest centroid of every row, (n,) int32; ties go to the lowest index."""
     import cupy
 
@@ -70,19 +77,19 @@ def assign(rows: Rows, centroids: Floats) -> Labels:
     return labels
 
 
-def update(rows: Rows, centroids: Floats, labels: Labels) -> None:
+def update(rows: PreparedRows, centroids: Float32Array, labels: Int32Array) -> None:
     """Move every centroid to the weighted mean of its members, in place; sums in float64."""
     import cupy
 
     sums = cupy.zeros(centroids.shape, cupy.float64)
-    mass = cupy.zeros(len(centroids), cupy.float64)
+    weight_of = cupy.zeros(len(centroids), cupy.float64)
     for part in _batches(rows, 2 * centroids.shape[1]):
         x, to = cupy.asarray(rows.x[part], cupy.float64), cupy.asarray(labels[part])
         weights = cupy.asarray(rows.weights[part], cupy.float64) if rows.weights.size else cupy.ones(len(to))
         cupy.add.at(sums, to, x * weights[:, None])
-        cupy.add.at(mass, to, weights)
-    moved = cupy.asnumpy(mass) > 0
-    centroids[moved] = cupy.asnumpy(sums / cupy.maximum(mass, 1e-300)[:, None])[moved]
+        cupy.add.at(weight_of, to, weights)
+    moved = cupy.asnumpy(weight_of) > 0
+    centroids[moved] = cupy.asnumpy(sums / cupy.maximum(weight_of, 1e-300)[:, None])[moved]
     if rows.spherical:
         to_sphere(centroids)
 
@@ -94,12 +101,12 @@ def _free() -> int:
     return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
 
 
-def _batch(rows: Rows, width: int) -> int:
+def _batch(rows: PreparedRows, width: int) -> int:
     """Return how many rows make products with `width` columns that take a quarter of the free device memory."""
     size: int = int(_free() * BATCH_SHARE) // (4 * (width + 2 * rows.x.shape[1]))
     return max(1, size)
 
 
-def _batches(rows: Rows, width: int) -> list[slice]:
+def _batches(rows: PreparedRows, width: int) -> list[slice]:
     size = _batch(rows, width)
     return [slice(first, first + size) for first in range(0, len(rows.x), size)]

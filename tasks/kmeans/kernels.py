@@ -1,45 +1,68 @@
-"""The compiled inner loops of k-means: pure functions on arrays, no Python objects, no threads of their own.
+"""The compiled inner loops of exact k-means: pure functions on arrays, no Python objects, no threads of their own.
 
 A squared distance is |x|^2 - 2 x.c + |c|^2, so the nearest centroid has the least |c|^2 / 2 - x.c; rows are centred and
-scaled beforehand (`prepare.Rows`), which keeps float32 exact enough. Every
-kernel releases the interpreter lock, so callers run parts in threads.
+scaled beforehand (`prepare.PreparedRows`), which keeps float32 exact enough. Every kernel releases the interpreter
+lock, so callers run parts in threads.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
 
+from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.tile import dots
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-FAST = {"reassoc", "contract", "nsz", "arcp"}
-ROWS = 64
-CENTROIDS = 48
+FAST_MATH = {"reassoc", "contract", "nsz", "arcp"}
+ROW_TILE = 64
+CENTROID_TILE = 48
+
+
+class InvertedLists(NamedTuple):
+    """Items by list: those of list g are members[starts[g]:starts[g + 1]], ascending. Rows by cluster are such lists.
+
+    members: (n,) int64. starts: (lists + 1,) int64.
+    """
+
+    members: Int64Array
+    starts: Int64Array
+
+
+class Codebook(NamedTuple):
+    """Centroids, (k, d) float32, and half their squared norms, (k,) float32."""
+
+    centroids: Float32Array
+    half_norms: Float32Array
+
+
+class WeightedRows(NamedTuple):
+    """Rows, (n, d) float32, and their weights, (n,) float32, or (0,) where all weigh the same."""
+
+    x: Float32Array
+    weights: Float32Array
 
 
 def kernel(function: Function) -> Function:
     """Compile a loop on first use, and keep the machine code on disk."""
-    compiled: Function = numba.njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)(function)
+    compiled: Function = numba.njit(nogil=True, fastmath=FAST_MATH, error_model="numpy", cache=True)(function)
     return compiled
 
 
 @kernel
-def nearest_of_all(x: Any, first: int, last: int, centroids: Any, half: Any, labels: Any) -> None:
-    """Write the nearest centroid of rows first..last to labels (n,) int32; ties go to the lowest index.
-
-    x: (n, d) float32; centroids: (k, d) float32; half: (k,) float32, half their squared norms.
-    """
+def nearest_of_all(x: Float32Array, first: int, last: int, codebook: Codebook, labels: Int32Array) -> None:
+    """Write the nearest centroid of rows first..last of x, (n, d), to labels (n,); ties go to the lowest index."""
+    centroids, half = codebook
     k = centroids.shape[0]
     tile = np.empty((3, 4), np.float32)
-    best = np.empty(ROWS, np.float32)
-    for start in range(first, last, ROWS):
-        stop = min(start + ROWS, last)
+    best = np.empty(ROW_TILE, np.float32)
+    for start in range(first, last, ROW_TILE):
+        stop = min(start + ROW_TILE, last)
         best[:] = np.inf
         labels[start:stop] = 0
-        for low in range(0, k, CENTROIDS):
-            high = min(low + CENTROIDS, k)
+        for low in range(0, k, CENTROID_TILE):
+            high = min(low + CENTROID_TILE, k)
             for i in range(start, stop, 4):
                 i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
                 for j in range(low, high, 3):
@@ -53,8 +76,8 @@ def nearest_of_all(x: Any, first: int, last: int, centroids: Any, half: Any, lab
 
 
 @kernel
-def squared_gap(a: Any, b: Any) -> Any:
-    """Return |a - b|^2 of two (d,) float32 points, without cancellation."""
+def squared_gap(a: Float32Array, b: Float32Array) -> np.float32:
+    """Return |a - b|^2 of two (d,) points, without cancellation."""
     total = np.float32(0)
     for j in range(a.shape[0]):
         gap = a[j] - b[j]
@@ -63,15 +86,17 @@ def squared_gap(a: Any, b: Any) -> Any:
 
 
 @kernel
-def squared_distances(x: Any, first: int, last: int, centroids: Any, labels: Any, out: Any) -> None:
-    """Write |x_i - centroid of its label|^2 of rows first..last to out (n,) float32, without cancellation."""
+def squared_distances(
+    x: Float32Array, first: int, last: int, centroids: Float32Array, labels: Int32Array, out: Float32Array
+) -> None:
+    """Write |x_i - centroid of its label|^2 of rows first..last to out (n,), without cancellation."""
     for i in range(first, last):
         out[i] = squared_gap(x[i], centroids[labels[i]])
 
 
 @kernel
-def lower_to(x: Any, first: int, last: int, seed: Any, out: Any) -> None:
-    """Lower out (n,) float32 of rows first..last to |x_i - seed|^2 where that is less."""
+def lower_to(x: Float32Array, first: int, last: int, seed: Float32Array, out: Float32Array) -> None:
+    """Lower out (n,) of rows first..last to |x_i - seed|^2 where that is less."""
     for i in range(first, last):
         total = squared_gap(x[i], seed)
         if total < out[i]:
@@ -79,11 +104,10 @@ def lower_to(x: Any, first: int, last: int, seed: Any, out: Any) -> None:
 
 
 @kernel
-def group_rows(labels: Any, k: int, order: Any, starts: Any) -> None:
-    """Counting sort: rows of label g are order[starts[g]:starts[g + 1]], ascending.
-
-    labels: (n,) int32 in 0..k; order: (n,) int64 out; starts: (k + 1,) int64 out.
-    """
+def invert(labels: Int32Array, lists: InvertedLists) -> None:
+    """Sort items by their label, (n,) in 0..lists, by counting: fills `lists`."""
+    order, starts = lists
+    k = starts.shape[0] - 1
     starts[:] = 0
     for i in range(labels.shape[0]):
         starts[labels[i] + 1] += 1
@@ -97,40 +121,44 @@ def group_rows(labels: Any, k: int, order: Any, starts: Any) -> None:
 
 
 @kernel
-def means(x: Any, weights: Any, order: Any, starts: Any, which: Any, first: int, last: int, centroids: Any) -> None:
+def means(
+    rows: WeightedRows, clusters: InvertedLists, which: Int64Array, first: int, last: int, centroids: Float32Array
+) -> None:
     """Write the weighted mean of the rows of clusters which[first..last] to centroids; an empty cluster keeps its own.
 
-    Sums are float64. weights: (n,) float32, or (0,) for all equal.
+    Sums are float64.
     """
+    x, weights = rows
+    order, starts = clusters
     d = x.shape[1]
-    total = np.empty(d, np.float64)
+    sums = np.empty(d, np.float64)
     for place in range(first, last):
         g = which[place]
         if starts[g] == starts[g + 1]:
             continue
-        total[:] = 0.0
-        mass = 0.0
+        sums[:] = 0.0
+        total_weight = 0.0
         for at in range(starts[g], starts[g + 1]):
             i = order[at]
             row = x[i]
             if weights.shape[0]:
                 weight = np.float64(weights[i])
-                mass += weight
+                total_weight += weight
                 for j in range(d):
-                    total[j] += weight * row[j]
+                    sums[j] += weight * row[j]
             else:
-                mass += 1.0
+                total_weight += 1.0
                 for j in range(d):
-                    total[j] += row[j]
-        centre = centroids[g]
-        if mass > 0.0:
+                    sums[j] += row[j]
+        centroid = centroids[g]
+        if total_weight > 0.0:
             for j in range(d):
-                centre[j] = total[j] / mass
+                centroid[j] = sums[j] / total_weight
 
 
 @kernel
-def half_norms(centroids: Any, out: Any) -> None:
-    """Write |c|^2 / 2 of every centroid to out (k,) float32."""
+def half_norms(centroids: Float32Array, out: Float32Array) -> None:
+    """Write |c|^2 / 2 of every centroid to out (k,)."""
     for g in range(centroids.shape[0]):
         total = np.float32(0)
         for j in range(centroids.shape[1]):

@@ -1,54 +1,32 @@
 """Lloyd's iteration: assign, update, re-seed what is empty. The exact path, and the oracle of the fast one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans import kernels
-from evenkeel.tasks.kmeans.prepare import Floats, Rows
-from evenkeel.tasks.kmeans.threads import spread
+from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists
+from evenkeel.tasks.kmeans.options import NO_HOOKS, Fit, FitState, Hooks, Iteration, Options
+from evenkeel.tasks.kmeans.parallel import parallel_for
+from evenkeel.tasks.kmeans.prepare import PreparedRows
 
-Labels = npt.NDArray[np.int32]
-Watch = Callable[[int, float, int, int], None]
-Members = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-CLUSTERS = 256
-BATCH = 4
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a fit stands after `ran` iterations: all that the next ones follow from.
-
-    centroids: (k, d). labels: (n,). inertia: of the last iteration. astray: share of rows that the last repair moved.
-    random: state of the bit generator, empty where none is used.
-    """
-
-    ran: int
-    centroids: Floats
-    labels: Labels
-    inertia: float
-    astray: float
-    random: dict[str, Any]
+CENTROIDS_PER_PART = 256
+SAVE_EVERY = 4
 
 
-Keep = Callable[[State], None]
+def codebook(centroids: Float32Array) -> Codebook:
+    """Return (k, d) centroids with half their squared norms."""
+    half = np.empty(len(centroids), np.float32)
+    kernels.half_norms(centroids, half)
+    return Codebook(centroids, half)
 
 
-def half_norms(centroids: Floats) -> Floats:
-    """Return |c|^2 / 2 of (k, d) centroids, (k,) float32."""
-    out = np.empty(len(centroids), np.float32)
-    kernels.half_norms(centroids, out)
-    return out
-
-
-def assign_exact(rows: Rows, centroids: Floats) -> Labels:
+def assign_exact(rows: PreparedRows, centroids: Float32Array) -> Int32Array:
     """Return the nearest centroid of every row, (n,) int32; ties go to the lowest index."""
-    labels, half = np.empty(len(rows.x), np.int32), half_norms(centroids)
-    spread(
-        lambda first, last: kernels.nearest_of_all(rows.x, first, last, centroids, half, labels),
+    labels, book = np.empty(len(rows.x), np.int32), codebook(centroids)
+    parallel_for(
+        lambda first, last: kernels.nearest_of_all(rows.x, first, last, book, labels),
         len(labels),
         rows.threads,
         part=1024,
@@ -56,10 +34,10 @@ def assign_exact(rows: Rows, centroids: Floats) -> Labels:
     return labels
 
 
-def squared_distances(rows: Rows, centroids: Floats, labels: Labels) -> Floats:
+def squared_distances(rows: PreparedRows, centroids: Float32Array, labels: Int32Array) -> Float32Array:
     """Return the squared distance of every row to the centroid of its label, (n,) float32."""
     out = np.empty(len(labels), np.float32)
-    spread(
+    parallel_for(
         lambda first, last: kernels.squared_distances(rows.x, first, last, centroids, labels, out),
         len(labels),
         rows.threads,
@@ -67,53 +45,49 @@ def squared_distances(rows: Rows, centroids: Floats, labels: Labels) -> Floats:
     return out
 
 
-def members(labels: Labels, k: int) -> Members:
-    """Return (order, starts): the rows of cluster g are order[starts[g]:starts[g + 1]], ascending."""
-    order, starts = np.empty(len(labels), np.int64), np.empty(k + 1, np.int64)
-    kernels.group_rows(labels, k, order, starts)
-    return order, starts
+def invert(labels: Int32Array, k: int) -> InvertedLists:
+    """Return the rows of every one of k clusters, given the cluster of every row."""
+    lists = InvertedLists(np.empty(len(labels), np.int64), np.empty(k + 1, np.int64))
+    kernels.invert(labels, lists)
+    return lists
 
 
-def total(rows: Rows, squared: Floats) -> float:
+def weighted_sum(rows: PreparedRows, squared: Float32Array) -> float:
     """Return the weighted sum of squared distances, added in float64."""
     return float(
         squared.sum(dtype=np.float64) if not rows.weights.size else np.dot(squared.astype(np.float64), rows.weights)
     )
 
 
-def update(
-    rows: Rows,
-    centroids: Floats,
-    order: npt.NDArray[np.int64],
-    starts: npt.NDArray[np.int64],
-    which: npt.NDArray[np.int64] | None = None,
+def move_to_means(
+    rows: PreparedRows, centroids: Float32Array, clusters: InvertedLists, which: Int64Array | None = None
 ) -> None:
-    """Move centroids, all or `which`, to the weighted mean of their members, in place; an empty cluster stays."""
-    which = np.arange(len(centroids)) if which is None else which
-    spread(
-        lambda first, last: kernels.means(rows.x, rows.weights, order, starts, which, first, last, centroids),
-        len(which),
+    """Move centroids, all or `which`, to the weighted mean of their rows, in place; one of an empty cluster stays."""
+    moving = np.arange(len(centroids)) if which is None else which
+    parallel_for(
+        lambda first, last: kernels.means(rows.weighted, clusters, moving, first, last, centroids),
+        len(moving),
         rows.threads,
-        part=CLUSTERS,
+        part=CENTROIDS_PER_PART,
     )
     if rows.spherical:
-        moved = centroids[which]
+        moved = centroids[moving]
         to_sphere(moved)
-        centroids[which] = moved
+        centroids[moving] = moved
 
 
-def to_means(rows: Rows, centroids: Floats, labels: Labels) -> None:
+def update(rows: PreparedRows, centroids: Float32Array, labels: Int32Array) -> None:
     """Move every centroid to the weighted mean of the rows of its label, in place."""
-    update(rows, centroids, *members(labels, len(centroids)))
+    move_to_means(rows, centroids, invert(labels, len(centroids)))
 
 
-def to_sphere(centroids: Floats) -> None:
+def to_sphere(centroids: Float32Array) -> None:
     """Scale every centroid to length 1, in place; one of length zero stays."""
     length = np.sqrt(np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64))
     centroids /= np.where(length > 0, length, 1)[:, None].astype(np.float32)
 
 
-def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats) -> npt.NDArray[np.int64]:
+def reseed_empty(rows: PreparedRows, centroids: Float32Array, labels: Int32Array, squared: Float32Array) -> Int64Array:
     """Give every empty cluster the row with the largest error, in place, and return the clusters re-seeded.
 
     Largest weighted error first, ties to the lowest row; never the last row of another cluster, never a row that
@@ -143,35 +117,34 @@ def reseed_empty(rows: Rows, centroids: Floats, labels: Labels, squared: Floats)
 
 
 def lloyd(
-    rows: Rows,
-    centroids: Floats,
-    iterations: int,
-    tolerance: float,
-    watch: Watch | None = None,
-    start: State | None = None,
-    keep: Keep | None = None,
-    assign: Callable[[Rows, Floats], Labels] = assign_exact,
-    move: Callable[[Rows, Floats, Labels], None] = to_means,
-) -> tuple[Floats, Labels, int]:
-    """Run Lloyd iterations and a last assignment: (centroids, labels of the nearest of them, iterations run).
+    rows: PreparedRows,
+    centroids: Float32Array,
+    options: Options,
+    hooks: Hooks = NO_HOOKS,
+    assign: Callable[[PreparedRows, Float32Array], Int32Array] = assign_exact,
+    update: Callable[[PreparedRows, Float32Array, Int32Array], None] = update,
+) -> Fit:
+    """Run Lloyd iterations from given centroids, in place, and a last assignment.
 
-    start: go on from there. keep: told the state after every fourth iteration. assign, move: the two halves of an
-    iteration, where another device does them.
+    assign, update: the two halves of an iteration, where another device does them.
     """
-    before, previous, ran = np.inf, np.full(len(rows.x), -1, np.int32), 0
-    if start is not None:
-        centroids, before, previous, ran = start.centroids, start.inertia, start.labels, start.ran
-    for ran in range(1 if start is None else start.ran + 1, iterations + 1):
+    before, previous, start = np.inf, np.full(len(rows.x), -1, np.int32), 0
+    if hooks.resume is not None:
+        state = hooks.resume
+        centroids, before, previous, start = state.centroids, state.inertia, state.labels, state.iterations
+    ran = start
+    for ran in range(start + 1, options.iterations + 1):
         labels = assign(rows, centroids)
         squared = squared_distances(rows, centroids, labels)
         reseeded = len(reseed_empty(rows, centroids, labels, squared))
-        inertia = total(rows, squared)
-        if watch is not None:
-            watch(ran, inertia / rows.scale**2, int((labels != previous).sum()), reseeded)
-        move(rows, centroids, labels)
-        if inertia >= before * (1 - tolerance) and not reseeded:
+        inertia = weighted_sum(rows, squared)
+        if hooks.on_iteration is not None:
+            moved = int((labels != previous).sum())
+            hooks.on_iteration(Iteration(ran, inertia / rows.frame.scale**2, moved, reseeded))
+        update(rows, centroids, labels)
+        if inertia >= before * (1 - options.tolerance) and not reseeded:
             break
         before, previous = inertia, labels
-        if keep is not None and ran % BATCH == 0:
-            keep(State(ran, centroids, labels, inertia, 0.0, {}))
-    return centroids, assign(rows, centroids), ran
+        if hooks.on_state is not None and ran % SAVE_EVERY == 0:
+            hooks.on_state(FitState(ran, centroids, labels, inertia, 0.0, {}))
+    return Fit(centroids, assign(rows, centroids), ran)

@@ -1,71 +1,74 @@
 """The centroids nearest to each: the lists that rows are compared with, kept up as centroids move."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from evenkeel.tasks.kmeans.groups import PROBES, Groups, Ints, file_bounded, file_centroids, nearest_groups
-from evenkeel.tasks.kmeans.kernels import kernel
-from evenkeel.tasks.kmeans.lloyd import Members, half_norms
-from evenkeel.tasks.kmeans.prepare import Floats
-from evenkeel.tasks.kmeans.threads import spread
+from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.coarse import NPROBE, nearest_lists
+from evenkeel.tasks.kmeans.inverted import fill_lists
+from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, kernel
+from evenkeel.tasks.kmeans.lloyd import codebook
+from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.tile import dots
 
 NEIGHBOURS = 32
 SPARE = 8
-PART = 256
-Mask = npt.NDArray[np.bool_]
+CENTROIDS_PER_PART = 256
 
 
 class Neighbours:
-    """Lists of the 32 centroids nearest to each, (k, 40) int32, itself first; k where a list has ended."""
+    """Lists of the 32 centroids nearest to each, (k, 40) int32, itself first; k where a list has ended.
 
-    def __init__(self, centroids: Floats, groups: Groups, threads: int) -> None:
+    coarse: (nlist, d) float32, the coarse centroids through which they are found.
+    """
+
+    def __init__(self, centroids: Float32Array, coarse: Float32Array, threads: int) -> None:
         k = len(centroids)
-        self.groups, self.threads = groups, threads
-        self.lists: Ints = np.full((k, min(NEIGHBOURS, k) + SPARE), k, np.int32)
-        self.near: Ints = np.empty((k, 0), np.int32)
-        self.renew(centroids, None)
+        self.coarse, self.threads = coarse, threads
+        self.lists: Int32Array = np.full((k, min(NEIGHBOURS, k) + SPARE), k, np.int32)
+        self.probes: Int32Array = np.empty((k, 0), np.int32)
+        self.rebuild(centroids, None)
 
-    def renew(self, centroids: Floats, sizes: npt.NDArray[np.int64] | None) -> Mask:
-        """Find all lists anew, through the groups; return which have changed, (k,)."""
-        self.near, filing = file_centroids(centroids, self.groups, sizes, self.threads)
-        lists = self._find(centroids, filing, filing[0])
+    def rebuild(self, centroids: Float32Array, sizes: Int64Array | None) -> BoolArray:
+        """Find all lists anew; return which have changed, (k,). sizes: rows of every cluster, None where not known."""
+        book = codebook(centroids)
+        self.probes, _ = nearest_lists(centroids, self.coarse, self.threads)
+        inverted = fill_lists(self.probes, len(self.coarse), -book.half_norms if sizes is None else sizes)
+        lists = self._find(book, inverted, inverted.members)
         changed = (lists != self.lists).any(axis=1)
         self.lists = lists
         return np.asarray(changed)
 
-    def patch(self, centroids: Floats, moved: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Mask:
-        """List the neighbours of centroids that were put elsewhere, and enter them there where there is room.
+    def add_moved(self, centroids: Float32Array, moved: Int64Array, sizes: Int64Array) -> BoolArray:
+        """Find the lists of centroids that were put elsewhere, and add these to the lists that have room there.
 
         Return which lists have changed, (k,).
         """
         k = len(centroids)
-        self.near[moved] = nearest_groups(centroids[moved], self.groups.centres, PROBES, self.threads)[0]
-        lists = self._find(centroids, file_bounded(self.near, len(self.groups.centres), sizes), moved)
+        self.probes[moved] = nearest_lists(centroids[moved], self.coarse, self.threads)[0]
+        lists = self._find(codebook(centroids), fill_lists(self.probes, len(self.coarse), sizes), moved)
         changed = np.zeros(k, np.bool_)
         changed[moved] = True
         self.lists[moved] = lists[moved]
-        enter(self.lists, moved, changed)
+        add_to_lists(self.lists, moved, changed)
         return changed
 
-    def _find(self, centroids: Floats, filing: Members, which: npt.NDArray[np.int64]) -> Ints:
-        half, lists = half_norms(centroids), np.full_like(self.lists, len(centroids))
-        everyone = np.full((len(centroids), 1), len(self.groups.centres), np.int32)
-        probes, found = np.concatenate([self.near[:, : PROBES // 2], everyone], axis=1), lists[:, :-SPARE]
-        spread(
-            lambda first, last: list_neighbours(centroids, half, probes, *filing, which, first, last, found),
+    def _find(self, book: Codebook, inverted: InvertedLists, which: Int64Array) -> Int32Array:
+        k = len(book.centroids)
+        lists = np.full_like(self.lists, k)
+        overflow = np.full((k, 1), len(self.coarse), np.int32)
+        probes, found = np.concatenate([self.probes[:, : NPROBE // 2], overflow], axis=1), lists[:, :-SPARE]
+        parallel_for(
+            lambda first, last: list_neighbours(book, probes, inverted, which, first, last, found),
             len(which),
             self.threads,
-            part=PART,
+            part=CENTROIDS_PER_PART,
         )
         return lists
 
 
 @kernel
-def enter(lists: Any, moved: Any, changed: Any) -> None:
-    """Put each of `moved` into the free places of the lists of those that it lists; note them in changed (k,)."""
+def add_to_lists(lists: Int32Array, moved: Int64Array, changed: BoolArray) -> None:
+    """Add each of `moved` to the lists of its own neighbours where a place is free; marks these in changed (k,)."""
     k, q = lists.shape
     for g in moved:
         for t in range(1, q):
@@ -83,20 +86,20 @@ def enter(lists: Any, moved: Any, changed: Any) -> None:
 
 @kernel
 def list_neighbours(
-    centroids: Any,
-    half: Any,
-    probes: Any,
-    member: Any,
-    begin: Any,
-    which: Any,
+    codebook: Codebook,
+    probes: Int32Array,
+    lists: InvertedLists,
+    which: Int64Array,
     first: int,
     last: int,
-    out: Any,
+    out: Int32Array,
 ) -> None:
-    """For centroids which[first..last], write the q nearest found in the groups each probes to out (k, q) int32.
+    """Write the q nearest centroids of centroids which[first..last] to out (k, q), found in the lists each probes.
 
-    The centroid itself comes first, the others by number; k where fewer were found.
+    probes: (k, p). The centroid itself comes first, the others by number; k where fewer were found.
     """
+    centroids, half = codebook
+    member, begin = lists
     q, p = out.shape[1], probes.shape[1]
     groups = begin.shape[0] - 1
     size = last - first

@@ -1,122 +1,161 @@
 """The working copy of the rows: float32, centred, scaled to a safe range, checked once."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from evenkeel.infra.dtypes import Float32Array, Float64Array, Int64Array
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.kmeans.kernels import kernel
-from evenkeel.tasks.kmeans.threads import spread
+from evenkeel.tasks.kmeans.kernels import WeightedRows, kernel
+from evenkeel.tasks.kmeans.options import Metric
+from evenkeel.tasks.kmeans.parallel import parallel_for
 
-Floats = npt.NDArray[np.float32]
-PIECE = 128
+ROWS_PER_COPY = 128
+
+
+class Matrix(Protocol):
+    """What rows are copied from: an (n, d) array, a memory map, or anything else that is read by slices of rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type of its numbers."""
+
+    def __getitem__(self, rows: slice, /) -> npt.NDArray[np.generic]:
+        """Return some of its rows."""
+
+
+class Frame(NamedTuple):
+    """Working coordinates: x = (original - shift) * scale; shift is (d,) float32, scale a power of two."""
+
+    shift: Float32Array
+    scale: float
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows ready for the kernels: x = (original - shift) * scale.
+class PreparedRows:
+    """Rows ready for the kernels, in working coordinates.
 
-    x: (n, d) float32, C order. weights: (n,) float32, or (0,) where all rows weigh the same. shift: (d,) float32.
-    scale: a power of two. spherical: rows have length 1 and so shall centroids. norms: (n,) float32, |x|^2.
+    x: (n, d) float32, C order. weights: (n,) float32, or (0,) where all rows weigh the same. frame: what the working
+    coordinates are. spherical: rows have length 1 and so shall centroids. norms: (n,) float32, |x|^2.
     """
 
-    x: Floats
-    weights: Floats
-    shift: Floats
-    scale: float
+    x: Float32Array
+    weights: Float32Array
+    frame: Frame
     spherical: bool
     threads: int
-    norms: Floats
+    norms: Float32Array
 
-    def take(self, index: npt.NDArray[np.int64]) -> "Rows":
+    @property
+    def weighted(self) -> WeightedRows:
+        """Return the rows and their weights, as kernels take them."""
+        return WeightedRows(self.x, self.weights)
+
+    def take(self, index: Int64Array) -> "PreparedRows":
         """Return a copy of the rows at `index`."""
         weights = self.weights[index] if self.weights.size else self.weights
         return replace(self, x=self.x[index], weights=weights, norms=self.norms[index])
 
-    def reorder(self, order: npt.NDArray[np.int64]) -> "Rows":
+    def reorder(self, order: Int64Array) -> "PreparedRows":
         """Return the rows in another order, moved in place: the present object is used up."""
         permute_rows(self.x, order)
         weights = self.weights[order] if self.weights.size else self.weights
         return replace(self, weights=weights, norms=self.norms[order])
 
-    def inside(self, centroids: npt.ArrayLike) -> Floats:
+    def inside(self, centroids: npt.ArrayLike) -> Float32Array:
         """Return original centroids in working coordinates."""
-        return np.ascontiguousarray((np.asarray(centroids, np.float32) - self.shift) * np.float32(self.scale))
+        shift, scale = self.frame
+        return np.ascontiguousarray((np.asarray(centroids, np.float32) - shift) * np.float32(scale))
 
-    def outside(self, centroids: Floats) -> Floats:
+    def outside(self, centroids: Float32Array) -> Float32Array:
         """Return working centroids in the coordinates of the original rows."""
-        return centroids / np.float32(self.scale) + self.shift
+        shift, scale = self.frame
+        return centroids / np.float32(scale) + shift
 
 
-def prepare(x: Any, weights: Any, metric: str, threads: int, frame: tuple[Floats, float] | None = None) -> Rows:
-    """Check (n, d) rows and return their working copy; frame = the (shift, scale) of other rows, in place of their own.
+def prepare(
+    x: Matrix, weights: npt.ArrayLike | None, metric: Metric, threads: int, frame: Frame | None = None
+) -> PreparedRows:
+    """Check (n, d) rows and return their working copy; frame: that of other rows, in place of their own.
 
     Raises InputError for another shape, for NaN or infinity, for weights that are negative or all zero, and for a row
     of length zero where only directions count.
     """
-    if getattr(x, "ndim", 0) != 2 or x.shape[1] < 1:
+    if len(getattr(x, "shape", ())) != 2 or x.shape[1] < 1:
         raise InputError("k-means needs a matrix", expected="(rows, dimensions)", found=str(np.shape(x)))
     n, d = x.shape
     if n < 1:
         raise InputError("k-means needs rows", expected="at least one row", found="none")
     if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
         raise InputError("k-means needs numbers", expected="float16, float32 or float64 rows", found=str(x.dtype))
+    work, norms = np.empty((n, d), np.float32), np.empty(n, np.float32)
+    copied = parallel_for(lambda first, last: _copy(x, first, work[first:last]), n, threads)
+    checked = _check_weights(weights, n)
+    peak = max(top for _, top in copied)
     spherical = metric == "cosine"
-    work = np.empty((n, d), np.float32)
+    if frame is None and spherical:
+        frame = Frame(np.zeros(d, np.float32), 1.0)
+    elif frame is None:
+        frame = _frame_of((np.sum([total for total, _ in copied], axis=0) / n).astype(np.float32), peak)
 
-    def take(first: int, last: int) -> tuple[npt.NDArray[np.float64], float]:
-        part, total, peak = work[first:last], np.zeros(d), 0.0
-        for start in range(0, last - first, PIECE):
-            with np.errstate(over="ignore"):
-                piece = part[start : start + PIECE]
-                piece[:] = x[first + start : min(first + start + PIECE, last)]
-            add_rows(piece, total)
-            peak = max(peak, float(piece.max()), -float(piece.min()))
-        if not np.isfinite(total).all():
-            bad = first + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
-            raise InputError(
-                "a row is not finite",
-                expected="finite float32 values",
-                found=f"NaN or infinity in row {bad}",
-                remedy="remove or repair the row; ingest puts such rows in quarantine",
-            )
-        return total, peak
-
-    taken = spread(take, n, threads)
-    weights = _weights(weights, n)
-    peak = max(top for _, top in taken)
-    if frame is not None:
-        shift, scale = frame
-    elif spherical:
-        shift, scale = np.zeros(d, np.float32), 1.0
-    else:
-        shift = (np.sum([total for total, _ in taken], axis=0) / n).astype(np.float32)
-        reach = peak + float(np.abs(shift).max())
-        scale = 1.0 if 1e-4 <= reach <= 1e4 or reach == 0 else float(2.0 ** -np.ceil(np.log2(reach)))
-
-    def centre(first: int, last: int) -> None:
+    def to_frame(first: int, last: int) -> None:
         part = work[first:last]
         if spherical:
-            part /= max(peak, np.float32(1e-30))
-            length = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
-            if not length.all():
-                raise InputError(
-                    "a row has no direction",
-                    expected="rows of length above zero, because metric is cosine",
-                    found=f"zeros in row {first + int(np.flatnonzero(length == 0)[0])}",
-                    remedy="remove the row, or use metric: euclidean",
-                )
-            part /= length[:, None].astype(np.float32)
-        move(part, shift, scale, norms[first:last])
+            _scale_to_length_1(part, first, peak)
+        move(part, *frame, norms[first:last])
 
-    norms = np.empty(n, np.float32)
-    spread(centre, n, threads)
-    return Rows(work, weights, shift, scale, spherical, threads, norms)
+    parallel_for(to_frame, n, threads)
+    return PreparedRows(work, checked, frame, spherical, threads, norms)
 
 
-def _weights(weights: Any, n: int) -> Floats:
+def _copy(x: Matrix, first: int, work: Float32Array) -> tuple[Float64Array, float]:
+    """Copy rows of x from `first` on to work (m, d); return their sum, (d,), and the largest absolute value."""
+    total, peak = np.zeros(work.shape[1]), 0.0
+    for start in range(0, len(work), ROWS_PER_COPY):
+        with np.errstate(over="ignore"):
+            piece = work[start : start + ROWS_PER_COPY]
+            piece[:] = x[first + start : min(first + start + ROWS_PER_COPY, first + len(work))]
+        add_rows(piece, total)
+        peak = max(peak, float(piece.max()), -float(piece.min()))
+    if not np.isfinite(total).all():
+        bad = first + int(np.flatnonzero(~np.isfinite(work).all(axis=1))[0])
+        raise InputError(
+            "a row is not finite",
+            expected="finite float32 values",
+            found=f"NaN or infinity in row {bad}",
+            remedy="remove or repair the row; ingest puts such rows in quarantine",
+        )
+    return total, peak
+
+
+def _frame_of(mean: Float32Array, peak: float) -> Frame:
+    """Return the frame that centres rows of this mean and scales them, where values up to `peak` are extreme."""
+    largest = peak + float(np.abs(mean).max())
+    moderate = 1e-4 <= largest <= 1e4 or largest == 0
+    return Frame(mean, 1.0 if moderate else float(2.0 ** -np.ceil(np.log2(largest))))
+
+
+def _scale_to_length_1(part: Float32Array, first: int, peak: float) -> None:
+    """Scale rows to length 1, in place; `first` is the number of the first of them."""
+    part /= max(peak, 1e-30)
+    length = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
+    if not length.all():
+        raise InputError(
+            "a row has no direction",
+            expected="rows of length above zero, because metric is cosine",
+            found=f"zeros in row {first + int(np.flatnonzero(length == 0)[0])}",
+            remedy="remove the row, or use metric: euclidean",
+        )
+    part /= length[:, None].astype(np.float32)
+
+
+def _check_weights(weights: npt.ArrayLike | None, n: int) -> Float32Array:
     if weights is None:
         return np.empty(0, np.float32)
     checked = np.ascontiguousarray(weights, dtype=np.float32)
@@ -130,15 +169,15 @@ def _weights(weights: Any, n: int) -> Floats:
 
 
 @kernel
-def add_rows(x: Any, total: Any) -> None:
-    """Add the rows of x (n, d) to total (d,) float64."""
+def add_rows(x: Float32Array, total: Float64Array) -> None:
+    """Add the rows of x (n, d) to total (d,)."""
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             total[j] += x[i, j]
 
 
 @kernel
-def move(x: Any, shift: Any, scale: float, norms: Any) -> None:
+def move(x: Float32Array, shift: Float32Array, scale: float, norms: Float32Array) -> None:
     """Turn x (n, d) into (x - shift) * scale in place, and write the squared lengths of its rows to norms (n,)."""
     for i in range(x.shape[0]):
         norm = np.float32(0)
@@ -152,7 +191,7 @@ def move(x: Any, shift: Any, scale: float, norms: Any) -> None:
 
 
 @kernel
-def permute_rows(x: Any, order: Any) -> None:
+def permute_rows(x: Float32Array, order: Int64Array) -> None:
     """Put row order[i] of x (n, d) at place i, in place."""
     n, d = x.shape
     done = np.zeros(n, np.bool_)

@@ -1,60 +1,94 @@
 """Compiled loops over short candidate lists: what makes an iteration cost n x 32 products in place of n x k."""
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from evenkeel.tasks.kmeans.kernels import kernel
+from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, kernel
 from evenkeel.tasks.kmeans.tile import dots
 
 LANES = 16
-ROWS = 32
-CENTROIDS = 48
-PIECE = 64
-IN_CACHE = 12
+ROW_TILE = 32
+CENTROID_TILE = 48
+ROWS_AT_A_TIME = 64
+CENTROIDS_IN_CACHE = 12
 SLACK = np.float32(1.001)
+
+
+class Ranking(NamedTuple):
+    """The three nearest centroids of every row, (n, 3) int32, nearest first, and their scores, (n, 3) float32.
+
+    A score is |c|^2 / 2 - x.c. -1 and infinity where there is none.
+    """
+
+    ids: Int32Array
+    scores: Float32Array
+
+
+class Nearest(NamedTuple):
+    """The nearest centroid of every row so far, (n,) int32, and its score, (n,) float32."""
+
+    labels: Int32Array
+    scores: Float32Array
+
+
+class Probes(NamedTuple):
+    """The lists nearest to every row, (n, p) int32, the distances to their coarse centroids, and how many to search."""
+
+    lists: Int32Array
+    distances: Float32Array
+    nprobe: int
+
+
+class InvertedFile(NamedTuple):
+    """Centroids filed in lists, the last of them the overflow list; radii: (nlist,) float32 of the others."""
+
+    codebook: Codebook
+    lists: InvertedLists
+    radii: Float32Array
 
 
 @kernel
 def rank_in_lists(
-    x: Any,
-    order: Any,
-    starts: Any,
-    which: Any,
-    lists: Any,
-    centroids: Any,
-    half: Any,
+    x: Float32Array,
+    clusters: InvertedLists,
+    which: Int64Array,
     first: int,
     last: int,
-    ids: Any,
-    scores: Any,
+    neighbours: Int32Array,
+    codebook: Codebook,
+    ranking: Ranking,
 ) -> None:
-    """For the rows of clusters which[first..last], find the three nearest centroids of their cluster's list.
+    """Rank, for the rows of clusters which[first..last], the centroids that neighbour their cluster's.
 
-    order, starts: rows by cluster (`kernels.group_rows`). lists: (k, q) int32 centroids, k where a list has ended.
-    Writes ids (n, 3) int32 and scores (n, 3) float32, |c|^2 / 2 - x.c, nearest first; -1 and infinity where none.
+    neighbours: (k, q) int32 centroids, k where a list has ended.
     """
+    order, starts = clusters
+    centroids, half = codebook
+    ids, scores = ranking
     tile = np.empty((3, 4), np.float32)
-    near, who = np.empty((PIECE, 3), np.float32), np.empty((PIECE, 3), np.int32)
+    near, who = np.empty((ROWS_AT_A_TIME, 3), np.float32), np.empty((ROWS_AT_A_TIME, 3), np.int32)
     for at in range(first, last):
         g = which[at]
         q = 0
-        while q < lists.shape[1] and lists[g, q] < centroids.shape[0]:
+        while q < neighbours.shape[1] and neighbours[g, q] < centroids.shape[0]:
             q += 1
-        for low in range(starts[g], starts[g + 1], PIECE):
-            high = min(low + PIECE, starts[g + 1])
+        for low in range(starts[g], starts[g + 1], ROWS_AT_A_TIME):
+            high = min(low + ROWS_AT_A_TIME, starts[g + 1])
             near[: high - low] = np.inf
             who[: high - low] = -1
-            for start in range(0, q, IN_CACHE):
-                stop = min(start + IN_CACHE, q)
+            for start in range(0, q, CENTROIDS_IN_CACHE):
+                stop = min(start + CENTROIDS_IN_CACHE, q)
                 for i in range(low, high, 4):
                     r0 = order[i]
                     r1, r2, r3 = order[min(i + 1, high - 1)], order[min(i + 2, high - 1)], order[min(i + 3, high - 1)]
                     for j in range(start, stop, 3):
-                        c0, c1, c2 = lists[g, j], lists[g, min(j + 1, stop - 1)], lists[g, min(j + 2, stop - 1)]
+                        c0, c1 = neighbours[g, j], neighbours[g, min(j + 1, stop - 1)]
+                        c2 = neighbours[g, min(j + 2, stop - 1)]
                         dots(x, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
                         for b in range(min(3, stop - j)):
-                            c = lists[g, j + b]
+                            c = neighbours[g, j + b]
                             for r in range(i - low, min(i + 4, high) - low):
                                 score = half[c] - tile[b, r - (i - low)]
                                 if score > near[r, 2]:
@@ -76,36 +110,32 @@ def rank_in_lists(
 
 @kernel
 def nearest_probed(
-    x: Any,
+    x: Float32Array,
+    norms: Float32Array,
     first: int,
     last: int,
-    norms: Any,
-    probes: Any,
-    gaps: Any,
-    depth: int,
-    radii: Any,
-    member: Any,
-    begin: Any,
-    centroids: Any,
-    half: Any,
-    labels: Any,
-    best: Any,
+    probes: Probes,
+    index: InvertedFile,
+    nearest: Nearest,
 ) -> None:
-    """For rows first..last, improve labels (n,) and best (n,) with the centroids of the groups each row probes.
+    """Search, for rows first..last, the lists that each probes and the overflow list; improves `nearest`.
 
-    probes, gaps: (n, p) int32 groups and float32 distances to their centres; the first `depth` are looked into, and
-    the last group of all. radii: (G,) float32, how far centroids lie from their group's centre: a group all of whose
-    centroids are farther than the best so far is left out. member, begin: centroids by group. best: float32 scores to
-    beat; ties go to the lowest index.
+    norms: (n,) float32, |x|^2. A list all of whose centroids are farther than the best so far is left out. Ties go to
+    the lowest index.
     """
+    lists, distances, depth = probes
+    centroids, half = index.codebook
+    member, begin = index.lists
+    radii = index.radii
+    labels, best = nearest
     groups = begin.shape[0] - 1
     count = np.zeros(groups + 1, np.int64)
     wanted = np.empty((last - first, depth + 1), np.bool_)
     for i in range(first, last):
-        reach = np.sqrt(max(norms[i] + np.float32(2) * best[i], np.float32(0))) * SLACK
+        farthest = np.sqrt(max(norms[i] + np.float32(2) * best[i], np.float32(0))) * SLACK
         for t in range(depth):
-            g = probes[i, t]
-            wanted[i - first, t] = gaps[i, t] <= reach + radii[g]
+            g = lists[i, t]
+            wanted[i - first, t] = distances[i, t] <= farthest + radii[g]
             count[g + 1] += wanted[i - first, t]
         wanted[i - first, depth] = True
     count[groups] += last - first
@@ -116,7 +146,7 @@ def nearest_probed(
     for i in range(first, last):
         for t in range(depth + 1):
             if wanted[i - first, t]:
-                g = probes[i, t] if t < depth else groups - 1
+                g = lists[i, t] if t < depth else groups - 1
                 rows[cursor[g]] = i
                 cursor[g] += 1
     tile = np.empty((3, 4), np.float32)
@@ -141,25 +171,28 @@ def nearest_probed(
 
 
 @kernel
-def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: Any, scores: Any) -> None:
-    """For rows first..last, write the q nearest of all (G, d) centres to out (n, q) int32, nearest first; q <= G.
+def nearest_many(
+    x: Float32Array, first: int, last: int, codebook: Codebook, out: Int32Array, scores: Float32Array
+) -> None:
+    """Write the q nearest of all k centroids of rows first..last to out (n, q), nearest first; q <= k.
 
-    scores: (n, q) float32 out, |c|^2 / 2 - x.c.
+    scores: (n, q) out, |c|^2 / 2 - x.c.
     """
-    size, q = centres.shape[0], out.shape[1]
+    centroids, half = codebook
+    size, q = centroids.shape[0], out.shape[1]
     tile = np.empty((3, 4), np.float32)
     width = (size + LANES - 1) // LANES * LANES + LANES
-    score = np.full((ROWS, width), np.inf, np.float32)
+    score = np.full((ROW_TILE, width), np.inf, np.float32)
     least = np.empty(LANES, np.float32)
     near = np.empty(q, np.float32)
-    for start in range(first, last, ROWS):
-        stop = min(start + ROWS, last)
-        for low in range(0, size, CENTROIDS):
-            high = min(low + CENTROIDS, size)
+    for start in range(first, last, ROW_TILE):
+        stop = min(start + ROW_TILE, last)
+        for low in range(0, size, CENTROID_TILE):
+            high = min(low + CENTROID_TILE, size)
             for i in range(start, stop, 4):
                 i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
                 for j in range(low, high, 3):
-                    dots(x, i, i1, i2, i3, centres, j, min(j + 1, high - 1), min(j + 2, high - 1), tile)
+                    dots(x, i, i1, i2, i3, centroids, j, min(j + 1, high - 1), min(j + 2, high - 1), tile)
                     for b in range(min(3, high - j)):
                         for a in range(min(4, stop - i)):
                             score[i + a - start, j + b] = half[j + b] - tile[b, a]
@@ -167,7 +200,7 @@ def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: An
             a = i - start
             worst = np.float32(np.inf)
             if q <= LANES <= size:
-                # Each lane's least score is a different centre, so the q nearest lie at or below the largest of them.
+                # Each lane's least score is a different centroid, so the q nearest lie at or below the largest of them.
                 for t in range(LANES):
                     least[t] = np.inf
                 for j in range(0, width, LANES):
@@ -195,28 +228,30 @@ def nearest_many(x: Any, first: int, last: int, centres: Any, half: Any, out: An
 
 
 @kernel
-def file_bounded(probes: Any, groups: int, most: int, first: Any, common: int, filed: Any) -> int:
-    """Write to filed (k,) int32 the first group that each centroid probes with room for it, `most` per group.
+def file_bounded(
+    near: Int32Array, nlist: int, capacity: int, order: Int64Array, overflow: int, filed: Int32Array
+) -> int:
+    """Write to filed (k,) the nearest list of every centroid that has room for it; returns how many found none.
 
-    Centroids that find no room go, in the order of first (k,), to group number `groups`, which takes `common` of them
-    and which everyone searches; then to the group with the fewest. Returns how many of these there are.
+    near: (k, p) lists near each. capacity: of a list. Centroids that find no room go, in the given order (k,), to list
+    number `nlist`, which takes `overflow` of them and which every row searches; then to the list with the fewest.
     """
-    load = np.zeros(groups, np.int64)
+    load = np.zeros(nlist, np.int64)
     filed[:] = -1
-    for t in range(probes.shape[1]):
-        for c in range(probes.shape[0]):
-            g = probes[c, t]
-            if filed[c] < 0 and load[g] < most:
+    for t in range(near.shape[1]):
+        for c in range(near.shape[0]):
+            g = near[c, t]
+            if filed[c] < 0 and load[g] < capacity:
                 filed[c] = g
                 load[g] += 1
-    lost = 0
-    for c in first:
-        if filed[c] < 0 and common > 0:
-            filed[c] = groups
-            common -= 1
+    misfiled = 0
+    for c in order:
+        if filed[c] < 0 and overflow > 0:
+            filed[c] = nlist
+            overflow -= 1
         elif filed[c] < 0:
             g = np.argmin(load)
             filed[c] = g
             load[g] += 1
-            lost += 1
-    return lost
+            misfiled += 1
+    return misfiled

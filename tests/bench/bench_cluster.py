@@ -62,20 +62,13 @@ def fit(method: str, x: "np.ndarray", k: int, seed: int) -> "tuple[np.ndarray, f
     """Return (k, d) centroids and the inertia (None = unknown) of one fit: 12 iterations, or our defaults."""
     if method in ("evenkeel", "exact-k-means++"):
         from evenkeel.tasks.kmeans.fit import kmeans
+        from evenkeel.tasks.kmeans.options import Options
 
         if method == "evenkeel":
             ours = kmeans(x, k, seed=seed, threads=1)
         else:
-            ours = kmeans(
-                x,
-                k,
-                seed=seed,
-                threads=1,
-                precision="exact",
-                seeding="k-means++",
-                tolerance=0,
-                iterations=ITERATIONS,
-            )
+            exact = Options(ITERATIONS, tolerance=0, precision="exact", seeding="k-means++")
+            ours = kmeans(x, k, exact, seed=seed, threads=1)
         return ours.centroids, ours.inertia
     if method == "faiss":
         import faiss

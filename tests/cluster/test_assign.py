@@ -23,10 +23,10 @@ from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Run
-from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import check
 from tests.embed.pools import new_run
 from tests.ingest.pools import write
+from tests.kmeans.mixtures import mixture
 
 EVERY = mixture(20_000, 16, seed=1)
 ROWS, MORE = EVERY[:4000], EVERY[4000:]
@@ -97,6 +97,6 @@ def test_sizes_that_shift_are_drift(tmp_path: Path) -> None:
     [(10, 1.0, 0.1, None), (10, 1.0, 0.3, "over the limit"), (60, 1.0, 0.0, "more than half"), (0, 0.4, 0.0, "40%")],
 )
 def test_a_reason_to_cluster_anew(new: int, kept: float, drift: float, told: str | None) -> None:
-    found = Drift(new=new, kept=kept, reach=1, by="pool", far=0, far_before=0, psi=0, level=1, drift=drift)
+    found = Drift(new=new, kept=kept, usual_distance=1, by="pool", far=0, far_before=0, psi=0, level=1, drift=drift)
     reason = found.reason(100, 0.25)
     assert reason is None if told is None else reason is not None and told in reason

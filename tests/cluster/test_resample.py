@@ -4,7 +4,7 @@ import numpy as np
 
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.resample import fit_level, nearest_members
-from tests.cluster.mixtures import divergence, toy
+from tests.kmeans.mixtures import divergence, toy
 
 
 def centroids(levels: list[int], resampling: int) -> np.ndarray:

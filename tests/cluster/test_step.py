@@ -27,8 +27,8 @@ from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
-from tests.cluster.mixtures import mixture
 from tests.embed.pools import make_pool, new_run
+from tests.kmeans.mixtures import mixture
 
 TINY = 5e-5  # GiB: forces the pools of these tests to be split
 

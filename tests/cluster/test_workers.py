@@ -15,8 +15,8 @@ from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
-from tests.cluster.mixtures import mixture
 from tests.cluster.test_step import TINY, prepared
+from tests.kmeans.mixtures import mixture
 
 
 @pytest.mark.slow
@@ -44,37 +44,40 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.kmeans.chart import nearest_centroids, write_chart
 from evenkeel.infra.arrays import write_array
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.split import file_block, fit_group
-from evenkeel.tasks.cluster.source import Source
+from evenkeel.tasks.cluster.index import open_index, write_index
+from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_block
+from evenkeel.tasks.kmeans.index import CentroidIndex
+from evenkeel.tasks.kmeans.options import Device
 
 class Blocks:
-    names = [f"b{i}" for i in range(16)]
+    def __init__(self, names):
+        self.names = names
     def read(self, block):
         return np.load(f"{sys.argv[1]}/{block}.npy", mmap_mode="r")
 
 folder, scratch = sys.argv[1] + "/parts", Path(sys.argv[1]) / "scratch"
 config = ClusteringConfig(resampling=1, memory_gib=16 / 1024)
-rng = np.random.default_rng(0)
 
 def work(names, groups, k):
-    write_array(folder + "/centres.npy", np.load(f"{sys.argv[1]}/b0.npy", mmap_mode="r")[:groups].astype(np.float32))
-    filed = [file_block(Blocks(), config, folder, scratch, name) for name in names]
+    level = SplitLevel(Blocks(names), config, 0, folder, folder, scratch)
+    write_array(level.path("groups.npy"), np.load(f"{sys.argv[1]}/b0.npy", mmap_mode="r")[:groups].astype(np.float32))
+    for name in names:
+        split_block(level, name)
     for group in range(groups):
-        fit_group(config, folder, scratch, names, [k] * groups, None, 0, False, group)
-    centroids = np.concatenate([np.load(f"{folder}/group-{g}.npy") for g in range(groups)])
-    write_chart(folder, centroids, "euclidean", 0, 1)
-    return sum(len(nearest_centroids(Blocks().read(name), folder, "euclidean", scratch)[0]) for name in names)
+        fit_group(level, GroupPlan([k] * groups, None, Device(threads=1)), group)
+    centroids = np.concatenate([np.load(level.path(f"group-{group}.npy")) for group in range(groups)])
+    write_index(level.path("index"), CentroidIndex.build(centroids, "euclidean", 0, 1))
+    index = open_index(level.path("index"), "euclidean", scratch)
+    return sum(len(index.nearest(level.source.read(name))[0]) for name in names)
 
 work(["b0"], 2, 600)
 import shutil
 shutil.rmtree(folder)
 used = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + (64 << 20),) * 2)
-print(work(Blocks.names, 24, 100))
+print(work([f"b{i}" for i in range(16)], 24, 100))
 """
 
 

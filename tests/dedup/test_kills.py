@@ -2,11 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -26,20 +23,18 @@ CONFIG = DedupConfig(semantic=SemanticConfig(epsilon=0.2, clusters=3))
 
 
 def killed_at_write(folder: Path, inputs: dict[str, StepRef], writes: int) -> None:
-    """Run the step in this process, which kills itself when it has begun to write a file for the nth time."""
+    """Run the step in this process, which kills itself when it is about to write a file for the nth time."""
     done = 0
-    real = storage.open_replace
+    write = storage.write_bytes
 
-    @contextmanager
-    def counted(uri: str) -> Iterator[BinaryIO]:
+    def counted(uri: str, data: bytes) -> None:
         nonlocal done
         done += 1
-        with real(uri) as stream:
-            if done == writes:
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield stream
+        if done == writes:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(uri, data)
 
-    storage.open_replace = counted
+    storage.write_bytes = counted
     DEDUP(CONFIG, DedupInputs.of(inputs), new_run(folder, threads=1))
 
 

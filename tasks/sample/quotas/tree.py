@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class ClusterTree:
         return np.rint(sums).astype(np.int64)
 
 
-def tree_of(hierarchy: "Hierarchy") -> ClusterTree:
+def tree_of(hierarchy: Hierarchy) -> ClusterTree:
     """Return the tree that quotas are allocated over."""
     finest = hierarchy.levels[0]
     parents = tuple(level.parents for level in hierarchy.levels[:-1])

@@ -1,0 +1,96 @@
+"""What a k-means is asked to do, what it reports while it runs, and the state that it can go on from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from evenkeel.infra.dtypes import Float32Array, Int32Array
+
+Metric = Literal["euclidean", "cosine"]
+Precision = Literal["fast", "exact"]
+Seeding = Literal["auto", "random", "k-means++", "grouped"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to cluster.
+
+    iterations: most Lloyd iterations. tolerance: stop when the inertia falls by less than this share. precision: fast =
+    neighbour-pruned Lloyd, exact = every row against every centroid. metric: cosine = rows and centroids on the unit
+    sphere, distances measured there. seeding: auto = grouped on the fast path, k-means++ on the exact one.
+    """
+
+    iterations: int = 12
+    tolerance: float = 3e-4
+    precision: Precision = "fast"
+    metric: Metric = "euclidean"
+    seeding: Seeding = "auto"
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a k-means runs.
+
+    threads: None = all cores; the result is the same with any number. gpu: on a CUDA device.
+    """
+
+    threads: int | None = None
+    gpu: bool = False
+
+
+CPU = Device()
+
+
+class Iteration(NamedTuple):
+    """What one iteration did.
+
+    number: from 1. rows_moved: rows that changed cluster. centroids_moved: centroids that were put elsewhere.
+    """
+
+    number: int
+    inertia: float
+    rows_moved: int
+    centroids_moved: int
+
+
+@dataclass(frozen=True)
+class FitState:
+    """Where a fit stands after `iterations` iterations: all that the next ones follow from.
+
+    centroids: (k, d). labels: (n,). inertia: of the last iteration. misassigned: share of rows that the last repair
+    moved. random: state of the bit generator, empty where none is used.
+    """
+
+    iterations: int
+    centroids: Float32Array
+    labels: Int32Array
+    inertia: float
+    misassigned: float
+    random: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a fit is followed, saved and resumed.
+
+    on_iteration: called after every iteration. on_state: called with the state after every fourth iteration. resume:
+    the state to go on from.
+    """
+
+    on_iteration: Callable[[Iteration], object] | None = None
+    on_state: Callable[[FitState], object] | None = None
+    resume: FitState | None = None
+
+
+NO_HOOKS = Hooks()
+
+
+class Fit(NamedTuple):
+    """Centroids, (k, d) float32, the nearest of them to every row, (n,) int32, and how many iterations ran."""
+
+    centroids: Float32Array
+    labels: Int32Array
+    iterations: int

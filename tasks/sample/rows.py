@@ -1,0 +1,84 @@
+"""The rows that sampling chooses from: every kept row of the pool with its leaf, distance and columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.tables import read_table
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.ingest.pool import Pool
+
+Columns = dict[str, NDArray[Any]]
+OF_CLUSTERING = ("row_id", "leaf", "distance")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Read access to the rows of a clustered pool, block by block; small to send to a worker."""
+
+    pool: Pool
+    clustering: str
+    embedding: str
+    blocks: tuple[str, ...]
+
+    @classmethod
+    def open(cls, ingest: StepRef, embed: StepRef, cluster: StepRef, scratch: str | None = None) -> "Rows":
+        """Open the rows of finished ingest, embed and cluster steps."""
+        pool = Pool.open(ingest, scratch)
+        return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks))
+
+    def table(self, block: str, columns: Sequence[str] = ()) -> pa.Table:
+        """Return row_id, leaf, distance and the asked columns of the pool's row table for the kept rows of a block.
+
+        Raises RecipeError for a column that the pool does not have.
+        """
+        table = read_table(storage.join(self.clustering, "rows", f"{block}.parquet"))
+        if wanted := [name for name in dict.fromkeys(columns) if name not in OF_CLUSTERING]:
+            self.check(wanted)
+            source = self.pool.table(block, ["row_id", *wanted])
+            place = np.searchsorted(source["row_id"].to_numpy(), table["row_id"].to_numpy())
+            for name in wanted:
+                table = table.append_column(name, source[name].take(place))
+        return table
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise RecipeError for a group or score column that the pool does not have."""
+        for column in columns:
+            kind, _, name = column.partition(".")
+            known = {"group": self.pool.groups, "score": self.pool.scores}.get(kind)
+            if known is not None and name not in known:
+                raise RecipeError(
+                    f"sampling asks for the {kind} column {name!r}, which the pool does not have",
+                    expected=f"one of {', '.join(known)}" if known else f"a column listed in source.{kind}s",
+                    where="sampling",
+                    remedy=f"add it to source.{kind}s, or correct the name",
+                )
+
+    def vectors(self, block: str, row_ids: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """Return the vectors of some rows of a block, (n, d) float32."""
+        from evenkeel.tasks.embed.vectors import Vectors
+
+        place = np.searchsorted(self.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_ids)
+        picked: NDArray[np.float32] = Vectors.open(self.embedding).block(block)[place].astype(np.float32)
+        return picked
+
+
+def score_of(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """Return the scores of a table's rows, (n,) float64. Raises RecipeError where one is missing or not finite."""
+    scores: NDArray[np.float64] = table[f"score.{name}"].to_numpy().astype(np.float64)
+    wrong = ~np.isfinite(scores)
+    if wrong.any():
+        row = int(table["row_id"][int(np.argmax(wrong))].as_py())
+        raise RecipeError(
+            f"the score {name!r} of {int(wrong.sum()):,} row(s) is missing or not finite",
+            found=f"{scores[np.argmax(wrong)]} at row_id {row}",
+            where=f"score.{name}",
+            remedy="fill the scores at the source, or leave those rows out",
+        )
+    return scores
