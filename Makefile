@@ -5,7 +5,7 @@ READY := .venv/.ready
 ARGS ?=
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
-SHARED := -n $(WORKERS) --dist loadgroup # tests that share a server or a pool stay together: tests/conftest.py
+SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder # tests that share a server or a pool stay together: tests/conftest.py
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -22,7 +22,7 @@ run: $(READY) ## curate the docstrings of this Python environment and say how to
 	$(BIN)/evenkeel run flows/recipes/docstrings.yaml $(ARGS)
 
 check: lint ## what to run while you work: lint, types, imports and the quick tests (under 2 minutes on 2 cores)
-	$(PYTEST) $(SHARED) -m "not slow and not gpu and not server" $(ARGS)
+	$(PYTEST) $(SHARED) -m "not slow and not gpu and not server and not long" $(ARGS)
 
 test: $(READY) ## the tests (under 10 minutes on 2 cores)
 	$(PYTEST) $(SHARED) $(ARGS)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from evenkeel.expectations.expectation import AtLeast, AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
+from evenkeel.expectations.expectation import AtLeast, AtMost, Measurement, NotApplicable, Nothing, Offender, Shown
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class FatesAddUp(Nothing):
         short = int(row["read"]) - sum(int(row[fate]) for fate in FATES)
         parts = " + ".join(f"{int(row[fate]):,} {fate.replace('_', ' ')}" for fate in FATES)
         return Measurement(
-            float(short), blame=[Blame(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
+            float(short), offenders=[Offender(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
         )
 
     def reason(self, found: Measurement) -> str:
@@ -54,7 +54,7 @@ class ExclusionsHonoured(AtMost):
         if kept != kept:
             raise NotApplicable("the step that drops excluded rows was not given")
         why = f"{kept:,.0f} excluded rows are in the version"
-        return Measurement(float(kept), blame=[Blame(scope="totals", name="excluded", why=why)] if kept else [])
+        return Measurement(float(kept), offenders=[Offender(scope="totals", name="excluded", why=why)] if kept else [])
 
 
 class TargetReached(AtLeast):
@@ -75,4 +75,4 @@ class TargetReached(AtLeast):
         if not target > 0:
             raise NotApplicable("the recipe's target is not known here")
         why = f"{copies:,.0f} rows of {target:,.0f} asked for"
-        return Measurement(copies / target, blame=[Blame(scope="totals", name="copies", why=why)])
+        return Measurement(copies / target, offenders=[Offender(scope="totals", name="copies", why=why)])

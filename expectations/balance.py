@@ -10,13 +10,13 @@ from evenkeel.expectations.expectation import (
     SCOPE,
     AtLeast,
     AtMost,
-    Blame,
     Expectation,
     Measurement,
     NotApplicable,
+    Offender,
     Shown,
 )
-from evenkeel.expectations.scopes import blame, counts, pick, share_of, version_counts
+from evenkeel.expectations.scopes import counts, offenders_of, pick, share_of, version_counts
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class _Balance(Expectation):
 
     scope: str = SCOPE_FIELD
 
-    def _too_many(self, rows: "pd.DataFrame", after: measures.Counts) -> list[Blame]:
-        """Blame the classes that hold more than the most even allocation gives them."""
+    def _overfull(self, rows: "pd.DataFrame", after: measures.Counts) -> list[Offender]:
+        """Return the classes that hold more than the most even allocation gives them."""
         even = np.ceil(measures.attainable(counts(rows, "before"), after.sum()))
-        return blame(
+        return offenders_of(
             rows,
             self.scope,
             after - even,
@@ -53,7 +53,7 @@ class _Evenness(_Balance):
         rows = pick(table, self.scope)
         after = version_counts(rows, self.scope)
         margin = measures.bootstrap_margin(self.statistic, after)
-        return Measurement(self.statistic(after), margin, blame=self._too_many(rows, after))
+        return Measurement(self.statistic(after), margin, offenders=self._overfull(rows, after))
 
 
 class FollowsPlan(_Balance, AtMost):
@@ -78,10 +78,10 @@ class FollowsPlan(_Balance, AtMost):
         if planned.sum() == 0:
             raise NotApplicable("the plan of the sampling strategy is not known here")
         wanted = planned * after.sum() / planned.sum()
-        off = blame(
+        offenders = offenders_of(
             rows, self.scope, np.abs(after - wanted), lambda i: f"{after[i]:,.0f} rows; {planned[i]:,.0f} were planned"
         )
-        return Measurement(measures.moved(after, planned), blame=off)
+        return Measurement(measures.moved(after, planned), offenders=offenders)
 
 
 class MisplacedRows(_Balance, AtMost):
@@ -108,7 +108,7 @@ class MisplacedRows(_Balance, AtMost):
         even = measures.attainable(counts(rows, "before"), after.sum())
         surplus = np.maximum(after - np.ceil(even.max()), 0).sum()
         deficit = np.maximum(np.floor(even) - after, 0).sum()
-        return Measurement(float(max(surplus, deficit) / after.sum()), blame=self._too_many(rows, after))
+        return Measurement(float(max(surplus, deficit) / after.sum()), offenders=self._overfull(rows, after))
 
 
 class NormalisedEntropy(_Evenness, AtLeast):
@@ -162,15 +162,15 @@ class KLTarget(_Balance, AtMost):
         values = np.append(after, np.zeros(len(absent)))
         shares = [self.target.get(str(name), 0.0) for name in rows["name"]] + [self.target[name] for name in absent]
         wanted = np.array(shares) * values.sum()
-        found = blame(
+        offenders = offenders_of(
             rows,
             self.scope,
             np.abs(after - wanted[: len(after)]),
             lambda i: f"{share_of(after, after, i)}; the target is {percent(wanted[i] / wanted.sum())}",
         )
-        missing = [Blame(scope=self.scope, name=name, why="wanted, but not in the pool") for name in absent]
+        missing = [Offender(scope=self.scope, name=name, why="wanted, but not in the pool") for name in absent]
         margin = measures.null_margin(measures.kl, values, wanted)
-        return Measurement(measures.kl(values, wanted), margin, blame=missing + found)
+        return Measurement(measures.kl(values, wanted), margin, offenders=missing + offenders)
 
 
 class Gini(_Evenness, AtMost):
@@ -209,8 +209,8 @@ class LargestShare(_Balance, AtMost):
         limit = max(self.at_most, 1.5 * max(forced, float(planned.max() / max(planned.sum(), 1.0))))
         top = float(shares.max())
         margin = measures.noise_quantile(len(shares)) * float(np.sqrt(top * (1 - top) / total))
-        too_much = blame(rows, self.scope, shares - limit, lambda i: share_of(after, after, i))
-        return Measurement(top, margin, limit, too_much)
+        offenders = offenders_of(rows, self.scope, shares - limit, lambda i: share_of(after, after, i))
+        return Measurement(top, margin, limit, offenders)
 
 
 class SmallestShare(_Balance, AtLeast):
@@ -234,10 +234,10 @@ class SmallestShare(_Balance, AtLeast):
         low = float(shares[there].min())
         margin = measures.noise_quantile(len(shares)) * float(np.sqrt(max(low, 1 / total) / total)) if low > 0 else 0.0
         too_little = np.where(there, self.at_least - shares, 0.0)
-        why = blame(
+        offenders = offenders_of(
             rows, self.scope, too_little, lambda i: f"{share_of(after, after, i)}; the pool has {before[i]:,.0f} rows"
         )
-        return Measurement(low, margin, blame=why)
+        return Measurement(low, margin, offenders=offenders)
 
 
 class EffectiveClasses(_Balance, AtLeast):
@@ -271,7 +271,7 @@ class EffectiveClasses(_Balance, AtLeast):
             return measures.hill(sample, self.order) / float(best)
 
         margin = measures.bootstrap_margin(statistic, after) if self.order else 0.0
-        return Measurement(statistic(after), margin, blame=self._too_many(rows, after))
+        return Measurement(statistic(after), margin, offenders=self._overfull(rows, after))
 
     @property
     def label(self) -> str:
@@ -302,7 +302,7 @@ class NoWorseThan(Expectation):
             raise NotApplicable(f"the profile has no {self.baseline} baseline for {self.scope}")
         after, baseline = float(rows["after"]), float(rows[self.baseline])
         why = f"normalised entropy {after:.3f}; {self.baseline} has {baseline:.3f}"
-        return Measurement(after, self.tolerance, baseline, [Blame(scope=self.scope, name=self.baseline, why=why)])
+        return Measurement(after, self.tolerance, baseline, [Offender(scope=self.scope, name=self.baseline, why=why)])
 
     def holds(self, found: Measurement) -> bool:
         return found.limit is not None and found.value + found.margin >= found.limit

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from evenkeel.expectations.expectation import AtLeast, AtMost, Expectation, Measurement, Shown, change_since_last
-from evenkeel.expectations.scopes import blame, counts, pick, share_of, version_counts
+from evenkeel.expectations.scopes import counts, offenders_of, pick, share_of, version_counts
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ class Coverage(_Clusters, AtLeast):
         before, after = counts(rows, "before"), version_counts(rows, self.scope)
         possible = min(float((before > 0).sum()), after.sum())
         lost = np.where(after > 0, 0.0, before)
-        why = blame(rows, self.scope, lost, lambda i: f"{before[i]:,.0f} rows in the pool, none in the version")
-        return Measurement(float(((after > 0) & (before > 0)).sum()) / max(possible, 1.0), blame=why)
+        offenders = offenders_of(
+            rows, self.scope, lost, lambda i: f"{before[i]:,.0f} rows in the pool, none in the version"
+        )
+        return Measurement(float(((after > 0) & (before > 0)).sum()) / max(possible, 1.0), offenders=offenders)
 
 
 class GiantCluster(_Clusters, AtMost):
@@ -55,8 +57,10 @@ class GiantCluster(_Clusters, AtMost):
         before = counts(rows, "before")
         shares = before / max(before.sum(), 1.0)
         limit = max(self.at_most, 3 / len(before))
-        giants = blame(rows, self.scope, shares - limit, lambda i: f"{share_of(before, before, i)} before sampling")
-        return Measurement(float(shares.max()), limit=limit, blame=giants)
+        offenders = offenders_of(
+            rows, self.scope, shares - limit, lambda i: f"{share_of(before, before, i)} before sampling"
+        )
+        return Measurement(float(shares.max()), limit=limit, offenders=offenders)
 
 
 class Dust(_Clusters, AtMost):
@@ -73,8 +77,8 @@ class Dust(_Clusters, AtMost):
         rows = pick(table, self.scope)
         before = counts(rows, "before")
         dust = (before < self.min_rows).astype(np.float64)
-        why = blame(rows, self.scope, dust, lambda i: f"{before[i]:,.0f} rows in the pool")
-        return Measurement(float(dust.mean()), blame=why)
+        offenders = offenders_of(rows, self.scope, dust, lambda i: f"{before[i]:,.0f} rows in the pool")
+        return Measurement(float(dust.mean()), offenders=offenders)
 
 
 class InertiaChange(AtMost):

@@ -7,8 +7,16 @@ import numpy as np
 from pydantic import Field
 
 from evenkeel.expectations import measures
-from evenkeel.expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Nothing, Shown
-from evenkeel.expectations.scopes import blame, counts, pick, previous_counts, scopes, share_of, version_counts
+from evenkeel.expectations.expectation import (
+    MOST_OFFENDERS,
+    AtMost,
+    Measurement,
+    NotApplicable,
+    Nothing,
+    Offender,
+    Shown,
+)
+from evenkeel.expectations.scopes import counts, offenders_of, pick, previous_counts, scopes, share_of, version_counts
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -47,14 +55,14 @@ class _Distance(AtMost):
             raise NotApplicable(f"the reference has no rows in {scope}")
         change = np.abs(after / after.sum() - reference / reference.sum())
         name = "the pool" if self.against == "pool" else "the last version"
-        why = blame(
+        offenders = offenders_of(
             rows,
             scope,
             change,
             lambda i: f"{percent(after[i] / after.sum())} now, {percent(reference[i] / reference.sum())} in {name}",
         )
         return Measurement(
-            self.distance(after, reference), measures.null_margin(self.distance, after, reference), blame=why
+            self.distance(after, reference), measures.null_margin(self.distance, after, reference), offenders=offenders
         )
 
     def _of(self) -> str:
@@ -139,13 +147,13 @@ class WorstGroupChange(AtMost):
         spread = np.sqrt(pooled * (1 - pooled) * (1 / after.sum() + 1 / last.sum())) / np.where(there, q, 1.0)
         noise = measures.noise_quantile(len(rows)) * spread
         worst = int(np.argmax(change - noise))
-        why = blame(
+        offenders = offenders_of(
             rows,
             scope,
             change - noise,
             lambda i: f"{share_of(after, after, i)} now, {percent(q[i])} in the last version",
         )
-        return Measurement(float(change[worst]), float(noise[worst]), blame=why)
+        return Measurement(float(change[worst]), float(noise[worst]), offenders=offenders)
 
 
 class LostGroups(Nothing):
@@ -165,7 +173,7 @@ class LostGroups(Nothing):
         return f"no value of {of} with {self.min_rows} rows or more in {where} is gone"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
-        lost: list[Blame] = []
+        lost: list[Offender] = []
         gone = 0
         for scope in scopes(table, self.scope):
             rows = pick(table, scope)
@@ -174,8 +182,8 @@ class LostGroups(Nothing):
             missing = np.where(missing >= self.min_rows, missing, 0.0)
             gone += int((missing > 0).sum())
             where = "the pool" if self.against == "pool" else "the last version"
-            lost += blame(rows, scope, missing, partial(_gone, reference, where))
-        return Measurement(float(gone), blame=lost[:20])
+            lost += offenders_of(rows, scope, missing, partial(_gone, reference, where))
+        return Measurement(float(gone), offenders=lost[:MOST_OFFENDERS])
 
     def reason(self, found: Measurement) -> str:
         return f"{found.value:.0f} gone"

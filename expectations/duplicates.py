@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from evenkeel.expectations.expectation import AtMost, Measurement, NotApplicable, Shown
-from evenkeel.expectations.scopes import blame, pick, version_counts
+from evenkeel.expectations.scopes import offenders_of, pick, version_counts
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class NearDuplicateRate(AtMost):
             raise NotApplicable("near-duplicates were not measured")
         doubled = np.where(known, after * np.nan_to_num(rate), 0.0)
         value = float(doubled.sum() / after[known].sum())
-        why = blame(
+        offenders = offenders_of(
             rows, "level-1", doubled, lambda i: f"about {doubled[i]:,.0f} of {after[i]:,.0f} rows ({percent(rate[i])})"
         )
-        return Measurement(value, blame=why)
+        return Measurement(value, offenders=offenders)

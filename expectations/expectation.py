@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 Severity = Literal["warn", "block"]
 Shown = Literal["number", "share", "rows"]
-BLAMED = 20
+MOST_OFFENDERS = 20
 SCOPE = r"^(level-[1-9][0-9]?|group\..+)$"
 
 
-class Witness(BaseModel):
-    """One row that shows what a counterexample is about: the start of its text, and a small picture of it.
+class ExampleRow(BaseModel):
+    """One row of an offender: the start of its text, and a small picture of it.
 
     thumbnail: a data URI of a few kilobytes, "" where the row has no picture.
     """
@@ -44,15 +44,15 @@ class Witness(BaseModel):
     thumbnail: str = ""
 
 
-class Blame(BaseModel):
-    """One counterexample: which cluster, group, shard, column or fate is to blame, why, and a few rows of it."""
+class Offender(BaseModel):
+    """A cluster, group, shard, column or total that breaks an expectation, the reason, and a few rows of it."""
 
     model_config = ConfigDict(frozen=True)
 
     scope: str
     name: str
     why: str
-    examples: tuple[Witness, ...] = ()
+    examples: tuple[ExampleRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,14 @@ class Measurement:
     """What an expectation found.
 
     value: the measured number. margin: how far sampling noise alone may push it past the threshold; the verdict allows
-    for it. limit: the threshold that applied, where the table made it differ from the parameter. blame: worst first.
+    for it. limit: the threshold that applied, where the table made it differ from the parameter. offenders: worst
+    first.
     """
 
     value: float
     margin: float = 0.0
     limit: float | None = None
-    blame: list[Blame] = field(default_factory=list)
+    offenders: list[Offender] = field(default_factory=list)
 
 
 class UnknownScope(ValueError):
@@ -74,7 +75,7 @@ class UnknownScope(ValueError):
 
 
 class NotApplicable(Exception):
-    """The expectation has nothing to look at here, for a reason worth telling: no last version, no group columns."""
+    """An expectation cannot be measured here: there is no last version, or the pool has no group columns."""
 
 
 class Expectation(BaseModel):
@@ -90,7 +91,7 @@ class Expectation(BaseModel):
     severity: Severity = Field("block", description="block: a failure stops the version; warn: it is shown.")
 
     def sentence(self) -> str:
-        """Return what is expected, as a plain sentence without a full stop."""
+        """Return what is expected, as a sentence without a full stop."""
         raise NotImplementedError
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
@@ -125,7 +126,7 @@ class AtMost(Expectation):
         return found.value - found.margin <= _limit(found, self.at_most)
 
     def reason(self, found: Measurement) -> str:
-        return _told(self, found, "at most", self.at_most)
+        return _finding(self, found, "at most", self.at_most)
 
 
 class AtLeast(Expectation):
@@ -137,7 +138,7 @@ class AtLeast(Expectation):
         return found.value + found.margin >= _limit(found, self.at_least)
 
     def reason(self, found: Measurement) -> str:
-        return _told(self, found, "at least", self.at_least)
+        return _finding(self, found, "at least", self.at_least)
 
 
 class Nothing(Expectation):
@@ -147,23 +148,23 @@ class Nothing(Expectation):
         return found.value == 0
 
 
-def change_since_last(totals: "pd.DataFrame", column: str, told: Callable[[float], str]) -> Measurement:
-    """Return the relative change of a total since the last version; `told` words a value of it.
+def change_since_last(totals: "pd.DataFrame", column: str, show: Callable[[float], str]) -> Measurement:
+    """Return the relative change of a total since the last version; `show` returns a value of it in words.
 
     Raises NotApplicable where there is no last version.
     """
     now, last = float(totals[column].iloc[0]), float(totals[f"previous_{column}"].iloc[0])
     if not last > 0:
         raise NotApplicable("there is no last version to compare with")
-    why = f"{told(last)} in the last version, {told(now)} now"
-    return Measurement(now / last - 1, blame=[Blame(scope="totals", name=column, why=why)])
+    why = f"{show(last)} in the last version, {show(now)} now"
+    return Measurement(now / last - 1, offenders=[Offender(scope="totals", name=column, why=why)])
 
 
 def _limit(found: Measurement, otherwise: float) -> float:
     return otherwise if found.limit is None else found.limit
 
 
-def _told(one: Expectation, found: Measurement, bound: str, threshold: float) -> str:
+def _finding(one: Expectation, found: Measurement, bound: str, threshold: float) -> str:
     margin = f"{found.margin:.2g}" if one.shown_as == "number" else one.show(found.margin)
     noise = f" (noise {margin})" if found.margin else ""
     return f"{one.show(found.value)}{noise}, {bound} {one.show(_limit(found, threshold))}"

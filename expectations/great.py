@@ -100,7 +100,7 @@ def measure(one: Expectation, table: pd.DataFrame) -> Finding:
         value=found.value if math.isfinite(found.value) else None,
         margin=found.margin,
         limit=found.limit,
-        blame=tuple(found.blame),
+        offenders=tuple(found.offenders),
     )
 
 

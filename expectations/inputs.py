@@ -8,16 +8,16 @@ import numpy as np
 from pydantic import Field
 
 from evenkeel.expectations.expectation import (
-    BLAMED,
+    MOST_OFFENDERS,
     AtLeast,
     AtMost,
-    Blame,
     Measurement,
     Nothing,
+    Offender,
     Shown,
     change_since_last,
 )
-from evenkeel.expectations.scopes import blame, counts, pick, share_of
+from evenkeel.expectations.scopes import counts, offenders_of, pick, share_of
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class QuarantineRate(AtMost):
         refused = table["quarantined"].to_numpy(dtype=np.float64)
         read = table["rows"].to_numpy(dtype=np.float64)
         rows = table.assign(name=table["uri"])
-        why = blame(rows, "shard", refused, lambda i: f"{refused[i]:,.0f} of {read[i]:,.0f} rows refused")
-        return Measurement(float(refused.sum() / max(read.sum(), 1.0)), blame=why)
+        offenders = offenders_of(rows, "shard", refused, lambda i: f"{refused[i]:,.0f} of {read[i]:,.0f} rows refused")
+        return Measurement(float(refused.sum() / max(read.sum(), 1.0)), offenders=offenders)
 
 
 class UnreadableShards(AtMost):
@@ -95,12 +95,13 @@ class UnreadableShards(AtMost):
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         if table.empty:
-            return Measurement(1.0, blame=[Blame(scope="source", name="shards", why="the source has no shard")])
+            return Measurement(1.0, offenders=[Offender(scope="source", name="shards", why="the source has no shard")])
         refused = table[table["reason"].astype(str) != ""]
-        why = [
-            Blame(scope="shard", name=str(row.uri), why=str(row.reason)) for row in refused.head(BLAMED).itertuples()
+        offenders = [
+            Offender(scope="shard", name=str(row.uri), why=str(row.reason))
+            for row in refused.head(MOST_OFFENDERS).itertuples()
         ]
-        return Measurement(len(refused) / len(table), blame=why)
+        return Measurement(len(refused) / len(table), offenders=offenders)
 
 
 class AllowedSources(Nothing):
@@ -117,8 +118,10 @@ class AllowedSources(Nothing):
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         strange = [uri for uri in map(str, table["uri"]) if not any(fnmatchcase(uri, one) for one in self.allowed)]
-        why = [Blame(scope="shard", name=uri, why="matches no allowed source") for uri in strange[:BLAMED]]
-        return Measurement(float(len(strange)), blame=why)
+        offenders = [
+            Offender(scope="shard", name=uri, why="matches no allowed source") for uri in strange[:MOST_OFFENDERS]
+        ]
+        return Measurement(float(len(strange)), offenders=offenders)
 
     def reason(self, found: Measurement) -> str:
         return f"{found.value:,.0f} shards from elsewhere"
@@ -141,8 +144,8 @@ class AllowedValues(Nothing):
         rows = pick(table, self.scope)
         after = counts(rows, "after")
         strange = np.where(rows["name"].astype(str).isin(self.allowed), 0.0, after)
-        why = blame(rows, self.scope, strange, lambda i: share_of(after, after, i))
-        return Measurement(float(strange.sum()), blame=why)
+        offenders = offenders_of(rows, self.scope, strange, lambda i: share_of(after, after, i))
+        return Measurement(float(strange.sum()), offenders=offenders)
 
     def reason(self, found: Measurement) -> str:
         return f"{found.value:,.0f} rows with another value"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from evenkeel.expectations.expectation import AtMost, Blame, Measurement, NotApplicable, Shown, Witness
+from evenkeel.expectations.expectation import AtMost, ExampleRow, Measurement, NotApplicable, Offender, Shown
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ class PatternRate(AtMost):
         if rows.empty or rows["rows"].sum() == 0:
             raise NotApplicable("the version has no text columns")
         columns = sorted(rows.to_dict("records"), key=lambda row: -row["hits"])
-        why = [
-            Blame(
+        offenders = [
+            Offender(
                 scope="column",
                 name=str(row["column"]),
                 why=f"{row['hits']:,} of {row['rows']:,} texts ({percent(row['hits'] / max(row['rows'], 1))})",
-                examples=tuple(Witness(text=text) for text in row["examples"]),
+                examples=tuple(ExampleRow(text=text) for text in row["examples"]),
             )
             for row in columns
             if row["hits"]
         ]
-        return Measurement(max(row["hits"] / max(row["rows"], 1) for row in columns), blame=why)
+        return Measurement(max(row["hits"] / max(row["rows"], 1) for row in columns), offenders=offenders)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from evenkeel.expectations.expectation import Blame, Expectation, Severity, UnknownScope
+from evenkeel.expectations.expectation import Expectation, Offender, Severity, UnknownScope
 
 Status = Literal["failed", "warned", "passed", "skipped"]
 STATUSES: tuple[Status, ...] = ("failed", "warned", "passed", "skipped")
@@ -27,7 +27,7 @@ class Finding(BaseModel):
     value: float | None = None
     margin: float = 0.0
     limit: float | None = None
-    blame: tuple[Blame, ...] = ()
+    offenders: tuple[Offender, ...] = ()
     skipped: str = ""
     unknown: str = ""
     error: str = ""
@@ -48,7 +48,15 @@ class Result(BaseModel):
     value: float | None = None
     margin: float = 0.0
     limit: float | None = None
-    blame: tuple[Blame, ...] = ()
+    offenders: tuple[Offender, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_field_of_today(cls, document: object) -> object:
+        """Let documents of earlier versions be read, where `offenders` was `blame`."""
+        if isinstance(document, dict) and "blame" in document:
+            return {"offenders": document["blame"], **{name: document[name] for name in document if name != "blame"}}
+        return document
 
     @classmethod
     def of(cls, one: Expectation, finding: Finding | None) -> "Result":
@@ -67,7 +75,7 @@ class Result(BaseModel):
         failed: Status = "failed" if one.severity == "block" else "warned"
         result = cls._of(one, "passed" if finding.success else failed, finding.reason)
         measured = {"value": finding.value, "margin": finding.margin, "limit": finding.limit}
-        return result.model_copy(update={**measured, "blame": () if finding.success else finding.blame})
+        return result.model_copy(update={**measured, "offenders": () if finding.success else finding.offenders})
 
     @classmethod
     def _of(cls, one: Expectation, status: Status, reason: str) -> "Result":

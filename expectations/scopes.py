@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from evenkeel.expectations.expectation import BLAMED, Blame, NotApplicable, UnknownScope
+from evenkeel.expectations.expectation import MOST_OFFENDERS, NotApplicable, Offender, UnknownScope
 from evenkeel.expectations.measures import Counts
 from evenkeel.expectations.wording import percent
 
@@ -63,18 +63,20 @@ def previous_counts(rows: "pd.DataFrame", scope: str) -> Counts:
     return counts(rows, "previous")
 
 
-def blame(rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], why: Callable[[int], str]) -> list[Blame]:
-    """Return the worst classes of `rows` by `badness` (k,), largest first, those with badness > 0 only.
+def offenders_of(
+    rows: "pd.DataFrame", scope: str, badness: npt.NDArray[np.float64], why: Callable[[int], str]
+) -> list[Offender]:
+    """Return the worst classes of `rows` by `badness` (k,), largest first; only those with badness > 0.
 
-    `why(i)` words the complaint about row i.
+    why: returns the reason for row i in words.
     """
-    guilty = np.flatnonzero(badness > 0)
-    if len(guilty) > BLAMED:
-        least = np.partition(badness[guilty], len(guilty) - BLAMED)[len(guilty) - BLAMED]
-        guilty = guilty[badness[guilty] >= least]
-    worst = guilty[np.argsort(-badness[guilty], kind="stable")][:BLAMED]
+    bad = np.flatnonzero(badness > 0)
+    if len(bad) > MOST_OFFENDERS:
+        least = np.partition(badness[bad], len(bad) - MOST_OFFENDERS)[len(bad) - MOST_OFFENDERS]
+        bad = bad[badness[bad] >= least]
+    worst = bad[np.argsort(-badness[bad], kind="stable")][:MOST_OFFENDERS]
     names = rows["name"].to_numpy()
-    return [Blame(scope=scope, name=str(names[i]), why=why(int(i))) for i in worst]
+    return [Offender(scope=scope, name=str(names[i]), why=why(int(i))) for i in worst]
 
 
 def share_of(part: Counts, whole: Counts, i: int) -> str:

@@ -10,15 +10,24 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.embed.config import EmbeddingConfig
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.publish.manifest import Manifest
+from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.versions.listing import previous_version, read_manifest
 
 CODE = {step.name: step.version for step in (EMBED, CLUSTER)}
 MEANING = ("id", "text", "vector", "dimension")
+
+
+class ComparedSections(BaseModel):
+    """The sections of a published recipe that are compared with today's; earlier field names are read as well."""
+
+    embedding: EmbeddingConfig
+    sampling: SamplingConfig
 
 
 class Changes(BaseModel):
@@ -31,7 +40,7 @@ class Changes(BaseModel):
     changed: list[str] = []
     vanished: list[str] = []
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return one line about it."""
         counts = {"new": self.new, "changed": self.changed, "vanished": self.vanished}
         kinds = [f"{len(names):,} shards {kind}" for kind, names in counts.items() if names]
@@ -79,15 +88,15 @@ class Lineage(BaseModel):
         }
 
 
-def look_back(recipe: Recipe, workspace: str) -> Lineage:
-    """List the source and hold it against the current version.
+def resolve_lineage(recipe: Recipe, workspace: str) -> Lineage:
+    """List the source and compare it with the current version.
 
     Raises InputError where a shard has changed or vanished and the recipe says that none may.
     """
     current = previous_version(recipe.destination, recipe.dataset, workspace)
     manifest = None if current is None else read_manifest(current)
     before = {} if manifest is None else manifest.document.get("source", {}).get("shards", {})
-    numbers = {name: number for name, (number, _) in before.items()} | _remembered(recipe, workspace)
+    numbers = {name: number for name, (number, _) in before.items()} | _saved_numbers(recipe, workspace)
     request = ingest_request(recipe.source, numbers)
     changes = Changes()
     if manifest is not None:
@@ -109,9 +118,9 @@ def look_back(recipe: Recipe, workspace: str) -> Lineage:
     return Lineage(request=request, changes=changes, current=manifest)
 
 
-def remember(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
-    """Keep the numbers of all shards ever seen, so that a shard has the same in every coming run."""
-    known = _remembered(recipe, workspace)
+def save_shard_numbers(recipe: Recipe, workspace: str, request: IngestRequest) -> None:
+    """Save the numbers of all shards ever seen, so that a shard keeps its number in every coming run."""
+    known = _saved_numbers(recipe, workspace)
     numbers = known | {shard.name: shard.number for shard in request.shards}
     if numbers != known:
         storage.write_json(_registry(recipe, workspace), numbers)
@@ -144,13 +153,14 @@ def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
 
     On the same clusters another measured choice would move rows for little; a pool that drifts chooses anew.
     """
-    chosen = current.document["steps"]["sample"]["facts"].get("chosen")
-    strategy = recipe.sampling.strategy
-    if strategy.name != "balanced" or strategy.rule or not chosen:
+    try:
+        before = ComparedSections.model_validate(current.recipe)
+    except ValidationError:
         return recipe
-    if current.recipe.get("sampling") != recipe.sampling.model_dump(mode="json"):
+    if before.sampling != recipe.sampling:
         return recipe
-    sampling = recipe.sampling.model_copy(update={"strategy": strategy.model_copy(update={"rule": chosen})})
+    pinned = recipe.sampling.strategy.pinned(current.document["steps"]["sample"]["facts"])
+    sampling = recipe.sampling.model_copy(update={"strategy": pinned})
     return recipe.model_copy(update={"sampling": sampling})
 
 
@@ -161,7 +171,7 @@ def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
         clustering = ReusableClustering.model_validate(before["clustering"]).fitting()
         same = {
             "clustering": clustering == recipe.clustering.fitting(),
-            "embedding": before["embedding"] == recipe.embedding.model_dump(mode="json"),
+            "embedding": ComparedSections.model_validate(before).embedding == recipe.embedding,
             "source": all(before["source"].get(name) == getattr(recipe.source, name) for name in MEANING),
             "the version of the code": current.document.get("code") == CODE,
         }
@@ -175,7 +185,7 @@ def _registry(recipe: Recipe, workspace: str) -> str:
     return storage.join(workspace, recipe.dataset, "shards", "numbers.json")
 
 
-def _remembered(recipe: Recipe, workspace: str) -> dict[str, int]:
+def _saved_numbers(recipe: Recipe, workspace: str) -> dict[str, int]:
     try:
         numbers: dict[str, int] = storage.read_json(_registry(recipe, workspace))
     except FileNotFoundError:

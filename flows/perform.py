@@ -1,42 +1,42 @@
 """From a `Step` to a Prefect task: one visible, cached, retried task per step, JSON in and JSON out."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Generic
 
 from prefect import Task, task
-from prefect.client.schemas.objects import State
-from pydantic import BaseModel
+from prefect.client.schemas.objects import State, TaskRun
 
 from evenkeel.flows.progress import LISTENER, StepProgress
-from evenkeel.infra.errors import AccountingError, InputError, RecipeError, ResourceError
+from evenkeel.infra.errors import AccountingError, InputError, RecipeError, ResourceError, StepError
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.inputs import Inputs
-from evenkeel.tasks.step import Run, Step
+from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 
-FINAL = (RecipeError, InputError, AccountingError, ResourceError)
-
-
-def worth_retrying(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Tell whether another try may help: not after an error that the same input will give again."""
-    try:
-        state.result(raise_on_failure=True)
-    except FINAL:
-        return False
-    except Exception:
-        return True
-    return False
+FINAL = (RecipeError, InputError, AccountingError, ResourceError, StepError)
+Json = dict[str, object]
 
 
-def perform(step: Step[Any, Any], config: BaseModel, inputs: Inputs, run: Run) -> StepRef:
+@dataclass(frozen=True)
+class AsTasks:
+    """Runs each step as a Prefect task."""
+
+    run: Run
+
+    def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
+        """Return the reference to the step's finished output."""
+        return perform(step, config, inputs, self.run)
+
+
+def perform(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run: Run) -> StepRef:
     """Run `step` as a Prefect task and return its finished output.
 
     The Prefect cache key is the step's own content key, so the UI shows "Cached" for a step whose output is in the
-    workspace. A cache record whose folder is gone from the workspace is not believed.
+    workspace. A cache record whose folder is gone from the workspace is not believed. The output is claimed and looked
+    up here, once; the task runs the step's function or hands on what was found.
     """
     key = step.key(config, inputs, run)
     step.claim(config, inputs, run)
     finished = step.finished(config, inputs, run)
-    visible: Task[..., dict[str, Any]] = _step_task.with_options(
+    visible: Task[..., Json] = _step_task.with_options(
         name=step.name,
         task_run_name=step.name,
         cache_key_fn=lambda *_: f"{run.dataset}-{step.name}-{key}",
@@ -49,22 +49,40 @@ def perform(step: Step[Any, Any], config: BaseModel, inputs: Inputs, run: Run) -
     if finished is not None and (listener := LISTENER.get()) is not None:
         listener(step.name, 1.0, "cached")
     progress = StepProgress(step.name)
-    ref = StepRef.model_validate(visible(_Hidden(step, config, inputs, replace(run, progress=progress))))
+    ref = StepRef.model_validate(visible(_Call(step, config, inputs, replace(run, progress=progress), finished)))
     if finished is None and (listener := LISTENER.get()) is not None:
         listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.said}")
     return ref
 
 
-class _Hidden:
-    """What the task works on, opaque to Prefect, which would otherwise walk through every parameter."""
+def worth_retrying(_task: object, _run: TaskRun, state: State[Json]) -> bool:
+    """Tell whether another try may help: not after an error that the same input will give again."""
+    try:
+        state.result(raise_on_failure=True)
+    except FINAL:
+        return False
+    except Exception:
+        return True
+    return False
 
-    def __init__(self, step: Step[Any, Any], config: BaseModel, inputs: Inputs, run: Run) -> None:
-        self.step, self.config, self.inputs, self.run = step, config, inputs, run
+
+class _Call(Generic[ConfigT, InputsT]):
+    """One call of a step; opaque to Prefect, which would otherwise walk through every parameter."""
+
+    def __init__(
+        self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run: Run, finished: StepRef | None
+    ) -> None:
+        self.step, self.config, self.inputs, self.run, self.finished = step, config, inputs, run, finished
 
     def __repr__(self) -> str:
-        return f"{self.step.name}({', '.join(f'{name}={ref.key}' for name, ref in self.inputs.present().items())})"
+        inputs = ", ".join(f"{name}={ref.key}" for name, ref in self.inputs.present().items())
+        return f"{self.step.name}({inputs})"
+
+    def ref(self) -> StepRef:
+        """Return the output that was found, or run the step's function."""
+        return self.finished or self.step.execute(self.config, self.inputs, self.run)
 
 
 @task(persist_result=True, result_serializer="json")
-def _step_task(work: _Hidden) -> dict[str, Any]:
-    return work.step(work.config, work.inputs, work.run).model_dump(mode="json")
+def _step_task(call: _Call[ConfigT, InputsT]) -> Json:
+    return call.ref().model_dump(mode="json")

@@ -1,11 +1,13 @@
-"""The order of the steps, what each is configured by, and what each builds on."""
+"""The order of the steps: a source is clustered, a version is staged from it, and what was staged is proven.
 
+Each function is the same for every way of running steps (`RunStep`): a run, a plan, a sweep, a probe.
+"""
+
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import BaseModel
-
+from evenkeel.flows.history import day_made, earlier_versions, profile_of, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
@@ -20,9 +22,8 @@ from evenkeel.tasks.dedup.lists import dedup_request
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
-from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
-from evenkeel.tasks.inputs import Inputs, NoInputs
+from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
@@ -30,90 +31,146 @@ from evenkeel.tasks.publish.exclusions import TAKEDOWNS
 from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
+from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.step import Step
+from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
 
+MAX_HISTORY = 10
+
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of the flow: `config` takes its part of the recipe, `inputs` are the outputs it builds on."""
+class ClusteredPool:
+    """A source with its clusters: references to the steps it took."""
 
-    step: Step[Any, Any]
-    config: Callable[[Recipe], BaseModel]
-    inputs: type[Inputs] = NoInputs
+    ingest: StepRef
+    embed: StepRef
+    dedup: StepRef
+    cluster: StepRef
+
+    def steps(self) -> dict[str, StepRef]:
+        """Return the references by name."""
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: ref for name, ref in named.items() if ref is not None}
+
+
+@dataclass(frozen=True)
+class StagedVersion(ClusteredPool):
+    """A version whose files are written, where no reader looks yet."""
+
+    sample: StepRef
+    stage: StepRef
+
+    @property
+    def content_key(self) -> str:
+        """The hash of the staged files; empty where they are not written."""
+        return str(self.stage.facts.get("content_key", ""))
+
+
+@dataclass(frozen=True)
+class ProvenVersion(StagedVersion):
+    """A staged version with its profile, the results of its gates and its card."""
+
+    measure: StepRef
+    validate: StepRef
+    report: StepRef
+    previous: StepRef | None = None
+
+
+def cluster_pool(
+    recipe: Recipe, lineage: Lineage, run_step: RunStep, on_drift: Callable[[Lineage], None] = lambda _: None
+) -> ClusteredPool:
+    """Run the steps from ingest to cluster.
+
+    Where the clusters of the current version do, new rows are assigned to them. Where the pool has drifted too far from
+    those, `on_drift` is called and the pool is clustered anew. The lineage learns which base was taken, and why.
+    """
+    ingest = run_step(INGEST, lineage.request, NoInputs())
+    lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
+    if lineage.base is None:
+        return _cluster_anew(recipe, ingest, run_step)
+    pool = _assign(recipe, ingest, lineage.base, run_step)
+    if (reason := _drifted(recipe, lineage, pool.cluster)) is None:
+        return pool
+    lineage.base, lineage.why = None, reason
+    on_drift(lineage)
+    return _cluster_anew(recipe, ingest, run_step)
+
+
+def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
+    """Run the steps sample and stage."""
+    if lineage.base is not None and lineage.current is not None:
+        recipe = same_rule(recipe, lineage.current)
+    ingest, embed, dedup, cluster = pool.ingest, pool.embed, pool.dedup, pool.cluster
+    sample = run_step(SAMPLE, recipe.sampling, SampleInputs(ingest, embed, dedup, cluster))
+    stage = run_step(STAGE, recipe.destination.staging(), StageInputs(ingest, dedup, cluster, sample))
+    return StagedVersion(ingest, embed, dedup, cluster, sample, stage)
+
+
+def prove_version(recipe: Recipe, workspace: str, staged: StagedVersion, run_step: RunStep) -> ProvenVersion:
+    """Run the steps measure, validate and report."""
+    history = earlier_versions(recipe, workspace, staged.content_key)
+    last = profile_of(history[-1]) if history else None
+    comparable = last if last is not None and sampled_alike(recipe, last) else None
+    done = staged.steps() if last is None else {**staged.steps(), "previous": last}
+    measure = run_step(MEASURE, MeasureConfig(), MeasureInputs.of(done))
+    validate = run_step(
+        VALIDATE,
+        recipe.gates,
+        ValidateInputs(staged.ingest, staged.embed, staged.dedup, staged.cluster, staged.sample, measure, comparable),
+    )
+    report = run_step(
+        REPORT,
+        _report_config(recipe, workspace, staged.content_key, history),
+        ReportInputs.of({**done, "measure": measure, "validate": validate}),
+    )
+    return ProvenVersion(**staged.steps(), measure=measure, validate=validate, report=report, previous=last)
+
+
+def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> ClusteredPool:
+    embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
+    dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
+    cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, dedup))
+    return ClusteredPool(ingest, embed, dedup, cluster)
+
+
+def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> ClusteredPool:
+    embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
+    dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
+    inputs = AssignInputs(ingest, embed, dedup, base.cluster, base.ingest)
+    cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
+    return ClusteredPool(ingest, embed, dedup, cluster)
+
+
+def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:
+    """Return why the pool is clustered anew, None where its clusters do. The lineage learns how far it has drifted."""
+    if "drift" not in assigned.facts:
+        return None
+    lineage.drift = assigned.facts["drift"]
+    return Drift.model_validate(lineage.drift).reason(assigned.counts["rows"], recipe.clustering.drift_limit)
 
 
 def _takedowns(recipe: Recipe) -> str:
     return storage.join(dataset_folder(recipe.destination.uri, recipe.dataset), TAKEDOWNS)
 
 
-CURATION = (
-    Stage(INGEST, lambda recipe: ingest_request(recipe.source)),
-    Stage(EMBED, lambda recipe: recipe.embedding, EmbedInputs),
-    Stage(DEDUP, lambda recipe: dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs),
-    Stage(CLUSTER, lambda recipe: recipe.clustering.fitting(), ClusterInputs),
-    Stage(SAMPLE, lambda recipe: recipe.sampling, SampleInputs),
-    Stage(STAGE, lambda recipe: recipe.destination.staging(), StageInputs),
-)
-PROOF = (
-    Stage(MEASURE, lambda _: MeasureConfig(), MeasureInputs),
-    Stage(
-        VALIDATE,
-        lambda recipe: recipe.gates,
-        ValidateInputs,
-    ),
-)
-
-Follow = Callable[[Step[Any, Any], BaseModel, Inputs], StepRef]
+def _report_config(recipe: Recipe, workspace: str, content_key: str, history: list[Version]) -> ReportConfig:
+    return ReportConfig(
+        dataset=recipe.dataset,
+        recipe=recipe.model_dump(mode="json"),
+        version=history[-1].version + 1 if history else 1,
+        created=day_made(recipe, workspace, content_key),
+        price_per_hour=recipe.price_per_hour,
+        history=[_past(version) for version in history[-MAX_HISTORY:]],
+    )
 
 
-def follow_curation(
-    recipe: Recipe, lineage: Lineage, follow: Follow, drifted: Callable[[Lineage], None]
-) -> dict[str, StepRef]:
-    """Follow the steps from ingest to stage; see `follow_clusters`."""
-    done = follow_clusters(recipe, lineage, follow, drifted)
-    if lineage.base is not None and lineage.current is not None:
-        recipe = same_rule(recipe, lineage.current)
-    for stage in CURATION:
-        if stage.step in (SAMPLE, STAGE):
-            done[stage.step.name] = follow(stage.step, stage.config(recipe), stage.inputs.of(done))
-    return done
-
-
-def follow_clusters(
-    recipe: Recipe, lineage: Lineage, follow: Follow, drifted: Callable[[Lineage], None]
-) -> dict[str, StepRef]:
-    """Follow the steps from ingest to cluster, on the clusters of the current version where they do, else on new ones.
-
-    follow: runs a step, or only looks where its output would lie. drifted: told where the pool has moved too far from
-    the clusters there were, before new ones are made. lineage: learns which base was taken, and why.
-    """
-    stages = {stage.step.name: stage for stage in CURATION}
-    done = {"ingest": follow(INGEST, lineage.request, NoInputs())}
-
-    def take(name: str, **more: StepRef) -> None:
-        stage = stages[name]
-        done[name] = follow(stage.step, stage.config(recipe), stage.inputs.of(done | more))
-
-    def cluster(base: Base | None) -> None:
-        take("embed", **({"base": base.embed} if base is not None and base.fitted else {}))
-        take("dedup")
-        if base is None:
-            take("cluster")
-            return
-        inputs = AssignInputs(done["ingest"], done["embed"], done["dedup"], base.cluster, base.ingest)
-        done["cluster"] = follow(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
-
-    lineage.base, lineage.why = find_base(recipe, lineage.current, done["ingest"])
-    cluster(lineage.base)
-    if lineage.base is not None and "drift" in done["cluster"].facts:
-        lineage.drift = done["cluster"].facts["drift"]
-        rows, limit = done["cluster"].counts["rows"], recipe.clustering.drift_limit
-        if reason := Drift.model_validate(lineage.drift).reason(rows, limit):
-            lineage.base, lineage.why = None, reason
-            drifted(lineage)
-            cluster(None)
-    return done
+def _past(version: Version) -> PastVersion:
+    """Return what the card says of an earlier version."""
+    metrics = {name: value for name, value in version.metrics.items() if isinstance(value, float)}
+    return PastVersion(version=version.version, created=version.created, rows=version.rows, metrics=metrics)

@@ -1,12 +1,12 @@
 """What a run would do and take: shards, steps done already, rows, memory, seconds, money; and what cannot fit."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
-from evenkeel.flows.lineage import Changes, look_back
-from evenkeel.flows.pipeline import follow_curation
+from evenkeel.flows.lineage import Changes, resolve_lineage
+from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
@@ -22,10 +22,7 @@ from evenkeel.tasks.estimate.requirements import (
     size,
 )
 from evenkeel.tasks.ingest.config import IngestRequest
-from evenkeel.tasks.inputs import Inputs
-from evenkeel.tasks.step import Run, Step
-
-PROVING = ("measure", "validate", "report")
+from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 
 
 class PlannedStep(BaseModel):
@@ -76,12 +73,12 @@ class Plan(BaseModel):
         """Return the seconds that each step still to do would take."""
         return {} if self.estimate is None else dict(self.estimate.seconds)
 
-    def told(self) -> list[str]:
+    def summary(self) -> list[str]:
         """Return lines about rows, memory, time and money; what cannot fit comes last."""
         if (found := self.estimate) is None:
-            return [f"{self.changes.told()}; clusters: {self.clusters}", "nothing is left to compute"]
+            return [f"{self.changes.summary()}; clusters: {self.clusters}", "nothing is left to compute"]
         lines = [
-            f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.told()}; clusters: {self.clusters}",
+            f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.summary()}; clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
             f"{found.kept:,} rows to keep",
             f"memory: {size(found.requirements.worker)} a worker, "
@@ -109,6 +106,29 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+@dataclass
+class LookOnly:
+    """Runs no step: says where each output would lie, and keeps what was seen."""
+
+    run: Run
+    seen: list[PlannedStep] = field(default_factory=list)
+
+    def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
+        """Return the reference to the finished output, or to where it would be."""
+        folder = step.folder(config, inputs, self.run)
+        finished = step.finished(config, inputs, self.run)
+        self.seen.append(
+            PlannedStep(
+                name=step.name,
+                key=folder.key,
+                done=finished is not None,
+                counts=finished.counts if finished else {},
+                seconds=finished.seconds if finished else None,
+            )
+        )
+        return finished or StepRef(step=step.name, key=folder.key, uri=folder.uri)
+
+
 def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = True) -> Plan:
     """Return what running `recipe` would do and take.
 
@@ -117,25 +137,13 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     nothing. price: of an hour of the compute, in any currency; else the recipe's `price_per_hour`.
     """
     price = recipe.price_per_hour if price is None else price
-    steps: dict[str, PlannedStep] = {}
-
-    def look(step: Step[Any, Any], config: BaseModel, inputs: Inputs) -> StepRef:
-        folder = step.folder(config, inputs, run)
-        finished = step.finished(config, inputs, run)
-        steps[step.name] = PlannedStep(
-            name=step.name,
-            key=folder.key,
-            done=finished is not None,
-            counts=finished.counts if finished else {},
-            seconds=finished.seconds if finished else None,
-        )
-        return finished or StepRef(step=step.name, key=folder.key, uri=folder.uri)
-
-    lineage = look_back(recipe, run.workspace)
-    follow_curation(recipe, lineage, look, lambda _: None)
-    request = lineage.request
-    left = {name for name, step in steps.items() if not step.done}
-    changes = lineage.changes
+    look = LookOnly(run)
+    lineage = resolve_lineage(recipe, run.workspace)
+    pool = cluster_pool(recipe, lineage, look)
+    staged = stage_version(recipe, lineage, pool, look)
+    prove_version(recipe, run.workspace, staged, look)
+    request, changes = lineage.request, lineage.changes
+    left = {step.name for step in look.seen if not step.done}
     everything = {shard.name for shard in request.shards}
     new = everything if changes.since is None else {*changes.new, *changes.changed}
     return Plan(
@@ -144,7 +152,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
         bytes=sum(shard.bytes for shard in request.shards),
         changes=changes,
         clusters=lineage.why,
-        steps=list(steps.values()),
+        steps=look.seen,
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,
@@ -159,7 +167,7 @@ def _estimate(
     found = sample_pool(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
     work = work_of(recipe, found.size)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
-    todo = [name for name in SECONDS if name in left or name in PROVING]
+    todo = [name for name in SECONDS if name in left]
     seconds = {name: round(speed.seconds(name, work), 1) for name in todo}
     if "ingest" in left:
         fresh = sum(shard.bytes for shard in request.shards if shard.name in new) / max(1, found.size.bytes)

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evenkeel.flows.pipeline import CURATION
+from evenkeel.flows.lineage import Changes, Lineage
+from evenkeel.flows.pipeline import cluster_pool, stage_version
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import EvenkeelError
@@ -17,8 +18,7 @@ from evenkeel.tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfS
 from evenkeel.tasks.estimate.costs import SECONDS, Work
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
-from evenkeel.tasks.ingest.step import INGEST
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 
 FIRST_ROWS = 1_000
 SAMPLE_ROWS = 20_000
@@ -49,7 +49,7 @@ def work_of(recipe: Recipe, size: PoolSize, levels: list[int] | None = None) -> 
         rounds=1 + clustering.resampling * clustering.resampling_share,
         kept=min(size.rows, budget.amount if budget.unit == "rows" else size.rows),
         dedup=recipe.dedup,
-        balanced=recipe.sampling.strategy.name == "balanced",
+        balanced="structure" in recipe.sampling.strategy.side_steps(),
     )
 
 
@@ -126,13 +126,15 @@ def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int
             }
         )
         run = Run(folder, recipe.dataset, Path(folder), Compute(threads=threads))
-        done: dict[str, StepRef] = {}
-        for stage in CURATION:
-            config = stage.config(smaller) if stage.step is not INGEST else ingest_request(smaller.source)
+
+        def run_step(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
             begun, used = time.monotonic(), time.process_time()
-            name = stage.step.name
-            done[name] = stage.step(config, stage.inputs.of(done), run)
-            trial.used[name] = time.process_time() - used
-            trial.expected[name] = SECONDS[name](expected)
+            ref = step(config, inputs, run)
+            trial.used[step.name] = time.process_time() - used
+            trial.expected[step.name] = SECONDS[step.name](expected)
             trial.wall += time.monotonic() - begun
+            return ref
+
+        lineage = Lineage(request=ingest_request(smaller.source), changes=Changes(), current=None)
+        stage_version(smaller, lineage, cluster_pool(smaller, lineage, run_step), run_step)
     return trial

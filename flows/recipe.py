@@ -11,11 +11,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.embed.config import AutoEmbedding, EmbeddingConfig
 from evenkeel.tasks.ingest.config import SourceConfig
-from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig, carries_password
+from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
+from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.validate.config import GatesConfig
 
@@ -197,15 +199,28 @@ def _explain(problem: Any) -> str:
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}"
 
 
-def _fields_at(annotation: Any, path: list[str]) -> set[str]:
-    """Return the field names that a recipe knows at `path`, through optional, annotated and union types."""
+def _fields_at(annotation: object, path: list[str], marks: typing.Iterable[object] = ()) -> set[str]:
+    """Return the field names that a recipe knows at `path`, through optional, annotated and union types.
+
+    marks: what is annotated. The path of a member of a list begins with its number, that of a member of an open kind or
+    a union with its name.
+    """
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if open_kinds := [mark.registry for mark in marks if isinstance(mark, MemberOf)]:
+        return _fields_at(open_kinds[0].get(path[0]), path[1:])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
             return set(annotation.model_fields)
-        head, *rest = path
-        if head in annotation.model_fields:
-            return _fields_at(annotation.model_fields[head].annotation, rest)
-        return _fields_at(annotation, rest)  # the tag of a union member
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated, list):
-        return set().union(*(_fields_at(part, path) for part in typing.get_args(annotation)))
+        field = annotation.model_fields.get(path[0])
+        return (
+            _fields_at(annotation, path[1:])
+            if field is None
+            else _fields_at(field.annotation, path[1:], field.metadata)
+        )
+    if origin is Annotated:
+        return _fields_at(parts[0], path, parts[1:])
+    if origin is list:
+        return _fields_at(parts[0], path[1:])
+    if origin in (typing.Union, types.UnionType):
+        return set().union(*(_fields_at(part, path) for part in parts))
     return set()

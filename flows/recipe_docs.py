@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.registry import MemberOf
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
 LONGEST_UNION = 20  # expectations have a page of their own
@@ -23,13 +24,16 @@ def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tu
         if _only_value(field) is not None:
             continue
         path = f"{prefix}{name}"
-        models = list(_models(field.annotation))
+        models = list(_models(field.annotation, field.metadata))
         if len(models) > LONGEST_UNION:
             models = []
         yield path, _type_name(field.annotation), _default(field), field.description or ""
         for inner in models:
-            label = f"{path}[{_tag(inner)}]." if len(models) > 1 else f"{path}."
-            yield from field_rows(inner, label)
+            label = path
+            if len(models) > 1:
+                label = f"{path}[{_tag(inner)}]"
+                yield label, "section", "", (inner.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
+            yield from field_rows(inner, f"{label}.")
 
 
 def table() -> str:
@@ -46,10 +50,16 @@ def with_table(page: str) -> str:
     return page.split(MARK)[0] + MARK + "\n\n" + table() + "\n"
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models(annotation: object, marks: Iterable[object] = ()) -> Iterator[type[BaseModel]]:
+    """Yield the models that a field can hold; of an open kind those that come with the product."""
+    open_kinds = [mark.registry for mark in marks if isinstance(mark, MemberOf)]
+    if open_kinds:
+        yield from open_kinds[0].ours().values()
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated, list, dict, tuple):
+    elif typing.get_origin(annotation) is Annotated:
+        yield from _models(typing.get_args(annotation)[0], typing.get_args(annotation)[1:])
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, list, dict, tuple):
         for part in typing.get_args(annotation):
             yield from _models(part)
 

@@ -13,6 +13,7 @@ from evenkeel.flows.running import absolute
 from evenkeel.tasks.versions import export as exports
 from evenkeel.tasks.versions import listing as versions
 from evenkeel.tasks.versions import prune as pruning
+from evenkeel.tasks.versions import tags
 from evenkeel.tasks.versions import takedown as takedowns
 from evenkeel.tasks.versions.export import Format
 
@@ -27,7 +28,7 @@ def promote(recipe: Recipe | RecipeFile, version: str, name: str) -> dict[str, A
         name: The tag to move, such as production.
     """
     wanted = _load(recipe)
-    found = versions.tag(wanted.destination, wanted.dataset, version, name, absolute(wanted.workspace))
+    found = tags.tag(wanted.destination, wanted.dataset, version, name, absolute(wanted.workspace))
     return _show(f"{name} means v{found.version} of {wanted.dataset}", found)
 
 
@@ -40,7 +41,7 @@ def rollback(recipe: Recipe | RecipeFile, version: str) -> dict[str, Any]:
         version: The version to go back to: 3, v3 or a tag.
     """
     wanted = _load(recipe)
-    found = versions.rollback(wanted.destination, wanted.dataset, version, absolute(wanted.workspace))
+    found = tags.rollback(wanted.destination, wanted.dataset, version, absolute(wanted.workspace))
     return _show(f"v{found.version} is the current version of {wanted.dataset}", found)
 
 

@@ -2,11 +2,13 @@
 
 EvenkeelError                   exit code 1
 ├── RecipeError                 2   a recipe, an override or a combination of options is wrong
+│   └── PluginError             2   a recipe names what an installed package adds, and that cannot be used
 ├── InputError                  1   the source cannot be used as it is
 │   └── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
 ├── ResourceError               1   the work does not fit the machine, or the machine asked for is not there
 ├── StorageError                1   a store refused, or is not there
-│   └── DamagedFile             1   a file does not hold what was written into it
+│   ├── DamagedFile             1   a file does not hold what was written into it
+│   └── StagedFilesMissing      1   files of the coming version are gone: run again, they are staged anew
 ├── AccountingError             1   rows in != kept + deduplicated + not sampled + quarantined
 ├── GateFailed                  3   the version was not published: a blocking expectation failed
 ├── VersionNotFound             1   no such version, tag or dataset
@@ -51,6 +53,10 @@ class RecipeError(EvenkeelError):
     exit_code = 2
 
 
+class PluginError(RecipeError):
+    """A recipe names what an installed package adds, and that cannot be used."""
+
+
 class InputError(EvenkeelError):
     """The source cannot be used as it is."""
 
@@ -77,6 +83,10 @@ class DamagedFile(StorageError):
             where=uri,
             remedy="remove the folder of its step and run again; for a published version, run `evenkeel verify`",
         )
+
+
+class StagedFilesMissing(StorageError):
+    """Files of the coming version are not there in full; the next run stages them anew."""
 
 
 class AccountingError(EvenkeelError):

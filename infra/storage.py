@@ -19,6 +19,7 @@ from fsspec.spec import AbstractBufferedFile
 from evenkeel.infra.errors import StorageError
 
 CHUNK = 8 << 20
+DRAFT = ".part"
 CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError
 
 
@@ -84,12 +85,16 @@ def exists(uri: str) -> bool:
 
 
 def list_files(uri: str) -> list[str]:
-    """Return the full URIs of all files below `uri`, sorted; empty where nothing is there."""
+    """Return the full URIs of all files below `uri`, sorted; empty where nothing is there.
+
+    What a killed process left of a file that it was writing is not among them.
+    """
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     with store_errors("list", uri):
         found = fs.find(path) if fs.exists(path) else []
-    return sorted(str(fs.unstrip_protocol(item)) if not is_local(uri) else str(item) for item in found)
+    whole = (item for item in found if not _is_draft(posixpath.basename(item)))
+    return sorted(str(fs.unstrip_protocol(item)) if not is_local(uri) else str(item) for item in whole)
 
 
 def remove(uri: str) -> None:
@@ -146,7 +151,7 @@ def open_replace(uri: str) -> Iterator[BinaryIO]:
         if is_local(uri):
             target = Path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
+            draft = target.with_name(_draft(target.name))
             try:
                 with draft.open("wb") as file:
                     yield file
@@ -194,7 +199,7 @@ def share(source: str, target: str) -> None:
         if not is_local(source):
             fs.cp_file(path, goal)
             return
-        draft = f"{posixpath.dirname(goal)}/.{posixpath.basename(goal)}.{os.getpid()}.part"
+        draft = f"{posixpath.dirname(goal)}/{_draft(posixpath.basename(goal))}"
         try:
             os.link(path, draft)
         except FileNotFoundError:
@@ -213,11 +218,20 @@ def local_copy(uri: str, scratch: Path) -> Path:
     target = scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(path)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
+        draft = target.with_name(_draft(target.name))
         with store_errors("read", uri):
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
+
+
+def _draft(name: str) -> str:
+    """Return under which name this thread writes a file before it is renamed."""
+    return f".{name}.{os.getpid()}.{threading.get_ident()}{DRAFT}"
+
+
+def _is_draft(name: str) -> bool:
+    return name.startswith(".") and name.endswith(DRAFT)
 
 
 def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:

@@ -103,6 +103,22 @@ def write_table_into(
     )
 
 
+def write_batch(batch: pa.RecordBatch) -> bytes | memoryview:
+    """Return a record batch as compressed bytes for a section of a file, none where it has no rows."""
+    if not batch.num_rows:
+        return b""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(batch)
+    return memoryview(sink.getvalue())
+
+
+def read_batch(content: bytes | memoryview) -> pa.RecordBatch:
+    """Return the record batch in what `write_batch` returned."""
+    with pa.ipc.open_stream(pa.py_buffer(content)) as stream:
+        return stream.read_next_batch()
+
+
 @contextmanager
 def _open(uri: str) -> Iterator[pq.ParquetFile]:
     if not storage.is_local(uri):

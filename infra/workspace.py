@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
+from evenkeel.infra.registry import plugins_used
 
 DONE = "done.json"
 USED = "used"
@@ -33,11 +34,14 @@ class StepRef(BaseModel):
 def content_key(step: str, version: int, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Return the 20-character hex key of a step output.
 
-    It hashes the step's name and code version, its config as canonical JSON, and the keys of its inputs by name, so
-    that the same question always finds the same answer and a changed one never does.
+    It hashes the step's name and code version, its config as canonical JSON, the versions of the installed packages
+    that the config draws on, and the keys of its inputs by name, so that the same question always finds the same answer
+    and a changed one never does.
     """
     settings = config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
     document = {"step": step, "version": version, "config": settings, "inputs": dict(inputs)}
+    if plugins := plugins_used(config):
+        document["plugins"] = plugins
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 

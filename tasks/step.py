@@ -111,8 +111,9 @@ class Step(Generic[ConfigT, InputsT]):
     def claim(self, config: ConfigT, inputs: InputsT, run: Run) -> None:
         """Keep a prune from the inputs and the output while this step runs, and for days after it.
 
-        Raises StorageError where a prune was faster than this run.
+        Raises StorageError where a prune was faster than this run, StepError as `check` does.
         """
+        self.check(config, inputs)
         here = storage.join(run.workspace, run.dataset, "")
         for ref in inputs.present().values():
             if ref.uri.startswith(here):
@@ -123,14 +124,33 @@ class Step(Generic[ConfigT, InputsT]):
 
     def __call__(self, config: ConfigT, inputs: InputsT, run: Run) -> StepRef:
         """Return the finished output, from the workspace or made anew. Raises StepError as `check` does."""
-        self.check(config, inputs)
         self.claim(config, inputs, run)
-        if (finished := self.finished(config, inputs, run)) is not None:
-            return finished
+        return self.finished(config, inputs, run) or self.execute(config, inputs, run)
+
+    def execute(self, config: ConfigT, inputs: InputsT, run: Run) -> StepRef:
+        """Run the function and return what it made, whether or not that is in the workspace already."""
         folder = self.folder(config, inputs, run)
         started = time.monotonic()
         outcome = self.function(config, inputs, folder, run)
         return folder.finish(outcome.counts, outcome.facts, round(time.monotonic() - started, 3))
+
+
+class RunStep(Protocol):
+    """A way to run steps: as Prefect tasks, in this process, or by looking only where their outputs would lie."""
+
+    def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
+        """Return the reference to the step's output."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Runs each step in this process, without Prefect."""
+
+    run: Run
+
+    def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
+        """Return the reference to the step's finished output."""
+        return step(config, inputs, self.run)
 
 
 def _classes(hint: object) -> tuple[type, ...]:

@@ -1,23 +1,23 @@
-"""Fixtures that many rooms share: a quiet environment, and one Prefect server for the whole session."""
+"""What tests share: a quiet environment, servers and a curated pool that are started once, and who runs together."""
 
 import os
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from evenkeel.infra.environment import set_defaults
 
 set_defaults()
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 
-import httpx
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+
+from tests.served import Served
+
+if TYPE_CHECKING:
+    from tests.report.cards import Card
+    from tests.validate.pools import Curated
 
 # A machine that others use too may take its time: what a property test may fail for is the property. In continuous
 # integration the same examples are drawn every time; elsewhere new ones, and a failure prints how to see it again.
@@ -29,6 +29,27 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("evenkeel")
+
+# Fixtures that take seconds to make. Tests that use one run in one process, so that it is made once; all that start
+# servers run in the same one, so that no two look for a free port at the same time.
+TOGETHER = dict.fromkeys(("prefect_server", "served", "postgres"), "servers")
+TOGETHER |= {"curated": "curated"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say with which tests a test runs: those of its file, unless a fixture brings it together with others."""
+    used = [name for name in getattr(item, "fixturenames", ()) if name in TOGETHER]
+    group = TOGETHER[used[0]] if used else item.nodeid.partition("::")[0]
+    if item.get_closest_marker("server"):
+        group = "servers"
+    elif group == "servers":
+        item.add_marker("server")
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests of servers begin first: they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("server") is None)
 
 
 @pytest.fixture(scope="session")
@@ -42,77 +63,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         prefect_test_harness(server_startup_timeout=120),
     ):
         yield
-
-
-class Served:
-    """A Prefect server with a worker and all deployments, started as `make serve` starts it, seen through its API."""
-
-    def __init__(self, home: Path, project: Path, addresses: dict[str, str]) -> None:
-        self.home, self.project, self.addresses = home, project, addresses
-        one_each = httpx.Limits(max_keepalive_connections=0)  # a busy server resets connections that were idle
-        self.api = httpx.Client(base_url=addresses["api"], timeout=180, limits=one_each)
-
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self.api.request(method, path, json=body)
-        for _ in range(20):
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy: ask again
-                break
-            time.sleep(0.5)
-            answer = self.api.request(method, path, json=body)
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
-
-    def deployment(self, name: str) -> dict[str, Any]:
-        return dict(self.ask("GET", f"/deployments/name/{name}"))
-
-    def start(self, name: str, parameters: dict[str, Any] | None = None) -> str:
-        """Start a run of the deployment `flow/name` and return its id."""
-        path = f"/deployments/{self.deployment(name)['id']}/create_flow_run"
-        return str(self.ask("POST", path, {"parameters": parameters or {}, "state": {"type": "SCHEDULED"}})["id"])
-
-    def runs(self, name: str) -> list[dict[str, Any]]:
-        """Return the runs of a deployment, oldest first."""
-        wanted = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        return list(self.ask("POST", "/flow_runs/filter", wanted))
-
-    def next_run(self, name: str, known: Collection[str] = (), seconds: float = 60) -> str:
-        """Return the id of the first run of a deployment that is not among the `known` ids, as soon as there is one."""
-        new = self.until(lambda: [run["id"] for run in self.runs(name) if run["id"] not in known], seconds)
-        return str(new[0])
-
-    def ended(self, run: str, seconds: float = 180) -> dict[str, Any]:
-        """Return the state of a run when it has ended: its type, name and message."""
-        over = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-        def look() -> dict[str, Any] | None:
-            state = dict(self.ask("GET", f"/flow_runs/{run}")["state"])
-            return state if state["type"] in over else None
-
-        return dict(self.until(look, seconds))
-
-    def until(self, found: Callable[[], Any], seconds: float) -> Any:
-        """Return what `found` finds as soon as it finds anything; fail with the worker's log when the time is up."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if thing := found():
-                return thing
-            time.sleep(0.5)
-        raise AssertionError(f"nothing after {seconds} s\n{(self.home / 'worker.log').read_text()[-4000:]}")
-
-    def prefect(self, *arguments: str) -> str:
-        """Run the Prefect command line against this server."""
-        return self.call("-m", "prefect", "--no-prompt", *arguments)
-
-    def python(self, code: str, **variables: str) -> str:
-        """Run Python code in a process of its own that knows this server."""
-        return self.call("-c", textwrap.dedent(code), **variables)
-
-    def call(self, *arguments: str, **variables: str) -> str:
-        own = {"PREFECT_API_URL": self.addresses["api"], "PREFECT_HOME": str(self.home / "prefect")}
-        environment, command = os.environ | own | variables, [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=self.project, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 @pytest.fixture(scope="session")
@@ -133,3 +83,28 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield server
     server.api.close()
     serve.down(home)
+
+
+@pytest.fixture(scope="session")
+def curated(tmp_path_factory: pytest.TempPathFactory) -> "Curated":
+    """A small pool, curated up to its profile."""
+    from tests.validate.pools import curate, write_shards
+
+    folder = tmp_path_factory.mktemp("curated")
+    return curate(folder, write_shards(folder / "shards"))
+
+
+@pytest.fixture(scope="session")
+def first(curated: "Curated") -> "Card":
+    """The card of a first version, which passes."""
+    from tests.report.cards import first_card
+
+    return first_card(curated)
+
+
+@pytest.fixture(scope="session")
+def blocked(curated: "Curated") -> "Card":
+    """The card of a later version, which is blocked."""
+    from tests.report.cards import blocked_card
+
+    return blocked_card(curated)

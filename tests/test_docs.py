@@ -59,17 +59,6 @@ def test_every_cluster_is_explained(name: str) -> None:
     assert f"`{name}`" in page("OPERATE.md")
 
 
-def test_every_strategy_is_explained() -> None:
-    from evenkeel.tasks.sample.config import SamplingConfig
-
-    schema = SamplingConfig.model_json_schema()
-    names = [
-        one["properties"]["name"]["const"] for one in schema["$defs"].values() if "name" in one.get("properties", {})
-    ]
-    assert len(names) >= 4
-    assert [name for name in names if f"`{name}`" not in page("SAMPLING.md")] == []
-
-
 @pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda one: one.__name__)
 def test_every_expectation_is_explained(expectation: type) -> None:
     assert f"`{expectation.model_fields['expect'].default}`" in page("EXPECTATIONS.md")  # type: ignore[attr-defined]

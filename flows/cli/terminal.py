@@ -16,6 +16,7 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.report.terminal import render_terminal
+from evenkeel.tasks.validate.results import read_results
 from evenkeel.tasks.versions.diff import VersionDiff
 
 
@@ -116,7 +117,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     for name, about in expected.items():
         table.add_row(name, "to do", "", f"about {about:,.1f}")
     console.print(table)
-    for line in plan.told():
+    for line in plan.summary():
         console.print(line, highlight=False)
     console.print(
         f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False
@@ -147,7 +148,7 @@ def show_version(console: Console, version: Version) -> None:
     tags = f" ({', '.join(version.tags)})" if version.tags else ""
     title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
     try:
-        results = storage.read_json(storage.join(version.location, "expectations.json"))
+        results = read_results(storage.join(version.location, "expectations.json"))
         shown = render_terminal(Profile.open(version.profile), title=title, results=results)
     except FileNotFoundError as error:
         raise StorageError(
@@ -166,7 +167,7 @@ def show_removed(console: Console, found: list[Removed]) -> None:
     """Print dropped rows, each above the row that stands for it."""
     for one in found:
         console.print(f"[bold]{one.kind}[/], {one.similarity:.3f} alike", highlight=False)
-        for word, row in (("dropped", one.row), ("kept   ", one.stands)):
+        for word, row in (("dropped", one.row), ("kept   ", one.representative)):
             console.print(f"  {word} {row.id}: {row.text}", highlight=False, markup=False)
     if not found:
         console.print("no row was dropped as a duplicate")

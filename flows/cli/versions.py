@@ -118,7 +118,7 @@ def diff(recipe: str, a: str, b: str, overrides: tuple[str, ...], as_json: bool)
 @verb(VERSION, click.argument("name"))
 def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Let NAME mean VERSION."""
-    from evenkeel.tasks.versions.listing import tag as move
+    from evenkeel.tasks.versions.tags import tag as move
 
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = move(destination, dataset, version, name, workspace)
@@ -128,7 +128,7 @@ def tag(recipe: str, version: str, name: str, overrides: tuple[str, ...], as_jso
 @verb(click.argument("name"))
 def untag(recipe: str, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Remove NAME; the version it meant stays, until a prune."""
-    from evenkeel.tasks.versions.listing import untag as remove
+    from evenkeel.tasks.versions.tags import untag as remove
 
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = remove(destination, dataset, name, workspace)
@@ -138,7 +138,7 @@ def untag(recipe: str, name: str, overrides: tuple[str, ...], as_json: bool) -> 
 @verb(VERSION)
 def rollback(recipe: str, version: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Make an earlier VERSION the current one; nothing is removed."""
-    from evenkeel.tasks.versions.listing import rollback as go_back
+    from evenkeel.tasks.versions.tags import rollback as go_back
 
     destination, dataset, workspace = dataset_of(recipe, overrides)
     found = go_back(destination, dataset, version, workspace)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.compute import Compute
+from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from evenkeel.tasks.ingest.reasons import Reason
@@ -18,7 +20,6 @@ from evenkeel.tasks.ingest.reuse import keep_original
 
 PARTITIONS = 256
 _ROWS_AT_ONCE = 4 << 20
-_HEAD = (PARTITIONS + 1) * 8
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class Duplicate:
 
 
 def write_keys(uri: str, keys: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.uint64]) -> None:
-    """Write (n, 2) keys and (n,) row ids of a block, sorted by key, after where each 256th begins."""
+    """Write (n, 2) keys and (n,) row ids of a block, sorted by key, in 256 sections of which a reader takes a few."""
     order = np.lexsort((row_ids, keys[:, 1], keys[:, 0]))
     records = np.column_stack([keys[order], row_ids[order]])
     bounds = np.arange(1, PARTITIONS, dtype=np.uint64) << np.uint64(56)
-    places = np.concatenate([[0], np.searchsorted(records[:, 0], bounds), [len(records)]]).astype("<u8")
-    storage.write_bytes(uri, places.tobytes() + records.astype("<u8").tobytes())
+    places = np.concatenate([[0], np.searchsorted(records[:, 0], bounds), [len(records)]])
+    little = np.ascontiguousarray(records, "<u8")
+    write_sections(uri, [little[first:last].tobytes() for first, last in pairwise(places)])
 
 
 def find_duplicates(
@@ -59,11 +61,8 @@ def _within(folder: str, names: list[str], span: tuple[int, int]) -> npt.NDArray
     """Return (row, first row) of the duplicates among the keys of some partitions, (m, 2) uint64."""
     parts = []
     for name in names:
-        fs, path = storage.filesystem(storage.join(folder, f"{name}.bin"))
-        places = np.frombuffer(fs.cat_file(path, start=0, end=_HEAD), dtype="<u8")
-        begin, end = int(places[span[0]]), int(places[span[1]])
-        if end > begin:
-            parts.append(np.frombuffer(fs.cat_file(path, start=_HEAD + 24 * begin, end=_HEAD + 24 * end), dtype="<u8"))
+        sections = read_sections(storage.join(folder, f"{name}.bin"), *span)
+        parts += [np.frombuffer(section, "<u8") for section in sections if len(section)]
     if not parts:
         return np.empty((0, 2), dtype=np.uint64)
     records = np.concatenate(parts).reshape(-1, 3)

@@ -91,7 +91,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     return _outcome(info, plan, shards, reports, left, harvest)
 
 
-INGEST = Step(name="ingest", version=1, function=ingest, retries=2)
+INGEST = Step(name="ingest", version=2, function=ingest, retries=2)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ShardStamp], dict[str, int]]:

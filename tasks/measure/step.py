@@ -18,8 +18,8 @@ from evenkeel.tasks.measure.fates import Fates
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import BASELINES, STAGES, Survey, Surveyor
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
 
@@ -34,7 +34,7 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     hierarchy, selection = Hierarchy.open(inputs.cluster), Selection.open(inputs.sample)
     previous = Profile.open(inputs.previous) if inputs.previous is not None else None
     tree = tree_of(hierarchy)
-    rows = Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
     surveyor = Surveyor(rows, inputs.dedup, inputs.sample, out.path("sketches"), config.sketch_rows)
     total = max(1, len(rows.blocks))
     surveys = run.compute.map(

@@ -15,8 +15,8 @@ from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.fates import Fates
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.hashing import uniform
-from evenkeel.tasks.sample.rows import Rows
 
 BASELINES = ("random", "flat", "top-down")
 STAGES = ("before", "after", *BASELINES)
@@ -53,7 +53,7 @@ class Survey:
 class Surveyor:
     """What a worker needs to survey a block: references, never data."""
 
-    rows: Rows
+    rows: CandidateRows
     dedup: StepRef
     sample: StepRef
     folder: str

@@ -1,13 +1,16 @@
 """The two commits of a publication: data files on an audit branch, then one that makes them the current version."""
 
-import json
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import PrivateAttr
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io.pyarrow import parquet_file_to_data_file, pyarrow_to_schema
 from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
@@ -22,9 +25,15 @@ from pyiceberg.table.update import (
     TableUpdate,
     ValidatableTableRequirement,
 )
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from evenkeel.tasks.publish.footers import iceberg_schema
-from evenkeel.tasks.publish.table import HIGHEST_PROPERTY
+from evenkeel.infra.errors import PublishConflict
+from evenkeel.tasks.publish.table import FACTS_KEY, HIGHEST_PROPERTY, VersionFacts, home
+
+CONFLICT_SECONDS = 120.0
+FOOTERS_AT_ONCE = 16
+
+Result = TypeVar("Result")
 
 
 class AssertUnchanged(ValidatableTableRequirement):
@@ -34,7 +43,7 @@ class AssertUnchanged(ValidatableTableRequirement):
     """
 
     type: Literal["assert-unchanged"] = "assert-unchanged"
-    _expected: tuple[Any, ...] = PrivateAttr()
+    _expected: tuple[object, ...] = PrivateAttr()
 
     @classmethod
     def of(cls, metadata: TableMetadata) -> "AssertUnchanged":
@@ -49,14 +58,14 @@ class AssertUnchanged(ValidatableTableRequirement):
             raise CommitFailedException("another commit came between")
 
 
-def _state(metadata: TableMetadata) -> tuple[Any, ...]:
+def _state(metadata: TableMetadata) -> tuple[object, ...]:
     snapshots = [snapshot.snapshot_id for snapshot in metadata.snapshots]
     schemas = [schema.schema_id for schema in metadata.schemas]
     return snapshots, dict(metadata.refs), schemas, metadata.current_schema_id, dict(metadata.properties)
 
 
 class _Transaction(Transaction):
-    """A transaction that copies the metadata once an update, not at every look: a thousand versions are a megabyte."""
+    """A transaction that copies the metadata once an update, not once a read: a thousand versions are a megabyte."""
 
     _seen: tuple[TableUpdate, ...] | None = None
 
@@ -76,7 +85,47 @@ def begin(table: Table) -> Transaction:
     return transaction
 
 
-def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: dict[str, Any]) -> int:
+def retried(table: Table, once: Callable[[], Result]) -> Result:
+    """Return `once()`, tried again on fresh metadata for two minutes where others commit first.
+
+    Raises PublishConflict when the time is up.
+    """
+
+    def refresh(state: RetryCallState) -> None:
+        if state.attempt_number > 1:
+            table.refresh()
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(CommitFailedException),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_delay(CONFLICT_SECONDS),
+        before=refresh,
+        reraise=True,
+    )
+    try:
+        return attempts(once)
+    except CommitFailedException as error:
+        raise PublishConflict(
+            f"others kept committing to {table.name()[-1]!r} for {CONFLICT_SECONDS:.0f} s",
+            found=str(error),
+            where=home(table),
+            remedy="nothing was lost and nothing was changed: run again",
+        ) from error
+
+
+def iceberg_schema(schema: pa.Schema, number: int) -> Schema:
+    """Return an Arrow schema with field ids as Iceberg's, under this number."""
+    return Schema(*pyarrow_to_schema(schema).fields, schema_id=number)
+
+
+def read_footers(table: Table, schema: pa.Schema, files: Sequence[str]) -> list[DataFile]:
+    """Return what the catalog records of data files with this schema: counts, sizes and bounds of every column."""
+    metadata = table.metadata.model_copy(update={"schemas": [iceberg_schema(schema, 0)], "current_schema_id": 0})
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        return list(pool.map(lambda uri: parquet_file_to_data_file(table.io, metadata, uri), files))
+
+
+def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: VersionFacts) -> int:
     """Commit data files on an audit branch, where no reader looks, and return the id of their snapshot.
 
     A branch of that name that a killed attempt left is replaced. The table's current schema stays what it was, so that
@@ -87,7 +136,7 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     transaction = begin(table)
     before = table.metadata.current_schema_id
     number = _use_schema(transaction, schema)
-    with transaction._append_snapshot_producer({"evenkeel": json.dumps(facts)}, branch=branch) as append:
+    with transaction._append_snapshot_producer({FACTS_KEY: facts.model_dump_json()}, branch=branch) as append:
         for file in files:
             append.append_data_file(file)
     if number != before:
@@ -95,14 +144,13 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     transaction.commit_transaction()
     written = table.metadata.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
     assert written is not None
-    if (
-        table.schemas()[written.schema_id or 0].fields != iceberg_schema(schema, 0).fields
-    ):  # a REST server numbers schemas
+    # A REST server numbers schemas itself.
+    if table.schemas()[written.schema_id or 0].fields != iceberg_schema(schema, 0).fields:
         raise CommitFailedException("another schema was added meanwhile")
     return written.snapshot_id
 
 
-def promote(table: Table, branch: str, version: int, tag: str | None) -> None:
+def make_current(table: Table, branch: str, version: int, tag: str | None) -> None:
     """In one commit: make the audited snapshot current, tag it `v<version>`, move `tag` to it and drop the branch.
 
     A REST server is asked again whether it kept the commit: some take two at once and forget one.

@@ -2,9 +2,10 @@
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from evenkeel.tasks.publish.redact import refuse_password
 
 DATASET_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 TAG_NAME = r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?"
@@ -70,7 +71,7 @@ class StageConfig(BaseModel):
             raise ValueError("name a folder or a URI, without spaces around it")
         if ".." in re.split(r"[/\\]", uri):
             raise ValueError("write the destination without '..'")
-        return _without_secrets(uri)
+        return refuse_password(uri)
 
 
 class DestinationConfig(StageConfig):
@@ -92,23 +93,8 @@ class DestinationConfig(StageConfig):
     @field_validator("catalog")
     @classmethod
     def _catalog(cls, catalog: str | None) -> str | None:
-        return catalog if catalog is None else _without_secrets(catalog)
+        return catalog if catalog is None else refuse_password(catalog)
 
     def staging(self) -> StageConfig:
         """Return the part that the STAGE step is keyed by."""
         return StageConfig(**{name: getattr(self, name) for name in StageConfig.model_fields})
-
-
-def carries_password(text: str) -> bool:
-    """Tell whether `text` is a URI with a password in it."""
-    try:
-        return "://" in text and bool(urlsplit(text).password)
-    except ValueError:  # no URI after all
-        return False
-
-
-def _without_secrets(uri: str) -> str:
-    """Return `uri`, or raise ValueError, without repeating it, where it carries a password."""
-    if carries_password(uri):
-        raise ValueError("a password has no place in a recipe: take it from the environment (see docs/SECURITY.md)")
-    return uri

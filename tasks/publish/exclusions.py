@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -32,7 +32,7 @@ def excluded_ids(destination: str, dataset: str) -> set[str]:
     return {one for uri in files for one in storage.read_json(uri)["ids"]}
 
 
-def find_ids(folder: str, files: list[FileEntry], ids: Collection[str]) -> list[str]:
+def find_ids(folder: str, files: Sequence[FileEntry], ids: Collection[str]) -> list[str]:
     """Return which of `ids` the data files in a version's folder hold, sorted; reads a row group at a time."""
     wanted = np.sort(np.array([xxhash.xxh3_64_intdigest(one.encode()) for one in ids], np.uint64).view(np.int64))
     found: set[str] = set()

@@ -1,14 +1,20 @@
 """The manifest of a version: what it holds, where it came from, and the SHA-256 of every file."""
 
+import getpass
 import hashlib
+import importlib.metadata
 import json
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.tasks.publish.redact import redacted
+
 FORMAT = 1
-PLACES = ("uri", "catalog")
+PACKAGES = ("dask", "numba", "numpy", "pandas", "pyarrow", "pyiceberg", "scikit-learn", "cudf-cu13", "cuml-cu13")
 
 
 class FileEntry(BaseModel):
@@ -39,7 +45,7 @@ class SourceShard(BaseModel):
 class Staged(BaseModel):
     """What the stage step leaves in the workspace (`staged.json`) for the commit: the files and what they mean.
 
-    run: name of the version's folder. content_key: the same for the same rows and fates, whatever run wrote them.
+    run: name of the version's folder. content_key: equal for equal rows and dispositions, whatever run wrote them.
     """
 
     run: str
@@ -61,7 +67,10 @@ class Staged(BaseModel):
 
 
 class Manifest(Staged):
-    """`manifest.json`: everything about a version but its number's fate; its own SHA-256 is in the catalog."""
+    """`manifest.json`: what a version holds and how it was made. The catalog has the SHA-256 of the file itself.
+
+    It says nothing that changes after the version is published: tags, and which version is current, are in the catalog.
+    """
 
     format: int = FORMAT
     dataset: str
@@ -84,32 +93,53 @@ class Manifest(Staged):
 
 
 def content_key(files: list[FileEntry]) -> str:
-    """Return the hex SHA-256 over paths and hashes of the data and fate files."""
+    """Return the hex SHA-256 over paths and hashes of the data files and the dispositions."""
     lines = sorted(f"{entry.path}\0{entry.sha256}" for entry in files if entry.path.startswith(("data/", "fates/")))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def hash_document(document: Any) -> str:
+def hash_document(document: object) -> str:
     """Return the hex SHA-256 of a JSON document, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def without_secrets(uri: str) -> str:
-    """Return `uri` without user, password and query, which may sign a request."""
-    if "://" not in uri:
-        return uri
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def make_manifest(
+    staged: Staged,
+    extras: Sequence[FileEntry],
+    document: Mapping[str, Any],
+    *,
+    dataset: str,
+    version: int,
+    parent: int | None,
+) -> Manifest:
+    """Return the manifest of version number `version`, made here and now by this user.
+
+    extras: the files beside the staged ones. document: its `recipe`, `seed`, `metrics` and `reason` have fields of
+    their own, the recipe without secrets; the rest is kept as it is.
+    """
+    rest = dict(document)
+    recipe = redacted(rest.pop("recipe", {}))
+    return Manifest(
+        **staged.model_dump(exclude={"files"}),
+        files=[*staged.files, *extras],
+        dataset=dataset,
+        version=version,
+        parent=parent,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        created_by=f"{getpass.getuser()}@{socket.gethostname()}",
+        reason=rest.pop("reason", "") or "",
+        recipe=recipe,
+        recipe_hash=hash_document(recipe),
+        seed=rest.pop("seed", None),
+        metrics=rest.pop("metrics", {}),
+        code_version=_installed("evenkeel") or "0",
+        packages={name: found for name in PACKAGES if (found := _installed(name))},
+        document=rest,
+    )
 
 
-def public(document: Any) -> Any:
-    """Return a recipe's plain document with every `uri` and `catalog` in it freed of secrets."""
-    if isinstance(document, dict):
-        return {name: _public_place(value) if name in PLACES else public(value) for name, value in document.items()}
-    return [public(value) for value in document] if isinstance(document, list) else document
-
-
-def _public_place(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_public_place(one) for one in value]
-    return without_secrets(value) if isinstance(value, str) else public(value)
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

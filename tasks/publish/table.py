@@ -1,6 +1,5 @@
 """The Iceberg table of a dataset: one snapshot per version, tagged `vN`; `main` is the current one."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from evenkeel.tasks.publish.layout import MANIFEST, dataset_folder
 FORMAT, FORMAT_PROPERTY = 1, "evenkeel.format"
 HIGHEST_PROPERTY = "evenkeel.highest-version"
 HOME_PROPERTY = "evenkeel.folder"
+FACTS_KEY = "evenkeel"
 PROPERTIES = {
     FORMAT_PROPERTY: str(FORMAT),
     "commit.retry.num-retries": "0",
@@ -36,18 +36,11 @@ PROPERTIES = {
 }
 
 
-class Version(BaseModel):
-    """One published version, as the catalog knows it.
-
-    location: the folder with everything about it. data: the folder of its Parquet files. tags: free names that mean it.
-    """
+class VersionFacts(BaseModel):
+    """What the catalog keeps beside the snapshot of a version. location: the folder with everything about it."""
 
     model_config = ConfigDict(frozen=True)
 
-    dataset: str
-    version: int
-    tags: list[str]
-    current: bool
     created: str
     created_by: str
     rows: int
@@ -55,13 +48,22 @@ class Version(BaseModel):
     files: int
     bytes: int
     location: str
-    data: str
     manifest_sha256: str
     content_key: str
     recipe_hash: str
     parent: int | None
     metrics: dict[str, Any]
     reason: str
+
+
+class Version(VersionFacts):
+    """One published version, as the catalog knows it. data: the folder of its Parquet files; tags: its other names."""
+
+    dataset: str
+    version: int
+    tags: list[str]
+    current: bool
+    data: str
     snapshot_id: int
 
     @property
@@ -179,21 +181,23 @@ def versions(table: Table) -> list[Version]:
 
 def _version(dataset: str, number: int, snapshot: Snapshot, tags: list[str], current: bool) -> Version:
     facts = facts_of(snapshot)
+    assert facts is not None, f"snapshot {snapshot.snapshot_id} is named v{number} and is none of ours"
     return Version(
+        **facts.model_dump(),
         dataset=dataset,
         version=number,
         tags=tags,
         current=current,
+        data=storage.join(facts.location, "data"),
         snapshot_id=snapshot.snapshot_id,
-        data=storage.join(facts["location"], "data"),
-        **facts,
     )
 
 
-def facts_of(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what publish wrote beside a snapshot; empty where the snapshot is not one of ours."""
+def facts_of(snapshot: Snapshot) -> VersionFacts | None:
+    """Return what publish wrote beside a snapshot; None where the snapshot is not one of ours."""
     summary = snapshot.summary
-    return json.loads(summary.additional_properties.get("evenkeel", "{}")) if summary is not None else {}
+    text = summary.additional_properties.get(FACTS_KEY) if summary is not None else None
+    return None if text is None else VersionFacts.model_validate_json(text)
 
 
 def find(table: Table, ref: str | int) -> Version:

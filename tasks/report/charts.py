@@ -5,29 +5,27 @@ alone; the page's stylesheet replaces them by its variables.
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TypeAlias
 
+import altair as alt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import vl_convert
 
 from evenkeel.tasks.report.facts import Spread
 from evenkeel.tasks.validate.examples import shorten
-
-if TYPE_CHECKING:
-    import altair as alt
 
 BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
 FONT = "system-ui, sans-serif"
 CURVE_POINTS = 120
 BASELINE_MARKS = {"random": "cross", "flat": "square", "top-down": "triangle-up", "previous": "diamond"}
+Chart: TypeAlias = alt.Chart | alt.LayerChart
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
-def render(chart: "alt.Chart | alt.LayerChart | alt.HConcatChart", label: str) -> str:
+def render(chart: Chart, label: str) -> str:
     """Return a chart as an SVG element that scales to its place and says `label` to screen readers."""
-    import vl_convert
-
     svg = str(vl_convert.vegalite_to_svg(_themed(chart).to_dict(), allowed_base_urls=[]))
     svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', r' style="max-width:\1px"', svg, count=1)
     svg = re.sub(r'<rect [^>]*fill="(?:white|transparent)"[^>]*/>', "", svg, count=1)
@@ -38,13 +36,11 @@ def render(chart: "alt.Chart | alt.LayerChart | alt.HConcatChart", label: str) -
 
 def map_panel(
     places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], colour: str, names: dict[int, str]
-) -> Any:
+) -> Chart:
     """Return the map of clusters: one dot each at `places` (k, 2), its area the share of rows (k,) float64.
 
     names: words beside some dots, by cluster.
     """
-    import altair as alt
-
     table = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "share": shares})
     table = table[table["share"] > 0].sort_values("share", ascending=False)
     axes = {
@@ -72,15 +68,13 @@ def map_panel(
     return alt.layer(dots, *named).properties(width=460, height=400)
 
 
-def size_curve(spread: Spread, width: int) -> Any:
+def size_curve(spread: Spread, width: int) -> Chart:
     """Return rank against rows, both on logarithmic scales, before and after."""
-    import altair as alt
-
     parts = []
     for stage, counts in (("before", spread.before), ("after", spread.after)):
         ordered = np.sort(counts[counts > 0])[::-1]
-        ranks: Any = np.unique(np.geomspace(1, len(ordered), CURVE_POINTS).round().astype(int)) if len(ordered) else []
-        parts.append(pd.DataFrame({"rank": ranks, "rows": ordered[np.asarray(ranks, int) - 1], "stage": stage}))
+        ranks = np.unique(np.geomspace(1, max(len(ordered), 1), CURVE_POINTS).round().astype(int))[: len(ordered)]
+        parts.append(pd.DataFrame({"rank": ranks, "rows": ordered[ranks - 1], "stage": stage}))
     table = pd.concat(parts)
     line = (
         alt.Chart(table)
@@ -106,10 +100,8 @@ def size_curve(spread: Spread, width: int) -> Any:
     return (line + names).properties(width=width, height=260)
 
 
-def group_shares(spread: Spread, width: int, shown: int = 14) -> Any:
+def group_shares(spread: Spread, width: int, shown: int = 14) -> Chart:
     """Return the share of each of the largest values of a group column, before and after, joined by a line."""
-    import altair as alt
-
     order = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")[:shown]
     names = [shorten(spread.names[i], 22 if width > 400 else 14) or "(empty)" for i in order]
     names = _distinct(names)
@@ -137,13 +129,11 @@ def group_shares(spread: Spread, width: int, shown: int = 14) -> Any:
     return (rule + dots).properties(width=width, height=max(60, 22 * len(order)))
 
 
-def baseline_strip(balance: pd.DataFrame, classes: dict[str, int], width: int) -> Any:
+def baseline_strip(balance: pd.DataFrame, classes: dict[str, int], width: int) -> Chart:
     """Return the evenness (normalised entropy) of every scope at every stage: the version beside the baselines.
 
     classes: how many clusters or values each scope has.
     """
-    import altair as alt
-
     table = balance[["scope", "stage", "entropy"]].dropna().copy()
     names = {
         scope: f"{shorten(scope.removeprefix('group.').replace('-', ' '), 18)} · {classes.get(scope, 0):,}"
@@ -173,10 +163,8 @@ def baseline_strip(balance: pd.DataFrame, classes: dict[str, int], width: int) -
     return (dots + marks).properties(width=width, height=max(50, 34 * len(scopes)))
 
 
-def history_line(versions: pd.DataFrame, width: int) -> Any:
+def history_line(versions: pd.DataFrame, width: int) -> Chart:
     """Return evenness by version: version, before, after."""
-    import altair as alt
-
     table = versions.melt("version", ["before", "after"], "stage", "entropy")
     base = alt.Chart(table).encode(
         x=alt.X("version:O", title="version", axis=alt.Axis(labelAngle=0, labelExpr="'v' + datum.label")),
@@ -186,10 +174,8 @@ def history_line(versions: pd.DataFrame, width: int) -> Any:
     return (base.mark_line(strokeWidth=2) + base.mark_circle(size=60, opacity=1)).properties(width=width, height=180)
 
 
-def change_bars(spread: Spread, width: int, shown: int = 12) -> Any:
+def change_bars(spread: Spread, width: int, shown: int = 12) -> Chart:
     """Return the values of a group column whose share changed most since the last version, in percentage points."""
-    import altair as alt
-
     assert spread.previous is not None
     now, last = spread.share_after, spread.previous / max(spread.previous.sum(), 1.0)
     order = np.argsort(-np.abs(now - last), kind="stable")[:shown]
@@ -208,15 +194,11 @@ def change_bars(spread: Spread, width: int, shown: int = 12) -> Any:
     )
 
 
-def _stages() -> Any:
-    import altair as alt
-
+def _stages() -> alt.Color:
     return alt.Color("stage:N", scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]), legend=None)
 
 
-def _log_axis(values: "pd.Series[float]") -> Any:
-    import altair as alt
-
+def _log_axis(values: "pd.Series[float]") -> alt.Axis:
     top = float(values.max())
     ticks = [10.0**power for power in range(int(np.ceil(np.log10(max(top, 1)))) + 1)]
     return alt.Axis(values=ticks, format="~s", grid=True)
@@ -232,7 +214,7 @@ def _distinct(names: list[str]) -> list[str]:
     return found
 
 
-def _themed(chart: Any) -> Any:
+def _themed(chart: Chart) -> Chart:
     return (
         chart.configure(
             background="transparent", font=FONT, aria=False, padding={"left": 2, "right": 14, "top": 6, "bottom": 2}

@@ -13,11 +13,11 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.publish.manifest import without_secrets
+from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
-from evenkeel.tasks.validate.step import read_results
+from evenkeel.tasks.validate.results import results_of
 
 Floats = npt.NDArray[np.float64]
 STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")
@@ -116,7 +116,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         totals=totals,
         spreads=spreads,
         balance=profile.balance,
-        results=read_results(inputs.validate),
+        results=results_of(inputs.validate),
         dropped=_dropped(inputs.dedup),
         removed=removed_rows(inputs.dedup, pool, SHOWN_REMOVED),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},

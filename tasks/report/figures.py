@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,8 +38,8 @@ def landscape(facts: CardFacts, scene: Landscape) -> Figure:
         )
         panels.append((stage, charts.render(charts.map_panel(scene.places, shares, colour, scene.labels), label)))
     note = (
-        f"Each dot is one of {len(scene.places):,} clusters{scene.partial} (level {scene.level}); near dots are alike; "
-        "the area is its share of the rows. Both maps are drawn to the same scale."
+        f"Each dot is one of {len(scene.places):,} clusters{scene.partial} (level {scene.level}); dots close "
+        "together have similar content; the area is the share of the rows. Both maps are drawn to the same scale."
     )
     order = np.argsort(-scene.share_before, kind="stable")[:10]
     rows = [[scene.name(i), *percents(scene.share_before[i], scene.share_after[i])] for i in order]
@@ -85,7 +84,7 @@ def _group(spread: Spread) -> Figure:
     more = "" if len(order) <= 14 else f" The 14 largest of {len(order):,} values."
     return Figure(
         findings.of_group(spread),
-        f"Share of the rows by {spread.title}; the clustering never saw this column.{more}",
+        f"Share of the rows by {spread.title}; the clustering did not use this column.{more}",
         _both(lambda width: charts.group_shares(spread, width), f"Share of rows by {spread.title}, before and after"),
         [spread.title, "Rows before", "Share", "Rows after", "Share"],
         rows,
@@ -110,7 +109,7 @@ def baselines(facts: CardFacts) -> Figure:
     classes = {spread.scope: int((spread.before > 0).sum()) for spread in facts.spreads}
     note = (
         "Every level of clusters and every group column with its number of classes, beside what simpler rules would "
-        f"have given. {findings.of_hubs(facts)}"
+        f"have given. {findings.of_oversized(facts)}"
     )
     return Figure(
         findings.of_balance(facts),
@@ -184,7 +183,7 @@ def drift(facts: CardFacts) -> list[Figure]:
     return found
 
 
-def _both(draw: Callable[[int], Any], label: str) -> list[tuple[str, str]]:
+def _both(draw: Callable[[int], charts.Chart], label: str) -> list[tuple[str, str]]:
     return [("wide", charts.render(draw(WIDE), label)), ("narrow", charts.render(draw(NARROW), label))]
 
 

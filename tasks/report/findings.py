@@ -18,12 +18,12 @@ def headline(facts: CardFacts) -> str:
 
 
 def of_map(facts: CardFacts) -> str:
-    """Return what happened to the most crowded tenth of the clusters."""
+    """Return what happened to the largest tenth of the clusters."""
     leaves = facts.leaves
-    crowded = np.argsort(-leaves.before, kind="stable")[: max(1, len(leaves.before) // 10)]
-    before, after = float(leaves.share_before[crowded].sum()), float(leaves.share_after[crowded].sum())
+    largest = np.argsort(-leaves.before, kind="stable")[: max(1, len(leaves.before) // 10)]
+    before, after = float(leaves.share_before[largest].sum()), float(leaves.share_after[largest].sum())
     was, now = percents(before, after)
-    return f"The most crowded tenth of the clusters went from {was} to {now} of the rows"
+    return f"The largest tenth of the clusters went from {was} to {now} of the rows"
 
 
 def of_sizes(facts: CardFacts) -> str:
@@ -59,20 +59,20 @@ def of_balance(facts: CardFacts) -> str:
     return f"Evenness went from {rows['before']:.2f} to {rows['after']:.2f} over the clusters{random}"
 
 
-def of_hubs(facts: CardFacts) -> str:
-    """Return which levels above the finest are one hub and little else: their evenness says no more than that."""
-    told = []
+def of_oversized(facts: CardFacts) -> str:
+    """Return which levels above the finest have one cluster with most of the pool: their evenness says little else."""
+    sentences = []
     for spread in facts.levels[1:]:
         share, clusters = float(spread.share_before.max(initial=0)), int((spread.before > 0).sum())
         if share > 0.5 and clusters > 2:
-            told.append(
-                f"{spread.title.capitalize()} says little here: one of its {clusters:,} clusters is a hub that holds "
+            sentences.append(
+                f"{spread.title.capitalize()} says little here: one of its {clusters:,} clusters holds "
                 f"{percent(share)} of the pool."
             )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
-def of_fates(facts: CardFacts) -> str:
+def of_dispositions(facts: CardFacts) -> str:
     """Return where the rows went."""
     totals = facts.totals
     share = percent(totals["kept"] / max(totals["read"], 1))

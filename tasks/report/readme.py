@@ -6,8 +6,8 @@ import yaml
 
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts
-from evenkeel.tasks.report.page import lead
 from evenkeel.tasks.report.reading import snippets
+from evenkeel.tasks.report.sections import lead
 from evenkeel.tasks.report.summary import balance_table, text
 
 SIZES = (
@@ -43,13 +43,13 @@ def render_readme(facts: CardFacts) -> str:
     lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", "## How to read it", ""]
     for name, code in snippets(facts.config.location):
         lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
-    lines += ["## Where it comes from", "", f"{text(findings.of_fates(facts))}.", ""]
+    lines += ["## Where it comes from", "", f"{text(findings.of_dispositions(facts))}.", ""]
     lines += [f"- {name}: {text(value)}" for name, value in facts.details.items()]
     lines += [
         "",
-        "Columns that begin with `ek_` tell where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters "
-        "from the finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`) and what it stands for "
-        "(`ek_weight`, one over its chance of being kept; `ek_group_size`, itself and the duplicates dropped for it).",
+        "Columns that begin with `ek_` say where a row came from (`ek_row_id`, `ek_shard`, `ek_row`), its clusters "
+        "from the finest level up (`ek_cluster_1`, ...), how often it counts (`ek_copies`), one over the probability "
+        "that it was kept (`ek_weight`), and the size of its duplicate group, the row included (`ek_group_size`).",
     ]
     return "\n".join(lines) + "\n"
 

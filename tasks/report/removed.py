@@ -1,4 +1,4 @@
-"""Rows that were dropped as duplicates, each beside the row that stands for it."""
+"""Rows that were dropped as duplicates, each beside its representative."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from evenkeel.tasks.validate.examples import Example, read_examples
 
 @dataclass(frozen=True)
 class Removed:
-    """A dropped row, how alike it is to the row that stands for it, and that one. kind: exact, near or semantic."""
+    """A dropped row, its representative, and the similarity of the two. kind: exact, near or semantic."""
 
     kind: str
     similarity: float
     row: Example
-    stands: Example
+    representative: Example
 
 
 def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
-    """Return up to `each` dropped rows of every kind of duplicate, the least alike first; ties by row id.
+    """Return up to `each` dropped rows of every kind of duplicate, the least similar first; ties by row id.
 
     Rows on exclusion lists are not shown to anybody.
     """

@@ -8,7 +8,6 @@ from evenkeel.tasks.report.facts import gather
 from evenkeel.tasks.report.findings import headline, of_gates
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.landscape import survey
-from evenkeel.tasks.report.page import render_page
 from evenkeel.tasks.report.readme import render_readme
 from evenkeel.tasks.report.summary import render_summary
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -18,6 +17,8 @@ def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run
     """Write card.html, card.md and README.md."""
     if inputs.stage is not None and not config.location:
         config = config.model_copy(update={"location": str(inputs.stage.facts.get("location", ""))})
+    from evenkeel.tasks.report.page import render_page  # imports Altair and the renderer of its charts
+
     run.progress(0.05, "gathering the facts")
     facts = gather(config, inputs, str(run.scratch))
     run.progress(0.2, "drawing the map of clusters")

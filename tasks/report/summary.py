@@ -8,23 +8,23 @@ import pandas as pd
 from evenkeel.expectations.wording import printable
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts
-from evenkeel.tasks.report.page import fates
+from evenkeel.tasks.report.sections import dispositions
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
 
 def render_summary(facts: CardFacts) -> str:
-    """Return the headline, the balance, the fates and what the gates say, as Markdown."""
+    """Return the headline, the balance, rows by disposition and what the gates say, as Markdown."""
     name = facts.config.dataset + (f" v{facts.config.version}" if facts.config.version else "")
-    lines = [f"# {text(name)}: {text(findings.headline(facts))}", "", f"{text(findings.of_fates(facts))}.", ""]
+    lines = [f"# {text(name)}: {text(findings.headline(facts))}", "", f"{text(findings.of_dispositions(facts))}.", ""]
     lines += balance_table(facts.balance)
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
         lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")
-        lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.blame[:5]]
-    lines += ["", "## Rows", "", "| fate | rows | share | why |", "| --- | ---: | ---: | --- |"]
-    for part in fates(facts)["parts"]:
-        lines.append(f"| {part['name']} | {part['count']} | {part['share']} | {text(part['why'])} |")
+        lines += [f"  - {text(item.name)}: {text(item.why)}" for item in one.offenders[:5]]
+    lines += ["", "## Rows", "", "| disposition | rows | share | why |", "| --- | ---: | ---: | --- |"]
+    for line in dispositions(facts).lines:
+        lines.append(f"| {line.name} | {line.count} | {line.share} | {text(line.why)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,36 +1,32 @@
 """A version in the terminal: the facts of the card as a compact table with bars."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
+from evenkeel.expectations.result import Result, Status, worst_first
 from evenkeel.expectations.wording import percent, printable
 from evenkeel.tasks.measure.profile import Profile
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-    from rich.text import Text
-
 NAME, BAR, EIGHTHS = 20, 24, " ▏▎▍▌▋▊▉█"
 BEFORE, AFTER = "yellow", "cyan"
-CULPRITS, PAIR = 3, "before and after"
+MOST_OFFENDERS, PAIR = 3, "before and after"
 FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
-SIGNS = {"failed": ("✕", "red"), "warned": ("!", "yellow")}
+COLOURS: Mapping[Status, str] = {"failed": "red", "warned": "yellow"}
 
 
 def render_terminal(
-    profile: Profile, *, title: str = "", results: list[dict[str, Any]] | None = None, shown: int = 8
-) -> "RenderableType":
+    profile: Profile, *, title: str = "", results: Sequence[Result] | None = None, shown: int = 8
+) -> RenderableType:
     """Return a version for a rich console: fates, evenness, cluster sizes and groups, before and after.
 
-    title: dataset and version. results: the documents of `results.json`; what failed or warned is listed. shown: how
+    title: dataset and version. results: of the version's checks; those that failed or warned are listed. shown: how
     many values of each group column, the largest first. Foreign text is printed as text: no markup, no escapes.
     """
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[RenderableType] = [Text(printable(title), style="bold")] if title else []
     clusters = profile.clusters
     leaves = clusters[clusters["level"] == 1]
@@ -44,7 +40,7 @@ def render_terminal(
     return Group(*parts)
 
 
-def fates(totals: pd.DataFrame) -> "Table":
+def fates(totals: pd.DataFrame) -> Table:
     """Return rows by fate with a bar of their share of the rows read."""
     row = totals.iloc[0]
     table = _table(f"{int(row['read']):,} rows read", "", "rows", "share")
@@ -55,7 +51,7 @@ def fates(totals: pd.DataFrame) -> "Table":
     return table
 
 
-def evenness(balance: pd.DataFrame) -> "Table":
+def evenness(balance: pd.DataFrame) -> Table:
     """Return normalised entropy by scope: the version beside the pool and a random draw, on a scale from 0 to 1."""
     table = _table("evenness (normalised entropy)", PAIR, "before", "random", "after")
     for scope, rows in balance.groupby("scope", sort=False):
@@ -66,7 +62,7 @@ def evenness(balance: pd.DataFrame) -> "Table":
     return table
 
 
-def sizes(leaves: pd.DataFrame) -> "Table":
+def sizes(leaves: pd.DataFrame) -> Table:
     """Return the shares of the largest 1, 1 %, 10 % and 50 % of the clusters."""
     table = _table(f"share of the rows in the largest of {len(leaves):,} clusters", PAIR, "before", "after")
     before, after = (np.sort(leaves[name].to_numpy(np.float64))[::-1] for name in ("share_before", "share_after"))
@@ -82,7 +78,7 @@ def sizes(leaves: pd.DataFrame) -> "Table":
     return table
 
 
-def groups(name: str, rows: pd.DataFrame, shown: int) -> "Table":
+def groups(name: str, rows: pd.DataFrame, shown: int) -> Table:
     """Return the largest values of a group column, before and after; bars are relative to the largest share."""
     kept, there = int((rows["after"] > 0).sum()), int((rows["before"] > 0).sum())
     table = _table(f"{printable(name)}: {kept:,} of {there:,} values in the version", PAIR, "before", "after")
@@ -94,35 +90,30 @@ def groups(name: str, rows: pd.DataFrame, shown: int) -> "Table":
     return table
 
 
-def gates(results: list[dict[str, Any]]) -> "Table":
+def gates(results: Sequence[Result]) -> Table:
     """Return the checks that failed or warned, or one line that says none did."""
-    checked = [one for one in results if one["status"] != "skipped"]
-    loud = [one for one in checked if one["status"] in SIGNS]
+    checked = [one for one in results if one.status != "skipped"]
+    shown = [one for one in worst_first(checked) if one.status in COLOURS]
     table = _table(
-        f"{len(checked):,} checks, {len(loud):,} failed or warned" if loud else f"all {len(checked):,} checks passed"
+        f"{len(checked):,} checks, {len(shown):,} failed or warned" if shown else f"all {len(checked):,} checks passed"
     )
-    for one in loud:
-        sign, style = SIGNS[str(one["status"])]
-        table.add_row(_text(f"{sign} {one['sentence']}", style))
-        table.add_row(_text(f"  {one['reason']}", "dim"))
-        for item in one.get("blame", [])[:CULPRITS]:
-            table.add_row(_text(f"  · {item['name']}: {item['why']}", "dim"))
+    for one in shown:
+        table.add_row(_text(f"{one.sign} {one.sentence}", COLOURS[one.status]))
+        table.add_row(_text(f"  {one.reason}", "dim"))
+        for item in one.offenders[:MOST_OFFENDERS]:
+            table.add_row(_text(f"  · {item.name}: {item.why}", "dim"))
     return table
 
 
-def bar(share: float, style: str, width: int = BAR) -> "Text":
+def bar(share: float, style: str, width: int = BAR) -> Text:
     """Return a bar of `share` in [0, 1] in eighths of a character."""
-    from rich.text import Text
-
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
     return Text(("█" * full + EIGHTHS[rest].strip()).ljust(width), style=style)
 
 
-def pair(before: float, after: float, width: int = BAR) -> "Text":
+def pair(before: float, after: float, width: int = BAR) -> Text:
     """Return two bars in one line: before in the upper half, after in the lower one."""
-    from rich.text import Text
-
     was, now = (round(min(max(share, 0.0), 1.0) * width) for share in (before, after))
     line = Text("▀" * min(was, now), style=f"{BEFORE} on {AFTER}")
     line.append("▀" * (was - now), style=BEFORE)
@@ -131,10 +122,7 @@ def pair(before: float, after: float, width: int = BAR) -> "Text":
     return line
 
 
-def _table(title: str, *columns: str) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
+def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold", min_width=NAME if columns else None, max_width=NAME if columns else None)
     for column in columns:
@@ -146,7 +134,5 @@ def _table(title: str, *columns: str) -> "Table":
     return table
 
 
-def _text(words: str, style: str = "") -> "Text":
-    from rich.text import Text
-
+def _text(words: str, style: str = "") -> Text:
     return Text(printable(words), style=style)

@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
+from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.hashing import mix
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.options import Balanced
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.rehydration import Rehydrator
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.step import Run
 
 TRIES = 6
 SLACK = 1.05
 
 
-def token_count(rows: Rows, compute: Compute) -> int:
+def token_count(rows: CandidateRows, compute: Compute) -> int:
     """Return the tokens of all rows that may be selected."""
     return pool_cost(rows, Budget(1, "tokens"), None, compute)
 
 
-def pool_cost(rows: Rows, budget: Budget, rehydrator: Rehydrator | None, compute: Compute) -> int:
+def pool_cost(rows: CandidateRows, budget: Budget, rehydrator: Rehydrator | None, compute: Compute) -> int:
     """Return what all rows that may be selected cost in the unit of a budget, each with its copies."""
     cost = partial(_cost, rows=rows, unit=budget.unit, rehydrator=rehydrator)
     return sum(compute.map(cost, rows.blocks, work=rows.pool.rows * 20))
@@ -36,12 +36,12 @@ def pool_cost(rows: Rows, budget: Budget, rehydrator: Rehydrator | None, compute
 
 def draw_budget(
     config: SamplingConfig,
-    candidates: Candidates,
+    problem: SamplingProblem,
     budget: Budget,
     inputs: SampleInputs,
     folder: str,
     run: Run,
-) -> tuple[Plan, pa.Table]:
+) -> tuple[DrawPlan, pa.Table]:
     """Return a plan and its rows that cost at most the budget, and less by no more than the next row's tokens.
 
     Copies are those of the plan times those of `config.rehydrate`; a budget of rows counts copies and is met to the
@@ -51,20 +51,19 @@ def draw_budget(
     from evenkeel.tasks.sample.step import draw_plan, make_plan
 
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
-    total = pool_cost(candidates.rows, budget, rehydrator, run.compute)
-    most = candidates.tree.rows * candidates.limits.max_repeats
-    target = min(most, max(1, round(budget.amount / max(1, total) * candidates.tree.rows)))
+    total = pool_cost(problem.rows, budget, rehydrator, run.compute)
+    most = problem.tree.rows * problem.limits.max_repeats
+    target = min(most, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))
     for _ in range(TRIES):
-        plan = make_plan(config, replace(candidates, target=target))
-        selection = draw_plan(config, candidates, plan, folder, run, carry=("tokens", "identity"))
+        plan = make_plan(config, replace(problem, target=target))
+        selection = draw_plan(config, problem, plan, folder, run, carry=("tokens", "identity"))
         if rehydrator is not None:
             copies = selection["copies"].to_numpy() * rehydrator.copies(selection["row_id"].to_numpy())
             selection = selection.set_column(1, "copies", pa.array(copies.astype(np.int32)))
         found = int((_each(selection, budget.unit) * selection["copies"].to_numpy()).sum())
         if target == most or budget.amount <= found <= budget.amount * SLACK:
             break
-        if isinstance(config.strategy, Balanced) and not config.strategy.rule:
-            config = config.model_copy(update={"strategy": Balanced(rule=plan.facts["chosen"])})
+        config = config.model_copy(update={"strategy": config.strategy.pinned(plan.facts)})
         target = min(most, max(1, int(np.ceil(1.01 * target * budget.amount / max(1, found)))))
     kept = within(selection, budget, config.seed)
     if not kept.num_rows:
@@ -100,7 +99,7 @@ def _each(table: pa.Table, unit: str) -> NDArray[np.int64]:
     return tokens
 
 
-def _cost(block: str, rows: Rows, unit: str, rehydrator: Rehydrator | None) -> int:
+def _cost(block: str, rows: CandidateRows, unit: str, rehydrator: Rehydrator | None) -> int:
     table = rows.table(block, ["tokens"])
     each = _each(table, unit)
     return int((each if rehydrator is None else each * rehydrator.copies(table["row_id"].to_numpy())).sum())

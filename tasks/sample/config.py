@@ -1,11 +1,12 @@
-"""How many rows to keep, and by which rule."""
+"""The sampling section of a recipe: how many rows to keep, and by which strategy."""
 
 import re
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from evenkeel.tasks.sample.options import Balanced, Strategy
+from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.sample.strategy import STRATEGIES, Strategy
 
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
 SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
@@ -27,9 +28,14 @@ class GroupShare(BaseModel):
 
     group: str = Field(description="Name of a group column (source.groups).", min_length=1)
     value: str = Field(description="The value whose rows are bounded.")
-    at_least: float = Field(0.0, ge=0, le=1, description="Least share of the selected rows.")
+    at_least: float = Field(0.0, ge=0, le=1, description="Smallest share of the selected rows.")
     at_most: float = Field(1.0, ge=0, le=1, description="Largest share of the selected rows.")
-    rows_at_least: int = Field(0, ge=0, description="Least number of rows: the floor of a protected group.")
+    min_rows: int = Field(
+        0,
+        ge=0,
+        validation_alias=AliasChoices("min_rows", "rows_at_least"),
+        description="Smallest number of selected rows: the floor of a protected group.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "GroupShare":
@@ -41,20 +47,26 @@ class GroupShare(BaseModel):
 
 
 class Rehydration(BaseModel):
-    """Rows that stood for many duplicates come several times, by the size of their group (FineWeb2)."""
+    """Repeat the representative of a duplicate group by the size of the group (FineWeb2)."""
 
     model_config = ConfigDict(extra="forbid", title="rehydrate")
 
     table: dict[int, int] = Field(
         default_factory=lambda: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1},
-        description="copies by group size: the entry of the largest size that is not above the row's. Default: "
+        description="copies by group size; a group takes the entry of the largest size not above its own. Default: "
         "FineWeb2's",
     )
     removed: dict[int, float] = Field(
         default_factory=dict,
         description="share of rows that quality filters removed, by group size; the table is then made from it",
     )
-    most: int = Field(5, ge=2, le=100, description="with removed: copies of the group size that filters liked best")
+    max_copies: int = Field(
+        5,
+        ge=2,
+        le=100,
+        validation_alias=AliasChoices("max_copies", "most"),
+        description="with removed: copies of the group size that filters removed least of",
+    )
 
     @field_validator("table")
     @classmethod
@@ -71,15 +83,9 @@ class Rehydration(BaseModel):
         return removed
 
 
-def _named(strategy: Any) -> Any:
-    """Let `strategy: balanced` stand for `strategy: {name: balanced}`."""
+def _named(strategy: object) -> object:
+    """Read `strategy: balanced` as `strategy: {name: balanced}`."""
     return {"name": strategy} if isinstance(strategy, str) else strategy
-
-
-def _as_tabs(schema: dict[str, Any]) -> None:
-    """Spell the union so that the Prefect form shows tabs."""
-    schema["anyOf"] = schema.pop("oneOf", schema.get("anyOf"))
-    schema.pop("discriminator", None)
 
 
 class SamplingConfig(BaseModel):
@@ -89,13 +95,10 @@ class SamplingConfig(BaseModel):
 
     strategy: Annotated[
         Strategy,
+        MemberOf(STRATEGIES),
         BeforeValidator(_named),
-        Field(
-            discriminator="name",
-            json_schema_extra=_as_tabs,
-            description="How the target is spread over clusters or groups.",
-        ),
-    ] = Field(default_factory=Balanced)
+        Field(description="How the target is spread over clusters or groups."),
+    ] = Field(default_factory=lambda: STRATEGIES.get("balanced").model_validate({}))
     target: int | str = Field(
         description='How much to keep: rows (50000), a share of the pool ("10%") or a token budget ("2B tokens").'
     )
@@ -104,9 +107,9 @@ class SamplingConfig(BaseModel):
         "hash", description="Which rows of a cluster come first: hash is random, stable from version to version."
     )
     score: str = Field("", description="Score column for order: score, highest first.")
-    max_repeats: int = Field(1, ge=1, le=1000, description="How often a row of a rare cluster may be repeated.")
+    max_repeats: int = Field(1, ge=1, le=1000, description="Copies of a row at most, where a cluster has too few rows.")
     rehydrate: Rehydration | None = Field(
-        None, description="copies by the number of duplicates a row stands for; null = off. The target counts copies."
+        None, description="copies by the size of a row's duplicate group; null = off. The target counts copies."
     )
     floor: int = Field(0, ge=0, description="Rows that every cluster keeps, as far as it has them.")
     cap: int | None = Field(None, ge=1, description="Rows that no cluster may exceed.")
@@ -114,7 +117,7 @@ class SamplingConfig(BaseModel):
 
     @field_validator("target", mode="before")
     @classmethod
-    def _readable(cls, target: Any) -> Any:
+    def _readable(cls, target: object) -> int | str:
         if isinstance(target, float) and target.is_integer():
             target = int(target)
         if isinstance(target, str) and ROWS.match(target.strip()):
@@ -148,8 +151,8 @@ class SamplingConfig(BaseModel):
         values = [bound.value for bound in self.shares]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise ValueError(f"contradictory: {groups[0]}={twice[0]} is bounded twice")
-        if (least := sum(bound.at_least for bound in self.shares)) > 1 + 1e-9:
-            raise ValueError(f"contradictory: the least shares of {groups[0]} sum to {least:g}, more than 1")
+        if (total := sum(bound.at_least for bound in self.shares)) > 1 + 1e-9:
+            raise ValueError(f"contradictory: the smallest shares of {groups[0]} sum to {total:g}, more than 1")
         return self
 
     def budget(self, rows: int) -> Budget:

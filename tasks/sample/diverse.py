@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.rows import Columns, Rows
+from evenkeel.tasks.sample.candidates import CandidateRows, Columns
 
 CANDIDATES = 4
 CHUNK = 512
@@ -27,7 +27,7 @@ def farthest_points(vectors: NDArray[np.float32], wanted: int) -> NDArray[np.int
 def choose_diverse(
     first: Columns,
     quotas: NDArray[np.int64],
-    rows: Rows,
+    rows: CandidateRows,
 ) -> NDArray[np.int64]:
     """Return the positions of the chosen rows, cell by cell, the farthest apart first.
 
@@ -50,7 +50,7 @@ def choose_diverse(
     return np.concatenate(picked) if picked else np.empty(0, np.int64)
 
 
-def _vectors(first: Columns, low: int, high: int, rows: Rows) -> NDArray[np.float32]:
+def _vectors(first: Columns, low: int, high: int, rows: CandidateRows) -> NDArray[np.float32]:
     blocks, row_ids = first["block"][low:high], first["row_id"][low:high]
     parts, places = [], []
     for block in np.unique(blocks):

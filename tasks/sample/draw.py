@@ -13,10 +13,10 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table, write_table
+from evenkeel.tasks.sample.candidates import CandidateRows, Columns, score_of
 from evenkeel.tasks.sample.diverse import CANDIDATES, choose_diverse
+from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan, Order, WeightsOf
 from evenkeel.tasks.sample.hashing import mix, uniform
-from evenkeel.tasks.sample.plan import CellsOf, Order, Plan, WeightsOf
-from evenkeel.tasks.sample.rows import Columns, Rows, score_of
 from evenkeel.tasks.step import Run
 
 MERGE_ROWS = 1 << 22
@@ -30,7 +30,7 @@ class Drawing:
     carry: columns of the pool that are added to the selection for the caller.
     """
 
-    rows: Rows
+    rows: CandidateRows
     folder: str
     scratch: str
     order: Order
@@ -44,8 +44,8 @@ class Drawing:
 
 
 def draw(
-    plan: Plan,
-    rows: Rows,
+    plan: DrawPlan,
+    rows: CandidateRows,
     folder: str,
     run: Run,
     *,
@@ -161,7 +161,7 @@ def _merge(folder: str, blocks: Sequence[str], needs: NDArray[np.int64]) -> Colu
     return first_of_cells(_join(parts), needs)
 
 
-def _equal_copies(first: Columns, plan: Plan, carry: tuple[str, ...]) -> pa.Table:
+def _equal_copies(first: Columns, plan: DrawPlan, carry: tuple[str, ...]) -> pa.Table:
     cell, quotas, sizes = first["cell"], plan.allocation.quotas, plan.sizes
     whole = quotas // np.maximum(sizes, 1)
     copies = whole[cell] + (rank_in_cell(cell) < (quotas - whole * sizes)[cell])
@@ -172,7 +172,7 @@ def _equal_copies(first: Columns, plan: Plan, carry: tuple[str, ...]) -> pa.Tabl
 
 def _weighted_copies(
     first: Columns,
-    plan: Plan,
+    plan: DrawPlan,
     max_repeats: int,
     carry: tuple[str, ...],
 ) -> pa.Table:

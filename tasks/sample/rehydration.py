@@ -1,4 +1,4 @@
-"""How often a row counts by the rows it stands for."""
+"""Repeat rows by the size of their duplicate groups."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Rehydrator:
         table = config.table
         if config.removed:
             sizes = np.array(sorted(config.removed))
-            table = rehydration_table(sizes, np.array([config.removed[int(size)] for size in sizes]), config.most)
+            table = rehydration_table(sizes, np.array([config.removed[int(size)] for size in sizes]), config.max_copies)
         return cls(Duplicates.open(dedup), table)
 
     def copies(self, row_ids: NDArray[np.uint64]) -> NDArray[np.int32]:

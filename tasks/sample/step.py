@@ -17,15 +17,15 @@ from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.crowding import crowds_of
 from evenkeel.tasks.sample.balanced.probe import structure_of
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.draw import draw
+from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.plan import Candidates, Limits, Plan
+from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
 from evenkeel.tasks.sample.quotas.shares import bound_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rehydration import Rehydrator
-from evenkeel.tasks.sample.rows import Rows
-from evenkeel.tasks.sample.strategies import strategy
 from evenkeel.tasks.step import Outcome, Run, Step
 
 Counts = NDArray[np.int64]
@@ -37,16 +37,16 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     Raises RecipeError where the target exceeds what the pool can give, a column is missing, or constraints contradict
     each other.
     """
-    candidates, budget = open_candidates(config, inputs, run)
+    problem, budget = open_problem(config, inputs, run)
     if budget.unit == "tokens" or config.rehydrate is not None:
-        plan, selection = draw_budget(config, candidates, budget, inputs, out.path("draws"), run)
+        plan, selection = draw_budget(config, problem, budget, inputs, out.path("draws"), run)
     else:
-        plan = make_plan(config, candidates)
-        selection = draw_plan(config, candidates, plan, out.path("draws"), run)
-    tree = candidates.tree
+        plan = make_plan(config, problem)
+        selection = draw_plan(config, problem, plan, out.path("draws"), run)
+    tree = problem.tree
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
-    given = baselines(replace(candidates, target=min(int(copies.sum()), tree.rows)))
+    given = baselines(replace(problem, target=min(int(copies.sum()), tree.rows)))
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
@@ -66,11 +66,11 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     return Outcome(counts, facts)
 
 
-def open_candidates(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[Candidates, Budget]:
+def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[SamplingProblem, Budget]:
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
     tree = tree_of(Hierarchy.open(inputs.cluster))
-    rows = Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
-    repeats = max(config.max_repeats, getattr(config.strategy, "clip", 1))
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
+    repeats = max(config.max_repeats, config.strategy.max_copies())
     budget = config.budget(tree.rows)
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     plain = budget.unit == "rows" and rehydrator is None
@@ -85,24 +85,24 @@ def open_candidates(config: SamplingConfig, inputs: SampleInputs, run: Run) -> t
             where="sampling.target",
             remedy="lower the target, raise max_repeats, or add shards",
         )
-    limits = Limits(config.max_repeats, config.floor, config.cap)
+    limits = QuotaLimits(config.max_repeats, config.floor, config.cap)
     structure, crowds = partial(structure_of, inputs=inputs, run=run), partial(crowds_of, inputs, run)
-    return Candidates(rows, tree, budget.amount, config.seed, limits, run.compute, structure, crowds), budget
+    return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, structure, crowds), budget
 
 
-def make_plan(config: SamplingConfig, candidates: Candidates) -> Plan:
+def make_plan(config: SamplingConfig, problem: SamplingProblem) -> DrawPlan:
     """Return the plan of the config's strategy, with its bounds on shares."""
-    plan = strategy(config.strategy.name)(config.strategy, candidates)
-    return bound_shares(plan, config.shares, candidates) if config.shares else plan
+    plan = config.strategy.plan(problem)
+    return bound_shares(plan, config.shares, problem) if config.shares else plan
 
 
 def draw_plan(
-    config: SamplingConfig, candidates: Candidates, plan: Plan, folder: str, run: Run, carry: tuple[str, ...] = ()
+    config: SamplingConfig, problem: SamplingProblem, plan: DrawPlan, folder: str, run: Run, carry: tuple[str, ...] = ()
 ) -> pa.Table:
     """Return the rows that a plan draws; see `draw`."""
     return draw(
         plan,
-        candidates.rows,
+        problem.rows,
         folder,
         run,
         order=config.order,
@@ -113,9 +113,9 @@ def draw_plan(
     )
 
 
-def baselines(candidates: Candidates) -> dict[str, Counts]:
+def baselines(problem: SamplingProblem) -> dict[str, Counts]:
     """Return the leaf quotas that random, flat and top-down give for the same number of rows, without limits."""
-    free = replace(candidates, limits=Limits())
+    free = replace(problem, limits=QuotaLimits())
     return {
         "random": free.fill(free.tree.sizes.astype(float)).quotas,
         "flat": free.fill().quotas,
@@ -129,7 +129,7 @@ def quota_table(tree: ClusterTree, quota: Counts, kept: Counts, given: Mapping[s
     return pa.table({**columns, "quota": quota, "kept": kept, **given})
 
 
-def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
+def candidate_table(tree: ClusterTree, plan: DrawPlan, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
     """Return one row per rule and level with its balance: the chosen one, the baselines, and those measured.
 
     unevenness: over held-out structure, where the strategy measured it; else null.
@@ -140,8 +140,7 @@ def candidate_table(tree: ClusterTree, plan: Plan, copies: Counts, given: Mappin
             present = tree.lift(tree.sizes, level) > 0
             measures = balance(tree.lift(counts, level), present)
             found.append({"rule": name, "scope": f"level-{level}", "unevenness": None, **measures})
-    measured = plan.facts.get("unevenness", {})
-    found += [{"rule": name, "scope": "held-out", "unevenness": value} for name, value in measured.items()]
+    found += [{"rule": name, "scope": "held-out", "unevenness": value} for name, value in plan.measured.items()]
     return pa.Table.from_pylist(found)
 
 

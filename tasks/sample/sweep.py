@@ -13,7 +13,7 @@ from evenkeel.tasks.sample.balanced.structure import unevenness
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.step import baselines, make_plan, open_candidates
+from evenkeel.tasks.sample.step import baselines, make_plan, open_problem
 from evenkeel.tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
@@ -32,24 +32,24 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
     probe, cuts = structure_of(8192, inputs, run)
     for target in targets:
         wanted = SamplingConfig.model_validate({**config.model_dump(), "target": target})
-        candidates, budget = open_candidates(wanted, inputs, run)
+        problem, budget = open_problem(wanted, inputs, run)
         if budget.unit == "tokens":
-            share = budget.amount / token_count(candidates.rows, run.compute)
-            rows = round(share * candidates.tree.rows)
-            candidates = replace(candidates, target=max(1, rows))
-        plan = make_plan(wanted, candidates)
-        shares = {"chosen": plan.leaf_shares(candidates)}
-        shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(candidates).items()}
+            share = budget.amount / token_count(problem.rows, run.compute)
+            rows = round(share * problem.tree.rows)
+            problem = replace(problem, target=max(1, rows))
+        plan = make_plan(wanted, problem)
+        shares = {"chosen": plan.leaf_shares(problem)}
+        shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(problem).items()}
         given = dict(shares)
         if plan.cells_of is None:
             given["chosen"] = plan.allocation.quotas.astype(np.float64)
         for rule, leaf_shares in shares.items():
-            measures = balance(given[rule], candidates.tree.sizes > 0)
+            measures = balance(given[rule], problem.tree.sizes > 0)
             mass = probe.mass(leaf_shares)
             found.append(
                 {
                     "target": str(target),
-                    "rows": candidates.target,
+                    "rows": problem.target,
                     "rule": rule,
                     "name": plan.facts.get("chosen", wanted.strategy.name) if rule == "chosen" else rule,
                     "unevenness": unevenness(cuts, mass) if cuts and mass.sum() > 0 else float("nan"),

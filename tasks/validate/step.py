@@ -1,31 +1,30 @@
-"""The validate step: build the tables, run the suite, name who is to blame, keep the evidence."""
+"""The validate step: check the profile against the recipe's expectations and keep the results."""
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evenkeel.expectations.engine import evaluate
 from evenkeel.expectations.expectation import UnknownScope
-from evenkeel.expectations.result import Result
+from evenkeel.expectations.result import Result, count_by_status
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
-from evenkeel.tasks.validate.blame import name_rows
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.excluded import excluded_rows_kept
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.near import near_duplicates_left
+from evenkeel.tasks.validate.offenders import add_examples
+from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
 from evenkeel.tasks.validate.tables import shards, shares, totals
 
-RESULTS = "results.json"
 DOCS = "docs"
 
 
@@ -33,7 +32,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
     """Check the profile and write `results.json` and the Data Docs.
 
     A failed gate is a result, not an error: the facts hold `success`, `failed` and `warnings` (expectation, reason,
-    blame) and `skipped`, and the flow decides what to do.
+    offenders) and `skipped`, and the flow decides what to do.
     Raises RecipeError where an expectation names a level, a column or a pattern that the data does not have.
     """
     pool = Pool.open(inputs.ingest, run.scratch)
@@ -62,7 +61,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         site = Path(folder)
         try:
             results = evaluate(
-                expectations, tables, site, lambda found: name_rows(found, pool, inputs, config.examples)
+                expectations, tables, site, lambda found: add_examples(found, pool, inputs, config.examples)
             )
         except UnknownScope as error:
             raise RecipeError(
@@ -73,21 +72,14 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
             ) from error
         for page in sorted(site.iterdir()):
             storage.write_bytes(out.path(DOCS, page.name), page.read_bytes())
-    storage.write_json(out.path(RESULTS), [result.model_dump(mode="json") for result in results])
+    write_results(out.path(RESULTS), results)
     return _outcome(results)
 
 
-def read_results(ref: StepRef) -> list[Result]:
-    """Return the results that a validate step left."""
-    return [Result.model_validate(item) for item in storage.read_json(storage.join(ref.uri, RESULTS))]
-
-
 def _outcome(results: list[Result]) -> Outcome:
-    counts = {
-        status: sum(one.status == status for one in results) for status in ("passed", "failed", "warned", "skipped")
-    }
+    counts = {str(status): count for status, count in count_by_status(results).items()}
     facts = {
-        "success": counts["failed"] == 0,
+        "success": not counts["failed"],
         "failed": [_fact(one) for one in results if one.status == "failed"],
         "warnings": [_fact(one) for one in results if one.status == "warned"],
         "skipped": [f"{one.label}: {one.reason}" for one in results if one.status == "skipped"],
@@ -95,9 +87,13 @@ def _outcome(results: list[Result]) -> Outcome:
     return Outcome(counts=counts, facts=facts)
 
 
-def _fact(one: Result) -> dict[str, Any]:
-    worst = [f"{item.scope} {item.name}: {item.why}" for item in one.blame[:3]]
-    return {"expectation": one.label, "reason": f"{one.label}: {one.reason}", "sentence": one.sentence, "blame": worst}
+def _fact(one: Result) -> dict[str, str | list[str]]:
+    return {
+        "expectation": one.label,
+        "reason": f"{one.label}: {one.reason}",
+        "sentence": one.sentence,
+        "offenders": [f"{item.scope} {item.name}: {item.why}" for item in one.offenders[:3]],
+    }
 
 
 def _same_clusters(inputs: ValidateInputs) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from evenkeel.expectations.accounting import FATES
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.publish.manifest import without_secrets
+from evenkeel.tasks.publish.redact import without_secrets
 
 Floats = npt.NDArray[np.float64]
 

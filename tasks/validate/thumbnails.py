@@ -3,6 +3,8 @@
 import base64
 import io
 
+from PIL import Image, ImageOps
+
 EDGE, QUALITY, PIXELS = 112, 70, 64_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
@@ -13,8 +15,6 @@ def thumbnail(picture: bytes) -> str:
     The foreign bytes never reach a page: they are decoded and encoded anew, without metadata, first frame only.
     Pictures of more than 64 million pixels are left out.
     """
-    from PIL import Image, ImageOps
-
     try:
         with Image.open(io.BytesIO(picture), formats=FORMATS) as found:
             if found.width * found.height > PIXELS:

@@ -18,7 +18,9 @@ BASE = ("ingest", "embed", "cluster")
 KEY = re.compile(r"[0-9a-f]{20}")
 
 
-def clean(workspace: str, dataset: str, kept: Iterable[Version], days: float, *, dry_run: bool = True) -> list[Folder]:
+def prune_outputs(
+    workspace: str, dataset: str, kept: Iterable[Version], days: float, *, dry_run: bool = True
+) -> list[Folder]:
     """Remove the step outputs of a dataset that nobody needs, and return them; a dry run removes none.
 
     Kept are all outputs that the current version was made of, those that each kept version's clusters were made in,

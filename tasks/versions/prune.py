@@ -1,7 +1,7 @@
 """Remove old versions by the retention rule, files that no version holds, and outputs of steps that nobody needs.
 
-A prune and a publisher may meet. The prune writes the mark PRUNED into a folder and then looks into the catalog; the
-publisher registers its audit branch in the catalog and then looks for the mark. Whoever comes second sees the other:
+A prune and a publisher may meet. The prune writes the mark PRUNED into a folder and then reads the catalog; the
+publisher registers its audit branch in the catalog and then checks for the mark. Whoever comes second sees the other:
 the prune leaves the folder alone, or the publisher stops and the next run stages anew.
 """
 
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
 from evenkeel.infra import storage
@@ -17,11 +18,10 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.listing import Folder, folders, listing, store_time, touched
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import BLOCKED, PRUNED, VERSIONS
-from evenkeel.tasks.publish.publish import write_index
 from evenkeel.tasks.publish.table import Version, dataset_table, facts_of, find, home, is_home, versions
-from evenkeel.tasks.versions.listing import retried
-from evenkeel.tasks.versions.outputs import clean
+from evenkeel.tasks.versions.outputs import prune_outputs
 
 
 class Prune(BaseModel):
@@ -82,7 +82,7 @@ def prune(
                 storage.remove(uri)
         lost += blocked
         rest = [version for version in versions(table) if version.version in kept]
-    outputs = clean(workspace, dataset, rest, config.retention.workspace_days, dry_run=dry_run)
+    outputs = prune_outputs(workspace, dataset, rest, config.retention.workspace_days, dry_run=dry_run)
     return Prune(
         dataset=dataset,
         dry_run=dry_run,
@@ -133,10 +133,9 @@ def _forget(
     Each is a commit that fails if others commit. A REST server cannot be told so; there a name that was given to a
     version at the last moment brings it back, and once its number is gone no further name can be given to it.
     """
-    dataset = table.name()[-1]
-    kept, gone = retried(table, dataset, lambda: _drop_names(table, rule, now, drop, grace))
-    back = retried(table, dataset, lambda: _put_back(table, gone))
-    retried(table, dataset, lambda: _drop_snapshots(table))
+    kept, gone = commit.retried(table, lambda: _drop_names(table, rule, now, drop, grace))
+    back = commit.retried(table, lambda: _put_back(table, gone))
+    commit.retried(table, lambda: _drop_snapshots(table))
     kept |= {version.version: "named meanwhile" for version in back}
     return kept, [version for version in gone if version not in back]
 
@@ -149,7 +148,7 @@ def _drop_names(
     names = {f"v{version.version}" for version in gone}
     for name, ref in table.metadata.refs.items():
         snapshot = table.metadata.snapshot_by_id(ref.snapshot_id)
-        if name.startswith("audit-") and snapshot is not None and facts_of(snapshot).get("location") in idle:
+        if name.startswith("audit-") and snapshot is not None and _location(snapshot) in idle:
             names.add(name)
     if names:
         updates = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names))
@@ -175,10 +174,13 @@ def _drop_snapshots(table: Table) -> None:
 def _referenced(table: Table) -> set[str]:
     """Return the folders that a version or an audit branch holds."""
     heads = {ref.snapshot_id for ref in table.metadata.refs.values()}
-    held = (
-        facts_of(snapshot).get("location") for snapshot in table.metadata.snapshots if snapshot.snapshot_id in heads
-    )
+    held = (_location(snapshot) for snapshot in table.metadata.snapshots if snapshot.snapshot_id in heads)
     return {location for location in held if location is not None}
+
+
+def _location(snapshot: Snapshot) -> str | None:
+    facts = facts_of(snapshot)
+    return facts.location if facts is not None else None
 
 
 def _remove(table: Table, folder: str) -> bool:

@@ -50,7 +50,7 @@ def takedown(
 ) -> Takedown:
     """Name the versions that hold `ids`, exclude them from all coming versions, and republish the current one if asked.
 
-    A dry run only looks. Earlier versions keep the rows until they are pruned: `prune(drop=...)`.
+    A dry run changes nothing. Earlier versions keep the rows until they are pruned: `prune(drop=...)`.
     """
     wanted = sorted({one for one in ids if one})
     if not wanted:

@@ -41,7 +41,7 @@ from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE, open_candidates
+from evenkeel.tasks.sample.step import SAMPLE, open_problem
 from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
 from tests.bench.balance_page import BASELINES, write_page
@@ -90,13 +90,13 @@ def evaluate(pool: Pool, rows: np.ndarray) -> dict[str, float]:
 
 def agreement(pool: Pool, inputs: dict[str, Any], run: Run, unevenness: dict[str, float]) -> tuple[float, float, float]:
     """Return how the label-free measure ranks the candidates: Spearman's rho with label KL, best and worst label KL."""
-    candidates, _ = open_candidates(SamplingConfig(target=pool.target), SampleInputs.of(inputs), run)
+    problem, _ = open_problem(SamplingConfig(target=pool.target), SampleInputs.of(inputs), run)
     clustered = Hierarchy.open(inputs["cluster"]).rows()
     places = clustered["row_id"].to_numpy().astype(np.int64) & ((1 << 40) - 1)
-    table = np.zeros((candidates.tree.leaves, int(pool.y.max()) + 1))
+    table = np.zeros((problem.tree.leaves, int(pool.y.max()) + 1))
     np.add.at(table, (clustered["leaf"].to_numpy(), pool.y[places]), 1.0)
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
-    kl = {name: balance(allocation.shares @ table)["kl_uniform"] for name, allocation in rules(candidates)}
+    kl = {name: balance(allocation.shares @ table)["kl_uniform"] for name, allocation in rules(problem)}
     names = [name for name in kl if name in unevenness]
     rho = spearmanr([unevenness[name] for name in names], [kl[name] for name in names]).statistic
     return float(rho), min(kl.values()), max(kl.values())

@@ -37,20 +37,19 @@ if __name__ == "__main__":
         kept, read = result["totals"]["kept"], result["totals"]["read"]
         steps = sum(ref["seconds"] for name, ref in result["steps"].items() if name != "previous")
     else:
-        from evenkeel.flows.pipeline import CURATION, PROOF
+        from evenkeel.flows.lineage import resolve_lineage
+        from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
         from evenkeel.flows.running import running
-        from evenkeel.tasks.report.config import ReportConfig
-        from evenkeel.tasks.report.inputs import ReportInputs
-        from evenkeel.tasks.report.step import REPORT
         from evenkeel.tasks.publish.publish import publish
-        recipe, done = parse(document), {}
+        from evenkeel.tasks.step import InProcess
+        recipe = parse(document)
         with running(recipe) as run:
-            for stage in CURATION + PROOF:
-                done[stage.step.name] = stage.step(stage.config(recipe), stage.inputs.of(done), run)
-            done["report"] = REPORT(ReportConfig(dataset=recipe.dataset, version=1), ReportInputs.of(done), run)
-            publish(recipe.destination, recipe.dataset, done["stage"], {}, {}, run.workspace)
-        kept, read = done["sample"].counts["kept"], done["ingest"].counts["read"]
-        steps = sum(ref.seconds for ref in done.values())
+            lineage, run_step = resolve_lineage(recipe, run.workspace), InProcess(run)
+            staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
+            proven = prove_version(recipe, run.workspace, staged, run_step)
+            publish(recipe.destination, recipe.dataset, proven.stage, {}, {}, run.workspace)
+        kept, read = proven.sample.counts["kept"], proven.ingest.counts["read"]
+        steps = sum(ref.seconds for ref in proven.steps().values())
     print(json.dumps({"wall": time.monotonic() - begun, "steps": steps, "kept": kept, "read": read}))
 """
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.report.cards import blocked_card, first_card
-from tests.validate.pools import FOUL, curate, write_shards
+from tests.report.cards import Card
+from tests.validate.pools import FOUL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,12 +38,9 @@ CONTRAST = """() => {
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(first: Card, blocked: Card) -> dict[str, Path]:
     """Every page of a version that passed and of one that was blocked."""
-    folder = tmp_path_factory.mktemp("cards")
-    curated = curate(folder, write_shards(folder / "shards"))
-    first, blocked = first_card(curated), blocked_card(curated)
-    checks = sorted((folder / "workspace" / "topics" / "validate").glob("*/docs/*.html"))
+    checks = sorted(Path(first.checks.uri).glob("docs/**/*.html"))
     return {
         "first": Path(first.ref.uri) / "card.html",
         "blocked": Path(blocked.ref.uri) / "card.html",

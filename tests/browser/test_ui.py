@@ -8,8 +8,8 @@ import pytest
 
 from evenkeel.flows.recipe import parse
 from evenkeel.tasks.versions.listing import list_versions
-from tests.conftest import Served
 from tests.flows.conftest import write_shards
+from tests.served import Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

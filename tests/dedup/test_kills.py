@@ -2,8 +2,11 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -23,18 +26,20 @@ CONFIG = DedupConfig(semantic=SemanticConfig(epsilon=0.2, clusters=3))
 
 
 def killed_at_write(folder: Path, inputs: dict[str, StepRef], writes: int) -> None:
-    """Run the step in this process, which kills itself when it is about to write a file for the nth time."""
+    """Run the step in this process, which kills itself when it has begun to write a file for the nth time."""
     done = 0
-    write = storage.write_bytes
+    real = storage.open_replace
 
-    def counted(uri: str, data: bytes) -> None:
+    @contextmanager
+    def counted(uri: str) -> Iterator[BinaryIO]:
         nonlocal done
         done += 1
-        if done == writes:
-            os.kill(os.getpid(), signal.SIGKILL)
-        write(uri, data)
+        with real(uri) as stream:
+            if done == writes:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield stream
 
-    storage.write_bytes = counted
+    storage.open_replace = counted
     DEDUP(CONFIG, DedupInputs.of(inputs), new_run(folder, threads=1))
 
 

@@ -33,7 +33,7 @@ def test_verdicts_are_those_of_the_expectations_themselves() -> None:
         assert result.value == pytest.approx(measured.value, abs=1e-12)
         if result.status != "passed":
             assert result.status == ("failed" if one.severity == "block" else "warned")
-            assert result.blame == tuple(measured.blame)
+            assert result.offenders == tuple(measured.offenders)
 
 
 def test_the_first_version_skips_drift_and_says_why() -> None:

@@ -1,4 +1,4 @@
-"""Every expectation passes on a good version, fails on the fault it is there for, names the culprit, and says so."""
+"""Every expectation passes on a good version, fails on the fault it is there for, names the offender, and says so."""
 
 import re
 from typing import Any
@@ -108,24 +108,24 @@ def test_no_expectation_is_without_a_test() -> None:
     assert {wanted["expect"] for wanted, _, _ in FAULTS} == set(NAMES)
 
 
-@pytest.mark.parametrize(("wanted", "_faulty", "_culprit"), FAULTS, ids=IDS)
-def test_a_good_version_passes(wanted: dict[str, Any], _faulty: Tables, _culprit: str | None) -> None:
+@pytest.mark.parametrize(("wanted", "_faulty", "_offender"), FAULTS, ids=IDS)
+def test_a_good_version_passes(wanted: dict[str, Any], _faulty: Tables, _offender: str | None) -> None:
     one = made(wanted)
     assert one.holds(one.measure(tables()[one.table]))
 
 
-@pytest.mark.parametrize(("wanted", "faulty", "culprit"), FAULTS, ids=IDS)
-def test_a_faulty_version_fails_and_the_culprit_is_named(
-    wanted: dict[str, Any], faulty: Tables, culprit: str | None
+@pytest.mark.parametrize(("wanted", "faulty", "offender"), FAULTS, ids=IDS)
+def test_a_faulty_version_fails_and_the_offender_is_named(
+    wanted: dict[str, Any], faulty: Tables, offender: str | None
 ) -> None:
     one = made(wanted)
     found = one.measure(faulty[one.table])
     assert not one.holds(found)
     assert one.reason(found)
-    assert len(found.blame) <= 20
-    if culprit is not None:
-        assert found.blame[0].name == culprit
-        assert found.blame[0].why
+    assert len(found.offenders) <= 20
+    if offender is not None:
+        assert found.offenders[0].name == offender
+        assert found.offenders[0].why
 
 
 @pytest.mark.parametrize("model", EXPECTATIONS, ids=NAMES)

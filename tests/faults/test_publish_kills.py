@@ -67,6 +67,7 @@ def test_a_publisher_killed_anywhere_on_disk(tmp_path: Path, step: int) -> None:
     check_clean(config, str(tmp_path / "workspace"))
 
 
+@pytest.mark.server
 @pytest.mark.slow
 def test_a_publisher_killed_anywhere_on_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with seaweed(tmp_path / "weed") as store:

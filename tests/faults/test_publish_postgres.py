@@ -10,6 +10,8 @@ from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job
 from tests.infra.test_postgres import Database, postgres
 
+pytestmark = pytest.mark.server
+
 __all__ = ["postgres"]
 
 

@@ -20,6 +20,8 @@ from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job
 from tests.s3.servers import BUCKET, Store, free_ports, seaweed
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> Callable[..., Job]:

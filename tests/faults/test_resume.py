@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from evenkeel.flows.server import serve
-from tests.conftest import Served
 from tests.faults.curation import STEPS, Curation, killed
 from tests.flows.conftest import write_shards
 from tests.s3.servers import BUCKET, free_ports, seaweed
+from tests.served import Served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import yaml
 from evenkeel.flows.server import serve
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.register import ROOT
-from tests.conftest import Served
+from tests.served import Served
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 HEARTBEAT_SECONDS = 30
 
 

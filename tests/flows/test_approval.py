@@ -7,8 +7,8 @@ import pytest
 
 from evenkeel.flows.recipe import parse
 from evenkeel.tasks.versions.listing import list_versions
-from tests.conftest import Served
 from tests.flows.conftest import write_shards
+from tests.served import Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

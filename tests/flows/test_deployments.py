@@ -16,8 +16,8 @@ from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.register import ROOT, commit
 from evenkeel.flows.server.serve import server_environment
 from evenkeel.tasks.versions.listing import list_versions
-from tests.conftest import Served
 from tests.flows.conftest import write_shards
+from tests.served import Served
 
 WRITTEN = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 OPERATE = (ROOT / "docs" / "OPERATE.md").read_text()
@@ -138,7 +138,7 @@ def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, t
     known = {run["id"] for run in served.runs("train/on-published")}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))
     code = f"""
-        from evenkeel.flows.curate import emit
+        from evenkeel.flows.events import emit
         from evenkeel.flows.recipe import load
         recipe = load({str(tmp_path / "recipe.json")!r})
         emit(recipe, "published", {{"version": 7, "location": "s3://there", "rows": 240}})

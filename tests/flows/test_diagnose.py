@@ -7,7 +7,7 @@ import pytest
 
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.server.diagnose import CHECKS, Finding, examine
-from tests.conftest import Served
+from tests.served import Served
 
 
 @pytest.fixture

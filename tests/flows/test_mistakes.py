@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Served
 from tests.flows.test_cli import invoke
+from tests.served import Served
 
 
 def test_unknown_compute_names_those_there_are(recipe_file: Path) -> None:

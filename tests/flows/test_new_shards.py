@@ -12,21 +12,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import BaseModel
 from rich.console import Console
 
 from evenkeel.flows.curate import curate
-from evenkeel.flows.lineage import Lineage, look_back, remember
-from evenkeel.flows.pipeline import follow_curation
+from evenkeel.flows.lineage import Lineage, resolve_lineage, save_shard_numbers
+from evenkeel.flows.pipeline import cluster_pool, stage_version
 from evenkeel.flows.plan import Plan, plan
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.flows.running import running
 from evenkeel.flows.sweep import sweep_sizes
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.publish.staging.step import read_staged
-from evenkeel.tasks.step import Step
+from evenkeel.tasks.step import ConfigT, InputsT, Step
 from evenkeel.tasks.versions.diff import diff
 from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import DIMENSION, write_shards
@@ -73,17 +71,17 @@ def walk(recipe: Recipe, last: str = "stage") -> tuple[dict[str, StepRef], Linea
 
     done: dict[str, StepRef] = {}
 
-    def follow(step: Step[Any, Any], config: BaseModel, inputs: Inputs) -> StepRef:
+    def run_step(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
         done[step.name] = step(config, inputs, run)
         if step.name == last:
             raise Killed
         return done[step.name]
 
     with running(recipe) as run:
-        lineage = look_back(recipe, run.workspace)
-        remember(recipe, run.workspace, lineage.request)
+        lineage = resolve_lineage(recipe, run.workspace)
+        save_shard_numbers(recipe, run.workspace, lineage.request)
         with pytest.raises(Killed):
-            follow_curation(recipe, lineage, follow, lambda _: None)
+            stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
     return done, lineage
 
 

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from evenkeel.flows.lineage import same_rule
 from evenkeel.flows.recipe import Recipe, RecipeFile, json_schema, load, parse, ready_recipes
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.publish.manifest import Manifest
 
 
 def minimal() -> dict[str, object]:
@@ -66,11 +69,46 @@ def test_a_password_is_refused_and_not_repeated(field: str) -> None:
             {"method": "image", "model": "vit", "most_pixels": 9},
             {"method": "image", "model": "vit", "max_pixels": 9},
         ),
+        (
+            "sampling",
+            {"target": 9, "strategy": {"name": "subclass", "group": "kind", "least": 4}},
+            {"target": 9, "strategy": {"name": "subclass", "group": "kind", "min_rows": 4}},
+        ),
+        (
+            "sampling",
+            {
+                "target": 9,
+                "rehydrate": {"removed": {1: 0.5}, "most": 3},
+                "shares": [{"group": "kind", "value": "a", "rows_at_least": 2}],
+            },
+            {
+                "target": 9,
+                "rehydrate": {"removed": {1: 0.5}, "max_copies": 3},
+                "shares": [{"group": "kind", "value": "a", "min_rows": 2}],
+            },
+        ),
     ],
 )
 def test_fields_of_earlier_recipes_are_still_read(section: str, earlier: object, today: object) -> None:
     one, other = parse({**minimal(), section: earlier}), parse({**minimal(), section: today})
     assert one == other != parse(minimal())
+
+
+def test_a_version_published_with_an_earlier_field_name_keeps_its_rule() -> None:
+    shares = {"group": "language", "value": "is"}
+    sampling = {
+        "target": 100,
+        "rehydrate": {"removed": {1: 0.5}, "max_copies": 3},
+        "shares": [{**shares, "min_rows": 5}],
+    }
+    recipe = parse({**minimal(), "sampling": sampling})
+    published = recipe.model_dump(mode="json")
+    published["sampling"]["rehydrate"]["most"] = published["sampling"]["rehydrate"].pop("max_copies")
+    published["sampling"]["shares"] = [{**shares, "rows_at_least": 5}]
+    fields: dict[str, Any] = {"recipe": published, "document": {"steps": {"sample": {"facts": {"chosen": "flat"}}}}}
+    current = Manifest.model_construct(**fields)
+    assert same_rule(recipe, current).sampling.strategy.model_dump()["rule"] == "flat"
+    assert same_rule(parse({**minimal(), "sampling": {"target": 99}}), current).sampling.target == 99
 
 
 @pytest.mark.parametrize("name", ready_recipes())
@@ -101,7 +139,7 @@ def test_ready_recipes_are_valid_by_name(name: str) -> None:
         ),
         (
             "sampling.shares=[{group: a, value: x, at_least: 0.7}, {group: a, value: y, at_least: 0.6}]",
-            "the least shares of a sum to 1.3",
+            "the smallest shares of a sum to 1.3",
         ),
     ],
 )

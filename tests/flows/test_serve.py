@@ -9,7 +9,9 @@ import pytest
 
 from evenkeel.flows.server import serve
 from evenkeel.infra.errors import RecipeError, ResourceError
-from tests.conftest import Served
+from tests.served import Served
+
+pytestmark = pytest.mark.server
 
 
 def test_server_is_healthy_and_shows_its_pages(served: Served) -> None:

@@ -16,6 +16,8 @@ import pytest
 from evenkeel.flows.server import serve
 from evenkeel.infra.catalog import open_catalog
 
+pytestmark = pytest.mark.server
+
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), *map(str, reversed(DEBIAN))])
 NOBODY = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user

@@ -43,6 +43,13 @@ def test_a_shared_file_is_there_twice_and_replaced_once(place: str) -> None:
         storage.share(storage.join(place, "nothing"), target)
 
 
+def test_a_file_that_a_killed_process_was_writing_is_not_listed(tmp_path: Path) -> None:
+    with storage.open_replace(str(tmp_path / "whole.bin")) as stream:
+        stream.write(b"1")
+        assert storage.list_files(str(tmp_path)) == []
+    assert storage.list_files(str(tmp_path)) == [str(tmp_path / "whole.bin")]
+
+
 @given(data=st.binary(max_size=64))
 def test_checksum_is_sha256(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     uri = str(tmp_path_factory.mktemp("sum") / "file")

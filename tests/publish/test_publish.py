@@ -10,6 +10,7 @@ import pytest
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.workspace import DONE
+from evenkeel.tasks.publish import audit
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -18,7 +19,7 @@ from evenkeel.tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, v
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
 from tests.publish import small_steps
-from tests.publish.conftest import Publish
+from tests.publish.fixtures import Publish
 
 
 def test_a_version_is_what_was_staged(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
@@ -136,9 +137,7 @@ def test_readers_of_the_current_version_see_no_column_of_one_being_audited(
             before.append(table.scan().to_arrow().column_names)
             assert [version.version for version in versions(table)] == [1]
 
-    from evenkeel.tasks.publish.publish import _Publication
-
-    monkeypatch.setattr(_Publication, "audit", look)
+    monkeypatch.setattr(audit, "require_files", look)
     publish_one(seed=1, extra={"new": pa.array(range(500))})
     assert "new" not in before[0]
     with dataset_table(destination, "demo", workspace) as table:

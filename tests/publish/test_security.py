@@ -17,7 +17,7 @@ from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import read_manifest, read_version
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
-from tests.publish.conftest import Publish
+from tests.publish.fixtures import Publish
 
 ROOT = Path(__file__).parent.parent.parent
 EVIL = [

@@ -1,11 +1,14 @@
 """The parts of the card: sentences, words, the map, and the same facts in a terminal."""
 
 import io
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from evenkeel.expectations.expectation import Offender
+from evenkeel.expectations.result import Result, Status
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.report.facts import Spread
@@ -13,7 +16,6 @@ from evenkeel.tasks.report.findings import half, of_group
 from evenkeel.tasks.report.projection import project, project_within
 from evenkeel.tasks.report.terminal import render_terminal
 from evenkeel.tasks.report.words import distinctive_words
-from tests.report.cards import Card
 from tests.validate.pools import Curated
 
 
@@ -94,15 +96,18 @@ def test_very_many_clusters_lie_beside_their_parents() -> None:
     assert (nearest == parent_of).mean() > 0.8
 
 
-def shown(curated: Curated, results: list[dict[str, Any]] | None = None, colour: bool = False) -> str:
-    from rich.console import Console
+def result(status: Status, sentence: str, reason: str, offenders: Sequence[Offender] = ()) -> Result:
+    words = {"expectation": "made", "label": "made", "concern": "drift", "sentence": sentence, "reason": reason}
+    return Result(**words, status=status, severity="block", offenders=tuple(offenders))
 
+
+def shown(curated: Curated, results: Sequence[Result] | None = None, colour: bool = False) -> str:
     console = Console(
         file=io.StringIO(), width=100, force_terminal=colour, color_system="truecolor" if colour else None
     )
     console.print(render_terminal(Profile.open(curated.done["measure"]), title="topics v1", results=results))
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def test_the_terminal_shows_the_same_facts(curated: Curated) -> None:
@@ -115,20 +120,20 @@ def test_the_terminal_shows_the_same_facts(curated: Curated) -> None:
     assert max(len(line) for line in told.splitlines()) <= 100
 
 
-def test_the_terminal_never_obeys_foreign_text(curated: Curated, blocked: Card) -> None:
-    results = [{"status": "failed", "sentence": "[red]bold[/] \x1b]0;owned\x07", "reason": "\x1b[31mred"}]
+def test_the_terminal_never_obeys_foreign_text(curated: Curated) -> None:
+    results = [result("failed", "[red]bold[/] \x1b]0;owned\x07", "\x1b[31mred")]
     told = shown(curated, results)
     assert "\x1b" not in told
     assert "[red]bold[/]" in told
     assert "\x1b]0" not in shown(curated, results, colour=True)
 
 
-def test_the_terminal_lists_what_failed(curated: Curated, blocked: Card) -> None:
-    lost = [{"name": f"lang-{n}\x1b[2J", "why": "20 rows in the last version, none now"} for n in range(9)]
-    failed = [{"status": "failed", "sentence": "no group is gone", "reason": "1 gone", "blame": lost}]
-    told = shown(curated, [*failed, {"status": "passed", "sentence": "x", "reason": "y"}])
+def test_the_terminal_lists_what_failed(curated: Curated) -> None:
+    lost = [Offender(scope="group.language", name=f"lang-{n}\x1b[2J", why="20 rows, none now") for n in range(9)]
+    passed = result("passed", "x", "y")
+    told = shown(curated, [passed, result("failed", "no group is gone", "1 gone", lost)])
     assert "2 checks, 1 failed or warned" in told
     assert "✕ no group is gone" in told
-    assert "· lang-0�[2J: 20 rows in the last version, none now" in told
+    assert "· lang-0�[2J: 20 rows, none now" in told
     assert "lang-3�" not in told
-    assert "all 1 checks passed" in shown(curated, [{"status": "passed", "sentence": "x", "reason": "y"}])
+    assert "all 1 checks passed" in shown(curated, [passed])

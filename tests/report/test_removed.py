@@ -1,4 +1,4 @@
-"""What was dropped can be looked at: each row beside the row that stands for it."""
+"""Dropped rows are shown beside their representatives."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from evenkeel.tasks.report.removed import removed_rows
 from tests.embed.pools import make_pool, new_run
 
 
-def test_dropped_rows_stand_beside_those_that_stand_for_them(tmp_path: Path) -> None:
+def test_dropped_rows_are_shown_beside_their_representatives(tmp_path: Path) -> None:
     words = [f"word{i}" for i in range(40)]
     texts = [" ".join(words), " ".join(words), " ".join([*words[:39], "other"]), "taken down", "Mail a@example.org now"]
     run = new_run(tmp_path)
@@ -24,7 +24,7 @@ def test_dropped_rows_stand_beside_those_that_stand_for_them(tmp_path: Path) -> 
     config = DedupConfig(best="q", exclude=[IdList(uri=str(tmp_path / "list.txt"))])
     dedup = DEDUP(config, DedupInputs(ingest=pool, embed=embed), run)
     found = removed_rows(dedup, Pool.open(pool), 5)
-    assert [(one.kind, one.row.id, one.stands.id) for one in found] == [
+    assert [(one.kind, one.row.id, one.representative.id) for one in found] == [
         ("exact", "same", "best"),
         ("near", "near", "best"),
     ]

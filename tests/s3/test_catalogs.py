@@ -19,11 +19,14 @@ from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
-from evenkeel.tasks.versions.listing import list_versions, read_version, rollback, tag
+from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.tags import rollback, tag
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, WAREHOUSE, Store, moto, seaweed
+
+pytestmark = pytest.mark.server
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
@@ -119,14 +122,14 @@ def test_a_publisher_that_comes_second_gets_the_next_version(
 ) -> None:
     dataset, workspace = f"d{uuid.uuid4().hex[:12]}", str(tmp_path / "workspace")
     publish_one(tmp_path, destination, dataset)
-    real, between = commit.promote, []
+    real, between = commit.make_current, []
 
     def late(*arguments: Any) -> None:
-        monkeypatch.setattr(commit, "promote", real)
+        monkeypatch.setattr(commit, "make_current", real)
         between.append(publish_one(tmp_path / "other", destination, dataset, seed=1, width=20))
         real(*arguments)
 
-    monkeypatch.setattr(commit, "promote", late)
+    monkeypatch.setattr(commit, "make_current", late)
     assert publish_one(tmp_path, destination, dataset, seed=2, width=30).version == 3
     assert [result.version for result in between] == [2]
     known = list_versions(destination, dataset, workspace)

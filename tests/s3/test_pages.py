@@ -21,7 +21,10 @@ from tests.validate.pools import curate, write_shards
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,14 @@ from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
-from evenkeel.tasks.versions.listing import list_versions, read_version, rollback
+from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.tags import rollback
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
+
+pytestmark = pytest.mark.server
 
 Publish = Callable[..., PublishResult]
 

@@ -119,7 +119,7 @@ def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped: Pool) -> None:
 
 
 def test_a_rehydration_table_may_come_from_what_filters_removed(grouped: Pool) -> None:
-    ref, selection = select(grouped, target=400, rehydrate={"removed": {1: 0.5, 5: 0.1}, "most": 3})
+    ref, selection = select(grouped, target=400, rehydrate={"removed": {1: 0.5, 5: 0.1}, "max_copies": 3})
     assert set(selection.table().to_pandas()["copies"]) <= {1, 2, 3}
     assert ref.facts["rehydrate"]["1"] == 1
     for wrong in ({"table": {0: 1}}, {"table": {2: 0}}, {"removed": {2: 1.5}}):

@@ -11,13 +11,12 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.options import Quality, Strategy
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.sample.strategies import strategy
 from evenkeel.tasks.sample.strategies.density import Hashes
 from evenkeel.tasks.sample.strategies.metaclip import cap_for
-from evenkeel.tasks.sample.strategies.quality import quadmix
+from evenkeel.tasks.sample.strategies.quality import Quality, quadmix
+from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, write_pool
 
@@ -99,11 +98,9 @@ def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, 
 
 def test_every_option_model_has_its_file_and_is_tested() -> None:
     tested = {chosen if isinstance(chosen, str) else chosen["name"] for chosen in EVERY}
-    models = {model.model_fields["name"].default for model in Strategy.__args__}
-    assert tested == models
-    assert all(
-        callable(strategy(name)) and strategy(name).__module__.endswith(name.replace("-", "_")) for name in models
-    )
+    assert tested == set(STRATEGIES.ours())
+    for name, model in STRATEGIES.ours().items():
+        assert model.__module__.endswith(f".{name.replace('-', '_')}"), "one file, named after its strategy"
 
 
 def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() -> None:
@@ -117,9 +114,7 @@ def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() ->
     field = definitions["SamplingConfig"]["properties"]["strategy"]
     assert not {"oneOf", "discriminator"} & set(field)
     tabs = [definitions[branch["$ref"].split("/")[-1]] for branch in field["anyOf"]]
-    assert {tab["properties"]["name"]["const"] for tab in tabs} == {
-        model.model_fields["name"].default for model in Strategy.__args__
-    }
+    assert {tab["properties"]["name"]["const"] for tab in tabs} == set(STRATEGIES.ours())
     for tab in tabs:
         assert tab["description"]
         options = {name: option for name, option in tab["properties"].items() if name != "name"}
@@ -232,13 +227,13 @@ def test_shares_are_kept_and_contradictions_named(pool: Pool) -> None:
         assert len(rows) == 120
         assert shares["en"] <= 0.2
         assert shares["fo"] >= 0.5
-    protected = [{"group": "language", "value": "fo", "rows_at_least": 90}]
+    protected = [{"group": "language", "value": "fo", "min_rows": 90}]
     rows = select(pool, "random", shares=protected)[1]["row_id"].to_numpy().astype(int)
     assert (pool[3][rows] == "fo").sum() >= 90
     for bound, message in (
-        ({"value": "fo", "rows_at_least": 800}, "language=fo is to have at least 800"),
+        ({"value": "fo", "min_rows": 800}, "language=fo is to have at least 800"),
         ({"value": "xx"}, "no row has language=xx"),
-        ({"value": "en", "rows_at_least": 60, "at_most": 0.1}, "language=en is to have at least 60 and at most 12"),
+        ({"value": "en", "min_rows": 60, "at_most": 0.1}, "language=en is to have at least 60 and at most 12"),
     ):
         with pytest.raises(RecipeError, match=message):
             select(pool, "flat", shares=[{"group": "language", **bound}])

@@ -1,4 +1,4 @@
-"""The validate step on a real profile: verdicts are facts, evidence is on disk, culprits have rows."""
+"""The validate step on a real profile: verdicts are facts, evidence is on disk, offenders have rows."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,8 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
-from evenkeel.tasks.validate.step import VALIDATE, read_results
+from evenkeel.tasks.validate.results import results_of
+from evenkeel.tasks.validate.step import VALIDATE
 from tests.validate.pools import FOUL, Curated, as_previous, curate, write_shards
 
 STRICT_GROUP = {"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}
@@ -43,18 +44,18 @@ def test_drift_is_not_checked_without_a_last_version_and_that_is_told(first: Ste
     assert any("psi" in told and "no last version" in told for told in first.facts["skipped"])
 
 
-def test_results_name_culprits_with_rows_of_theirs(first: StepRef) -> None:
-    blamed = next(one for one in read_results(first) if one.expectation == "smallest_share").blame
-    named = {item.name: item for item in blamed}
+def test_results_name_offenders_with_rows_of_theirs(first: StepRef) -> None:
+    offenders = next(one for one in results_of(first) if one.expectation == "smallest_share").offenders
+    named = {item.name: item for item in offenders}
     assert FOUL in named
     assert named[FOUL].examples
-    for item in blamed:
+    for item in offenders:
         assert 1 <= len(item.examples) <= 3
         assert all("\x1b" not in one.text for one in item.examples)
 
 
 def test_secrets_and_addresses_are_found_and_masked(first: StepRef) -> None:
-    results = {one.label: one for one in read_results(first)}
+    results = {one.label: one for one in results_of(first)}
     assert results["pattern_rate(secret)"].value
     written = storage.read_bytes(storage.join(first.uri, "results.json")).decode()
     assert "AKIAABCDEFGHIJKLMNOP" not in written
@@ -73,7 +74,7 @@ def test_data_docs_are_written_and_load_nothing(first: StepRef) -> None:
 
 def test_an_unchanged_version_passes_all_drift_checks(curated: Curated) -> None:
     found = check(curated, {"change": {"pattern_rate": {"severity": "warn"}}}, as_previous(curated))
-    results = {one.label: one for one in read_results(found)}
+    results = {one.label: one for one in results_of(found)}
     assert found.facts["success"], found.facts["failed"]
     for label in ("psi(level-1, previous)", "moved_rows(groups, previous)", "lost_groups(groups, previous)"):
         assert results[label].status == "passed"
@@ -83,7 +84,7 @@ def test_an_unchanged_version_passes_all_drift_checks(curated: Curated) -> None:
 
 def test_other_clusters_are_not_compared_by_number(curated: Curated) -> None:
     previous = as_previous(curated).model_copy(update={"facts": {"centroid_hash": "other"}})
-    results = {one.label: one for one in read_results(check(curated, {}, previous))}
+    results = {one.label: one for one in results_of(check(curated, {}, previous))}
     assert results["psi(level-1, previous)"].status == "skipped"
     assert "same clusters" in results["psi(level-1, previous)"].reason
     assert results["psi(groups, previous)"].status == "passed"
@@ -110,7 +111,7 @@ def test_a_lost_group_blocks(tmp_path: Path, curated: Curated) -> None:
     found = check(poorer, {}, as_previous(curated))
     failed = {one["expectation"]: one for one in found.facts["failed"]}
     assert "lost_groups(groups, previous)" in failed
-    assert "group.language lang-0" in failed["lost_groups(groups, previous)"]["blame"][0]
+    assert "group.language lang-0" in failed["lost_groups(groups, previous)"]["offenders"][0]
 
 
 def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_pool_without_groups_or_texts_is_checked_for_the_rest(tmp_path: Path) 
     for shard in sorted(shards.glob("*.parquet")):
         pq.write_table(pq.read_table(shard).select(["vector"]), shard)
     found = check(curate(tmp_path, shards, target=100, levels=(20,), groups=[]))
-    results = {one.label: one for one in read_results(found)}
+    results = {one.label: one for one in results_of(found)}
     assert found.facts["success"], found.facts["failed"]
     assert results["moved_rows(groups, previous)"].status == "skipped"
     assert results["near_duplicate_rate"].status in ("passed", "warned")

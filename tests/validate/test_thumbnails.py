@@ -15,11 +15,12 @@ from PIL import Image
 
 from evenkeel.infra import storage
 from evenkeel.tasks.ingest.pool import Pool
-from evenkeel.tasks.validate.blame import PICTURE_BYTES
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.examples import read_thumbnails
 from evenkeel.tasks.validate.inputs import ValidateInputs
-from evenkeel.tasks.validate.step import VALIDATE, read_results
+from evenkeel.tasks.validate.offenders import PICTURE_BYTES
+from evenkeel.tasks.validate.results import results_of
+from evenkeel.tasks.validate.step import VALIDATE
 from evenkeel.tasks.validate.thumbnails import EDGE, thumbnail
 from tests.validate.pools import PIXEL, Curated, curate
 
@@ -92,14 +93,14 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return curate(folder, folder / "shards", target=400, levels=(20, 4), groups=["label"])
 
 
-def test_culprits_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated) -> None:
+def test_offenders_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated) -> None:
     alarms = [
         {"expect": "smallest_share", "scope": scope, "at_least": 0.9} for scope in ("group.label", "level-1", "level-2")
     ]
     gates = GatesConfig.model_validate({"add": alarms, "examples": 20})
     ref = VALIDATE(gates, ValidateInputs.of(gallery.done), gallery.run)
-    results = [one for one in read_results(ref) if one.expectation == "smallest_share"]
-    shown = [row for one in results for item in one.blame for row in item.examples]
+    results = [one for one in results_of(ref) if one.expectation == "smallest_share"]
+    shown = [row for one in results for item in one.offenders for row in item.examples]
     pictures = [row.thumbnail for row in shown if row.thumbnail]
     assert len(pictures) > 30
     assert max(opened(one).size[0] for one in pictures) == EDGE

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.tables import write_table_into
+from evenkeel.infra.sections import read_sections
+from evenkeel.infra.tables import read_batch, write_table_into
 from evenkeel.tasks.publish.layout import open_hashed
 from evenkeel.tasks.publish.manifest import FileEntry
 from evenkeel.tasks.publish.staging.order import Order
@@ -25,11 +26,8 @@ class DataFiles:
 def gather(files: DataFiles, number: int) -> FileEntry:
     """Write data file `number`, its batch of every piece in published order, and return its manifest entry."""
     order = Order.load(files.order)
-    batches = []
-    for piece in files.pieces:
-        with storage.open_read(piece) as stream:
-            batches.append(pa.ipc.open_file(stream).get_batch(number))
-    table = pa.Table.from_batches(batches)
+    sections = [read_sections(piece, number, number + 1)[0] for piece in files.pieces]
+    table = pa.Table.from_batches([read_batch(section) for section in sections if len(section)])
     by = order.sort(table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64))
     return write_data_file(files.folder, number, table.take(by), files.rows_per_group)
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
-from evenkeel.infra.tables import read_range, write_table_into
+from evenkeel.infra.sections import write_sections
+from evenkeel.infra.tables import read_range, write_batch, write_table_into
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
@@ -65,7 +66,7 @@ class Scattered:
 def scatter(inputs: Inputs, blocks: tuple[str, ...]) -> Scattered:
     """Write the kept rows of these blocks as pieces sorted for `gather`, and the fates of all the others.
 
-    A piece is an Arrow file with one record batch per data file of the version; it holds about `inputs.memory` bytes.
+    A piece has one section per data file of the version, its record batch; it holds about `inputs.memory` bytes.
     """
     pool, order = inputs.open_pool(), Order.load(inputs.order)
     result = Scattered([], [], dict.fromkeys(COUNTED, 0))
@@ -81,10 +82,10 @@ def scatter(inputs: Inputs, blocks: tuple[str, ...]) -> Scattered:
         result.counts["kept"] += kept.num_rows
         result.counts["copies"] += int(kept["ek_copies"].to_numpy().sum())
         if sum(table.nbytes for table in held) > inputs.memory:
-            result.pieces.append(_write_piece(inputs, order, held, f"{block}.arrow"))
+            result.pieces.append(_write_piece(inputs, order, held, f"{block}.pieces"))
             held = []
     if held:
-        result.pieces.append(_write_piece(inputs, order, held, f"{blocks[-1]}.arrow"))
+        result.pieces.append(_write_piece(inputs, order, held, f"{blocks[-1]}.pieces"))
     return result
 
 
@@ -135,10 +136,7 @@ def _write_piece(inputs: Inputs, order: Order, held: list[pa.Table], name: str) 
     by = order.sort(leaf, row)
     batch, cuts = table.take(by).combine_chunks().to_batches()[0], order.cuts(leaf[by], row[by])
     uri = storage.join(inputs.pieces, name)
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with storage.open_write(uri) as stream, pa.ipc.new_file(stream, table.schema, options=options) as writer:
-        for first, last in pairwise(cuts):
-            writer.write_batch(batch.slice(first, last - first))
+    write_sections(uri, [write_batch(batch.slice(first, last - first)) for first, last in pairwise(cuts)])
     return uri
 
 

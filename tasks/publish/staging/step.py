@@ -16,7 +16,8 @@ from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import StageConfig
 from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
-from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key, without_secrets
+from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key
+from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.publish.staging.gather import DataFiles, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
@@ -218,6 +219,8 @@ def _clear_earlier(out: StepFolder) -> None:
     A folder with a manifest may be a version by now, and is left alone.
     """
     for uri in storage.list_files(out.path("attempts")):
+        if not uri.endswith(".json"):  # a draft of one that is being written, or was when its process was killed
+            continue
         attempt = storage.read_json(uri)
         if attempt["host"] == socket.gethostname() and not _alive(attempt["pid"]):
             if not storage.exists(storage.join(attempt["folder"], MANIFEST)):

@@ -13,10 +13,10 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.structure import Cut, Probe, find_cuts
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.inputs import ProbeInputs, SampleInputs
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.step import Outcome, Run, Step
 
 SEED = 0x70_726F_6265
@@ -32,7 +32,7 @@ class ProbeConfig(BaseModel):
 def find_structure(config: ProbeConfig, inputs: ProbeInputs, out: StepFolder, run: Run) -> Outcome:
     """Draw a probe of a clustered pool, cut the space by it, and write both without the vectors."""
     rows, tree = (
-        Rows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch)),
+        CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch)),
         tree_of(Hierarchy.open(inputs.cluster)),
     )
     probe = draw_probe(rows, tree, config.rows, config.seed, run.compute)
@@ -62,7 +62,7 @@ def structure_of(probe_rows: int, inputs: SampleInputs, run: Run) -> tuple[Probe
     return Probe(np.empty((len(leaf), 0), np.float32), leaf, portion, half), cuts
 
 
-def draw_probe(rows: Rows, tree: ClusterTree, size: int, seed: int, compute: Compute) -> Probe:
+def draw_probe(rows: CandidateRows, tree: ClusterTree, size: int, seed: int, compute: Compute) -> Probe:
     """Return about `size` rows, the same number from every leaf that has them, by coordinated hashing.
 
     With more leaves than that, a random few leaves give one row each, and stand for the others.
@@ -83,7 +83,9 @@ def draw_probe(rows: Rows, tree: ClusterTree, size: int, seed: int, compute: Com
     return Probe(_vectors(rows, found), leaf, portion, half)
 
 
-def _first_rows(block: str, rows: Rows, needs: NDArray[np.int64], sizes: NDArray[np.int64], seed: int) -> pa.Table:
+def _first_rows(
+    block: str, rows: CandidateRows, needs: NDArray[np.int64], sizes: NDArray[np.int64], seed: int
+) -> pa.Table:
     """Return the rows of a block that may be in the probe: those whose hash is small for the size of their leaf."""
     table = rows.table(block, ["identity"])
     leaf = table["leaf"].to_numpy()
@@ -96,7 +98,7 @@ def _first_rows(block: str, rows: Rows, needs: NDArray[np.int64], sizes: NDArray
     return found.filter(pa.array(likely & (needed > 0)))
 
 
-def _vectors(rows: Rows, found: pa.Table) -> NDArray[np.float32]:
+def _vectors(rows: CandidateRows, found: pa.Table) -> NDArray[np.float32]:
     """Return the vectors of some rows in the order given, (n, d) float32, reading every block once."""
     blocks, row_id = np.array(found["block"].to_pylist()), found["row_id"].to_numpy()
     picked: NDArray[np.float32] = np.empty((0, 1), np.float32)

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.plan import Candidates
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import Allocation
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 POWERS = (0.0, 1.0, 2.0, 4.0)
 
 
-def rules(candidates: Candidates) -> Iterator[tuple[str, Allocation]]:
+def rules(problem: SamplingProblem) -> Iterator[tuple[str, Allocation]]:
     """Yield the name and the allocation of every candidate rule, random first.
 
     random: in proportion to size. flat: equal. sublinear-g: to size^g. radius-a: to radius^a, since a leaf that spans
@@ -22,24 +22,24 @@ def rules(candidates: Candidates) -> Iterator[tuple[str, Allocation]]:
     whole tree, of level t alone, and of level t in proportion to the root of the number of leaves below
     (Vo et al. 2024, and its degree-corrected forms).
     """
-    tree = candidates.tree
+    tree = problem.tree
     sizes = tree.sizes.astype(np.float64)
-    yield "random", candidates.fill(sizes)
-    yield "flat", candidates.fill()
-    yield "top-down", candidates.descend()
+    yield "random", problem.fill(sizes)
+    yield "flat", problem.fill()
+    yield "top-down", problem.descend()
     for power in (0.25, 0.5, 0.75):
-        yield f"sublinear-{power:g}", candidates.fill(sizes**power)
+        yield f"sublinear-{power:g}", problem.fill(sizes**power)
     for level in range(2, tree.depth + 1):
-        folded = replace(candidates, tree=ClusterTree(tree.sizes, (tree.ancestors(level).astype(np.int32),)))
+        folded = replace(problem, tree=ClusterTree(tree.sizes, (tree.ancestors(level).astype(np.int32),)))
         below = np.bincount(folded.tree.parents[0], minlength=tree.widths[level - 1]).astype(np.float64)
         yield f"cut-{level}", folded.descend()
         yield f"degree-{level}", folded.descend([None, np.sqrt(below)])
     radii = steady_radii(tree)
     for power in POWERS[1:]:
-        yield f"radius-{power:g}", candidates.fill(radii**power)
-    for reach, crowd in candidates.crowds().items():
+        yield f"radius-{power:g}", problem.fill(radii**power)
+    for reach, crowd in problem.crowds().items():
         for power in POWERS:
-            yield f"spread-{reach:g}-{power:g}", candidates.fill(radii**power / crowd)
+            yield f"spread-{reach:g}-{power:g}", problem.fill(radii**power / crowd)
 
 
 def steady_radii(tree: ClusterTree) -> NDArray[np.float64]:

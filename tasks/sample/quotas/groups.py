@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
-from evenkeel.tasks.sample.rows import Rows
+from evenkeel.tasks.sample.candidates import CandidateRows
 
 NONE = "(none)"
 
@@ -58,7 +58,7 @@ class Strata:
         return pair
 
 
-def find_strata(rows: Rows, names: Sequence[str], compute: Compute) -> Strata:
+def find_strata(rows: CandidateRows, names: Sequence[str], compute: Compute) -> Strata:
     """Count the rows of every stratum and leaf in one pass. Raises RecipeError for a missing column."""
     rows.check([f"group.{name}" for name in names])
     counted: dict[tuple[tuple[str, ...], int], int] = {}
@@ -75,7 +75,7 @@ def find_strata(rows: Rows, names: Sequence[str], compute: Compute) -> Strata:
     return Strata(tuple(names), values, leaves, strata, counts)
 
 
-def _count(block: str, rows: Rows, names: tuple[str, ...]) -> dict[tuple[tuple[str, ...], int], int]:
+def _count(block: str, rows: CandidateRows, names: tuple[str, ...]) -> dict[tuple[tuple[str, ...], int], int]:
     table = rows.table(block, [f"group.{name}" for name in names])
     keys, inverse = _combinations(table, names)
     wide = int(pc.max(table["leaf"]).as_py() or 0) + 1

@@ -9,12 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import GroupShare
-from evenkeel.tasks.sample.plan import Candidates, CellsOf, Plan
+from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split, water_fill
 from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Pairs:
         return np.searchsorted(self.known, key).astype(np.int64)
 
 
-def bound_shares(plan: Plan, bounds: Sequence[GroupShare], candidates: Candidates) -> Plan:
+def bound_shares(plan: DrawPlan, bounds: Sequence[GroupShare], problem: SamplingProblem) -> DrawPlan:
     """Return a plan whose group values keep the bounds, otherwise as close to the plan's proportions as they allow.
 
     The totals of the values are water-filled with the plan's own totals as weights; inside a value every cell keeps its
@@ -44,17 +45,17 @@ def bound_shares(plan: Plan, bounds: Sequence[GroupShare], candidates: Candidate
             where="sampling.shares",
             remedy="choose balanced, flat, uniform, ... or remove sampling.shares",
         )
-    strata = find_strata(candidates.rows, [bounds[0].group], candidates.compute)
-    known, counts = _count_pairs(plan, strata, candidates)
+    strata = find_strata(problem.rows, [bounds[0].group], problem.compute)
+    known, counts = _count_pairs(plan, strata, problem)
     value, cell = known // len(plan.sizes), known % len(plan.sizes)
     wanted = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
     totals = np.bincount(value, wanted, len(strata.values)).astype(np.float64)
     target = int(plan.allocation.quotas.sum())
-    least, most = _bounds(bounds, strata, target, candidates.limits.max_repeats)
-    top = water_fill(most, target, weights=totals, floors=least, seed=candidates.seed)
+    least, most = _bounds(bounds, strata, target, problem.limits.max_repeats)
+    top = water_fill(most, target, weights=totals, floors=least, seed=problem.seed)
     tree = ClusterTree(counts, (value.astype(np.int32),))
-    caps = counts * candidates.limits.max_repeats
-    allocation = split(tree, caps, target, weights=[wanted, totals], seed=candidates.seed, top=top)
+    caps = counts * problem.limits.max_repeats
+    allocation = split(tree, caps, target, weights=[wanted, totals], seed=problem.seed, top=top)
     named = {strata.values[place][0]: int(top.quotas[place]) for place in np.argsort(-top.quotas)[:100]}
     return replace(
         plan,
@@ -82,7 +83,7 @@ def _bounds(
                 where="sampling.shares",
             )
         number = numbers[bound.value]
-        low = max(int(np.ceil(bound.at_least * target - 1e-9)), bound.rows_at_least)
+        low = max(int(np.ceil(bound.at_least * target - 1e-9)), bound.min_rows)
         high = int(np.floor(bound.at_most * target + 1e-9))
         if low > high:
             raise _contradiction(f"{name} is to have at least {low:,} and at most {high:,} of {target:,} rows")
@@ -90,9 +91,9 @@ def _bounds(
             raise _contradiction(f"{name} is to have at least {low:,} rows, but the pool can give {most[number]:,}")
         least[number], most[number] = low, min(high, most[number])
     if least.sum() > target:
-        raise _contradiction(f"the least rows of {group} sum to {least.sum():,}, more than the target of {target:,}")
+        raise _contradiction(f"the minimum rows of {group} sum to {least.sum():,}, more than the target of {target:,}")
     if most.sum() < target:
-        raise _contradiction(f"the most rows of {group} sum to {most.sum():,}, less than the target of {target:,}")
+        raise _contradiction(f"the maximum rows of {group} sum to {most.sum():,}, less than the target of {target:,}")
     return least, most
 
 
@@ -102,16 +103,20 @@ def _contradiction(message: str) -> RecipeError:
     )
 
 
-def _count_pairs(plan: Plan, strata: Strata, candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    count = partial(_count_block, rows=candidates.rows, plan=replace(plan, facts={}, candidates=[]), strata=strata)
-    parts = candidates.compute.map(count, candidates.rows.blocks, work=candidates.rows.pool.rows * 40)
+def _count_pairs(
+    plan: DrawPlan, strata: Strata, problem: SamplingProblem
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    count = partial(_count_block, rows=problem.rows, plan=replace(plan, facts={}, measured={}), strata=strata)
+    parts = problem.compute.map(count, problem.rows.blocks, work=problem.rows.pool.rows * 40)
     keys = np.concatenate([part[0] for part in parts])
     known, inverse = np.unique(keys, return_inverse=True)
     counts = np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(known))
     return known, np.rint(counts).astype(np.int64)
 
 
-def _count_block(block: str, rows: Rows, plan: Plan, strata: Strata) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _count_block(
+    block: str, rows: CandidateRows, plan: DrawPlan, strata: Strata
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     table = rows.table(block, [*plan.columns, *strata.columns])
     keys, counts = np.unique(
         strata.of(table) * len(plan.sizes) + _cells(plan.cells_of, table, block), return_counts=True

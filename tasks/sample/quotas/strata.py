@@ -5,19 +5,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.groups import find_strata
 
 
 def plan_over(
-    candidates: Candidates, groups: Sequence[str], weigh: Callable[[NDArray[np.int64]], NDArray[np.float64]]
-) -> Plan:
+    problem: SamplingProblem, groups: Sequence[str], weigh: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+) -> DrawPlan:
     """Return quotas in proportion to `weigh(sizes)` over the strata of some group columns, or over the leaves."""
     if not groups:
-        sizes = candidates.tree.sizes
-        return Plan(candidates.fill(weigh(sizes)), sizes)
-    strata = find_strata(candidates.rows, groups, candidates.compute)
-    allocation = candidates.fill(weigh(strata.sizes), strata.sizes)
+        sizes = problem.tree.sizes
+        return DrawPlan(problem.fill(weigh(sizes)), sizes)
+    strata = find_strata(problem.rows, groups, problem.compute)
+    allocation = problem.fill(weigh(strata.sizes), strata.sizes)
     quotas = dict(zip(map("/".join, strata.values), allocation.quotas.tolist(), strict=True))
     facts = {"quotas": quotas} if len(quotas) <= 1000 else {}
-    return Plan(allocation, strata.sizes, cells_of=strata.of, columns=strata.columns, facts=facts)
+    return DrawPlan(allocation, strata.sizes, cells_of=strata.of, columns=strata.columns, facts=facts)

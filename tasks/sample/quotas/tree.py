@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.cluster.hierarchy import Hierarchy
+if TYPE_CHECKING:
+    from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ClusterTree:
         return np.rint(sums).astype(np.int64)
 
 
-def tree_of(hierarchy: Hierarchy) -> ClusterTree:
+def tree_of(hierarchy: "Hierarchy") -> ClusterTree:
     """Return the tree that quotas are allocated over."""
     finest = hierarchy.levels[0]
     parents = tuple(level.parents for level in hierarchy.levels[:-1])

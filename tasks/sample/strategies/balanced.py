@@ -9,43 +9,68 @@ parts are on average. `rule` names what to take without measuring, so that a lat
 data.
 """
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.balanced.structure import Cut, unevenness
-from evenkeel.tasks.sample.options import Balanced
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import blend
+from evenkeel.tasks.sample.strategy import SideStep, Strategy
 
 MOST_PARTS = 6
+NO_STRUCTURE = "two halves of the pool show no common structure, so leaves are equal"
 
 
-def plan(options: Balanced, candidates: Candidates) -> Plan:
-    """Return the allocation of the candidate rule that spreads most evenly over held-out structure."""
-    tree = candidates.tree
-    if options.rule:
-        return _named(options.rule, candidates)
-    assert candidates.structure is not None
-    probe, cuts = candidates.structure(options.probe_rows)
-    if not cuts:
-        return Plan(
-            candidates.fill(),
-            tree.sizes,
-            facts={"chosen": "flat", "why": "two halves of the pool show no common structure, so leaves are equal"},
-        )
-    made = dict(rules(candidates))
-    masses = {name: probe.mass(allocation.shares) for name, allocation in made.items()}
-    measured = {name: unevenness(cuts, mass) for name, mass in masses.items()}
-    parts, least = blend_greedily(cuts, masses)
-    facts = {
-        "chosen": "+".join(parts),
-        "why": f"unevenness {least:.3f} over held-out structure, against {measured['random']:.3f} for random",
-        "unevenness": {name: round(value, 5) for name, value in measured.items()},
-        "cuts": [{"scale": cut.scale, "cells": cut.counts[0], "agreement": round(cut.agreement, 4)} for cut in cuts],
-    }
-    return Plan(blend([made[name] for name in parts], candidates.seed), tree.sizes, facts=facts)
+class Balanced(Strategy):
+    """Measure many rules on structure they did not make and take the most balanced; never worse than random."""
+
+    name: Literal["balanced"] = "balanced"
+    probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
+    rule: str = Field("", description="What an earlier run chose, to take without measuring; empty = measure.")
+
+    def side_steps(self) -> tuple[SideStep, ...]:
+        """Return crowding, and structure where the rules are measured."""
+        return ("crowding",) if self.rule else ("structure", "crowding")
+
+    def pinned(self, facts: Mapping[str, object]) -> "Balanced":
+        """Return the strategy that takes the rule chosen in these facts; one that names a rule stays as it is."""
+        return self if self.rule else self.model_copy(update={"rule": str(facts.get("chosen", ""))})
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return the allocation of the candidate rule that spreads most evenly over held-out structure."""
+        tree = problem.tree
+        if self.rule:
+            return _named(self.rule, problem)
+        assert problem.structure is not None
+        probe, cuts = problem.structure(self.probe_rows)
+        if not cuts:
+            return DrawPlan(
+                problem.fill(),
+                tree.sizes,
+                facts={"chosen": "flat", "why": NO_STRUCTURE},
+            )
+        made = dict(rules(problem))
+        masses = {name: probe.mass(allocation.shares) for name, allocation in made.items()}
+        measured = {name: unevenness(cuts, mass) for name, mass in masses.items()}
+        parts, least = blend_greedily(cuts, masses)
+        rounded = {name: round(value, 5) for name, value in measured.items()}
+        facts = {
+            "chosen": "+".join(parts),
+            "why": f"unevenness {least:.3f} over held-out structure, against {measured['random']:.3f} for random",
+            "unevenness": rounded,
+            "cuts": [
+                {"scale": cut.scale, "cells": cut.counts[0], "agreement": round(cut.agreement, 4)} for cut in cuts
+            ],
+        }
+        allocation = blend([made[name] for name in parts], problem.seed)
+        return DrawPlan(allocation, tree.sizes, facts=facts, measured=rounded)
 
 
 def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
@@ -61,8 +86,8 @@ def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> t
     return parts[:best_length], values[best_length - 1]
 
 
-def _named(rule: str, candidates: Candidates) -> Plan:
-    made = dict(rules(candidates))
+def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
+    made = dict(rules(problem))
     parts = rule.split("+")
     if missing := [name for name in parts if name not in made]:
         raise RecipeError(
@@ -71,5 +96,5 @@ def _named(rule: str, candidates: Candidates) -> Plan:
             where="sampling.strategy.rule",
             remedy="take what an earlier run chose from its facts, or leave it empty",
         )
-    allocation = blend([made[name] for name in parts], candidates.seed)
-    return Plan(allocation, candidates.tree.sizes, facts={"chosen": rule, "why": "named in the recipe"})
+    allocation = blend([made[name] for name in parts], problem.seed)
+    return DrawPlan(allocation, problem.tree.sizes, facts={"chosen": rule, "why": "named in the recipe"})

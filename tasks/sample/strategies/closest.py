@@ -3,10 +3,18 @@
 Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse than a random draw inside the leaf.
 """
 
-from evenkeel.tasks.sample.options import Closest
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: Closest, candidates: Candidates) -> Plan:
-    """Return equal quotas over the leaves, to be drawn from the centroid outwards."""
-    return Plan(candidates.fill(), candidates.tree.sizes, order="closest")
+class Closest(Strategy):
+    """Equal quotas over the leaves, the rows nearest to the centroid first."""
+
+    name: Literal["closest"] = "closest"
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the leaves, to be drawn from the centroid outwards."""
+        return DrawPlan(problem.fill(), problem.tree.sizes, order="closest")

@@ -4,13 +4,28 @@ Source: ClusterClip (arXiv 2402.14526): a leaf of n rows is repeated min(B / (K 
 water-filled.
 """
 
-from evenkeel.tasks.sample.options import ClusterClip
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from pydantic import Field
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: ClusterClip, candidates: Candidates) -> Plan:
-    """Return equal quotas over the leaves, each at most clip times its size."""
-    sizes = candidates.tree.sizes
-    floors = candidates.limits.floors(sizes)
-    return Plan(water_fill(sizes * options.clip, candidates.target, floors=floors, seed=candidates.seed), sizes)
+class ClusterClip(Strategy):
+    """Give every leaf the same quota and repeat the rows of small leaves up to a clip."""
+
+    name: Literal["cluster-clip"] = "cluster-clip"
+    clip: int = Field(5, ge=1, le=1000, description="Most copies of one row.")
+
+    def max_copies(self) -> int:
+        """Return the clip."""
+        return self.clip
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the leaves, each at most clip times its size."""
+        sizes = problem.tree.sizes
+        floors = problem.limits.floors(sizes)
+        return DrawPlan(water_fill(sizes * self.clip, problem.target, floors=floors, seed=problem.seed), sizes)

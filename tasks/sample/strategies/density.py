@@ -7,16 +7,19 @@ in proportion to 1 / density (Gumbel top-B). The sketch of a pool is the sum of 
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
-from evenkeel.tasks.sample.options import Density
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategies.random import one_cell
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Hashes:
 class InverseDensity:
     """The chance of a row: 1 / the mean count of its buckets."""
 
-    rows: Rows
+    rows: CandidateRows
     hashes: Hashes
     sketch: NDArray[np.int64]
 
@@ -63,21 +66,31 @@ class InverseDensity:
         return chances
 
 
-def plan(options: Density, candidates: Candidates) -> Plan:
-    """Return one cell with chances in inverse proportion to density."""
-    tree, rows = candidates.tree, candidates.rows
-    radii = np.ones(1) if tree.radii is None else tree.radii[tree.radii > 0]
-    width = options.width or (float(np.median(radii)) if len(radii) else 1.0)
-    dimension = 1 if tree.centroids is None else tree.centroids.shape[1]
-    hashes = Hashes(dimension, options.hashes, options.buckets, width, candidates.seed)
-    sketch = sum(
-        candidates.compute.map(partial(_sketch, rows=rows, hashes=hashes), rows.blocks, work=rows.pool.rows * 400)
+class Density(Strategy):
+    """Chance in inverse proportion to the density of rows, estimated by a mergeable hash sketch."""
+
+    name: Literal["density"] = "density"
+    hashes: int = Field(128, ge=8, le=2000, description="Hash functions of the sketch.")
+    buckets: int = Field(16384, ge=64, le=1 << 20, description="Counters per hash function.")
+    width: float = Field(
+        0.0, ge=0, description="Width of a hash bucket in the units of the vectors; 0 = the median radius of a leaf."
     )
-    sizes = np.array([tree.rows])
-    allocation = water_fill(candidates.limits.max_repeats * sizes, candidates.target)
-    chances = InverseDensity(rows, hashes, np.asarray(sketch))
-    return Plan(allocation, sizes, cells_of=one_cell, weights_of=chances, facts={"width": width})
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return one cell with chances in inverse proportion to density."""
+        tree, rows = problem.tree, problem.rows
+        radii = np.ones(1) if tree.radii is None else tree.radii[tree.radii > 0]
+        width = self.width or (float(np.median(radii)) if len(radii) else 1.0)
+        dimension = 1 if tree.centroids is None else tree.centroids.shape[1]
+        hashes = Hashes(dimension, self.hashes, self.buckets, width, problem.seed)
+        sketch = sum(
+            problem.compute.map(partial(_sketch, rows=rows, hashes=hashes), rows.blocks, work=rows.pool.rows * 400)
+        )
+        sizes = np.array([tree.rows])
+        allocation = water_fill(problem.limits.max_repeats * sizes, problem.target)
+        chances = InverseDensity(rows, hashes, np.asarray(sketch))
+        return DrawPlan(allocation, sizes, cells_of=one_cell, weights_of=chances, facts={"width": width})
 
 
-def _sketch(block: str, rows: Rows, hashes: Hashes) -> NDArray[np.int64]:
+def _sketch(block: str, rows: CandidateRows, hashes: Hashes) -> NDArray[np.int64]:
     return hashes.count_rows(rows.vectors(block, rows.table(block)["row_id"].to_numpy()))

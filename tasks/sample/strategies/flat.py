@@ -4,10 +4,18 @@ Source: the allocation step of Vo et al. 2024 (arXiv 2405.15613), applied once t
 clusters, uniform inside: also the rule of ClusterClip (arXiv 2402.14526) where `max_repeats` caps the repeats.
 """
 
-from evenkeel.tasks.sample.options import Flat
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: Flat, candidates: Candidates) -> Plan:
-    """Return equal quotas over the leaves; small leaves give all they have."""
-    return Plan(candidates.fill(), candidates.tree.sizes)
+class Flat(Strategy):
+    """Give every leaf the same quota; small leaves give all they have."""
+
+    name: Literal["flat"] = "flat"
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the leaves; small leaves give all they have."""
+        return DrawPlan(problem.fill(), problem.tree.sizes)

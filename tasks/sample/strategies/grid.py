@@ -6,15 +6,18 @@ largest principal components of the leaves' centroids, so it follows the spread 
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
-from evenkeel.tasks.sample.options import Grid
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.rows import Rows
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Plane:
     axes: (d, 2) float32. low, span: (2,) float32, what the square covers.
     """
 
-    rows: Rows
+    rows: CandidateRows
     axes: NDArray[np.float32]
     low: NDArray[np.float32]
     span: NDArray[np.float32]
@@ -41,21 +44,27 @@ class Plane:
         return cells
 
 
-def plan(options: Grid, candidates: Candidates) -> Plan:
-    """Return equal quotas over the occupied grid cells."""
-    plane = lay(candidates.tree, candidates.rows, options.side)
-    rows = candidates.rows
-    counted = candidates.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
-    sizes = np.sum(counted, axis=0)
-    return Plan(
-        candidates.fill(sizes=sizes),
-        sizes,
-        cells_of=plane,
-        facts={"occupied": int((sizes > 0).sum()), "side": plane.side},
-    )
+class Grid(Strategy):
+    """Project the vectors to a plane, lay a grid over it, and give every occupied cell the same quota."""
+
+    name: Literal["grid"] = "grid"
+    side: int = Field(100, ge=2, le=4096, description="Cells along each side of the grid.")
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the occupied grid cells."""
+        plane = lay(problem.tree, problem.rows, self.side)
+        rows = problem.rows
+        counted = problem.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
+        sizes = np.sum(counted, axis=0)
+        return DrawPlan(
+            problem.fill(sizes=sizes),
+            sizes,
+            cells_of=plane,
+            facts={"occupied": int((sizes > 0).sum()), "side": plane.side},
+        )
 
 
-def lay(tree: ClusterTree, rows: Rows, side: int) -> Plane:
+def lay(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
     """Return the plane of the largest spread of the centroids, and the square that holds them."""
     assert tree.centroids is not None
     centred = tree.centroids - tree.centroids.mean(axis=0)

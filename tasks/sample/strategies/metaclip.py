@@ -7,18 +7,20 @@ t is found from the wanted share of matches that lie in the tail, the concepts b
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.sample.options import Metaclip
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.rows import Rows
 from evenkeel.tasks.sample.strategies.random import one_cell
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 @lru_cache(maxsize=2)
@@ -33,7 +35,7 @@ def automaton(concepts: tuple[str, ...]) -> Any:
     return found
 
 
-def matches(rows: Rows, block: str, row_ids: NDArray[np.uint64], concepts: tuple[str, ...]) -> list[list[int]]:
+def matches(rows: CandidateRows, block: str, row_ids: NDArray[np.uint64], concepts: tuple[str, ...]) -> list[list[int]]:
     """Return the concepts in the text of each of some rows of a block, once each."""
     pool_ids = rows.pool.table(block, ["row_id"])["row_id"].to_numpy()
     texts = rows.pool.text(block).take(pa.array(np.searchsorted(pool_ids, row_ids)))
@@ -54,7 +56,7 @@ def cap_for(counts: NDArray[np.int64], tail_share: float) -> int:
 class ConceptChances:
     """The chance of a row: 1 - prod(1 - chance) over the concepts in its text."""
 
-    rows: Rows
+    rows: CandidateRows
     concepts: tuple[str, ...]
     chances: NDArray[np.float64]
 
@@ -64,40 +66,52 @@ class ConceptChances:
         return np.array([1.0 - np.prod(1.0 - self.chances[numbers]) for numbers in found])
 
 
-def plan(options: Metaclip, candidates: Candidates) -> Plan:
-    """Return one cell with chances by how rare a row's concepts are. Raises RecipeError where no text names any."""
-    rows = candidates.rows
-    if not rows.pool.has_text:
-        raise RecipeError(
-            "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
-        )
-    concepts = tuple(dict.fromkeys(concept.lower() for concept in options.concepts if concept))
-    parts = candidates.compute.map(
-        partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
-    )
-    counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
-    matched = sum(part[1] for part in parts)
-    if not matched:
-        raise RecipeError(
-            "no row of the pool names any of the concepts",
-            found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
-            where="sampling.strategy.concepts",
-        )
-    cap = cap_for(counts, options.tail_share)
-    chances = np.minimum(1.0, cap / np.maximum(counts, 1))
-    sizes = np.array([matched])
-    allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
-    found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
-    return Plan(
-        allocation,
-        sizes,
-        cells_of=one_cell,
-        weights_of=ConceptChances(rows, concepts, chances),
-        facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
+class Metaclip(Strategy):
+    """Keep rows by how rare the concepts in their text are."""
+
+    name: Literal["metaclip"] = "metaclip"
+    concepts: list[str] = Field(min_length=1, description="Strings to look for in the text, in any case.")
+    tail_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of all matches that concepts below the cap make up; it sets the cap."
     )
 
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return one cell with chances by how rare a row's concepts are.
 
-def _count(block: str, rows: Rows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
+        Raises RecipeError where no text names any.
+        """
+        rows = problem.rows
+        if not rows.pool.has_text:
+            raise RecipeError(
+                "metaclip reads texts, and the pool has none", where="sampling.strategy", remedy="set source.text"
+            )
+        concepts = tuple(dict.fromkeys(concept.lower() for concept in self.concepts if concept))
+        parts = problem.compute.map(
+            partial(_count, rows=rows, concepts=concepts), rows.blocks, work=rows.pool.rows * 400
+        )
+        counts = np.sum([part[0] for part in parts], axis=0) if parts else np.zeros(len(concepts), np.int64)
+        matched = sum(part[1] for part in parts)
+        if not matched:
+            raise RecipeError(
+                "no row of the pool names any of the concepts",
+                found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
+                where="sampling.strategy.concepts",
+            )
+        cap = cap_for(counts, self.tail_share)
+        chances = np.minimum(1.0, cap / np.maximum(counts, 1))
+        sizes = np.array([matched])
+        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
+        found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
+        return DrawPlan(
+            allocation,
+            sizes,
+            cells_of=one_cell,
+            weights_of=ConceptChances(rows, concepts, chances),
+            facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
+        )
+
+
+def _count(block: str, rows: CandidateRows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
     found = matches(rows, block, rows.table(block)["row_id"].to_numpy(), concepts)
     flat = [number for numbers in found for number in numbers]
     return np.bincount(flat, minlength=len(concepts)).astype(np.int64), sum(bool(numbers) for numbers in found)

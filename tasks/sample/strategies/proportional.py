@@ -1,10 +1,19 @@
 """Proportional allocation: every stratum keeps its share of the pool (Neyman 1934)."""
 
-from evenkeel.tasks.sample.options import Proportional
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
-def plan(options: Proportional, candidates: Candidates) -> Plan:
-    """Return quotas in proportion to the size of the strata."""
-    return plan_over(candidates, options.groups, lambda sizes: sizes.astype(float))
+class Proportional(Strategy):
+    """Quotas in exact proportion to the size of every group value."""
+
+    name: Literal["proportional"] = "proportional"
+    groups: GroupNames
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return quotas in proportion to the size of the strata."""
+        return plan_over(problem, self.groups, lambda sizes: sizes.astype(float))

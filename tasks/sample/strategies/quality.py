@@ -8,18 +8,21 @@ SampleMix (arXiv 2503.01506): 0.8 diversity + 0.2 quality, diversity from how wi
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from evenkeel.tasks.sample.balanced.rules import steady_radii
+from evenkeel.tasks.sample.candidates import CandidateRows, score_of
+from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.hashing import uniform
-from evenkeel.tasks.sample.options import Quality
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.rows import Rows, score_of
 from evenkeel.tasks.sample.strategies.random import one_cell
+from evenkeel.tasks.sample.strategy import Strategy
 
 SEED = 0x7175_616C
 SAMPLE_ROWS = 1 << 18
@@ -49,7 +52,7 @@ class Chances:
     """The chance of a row by its quality; ranks: (POINTS,) quality at equal steps of token-weighted rank, best
     first."""
 
-    options: Quality
+    options: "Quality"
     blend: Blend
     ranks: NDArray[np.float64]
     diversity: NDArray[np.float64]
@@ -66,34 +69,55 @@ class Chances:
         return quadmix(rank, options)
 
 
-def quadmix(rank: NDArray[np.float64], options: Quality) -> NDArray[np.float64]:
+def quadmix(rank: NDArray[np.float64], options: "Quality") -> NDArray[np.float64]:
     """Return the sampling value of QuaDMix for ranks in [0, 1], 0 best, (n,) float64."""
     inside = (2.0 / (1.0 + np.exp(-options.sharpness * (options.omega - rank)))) ** options.eta
     return np.where(rank <= options.omega, inside + options.epsilon, options.epsilon)
 
 
-def plan(options: Quality, candidates: Candidates) -> Plan:
-    """Return chances by quality: in one cell, or for kmq in equal quotas over the leaves."""
-    rows, tree = candidates.rows, candidates.tree
-    columns = [f"score.{name}" for name in options.scores]
-    rows.check(columns)
-    share = min(1.0, SAMPLE_ROWS / max(1, tree.rows))
-    look = partial(_look, rows=rows, names=tuple(options.scores), share=share, seed=SEED + candidates.seed)
-    seen = pa.concat_tables(candidates.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
-    blend = Blend(
-        options.scores,
-        {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.01)) for name in options.scores},
-        {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.99)) for name in options.scores},
+class Quality(Strategy):
+    """Chance by score columns, blended with the diversity of the clusters."""
+
+    name: Literal["quality"] = "quality"
+    rule: Literal["quadmix", "samplemix", "kmq"] = Field(
+        "quadmix",
+        description="quadmix: sigmoid of the rank; samplemix: diversity + quality; kmq: softmax in each leaf.",
     )
-    chances = Chances(options, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(candidates))
-    if options.rule == "kmq":
-        return Plan(candidates.fill(), tree.sizes, weights_of=chances, columns=columns)
-    sizes = np.array([tree.rows])
-    allocation = water_fill(sizes * candidates.limits.max_repeats, candidates.target)
-    return Plan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
+    scores: dict[str, float] = Field(min_length=1, description="Score columns and their weights, higher is better.")
+    sharpness: float = Field(20.0, gt=0, le=1e4, description="quadmix: steepness (lambda). kmq: inverse temperature.")
+    omega: float = Field(0.3, gt=0, le=1, description="quadmix: rank (0 = best) beyond which rows are rarely kept.")
+    eta: float = Field(1.0, gt=0, le=10, description="quadmix: exponent of the sigmoid.")
+    epsilon: float = Field(0.001, ge=0, le=1, description="quadmix: chance of a row beyond omega.")
+    diversity: float = Field(0.8, ge=0, le=1, description="samplemix: weight of diversity; the rest is quality.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> "Quality":
+        if any(weight < 0 for weight in self.scores.values()) or not any(self.scores.values()):
+            raise ValueError("the weights of scores are >= 0 and not all zero")
+        return self
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return chances by quality: in one cell, or for kmq in equal quotas over the leaves."""
+        rows, tree = problem.rows, problem.tree
+        columns = [f"score.{name}" for name in self.scores]
+        rows.check(columns)
+        share = min(1.0, SAMPLE_ROWS / max(1, tree.rows))
+        look = partial(_look, rows=rows, names=tuple(self.scores), share=share, seed=SEED + problem.seed)
+        seen = pa.concat_tables(problem.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
+        blend = Blend(
+            self.scores,
+            {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.01)) for name in self.scores},
+            {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.99)) for name in self.scores},
+        )
+        chances = Chances(self, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(problem))
+        if self.rule == "kmq":
+            return DrawPlan(problem.fill(), tree.sizes, weights_of=chances, columns=columns)
+        sizes = np.array([tree.rows])
+        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
+        return DrawPlan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
 
 
-def _look(block: str, rows: Rows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
+def _look(block: str, rows: CandidateRows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
     table = rows.table(block, ["identity", "tokens", *[f"score.{name}" for name in names]])
     for name in names:
         score_of(table, name)
@@ -106,7 +130,7 @@ def _ranks(quality: NDArray[np.float64], tokens: NDArray[np.int32]) -> NDArray[n
     return np.interp(np.linspace(0.0, 1.0, POINTS), weight / weight[-1], quality[order])
 
 
-def _diversity(candidates: Candidates) -> NDArray[np.float64]:
+def _diversity(problem: SamplingProblem) -> NDArray[np.float64]:
     """Return how wide each leaf is against the widest ones, in [0, 1], (k1,) float64."""
-    radii = steady_radii(candidates.tree)
+    radii = steady_radii(problem.tree)
     return np.clip(radii / np.quantile(radii, 0.99), 0.0, 1.0)

@@ -4,25 +4,34 @@ Proportional allocation over strata (Neyman 1934) with cluster balance (Vo et al
 two levels, strata above and their leaves below.
 """
 
+from typing import Literal
+
 import numpy as np
 
-from evenkeel.tasks.sample.options import Stratified
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.groups import find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
-def plan(options: Stratified, candidates: Candidates) -> Plan:
-    """Return quotas over the pairs of stratum and leaf."""
-    strata = find_strata(candidates.rows, options.groups, candidates.compute)
-    tree = ClusterTree(strata.counts, (strata.strata.astype(np.int32),))
-    allocation = split(
-        tree,
-        candidates.limits.caps(strata.counts),
-        candidates.target,
-        weights=[None, strata.sizes.astype(float)],
-        floors=candidates.limits.floors(strata.counts),
-        seed=candidates.seed,
-    )
-    return Plan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.columns)
+class Stratified(Strategy):
+    """Keep the proportions of the group values; inside each, equal quotas over the leaves."""
+
+    name: Literal["stratified"] = "stratified"
+    groups: GroupNames
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return quotas over the pairs of stratum and leaf."""
+        strata = find_strata(problem.rows, self.groups, problem.compute)
+        tree = ClusterTree(strata.counts, (strata.strata.astype(np.int32),))
+        allocation = split(
+            tree,
+            problem.limits.caps(strata.counts),
+            problem.target,
+            weights=[None, strata.sizes.astype(float)],
+            floors=problem.limits.floors(strata.counts),
+            seed=problem.seed,
+        )
+        return DrawPlan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.columns)

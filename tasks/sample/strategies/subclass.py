@@ -4,36 +4,49 @@ Source: SBCL (subclass-balancing contrastive learning, arXiv 2306.15925): a clas
 sub-clusters. Here they are runs of neighbouring leaves, so no class is clustered again.
 """
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import AliasChoices, Field
 
-from evenkeel.tasks.sample.options import Subclass
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: Subclass, candidates: Candidates) -> Plan:
-    """Return equal quotas over the sub-classes."""
-    strata = find_strata(candidates.rows, [options.group], candidates.compute)
-    subclass = subclasses(strata, candidates.tree, options.least)
-    sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
-    return Plan(
-        candidates.fill(sizes=sizes),
-        sizes,
-        cells_of=_Subclasses(strata, subclass),
-        columns=strata.columns,
-        facts={"subclasses": len(sizes)},
+class Subclass(Strategy):
+    """Cut large group values into sub-classes about the size of the smallest value; the same quota for each."""
+
+    name: Literal["subclass"] = "subclass"
+    group: str = Field(min_length=1, description="The group column that holds the class.")
+    min_rows: int = Field(
+        10, ge=1, validation_alias=AliasChoices("min_rows", "least"), description="Rows of a sub-class at least."
     )
 
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the sub-classes."""
+        strata = find_strata(problem.rows, [self.group], problem.compute)
+        subclass = subclasses(strata, problem.tree, self.min_rows)
+        sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
+        return DrawPlan(
+            problem.fill(sizes=sizes),
+            sizes,
+            cells_of=_Subclasses(strata, subclass),
+            columns=strata.columns,
+            facts={"subclasses": len(sizes)},
+        )
 
-def subclasses(strata: Strata, tree: ClusterTree, least: int) -> NDArray[np.int64]:
+
+def subclasses(strata: Strata, tree: ClusterTree, min_rows: int) -> NDArray[np.int64]:
     """Return the sub-class of every pair of class and leaf, (pairs,) int64."""
     nearby = np.lexsort(tuple(tree.ancestors(level)[strata.leaves] for level in range(1, tree.depth + 1)))
     order = nearby[np.argsort(strata.strata[nearby], kind="stable")]
     counts, classes = strata.counts[order], strata.strata[order]
-    aim = max(int(strata.sizes.min()), least)
+    aim = max(int(strata.sizes.min()), min_rows)
     parts = np.maximum(1, strata.sizes // aim)
     before = np.cumsum(counts) - counts
     inside = before - np.repeat(before[np.searchsorted(classes, np.arange(len(parts)))], np.bincount(classes))

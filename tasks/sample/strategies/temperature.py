@@ -3,17 +3,28 @@
 Source: the temperature sampling of multilingual pre-training (Devlin et al. 2019; Conneau et al. 2019).
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from evenkeel.tasks.sample.options import Temperature
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: Temperature, candidates: Candidates) -> Plan:
-    """Return quotas in proportion to size^(1 / temperature) of the leaves or group values."""
-    return plan_over(candidates, options.groups, lambda sizes: tempered(sizes, options.temperature))
+class Temperature(Strategy):
+    """Weigh leaves or group values by size^(1 / temperature)."""
+
+    name: Literal["temperature"] = "temperature"
+    temperature: float = Field(2.0, ge=1, le=1e6, description="1 = proportional to size; large = uniform.")
+    groups: list[str] = Field(default_factory=list, description="Group columns to weigh; empty = the leaves.")
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return quotas in proportion to size^(1 / temperature) of the leaves or group values."""
+        return plan_over(problem, self.groups, lambda sizes: tempered(sizes, self.temperature))
 
 
 def tempered(sizes: NDArray[np.int64], temperature: float) -> NDArray[np.float64]:

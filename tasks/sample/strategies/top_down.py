@@ -4,10 +4,18 @@ Source: Vo et al. 2024 (arXiv 2405.15613). It can be less balanced than random w
 kept for comparison.
 """
 
-from evenkeel.tasks.sample.options import TopDown
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.strategy import Strategy
 
 
-def plan(options: TopDown, candidates: Candidates) -> Plan:
-    """Return quotas from splitting the target equally, level by level."""
-    return Plan(candidates.descend(), candidates.tree.sizes)
+class TopDown(Strategy):
+    """Split the target equally over the top clusters, and again inside each (Vo et al. 2024)."""
+
+    name: Literal["top-down"] = "top-down"
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return quotas from splitting the target equally, level by level."""
+        return DrawPlan(problem.descend(), problem.tree.sizes)

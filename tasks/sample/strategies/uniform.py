@@ -1,10 +1,19 @@
 """The same quota for every group value: under-sampling to an equal share, small values give all they have."""
 
-from evenkeel.tasks.sample.options import Uniform
-from evenkeel.tasks.sample.plan import Candidates, Plan
+from typing import Literal
+
+from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
-def plan(options: Uniform, candidates: Candidates) -> Plan:
-    """Return equal quotas over the strata."""
-    return plan_over(candidates, options.groups, lambda sizes: (sizes > 0).astype(float))
+class Uniform(Strategy):
+    """The same quota for every group value."""
+
+    name: Literal["uniform"] = "uniform"
+    groups: GroupNames
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return equal quotas over the strata."""
+        return plan_over(problem, self.groups, lambda sizes: (sizes > 0).astype(float))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas
 import pytest
 
-from tests.publish.conftest import Publish
+from tests.publish.fixtures import Publish
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "CONSUME.md").read_text()
 BLOCKS = re.findall(r"^## (.+?)$|^```python\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -1,119 +1,30 @@
-"""Names move atomically; a diff, a verification, a prune and a takedown say exactly what is and was."""
+"""A prune removes what no tag, no rule and no publisher holds, and nothing else."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
 import pytest
 from pyiceberg.table import Table
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import InputError, RecipeError, StorageError, VersionNotFound
+from evenkeel.infra.errors import RecipeError, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
-from evenkeel.tasks.publish.publish import leave_evidence, publish
+from evenkeel.tasks.publish.extras import keep_blocked
+from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
-from evenkeel.tasks.versions import diff as diff_module
 from evenkeel.tasks.versions import prune as prune_module
-from evenkeel.tasks.versions.diff import diff
-from evenkeel.tasks.versions.listing import list_versions, read_version, rollback, tag, untag
+from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
-from evenkeel.tasks.versions.takedown import takedown
+from evenkeel.tasks.versions.tags import rollback, tag
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
-from tests.publish.conftest import Publish
+from tests.publish.fixtures import Publish
 
 EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0)
-
-
-def rows(uri: str) -> pd.DataFrame:
-    return pd.read_parquet(uri).set_index("ek_id")
-
-
-def test_rollback_and_tags_move_names_only(
-    publish_one: Publish, destination: DestinationConfig, workspace: str
-) -> None:
-    publish_one()
-    publish_one(seed=1, extra={"new": pa.array(range(500))})
-    tag(destination, "demo", "v2", "prod-2026.11", workspace)
-    assert rollback(destination, "demo", 1, workspace).tags == ["latest"]
-    assert read_version(destination, "demo", "latest", workspace).version == 1
-    assert read_version(destination, "demo", "prod-2026.11", workspace).version == 2
-    with dataset_table(destination, "demo", workspace) as table:
-        assert "new" not in table.scan().to_arrow().column_names
-    assert tag(destination, "demo", 1, "prod-2026.11", workspace).tags == ["latest", "prod-2026.11"]
-    assert untag(destination, "demo", "prod-2026.11", workspace).version == 1
-    with pytest.raises(VersionNotFound):
-        read_version(destination, "demo", "prod-2026.11", workspace)
-    with pytest.raises(RecipeError, match="kept for the versions"):
-        tag(destination, "demo", 1, "v2", workspace)
-    assert publish_one(seed=2).version == 3
-
-
-def test_a_tag_moved_while_reading_harms_no_reader(
-    publish_one: Publish, destination: DestinationConfig, workspace: str
-) -> None:
-    publish_one()
-    with dataset_table(destination, "demo", workspace) as table:
-        scan = table.scan(snapshot_id=table.metadata.refs["latest"].snapshot_id)
-        expected = set(rows(read_version(destination, "demo", 1, workspace).data).index)
-        publish_one(seed=1)
-        assert set(scan.to_arrow()["ek_id"].to_pylist()) == expected
-
-
-def test_diff_counts_what_pandas_counts(
-    publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a = publish_one(document={"recipe": {"sampling": {"target": 200, "seed": 0}}, "metrics": {"entropy": 0.5}})
-    b = publish_one(
-        seed=1, rows=600, document={"recipe": {"sampling": {"target": 240, "seed": 0}}, "metrics": {"gini": 1}}
-    )
-    old, new = rows(a.data), rows(b.data)
-    whole = diff(destination, "demo", 1, "latest", workspace)
-    monkeypatch.setattr(diff_module, "ROWS_AT_ONCE", 50)
-    assert diff(destination, "demo", 1, 2, workspace) == whole
-
-    removed, added = old.index.difference(new.index), new.index.difference(old.index)
-    assert (whole.added, whole.removed, whole.unchanged) == (
-        len(added),
-        len(removed),
-        len(old.index.intersection(new.index)),
-    )
-    assert not whole.same_clustering
-    for change in whole.groups:
-        assert change.before == (old["language"] == change.value).sum()
-        assert change.after == (new["language"] == change.value).sum()
-        assert change.added == (new.loc[added, "language"] == change.value).sum()
-        assert change.removed == (old.loc[removed, "language"] == change.value).sum()
-    assert {change.value: change.before for change in whole.clusters if change.before} == {
-        str(value): count for value, count in old["ek_cluster_2"].value_counts().items()
-    }
-    assert whole.metrics == {"entropy": (0.5, None), "gini": (None, 1)}
-    assert whole.recipe == {"sampling.target": (200, 240)}
-
-
-def test_verify_finds_any_flipped_byte(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
-    result = publish_one(extras={"card.html": b"<html>"})
-    assert verify(destination, "demo", 1, workspace).sound
-    for path in ("data/part-00001.parquet", "fates/quarantined.parquet", "card.html", "manifest.json"):
-        uri = storage.join(result.location, path)
-        good = storage.read_bytes(uri)
-        for place in (0, len(good) // 2, len(good) - 1):
-            storage.write_bytes(uri, good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
-            found = verify(destination, "demo", 1, workspace)
-            assert [damage.path for damage in found.damages] == [path]
-            assert not found.sound
-        storage.write_bytes(uri, good)
-    storage.write_bytes(storage.join(result.location, "data/part-99.parquet"), b"smuggled")
-    storage.remove(storage.join(result.location, "card.html"))
-    assert {d.path: d.problem for d in verify(destination, "demo", 1, workspace).damages} == {
-        "card.html": "is missing",
-        "data/part-99.parquet": "was not published",
-    }
 
 
 def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
@@ -143,7 +54,7 @@ def test_evidence_of_a_blocked_run_is_no_part_of_any_version_and_goes_with_a_pru
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
     publish_one()
-    folder = leave_evidence(destination, "demo", "1234abcd", {"card.html": b"<p>blocked", "docs/index.html": b"why"})
+    folder = keep_blocked(destination, "demo", "1234abcd", {"card.html": b"<p>blocked", "docs/index.html": b"why"})
     assert storage.read_bytes(storage.join(folder, "docs", "index.html")) == b"why"
     assert verify(destination, "demo", 1, workspace).sound
     assert prune(destination, "demo", workspace, dry_run=False).folders == []
@@ -262,44 +173,10 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
     assert all(verify(destination, "demo", number, workspace).sound for number in (1, 2))
 
 
-def test_takedown_names_excludes_and_republishes(
-    publish_one: Publish, destination: DestinationConfig, workspace: str
-) -> None:
-    first, second = publish_one(extras={"card.html": b"<card>"}), publish_one(seed=1)
-    evil = [
-        sorted(set(rows(first.data).index) & set(rows(second.data).index))[0],
-        sorted(rows(first.data).index)[-1],
-        "none",
-    ]
-    looked = takedown(destination, "demo", evil, workspace)
-    assert (looked.list, looked.nowhere) == (None, ["none"])
-    assert looked.held[1] == sorted(evil[:2])
-    assert publish_one(seed=2).version == 3
-
-    done = takedown(destination, "demo", evil, workspace, reason="asked by its author", republish=True, dry_run=False)
-    assert done.republished is not None
-    assert done.republished.version == 4
-    clean = rows(done.republished.data)
-    held_by_3 = rows(read_version(destination, "demo", 3, workspace).data)
-    assert set(clean.index) == set(held_by_3.index) - set(evil)
-    assert verify(destination, "demo", 4, workspace).sound
-    manifest = read_version(destination, "demo", 4, workspace)
-    assert manifest.reason == "asked by its author"
-
-    with pytest.raises(InputError, match="taken down would be published again"):
-        publish_one(seed=0, force=True)
-    assert read_version(destination, "demo", "latest", workspace).version == 4
-
-
-def test_takedown_of_nothing_is_refused(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
-    with pytest.raises(InputError, match="no ids"):
-        takedown(destination, "demo", [""], workspace)
-
-
 def test_clocks_that_disagree_change_no_order(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evenkeel.tasks.publish import publish as module
+    from evenkeel.tasks.publish import manifest as module
 
     class Behind(datetime):
         @classmethod

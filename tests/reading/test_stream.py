@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.reading.stream import RowStream
-from tests.publish.conftest import Publish
+from tests.publish.fixtures import Publish
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ OF_CLUSTERING = ("row_id", "leaf", "distance")
 
 
 @dataclass(frozen=True)
-class Rows:
+class CandidateRows:
     """Read access to the rows of a clustered pool, block by block; small to send to a worker."""
 
     pool: Pool
@@ -28,7 +28,7 @@ class Rows:
     blocks: tuple[str, ...]
 
     @classmethod
-    def open(cls, ingest: StepRef, embed: StepRef, cluster: StepRef, scratch: str | None = None) -> "Rows":
+    def open(cls, ingest: StepRef, embed: StepRef, cluster: StepRef, scratch: str | None = None) -> "CandidateRows":
         """Open the rows of finished ingest, embed and cluster steps."""
         pool = Pool.open(ingest, scratch)
         return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks))

@@ -16,10 +16,10 @@ from evenkeel.tasks.inputs import Inputs
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.versions import outputs as cleaning
-from evenkeel.tasks.versions.listing import rollback
-from evenkeel.tasks.versions.outputs import clean
+from evenkeel.tasks.versions.outputs import prune_outputs
 from evenkeel.tasks.versions.prune import prune
-from tests.publish.conftest import Publish
+from evenkeel.tasks.versions.tags import rollback
+from tests.publish.fixtures import Publish
 
 DAY = 86_400
 
@@ -108,12 +108,12 @@ def test_outputs_follow_a_version_that_is_dropped(
 def test_using_an_output_again_keeps_it(run: Run) -> None:
     ref = output(run, "cluster", 0, 99)
     later = Step("sample", 1, work)
-    assert [folder.uri for folder in clean(run.workspace, run.dataset, [], 14)] == [ref.uri]
+    assert [folder.uri for folder in prune_outputs(run.workspace, run.dataset, [], 14)] == [ref.uri]
     later(Config(), WorkInputs(ref), run)
-    assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
+    assert prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False) == []
     age(ref.uri, 99)
     assert STEP(Config(), WorkInputs(), run) == ref
-    assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
+    assert prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False) == []
 
 
 def test_a_run_that_comes_while_its_output_is_removed_makes_it_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_a_run_that_comes_while_its_output_is_removed_makes_it_anew(run: Run, mo
 
     (Path(ref.uri) / USED).unlink()
     monkeypatch.setattr(storage, "remove_files", slow)
-    assert [folder.uri for folder in clean(run.workspace, run.dataset, [], 14, dry_run=False)] == [ref.uri]
+    assert [folder.uri for folder in prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False)] == [ref.uri]
     slow.thread.join()  # type: ignore[attr-defined]
     assert waiting[0].uri == ref.uri
     assert storage.read_bytes(storage.join(ref.uri, "rows", "a.bin")) == bytes([7])
@@ -147,7 +147,7 @@ def test_an_output_claimed_at_the_last_moment_stays(run: Run, monkeypatch: pytes
         real(uri, data)
 
     monkeypatch.setattr(storage, "write_bytes", claimed_first)
-    assert clean(run.workspace, run.dataset, [], 14, dry_run=False) == []
+    assert prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False) == []
     assert STEP.finished(Config(), WorkInputs(), run) == ref
     assert not storage.exists(storage.join(ref.uri, PRUNING))
 
@@ -161,13 +161,13 @@ def test_an_interrupted_prune_is_finished_by_the_next(run: Run, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(storage, "remove_files", dies)
         with pytest.raises(KeyboardInterrupt):
-            clean(run.workspace, run.dataset, [], 14, dry_run=False)
+            prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False)
     assert STEP.finished(Config(), WorkInputs(), run) is None
     monkeypatch.setattr(workspace, "PRUNE_SECONDS", 0.3)
     with pytest.raises(StorageError, match="prune RECIPE --yes"):
         claim(ref.uri)
     age(ref.uri, 99)
-    assert len(clean(run.workspace, run.dataset, [], 14, dry_run=False)) == 1
+    assert len(prune_outputs(run.workspace, run.dataset, [], 14, dry_run=False)) == 1
     assert not Path(ref.uri).exists()
     assert STEP(Config(), WorkInputs(), run).uri == ref.uri
 
@@ -183,4 +183,4 @@ def test_only_folders_of_outputs_are_looked_at(run: Run) -> None:
     for place in ("notes/mine.txt", "cluster/notes/mine.txt", "cluster/XYZ/mine.txt"):
         storage.write_bytes(storage.join(run.workspace, run.dataset, place), b"mine")
     age(storage.join(run.workspace, run.dataset), 99)
-    assert cleaning.clean(run.workspace, run.dataset, [], 2, dry_run=False) == []
+    assert cleaning.prune_outputs(run.workspace, run.dataset, [], 2, dry_run=False) == []

@@ -1,0 +1,79 @@
+"""What the page of a run in the Prefect UI shows: the plan, the card, the balance, and links to what came out."""
+
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.pipeline import ProvenVersion
+from evenkeel.flows.plan import plan
+from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.running import running
+from evenkeel.infra import storage
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.publish import PublishResult
+
+
+def show_plan(recipe: Recipe) -> dict[str, Any]:
+    """Show what a run would read and take, and return it. Raises ResourceError where it cannot fit."""
+    with running(recipe) as run:
+        planned = plan(recipe, run)
+    seconds = "\n".join(f"| {name} | {about:,.1f} |" for name, about in planned.expected().items())
+    table = f"| step to do | seconds, about |\n| --- | ---: |\n{seconds}" if seconds else ""
+    text = "\n\n".join([*planned.summary(), table])
+    show(
+        create_markdown_artifact,
+        text,
+        key=artifact_key(recipe.dataset, "plan"),
+        description="What a run would take",
+    )
+    planned.require_fit()
+    return planned.model_dump(mode="json")
+
+
+def read_card(proven: ProvenVersion) -> str:
+    """Return the card's summary as Markdown."""
+    return storage.read_bytes(storage.join(proven.report.uri, "card.md")).decode()
+
+
+def show_card(recipe: Recipe, proven: ProvenVersion) -> None:
+    """Show the card's summary and the balance table."""
+    show(
+        create_markdown_artifact,
+        read_card(proven),
+        key=artifact_key(recipe.dataset, "card"),
+        description="What this run made",
+    )
+    show(
+        create_table_artifact,
+        [_rounded(row) for row in Profile.open(proven.measure).records("balance")],
+        key=artifact_key(recipe.dataset, "balance"),
+        description="Balance before and after, beside the baselines",
+    )
+
+
+def show_links(recipe: Recipe, folder: str) -> None:
+    """Link the card and the Data Docs in `folder`."""
+    places = {"card": storage.join(folder, "card.html"), "data docs": storage.join(folder, "docs", "index.html")}
+    for name, place in places.items():
+        show(
+            create_link_artifact,
+            storage.web_address(place),
+            link_text=f"{recipe.dataset}: {name}",
+            description=place,
+            key=artifact_key(recipe.dataset, f"{name}-link"),
+        )
+
+
+def show_version(recipe: Recipe, published: PublishResult) -> None:
+    """Say which version came out and where it lies."""
+    lines = [f"**{recipe.dataset} v{published.version}**: {published.rows:,} rows, {published.status}", ""]
+    places = {"location": published.location, "data": published.data}
+    lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
+    key = artifact_key(recipe.dataset, "version")
+    show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published.version}, and where it lies")
+
+
+def _rounded(row: dict[str, object]) -> dict[str, object]:
+    """Return a row of a table with its numbers rounded to four digits."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}

@@ -1,0 +1,235 @@
+"""The texts and tables of the card: key figures, rows by disposition, examples, shards and cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evenkeel.expectations.wording import percent
+from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.report import findings
+from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.landscape import Landscape
+from evenkeel.tasks.report.removed import Removed
+from evenkeel.tasks.validate.examples import shorten
+
+SHARDS = 20
+KINDS = {
+    "exact": "exact duplicates",
+    "near": "near-duplicates",
+    "semantic": "semantic duplicates",
+    "excluded": "excluded by a list",
+    "unreadable": "with an unreadable image",
+}
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One of the numbers under the map. was: the value of the pool, "" where there is none to compare with."""
+
+    name: str
+    was: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class DispositionLine:
+    """Rows of one disposition. key: its name as a column, which is its CSS class too. why: the reasons, in words."""
+
+    key: str
+    name: str
+    rows: int
+    count: str
+    share: str
+    why: str
+
+
+@dataclass(frozen=True)
+class RemovedLine:
+    """A dropped row beside its representative, each in a few words."""
+
+    row: str
+    representative: str
+    kind: str
+    similarity: str
+
+
+@dataclass(frozen=True)
+class Dispositions:
+    """What became of the rows read. label: the same in one line, for screen readers."""
+
+    title: str
+    lines: list[DispositionLine]
+    removed: list[RemovedLine]
+
+    @property
+    def label(self) -> str:
+        """The rows of every disposition in one line."""
+        return ", ".join(f"{line.name}: {line.count} rows" for line in self.lines)
+
+
+@dataclass(frozen=True)
+class ExampleLine:
+    """One row of the version. image: a data URI, or ""."""
+
+    id: str
+    text: str
+    image: str
+
+
+@dataclass(frozen=True)
+class ClusterExamples:
+    """A few rows of one cluster. change: rows before and after."""
+
+    title: str
+    change: str
+    rows: list[ExampleLine]
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """The time of one step. width: of its bar, in percent of the longest."""
+
+    name: str
+    seconds: str
+    rate: str
+    width: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The time of every step, and what it cost where an hour has a price."""
+
+    title: str
+    note: str
+    rows: list[StepTime]
+
+
+def lead(facts: CardFacts) -> str:
+    """Return what the version is, in two sentences."""
+    totals, leaves = facts.totals, facts.leaves
+    there = leaves.before > 0
+    covered = int((leaves.after[there] > 0).sum())
+    size = f"the median cluster has {np.median(leaves.after[there]):,.0f} rows, the largest {leaves.after.max():,.0f}"
+    columns = ", ".join(spread.title for spread in facts.groups)
+    groups = f" Balance is also reported by {columns}, which the clustering did not use." if columns else ""
+    return (
+        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} "
+        f"clusters of similar content; {size}.{groups}"
+    )
+
+
+def key_figures(facts: CardFacts) -> list[KeyFigure]:
+    """Return the four numbers under the map."""
+    leaves, totals = facts.leaves, facts.totals
+    rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")
+    entropy, effective = rows["entropy"], rows["hill1"]
+    covered, there = int((leaves.after > 0).sum()), int((leaves.before > 0).sum())
+    share = percent(totals["kept"] / max(totals["read"], 1))
+    return [
+        KeyFigure("Rows", "", f"{totals['kept']:,.0f}", f"{share} of {totals['read']:,.0f} read"),
+        KeyFigure("Clusters covered", "", percent(covered / max(there, 1)), f"{covered:,} of {there:,}"),
+        KeyFigure("Evenness", f"{entropy['before']:.2f}", f"{entropy['after']:.2f}", "normalised entropy; 1 is even"),
+        KeyFigure(
+            "Effective clusters", f"{effective['before']:,.0f}", f"{effective['after']:,.0f}", "as many equal ones"
+        ),
+    ]
+
+
+def dispositions(facts: CardFacts) -> Dispositions:
+    """Return rows by disposition with the reasons."""
+    totals, read = facts.totals, max(facts.totals["read"], 1)
+    dropped = {kind: f"{count:,} {KINDS[kind]}" for kind, count in facts.dropped.items() if kind in KINDS and count}
+    duplicates = [words for kind, words in dropped.items() if kind not in REFUSED]
+    refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
+    refused += [dropped[kind] for kind in REFUSED if kind in dropped]
+    why = {
+        "kept": "in this version",
+        "deduplicated": ", ".join(duplicates) or "none",
+        "not_sampled": f"beyond the quota that “{facts.details.get('Strategy', '')}” gave their cluster",
+        "quarantined": ", ".join(refused) or "none",
+    }
+    lines = [
+        DispositionLine(
+            key=name,
+            name=name.replace("_", " ").capitalize(),
+            rows=int(totals[name]),
+            count=f"{totals[name]:,.0f}",
+            share=percent(totals[name] / read),
+            why=reason,
+        )
+        for name, reason in why.items()
+    ]
+    return Dispositions(findings.of_dispositions(facts), lines, [_removed_line(one) for one in facts.removed])
+
+
+def _removed_line(one: Removed) -> RemovedLine:
+    row, representative = (
+        f"{shorten(example.id, 60)}: {shorten(example.text, 140)}" for example in (one.row, one.representative)
+    )
+    return RemovedLine(row, representative, KINDS[one.kind], f"{one.similarity:.2f}")
+
+
+def cluster_examples(scene: Landscape) -> list[ClusterExamples]:
+    """Return rows from the largest, the smallest and the newest clusters of the map."""
+    return [
+        ClusterExamples(
+            title=f"{kind}: cluster {scene.name(place)}",
+            change=f"{scene.before[place]:,.0f} → {scene.after[place]:,.0f} rows",
+            rows=[ExampleLine(shorten(one.id, 120), one.text, one.thumbnail) for one in rows],
+        )
+        for kind, place, rows in scene.showcase
+    ]
+
+
+def licences(facts: CardFacts) -> list[list[str]]:
+    """Return rows by licence, where a group column says so."""
+    if facts.licences is None:
+        return []
+    spread = facts.licences
+    return [
+        [spread.names[i], f"{spread.before[i]:,.0f}", f"{spread.after[i]:,.0f}"]
+        for i in np.argsort(-spread.before, kind="stable")[:SHARDS]
+    ]
+
+
+def shards(facts: CardFacts) -> list[list[str]]:
+    """Return the first shards: where, rows, refused, checksum."""
+    return [
+        [
+            str(row.name),
+            f"{row.rows:,}",
+            f"{row.quarantined:,}" if not row.reason else str(row.reason),
+            str(row.sha256)[:12],
+        ]
+        for row in facts.shards.head(SHARDS).itertuples()
+    ]
+
+
+def cost(facts: CardFacts) -> Cost:
+    """Return the seconds of every step, rows per second, and the price where an hour has one."""
+    total = sum(facts.seconds.values())
+    title = f"It took {_duration(total)} to make"
+    note = "Time of the steps that made this version, whenever each was run; finished steps are not run again."
+    price = facts.config.price_per_hour
+    if price is not None:
+        title += f" and cost {price * total / 3600:.2f}"
+        note += f" An hour of the machines costs {price:g}."
+    return Cost(title, note, _times(facts.seconds, total, facts.totals["read"]))
+
+
+def _times(seconds: Mapping[str, float], total: float, read: float) -> list[StepTime]:
+    """Return one line per step, and one for all of them, which has no bar."""
+    longest = max(seconds.values(), default=0.0)
+    widths = {name: f"{100 * spent / max(longest, 1e-9):.1f}" for name, spent in seconds.items()}
+    return [
+        StepTime(name, f"{spent:,.1f}", f"{read / spent:,.0f}" if spent > 0 else "–", widths.get(name, "0"))
+        for name, spent in {**seconds, "all steps": total}.items()
+    ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

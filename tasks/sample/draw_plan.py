@@ -1,0 +1,51 @@
+"""What a strategy returns: the cell of each row, the quota of each cell, and the weight of each row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.quotas.allocation import Allocation
+
+CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
+WeightsOf = Callable[[pa.Table, str], NDArray[np.float64]]
+Order = Literal["hash", "closest", "furthest", "score", "diverse"]
+
+
+@dataclass(frozen=True)
+class DrawPlan:
+    """How rows are drawn: how many of every cell, and in proportion to which weights.
+
+    allocation: quotas and expected shares per cell. sizes: (cells,) int64. cells_of: the cell of each row, (n,) int64,
+    given a table of `CandidateRows` and its block; None = its leaf. weights_of: relative weights inside a cell, (n,)
+    float64 >= 0; None = equal. columns: what these two read. order: which rows of a cell come first; None = as the
+    recipe says. facts: what was chosen and why, as JSON. measured: what every rule that was compared measured.
+    """
+
+    allocation: Allocation
+    sizes: NDArray[np.int64]
+    cells_of: CellsOf | None = None
+    weights_of: WeightsOf | None = None
+    columns: Sequence[str] = ()
+    order: Order | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def leaf_shares(self, problem: SamplingProblem) -> NDArray[np.float64]:
+        """Return the rows that each leaf is expected to give, (k1,) float64."""
+        if self.cells_of is None:
+            return self.allocation.shares
+        shares = np.zeros(problem.tree.leaves)
+        rate = self.allocation.shares / np.maximum(1, self.sizes)
+        for block in problem.rows.blocks:
+            table = problem.rows.table(block, self.columns)
+            rates = rate[self.cells_of(table, block)]
+            if self.weights_of is not None:
+                weights = self.weights_of(table, block)
+                rates = rates * weights / max(1e-300, float(weights.mean()))
+            shares += np.bincount(table["leaf"].to_numpy(), rates, len(shares))
+        return shares

@@ -1,0 +1,72 @@
+"""What a strategy is given: candidate rows, the cluster tree, a target and the limits on quotas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenkeel.infra.compute import Compute
+from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
+from evenkeel.tasks.sample.quotas.tree import ClusterTree
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.sample.balanced.crowding import Crowds
+    from evenkeel.tasks.sample.balanced.structure import Cut, Probe
+
+
+@dataclass(frozen=True)
+class QuotaLimits:
+    """The limits that every strategy keeps: copies of a row, and the fewest and most rows of a cluster."""
+
+    max_repeats: int = 1
+    floor: int = 0
+    cap: int | None = None
+
+    def caps(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many rows cells of these sizes may give at most, (n,) int64."""
+        caps = sizes.astype(np.int64) * self.max_repeats
+        return caps if self.cap is None else np.minimum(caps, self.cap)
+
+    def floors(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many rows cells of these sizes give at least, (n,) int64."""
+        return np.minimum(sizes, self.floor)
+
+
+@dataclass(frozen=True)
+class SamplingProblem:
+    """The rows to choose from, how many to choose, and within which limits.
+
+    target: how many rows. structure: gives the probe of so many rows and the cuts that rules are measured on. crowds:
+    gives the crowding of the leaves.
+    """
+
+    rows: CandidateRows
+    tree: ClusterTree
+    target: int
+    seed: int
+    limits: QuotaLimits = field(default_factory=QuotaLimits)
+    compute: Compute = field(default_factory=Compute)
+    structure: "Callable[[int], tuple[Probe, list[Cut]]] | None" = None
+    crowds: "Callable[[], Crowds]" = dict
+
+    def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
+        """Water-fill the target over the leaves, or over cells of these sizes."""
+        sizes = self.tree.sizes if sizes is None else sizes
+        return water_fill(
+            self.limits.caps(sizes), self.target, weights=weights, floors=self.limits.floors(sizes), seed=self.seed
+        )
+
+    def descend(self, weights: list[NDArray[np.float64] | None] | None = None) -> Allocation:
+        """Split the target at the top of the tree and again inside every cluster."""
+        sizes = self.tree.sizes
+        return split(
+            self.tree,
+            self.limits.caps(sizes),
+            self.target,
+            weights=weights,
+            floors=self.limits.floors(sizes),
+            seed=self.seed,
+        )

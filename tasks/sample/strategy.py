@@ -1,0 +1,49 @@
+"""What a strategy is, and all the strategies there are."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evenkeel.infra.registry import Registry
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.sample.draw_plan import DrawPlan
+    from evenkeel.tasks.sample.problem import SamplingProblem
+
+SideStep = Literal["structure", "crowding"]
+GroupNames = Annotated[
+    list[str], Field(min_length=1, description="Group columns; each combination of values is a stratum.")
+]
+
+
+class Strategy(BaseModel):
+    """A rule for how many rows every cluster or group gives. Its options are the fields, the rule is `plan`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+    def plan(self, problem: "SamplingProblem") -> "DrawPlan":
+        """Return how many rows each cell gives, and where the rule has them the chances of the rows in it.
+
+        Raises RecipeError for what the rule cannot use, such as a missing column.
+        """
+        raise NotImplementedError
+
+    def side_steps(self) -> tuple[SideStep, ...]:
+        """Return the steps beside sampling whose output the rule reads: `problem.structure`, `problem.crowds`."""
+        return ()
+
+    def max_copies(self) -> int:
+        """Return how often the rule itself may repeat a row."""
+        return 1
+
+    def pinned(self, facts: Mapping[str, object]) -> Self:
+        """Return the strategy that makes the choice in a plan's facts again, without measuring."""
+        return self
+
+
+STRATEGIES: Registry[Strategy] = Registry(
+    "strategy", Strategy, tag="name", folder="evenkeel.tasks.sample.strategies", group="evenkeel.strategies"
+)
