@@ -1,11 +1,11 @@
 """Artifacts of a run: worth some patience with a server that restarts, not worth the run."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 PAUSES = (1.0, 5.0, 15.0, 30.0)
 LOG = logging.getLogger("prefect.flow_runs")
@@ -18,12 +18,13 @@ def artifact_key(dataset: str, what: str) -> str:
 
 def show(create: Callable[..., Any], *args: Any, **options: Any) -> None:
     """Call one of Prefect's `create_..._artifact`; where the server stays away for a minute, say so and go on."""
-    for pause in (*PAUSES, None):
-        try:
-            create(*args, **options)
-            return
-        except (httpx.HTTPError, OSError) as error:
-            if pause is None:
-                LOG.warning("an artifact could not be shown, the server does not answer: %s", error)
-                return
-            time.sleep(pause)
+    patience = Retrying(
+        retry=retry_if_exception_type((httpx.HTTPError, OSError)),
+        wait=wait_chain(*map(wait_fixed, PAUSES)),
+        stop=stop_after_attempt(len(PAUSES) + 1),
+        reraise=True,
+    )
+    try:
+        patience(create, *args, **options)
+    except (httpx.HTTPError, OSError) as error:
+        LOG.warning("an artifact could not be shown, the server does not answer: %s", error)

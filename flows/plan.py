@@ -10,17 +10,11 @@ from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
+from evenkeel.infra.quantities import duration, size
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.estimate.costs import SECONDS, START
 from evenkeel.tasks.estimate.pool_sample import sample_pool
-from evenkeel.tasks.estimate.requirements import (
-    Requirements,
-    ResourceLimits,
-    Shortfall,
-    requirements,
-    shortfalls,
-    size,
-)
+from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 
@@ -97,13 +91,6 @@ class Plan(BaseModel):
                 where=f"compute {self.compute}, workspace {self.workspace}",
                 remedy="; ".join(one.setting for one in wrong),
             )
-
-
-def duration(seconds: float) -> str:
-    """Return seconds for people."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass

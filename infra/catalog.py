@@ -1,10 +1,8 @@
 """The Iceberg catalog that says which versions exist: SQLite beside the workspace, PostgreSQL, REST or any by name."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
@@ -14,6 +12,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NotInstalledError, RESTError
 from pyiceberg.io.fsspec import FsspecFileIO
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError
@@ -51,7 +50,10 @@ def open_catalog(uri: str | None, workspace: str) -> Iterator[Catalog]:
 
 @contextmanager
 def answering(where: str, *silences: type[Exception]) -> Iterator[None]:
-    """Turn a catalog's refusal, or one of its `silences`, into StorageError; a lost race stays what it is."""
+    """Raise StorageError where the catalog refuses, does not answer, or raises one of `silences`.
+
+    A commit that lost to another one is neither: its CommitFailedException passes.
+    """
     try:
         yield
     except (*ANSWERS, *silences) as error:
@@ -87,12 +89,15 @@ def _open(uri: str | None, workspace: str) -> Catalog:
 def _sql(uri: str, options: dict[str, str]) -> SqlCatalog:
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    settings: dict[str, Any] = {"uri": uri, "pool_pre_ping": "true", **options}
-    try:
-        return SqlCatalog(NAME, **settings)
-    except (IntegrityError, OperationalError, ProgrammingError):
-        time.sleep(0.5)  # another process may be creating the catalog's tables at this very moment
-        return SqlCatalog(NAME, **settings)
+    others_create_its_tables = (IntegrityError, OperationalError, ProgrammingError)
+    patience = Retrying(
+        retry=retry_if_exception_type(others_create_its_tables),
+        wait=wait_fixed(0.5),
+        stop=stop_after_attempt(2),
+        reraise=True,
+    )
+    settings = {"uri": uri, "pool_pre_ping": "true", **options}
+    return patience(SqlCatalog, NAME, **settings)
 
 
 def _beside(workspace: str) -> Path:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
@@ -53,15 +53,15 @@ def claim(uri: str) -> None:
     the mark. Whoever comes second sees the other. Raises StorageError where a prune does not come to an end.
     """
     storage.write_bytes(storage.join(uri, USED), b"by a run\n")
-    until = time.monotonic() + PRUNE_SECONDS
-    while storage.exists(storage.join(uri, PRUNING)):
-        if time.monotonic() > until:
-            raise StorageError(
-                "a prune is removing this step output",
-                where=uri,
-                remedy="run again when it is through; if it was killed, `evenkeel prune RECIPE --yes` ends its work",
-            )
-        time.sleep(0.2)
+    being_pruned = Retrying(retry=retry_if_result(bool), wait=wait_fixed(0.2), stop=stop_after_delay(PRUNE_SECONDS))
+    try:
+        being_pruned(storage.exists, storage.join(uri, PRUNING))
+    except RetryError as error:
+        raise StorageError(
+            "a prune is removing this step output",
+            where=uri,
+            remedy="run again when it is through; if it was killed, `evenkeel prune RECIPE --yes` ends its work",
+        ) from error
 
 
 class StepFolder:

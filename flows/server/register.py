@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import RecipeError, ResourceError
 
@@ -25,14 +27,16 @@ def register(project: Path = ROOT) -> None:
     create_pools()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
-    for _ in range(TRIES):  # a busy server on SQLite refuses now and then
-        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            break
-    if done.returncode:
+    try:
+        for attempt in Retrying(  # a busy server on SQLite refuses now and then
+            retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(TRIES), reraise=True
+        ):
+            with attempt:
+                subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
         raise ResourceError(
-            "prefect deploy --all failed", found=(done.stdout + done.stderr)[-2000:], where=str(project)
-        )
+            "prefect deploy --all failed", found=(error.stdout + error.stderr)[-2000:], where=str(project)
+        ) from error
     automations.create()
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute, machine_memory
+from evenkeel.infra.quantities import size
 from evenkeel.tasks.estimate.costs import Work
 
 GIB = 1 << 30
@@ -35,15 +36,6 @@ class Requirements(BaseModel):
     worker: int
     driver: int
     disk: int
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as text, such as "1.5 GB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenkeel.expectations.wording import percent
+from evenkeel.infra.quantities import duration
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts
@@ -210,7 +211,7 @@ def shards(facts: CardFacts) -> list[list[str]]:
 def cost(facts: CardFacts) -> Cost:
     """Return the seconds of every step, rows per second, and the price where an hour has one."""
     total = sum(facts.seconds.values())
-    title = f"It took {_duration(total)} to make"
+    title = f"It took {duration(total)} to make"
     note = "Time of the steps that made this version, whenever each was run; finished steps are not run again."
     price = facts.config.price_per_hour
     if price is not None:
@@ -227,9 +228,3 @@ def _times(seconds: Mapping[str, float], total: float, read: float) -> list[Step
         StepTime(name, f"{spent:,.1f}", f"{read / spent:,.0f}" if spent > 0 else "–", widths.get(name, "0"))
         for name, spent in {**seconds, "all steps": total}.items()
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,15 @@
+"""Sizes and durations as people read them."""
+
+from humanize import naturalsize, precisedelta
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as text, such as "1.5 GB"."""
+    return naturalsize(count)
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds as text, such as "95 seconds" or "2 hours and 24 minutes"."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return precisedelta(seconds, minimum_unit="minutes", format="%.0f")
