@@ -1,22 +1,27 @@
 """What a run would do and take: shards, steps done already, rows, memory, seconds, money; and what cannot fit."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from evenkeel.flows.lineage import Changes, resolve_lineage
 from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
-from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, work_of
+from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, workload_of
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.quantities import duration, size
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.estimate.costs import SECONDS, START
+from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
 from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
+from evenkeel.tasks.workload import Workload
+
+START = 12.0  # seconds for Prefect's temporary server, imports, shutting down
 
 
 class PlannedStep(BaseModel):
@@ -95,10 +100,11 @@ class Plan(BaseModel):
 
 @dataclass
 class LookOnly:
-    """Runs no step: says where each output would lie, and keeps what was seen."""
+    """Runs no step: says where each output would lie, and keeps what was seen, and the cost of what is to do."""
 
     run: Run
     seen: list[PlannedStep] = field(default_factory=list)
+    costs: dict[str, Callable[[Workload], float]] = field(default_factory=dict)
 
     def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
         """Return the reference to the finished output, or to where it would be."""
@@ -113,6 +119,8 @@ class LookOnly:
                 seconds=finished.seconds if finished else None,
             )
         )
+        if finished is None:
+            self.costs[step.name] = partial(step.cost, config)
         return finished or StepRef(step=step.name, key=folder.key, uri=folder.uri)
 
 
@@ -130,7 +138,6 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     staged = stage_version(recipe, lineage, pool, look)
     prove_version(recipe, run.workspace, staged, look)
     request, changes = lineage.request, lineage.changes
-    left = {step.name for step in look.seen if not step.done}
     everything = {shard.name for shard in request.shards}
     new = everything if changes.since is None else {*changes.new, *changes.changed}
     return Plan(
@@ -143,20 +150,27 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,
-        estimate=_estimate(recipe, request, new, left, run, price, probe) if left else None,
+        estimate=_estimate(recipe, request, new, pool.embed, look.costs, run, price, probe) if look.costs else None,
     )
 
 
 def _estimate(
-    recipe: Recipe, request: IngestRequest, new: set[str], left: set[str], run: Run, price: float | None, probe: bool
+    recipe: Recipe,
+    request: IngestRequest,
+    new: set[str],
+    embed: StepRef,
+    costs: Mapping[str, Callable[[Workload], float]],
+    run: Run,
+    price: float | None,
+    probe: bool,
 ) -> Estimate:
-    """Return what the steps in `left`, and the proof of what comes out, would take; `new` shards are to be read."""
+    """Return what the steps that are still to do would take, by their costs; `new` shards are to be read."""
     found = sample_pool(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
-    work = work_of(recipe, found.size)
+    dimension = embed.facts.get("dimension") or output_dimension(recipe.embedding, found.size.dimension, run)
+    work = workload_of(recipe, found.size, dimension)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
-    todo = [name for name in SECONDS if name in left]
-    seconds = {name: round(speed.seconds(name, work), 1) for name in todo}
-    if "ingest" in left:
+    seconds = {name: round(speed.seconds(name, cost(work)), 1) for name, cost in costs.items()}
+    if "ingest" in costs:
         fresh = sum(shard.bytes for shard in request.shards if shard.name in new) / max(1, found.size.bytes)
         seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
     total = round(sum(seconds.values()) + START * speed.other * speed.busy, 1)
@@ -168,7 +182,7 @@ def _estimate(
         rows=work.rows,
         exact=found.size.exact,
         dimension=work.dimension,
-        clusters=work.levels[0] if work.levels else 0,
+        clusters=work.leaves,
         kept=work.kept,
         requirements=required,
         seconds=seconds,

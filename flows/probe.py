@@ -14,11 +14,10 @@ from evenkeel.infra.errors import EvenkeelError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
-from evenkeel.tasks.embed.config import AutoEmbedding, SentenceEmbedding, TfidfSvdEmbedding
-from evenkeel.tasks.estimate.costs import SECONDS, Work
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
+from evenkeel.tasks.workload import Workload
 
 FIRST_ROWS = 1_000
 SAMPLE_ROWS = 20_000
@@ -26,36 +25,24 @@ PROBE_SECONDS = 5.0
 FURTHEST = 4.0  # a step's own speed may differ so much from that of all steps together
 
 
-def work_of(recipe: Recipe, size: PoolSize, levels: list[int] | None = None) -> Work:
-    """Return what curating a pool of that size by this recipe amounts to."""
-    embedding = recipe.embedding
-    if isinstance(embedding, AutoEmbedding):
-        embedding = TfidfSvdEmbedding() if size.dimension is None else embedding
-    texts = isinstance(embedding, TfidfSvdEmbedding | SentenceEmbedding)
-    dimension = getattr(embedding, "components", None) or (
-        embedding.dimension if isinstance(embedding, TfidfSvdEmbedding) else size.dimension or 384
-    )
-    clustering = recipe.clustering
-    wanted = fit_levels(levels or clustering.levels or derive_levels(size.rows), size.rows)
+def workload_of(recipe: Recipe, size: PoolSize, dimension: int, levels: list[int] | None = None) -> Workload:
+    """Return what curating a pool of that size by this recipe amounts to; dimension: of the vectors to cluster."""
+    wanted = fit_levels(levels or recipe.clustering.levels or derive_levels(size.rows), size.rows)
     budget = recipe.sampling.budget(size.rows)
-    return Work(
+    return Workload(
         rows=size.rows,
         dimension=dimension,
         source_dimension=size.dimension or 0,
-        fitted=embedding.sample if isinstance(embedding, TfidfSvdEmbedding | SentenceEmbedding) else 0,
-        text_bytes=size.text_bytes if texts or recipe.dedup.near is not None else 0.0,
+        text_bytes=size.text_bytes,
         payload_bytes=size.payload_bytes,
         levels=tuple(wanted),
-        rounds=1 + clustering.resampling * clustering.resampling_share,
         kept=min(size.rows, budget.amount if budget.unit == "rows" else size.rows),
-        dedup=recipe.dedup,
-        balanced="structure" in recipe.sampling.strategy.side_steps(),
     )
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times longer than `costs` says it takes here: each step that was tried, and any other.
+    """How many times longer than its cost says a step takes here: each step that was tried, and any other.
 
     busy: wall seconds for each CPU-second, so that cores and whatever else runs on them count.
     """
@@ -64,15 +51,15 @@ class Speed:
     other: float
     busy: float
 
-    def seconds(self, step: str, work: Work) -> float:
-        """Return the wall seconds that a step is expected to take here."""
-        return SECONDS[step](work) * self.steps.get(step, self.other) * self.busy
+    def seconds(self, step: str, cost: float) -> float:
+        """Return the wall seconds that a step of this cost, in CPU-seconds, is expected to take here."""
+        return cost * self.steps.get(step, self.other) * self.busy
 
 
 REFERENCE = Speed({}, 1.0, 1.0)
 
 
-def measure_speed(recipe: Recipe, whole: Work, found: PoolSample, threads: int) -> Speed:
+def measure_speed(recipe: Recipe, whole: Workload, found: PoolSample, threads: int) -> Speed:
     """Run the steps from ingest to stage on few rows, twice: only then everything is loaded and compiled.
 
     Where that took little of the five seconds, as many rows as those allow are run, and count. CPU-seconds tell the
@@ -105,12 +92,12 @@ class _Trial:
     wall: float = 0.0
 
 
-def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int) -> _Trial:
+def _try(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, threads: int) -> _Trial:
     """Run the steps on `rows` rows and return what it took, as far as it went."""
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]
     size = replace(found.size, rows=rows)
-    expected = work_of(recipe, size, levels)
+    expected = workload_of(recipe, size, whole.dimension, levels)
     trial = _Trial()
     with tempfile.TemporaryDirectory(prefix="evenkeel-probe-") as folder, suppress(EvenkeelError):
         sample = Path(folder) / "sample.parquet"
@@ -131,7 +118,7 @@ def _try(recipe: Recipe, whole: Work, found: PoolSample, rows: int, threads: int
             begun, used = time.monotonic(), time.process_time()
             ref = step(config, inputs, run)
             trial.used[step.name] = time.process_time() - used
-            trial.expected[step.name] = SECONDS[step.name](expected)
+            trial.expected[step.name] = step.cost(config, expected)
             trial.wall += time.monotonic() - begun
             return ref
 

@@ -20,6 +20,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import StepError, StorageError
 from evenkeel.infra.workspace import DONE, StepFolder, StepRef, claim, content_key
 from evenkeel.tasks.inputs import Inputs
+from evenkeel.tasks.workload import Workload
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 InputsT = TypeVar("InputsT", bound=Inputs)
@@ -63,7 +64,7 @@ class Step(Generic[ConfigT, InputsT]):
     function: `(config, inputs, folder to write to, run) -> Outcome`; its annotations say which config and which inputs
     the step takes. by_backend: the output depends on whether a CPU or a GPU computed it, so the backend is part of the
     key. retries: how often a failure is worth another try. intact: tells whether what a finished output points to,
-    outside its own folder, is still there.
+    outside its own folder, is still there. cost: `(config, workload) -> CPU-seconds` on a reference core.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Step(Generic[ConfigT, InputsT]):
     retries: int = 1
     timeout_seconds: float = 24 * 3600.0
     intact: Callable[[StepRef], bool] = lambda _: True
+    cost: Callable[[ConfigT, Workload], float] = lambda *_: 0.0
 
     @cached_property
     def takes(self) -> tuple[tuple[type, ...], tuple[type, ...]]:

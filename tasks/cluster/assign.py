@@ -27,6 +27,7 @@ from evenkeel.tasks.cluster.source import Source
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.workload import Workload
 
 INDEX = "index"
 
@@ -159,4 +160,9 @@ def _places(ascending: UInt64Array, row_ids: UInt64Array) -> tuple[Int64Array, B
     return at, found
 
 
-ASSIGN = Step(name="assign", version=2, function=assign, by_backend=True)
+def cost(config: AssignConfig, work: Workload) -> float:
+    """Return the CPU-seconds of assigning a pool."""
+    return 1.5e-6 * work.rows
+
+
+ASSIGN = Step(name="assign", version=2, function=assign, by_backend=True, cost=cost)

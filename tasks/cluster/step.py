@@ -19,8 +19,10 @@ from evenkeel.tasks.cluster.resample import OnIteration, fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
 from evenkeel.tasks.kmeans.bounds import bound_children
+from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.options import Device, Iteration
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.workload import Workload
 
 SEED_STRIDE = 1_000_003
 LEVEL_1_SHARE, UPPER_SHARE = 0.8, 0.2  # of the progress
@@ -168,4 +170,12 @@ def _level(
     return Level(centroids, np.full(len(counts), -1, np.int32), counts, radii, float(squared.sum()))
 
 
-CLUSTER = Step(name="cluster", version=3, function=cluster, by_backend=True)
+def cost(config: ClusteringConfig, work: Workload) -> float:
+    """Return the CPU-seconds of clustering a pool: a k-means per level, repeated by resampling."""
+    rounds = 1 + config.resampling * config.resampling_share
+    below = (work.rows, *work.levels)
+    levels = zip(below, work.levels, strict=False)
+    return 0.25 + sum(k_means_seconds(rows, clusters, work.dimension, rounds) for rows, clusters in levels)
+
+
+CLUSTER = Step(name="cluster", version=3, function=cluster, by_backend=True, cost=cost)

@@ -16,7 +16,9 @@ from evenkeel.tasks.dedup.prototypes import drop_prototypes
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.workload import Workload
 
 
 @dataclass
@@ -108,4 +110,17 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
 
 
-DEDUP = Step(name="dedup", version=2, function=dedup)
+def cost(config: DedupConfig, work: Workload) -> float:
+    """Return the CPU-seconds of deduplicating a pool."""
+    seconds = 0.015 + 1.1e-6 * work.rows
+    if config.near is not None:
+        seconds += 0.05 * work.text_megabytes
+    if config.semantic is not None:
+        cells = config.semantic.clusters or work.rows**0.5
+        clustering = k_means_seconds(work.rows, cells, work.dimension)
+        comparing = 4e-11 * work.rows * work.rows / cells * work.dimension
+        seconds += config.semantic.passes * (clustering + comparing)
+    return seconds
+
+
+DEDUP = Step(name="dedup", version=2, function=dedup, cost=cost)

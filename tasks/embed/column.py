@@ -19,6 +19,10 @@ class Column:
         vectors: RawVectors = pool.vectors(block)
         return vectors if positions is None else vectors[positions]
 
+    def dimension(self, source: int | None) -> int | None:
+        """Return the length of the source's vectors."""
+        return source
+
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Raise InputError: the model that made the source's vectors is unknown."""
         raise InputError(

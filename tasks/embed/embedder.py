@@ -19,5 +19,8 @@ class Embedder(Protocol):
     def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> RawVectors:
         """Return the vectors of a block, or of the rows at `positions`: (rows, d) float32 (or the source's float16)."""
 
+    def dimension(self, source: int | None) -> int | None:
+        """Return the length of the raw vectors; source: of those that the source brings, None where it brings none."""
+
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Return raw vectors of texts from elsewhere, (n, d) float32. Raises InputError where that is impossible."""

@@ -58,6 +58,10 @@ class Images:
             write_table(storage.join(self.unreadable, f"{block.name}.parquet"), found)
         return vectors
 
+    def dimension(self, source: int | None) -> int:
+        """Return the length of the model's vectors."""
+        return _load(self.config.model, self.backend).dimension
+
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Raise InputError: the model reads images, not texts."""
         raise InputError(

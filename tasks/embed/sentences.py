@@ -36,11 +36,15 @@ class Sentences:
         texts = pool.text(block)
         return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
 
+    def dimension(self, source: int | None) -> int | None:
+        """Return the length of the model's vectors."""
+        found: int | None = self._model().get_sentence_embedding_dimension()
+        return found
+
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Return raw vectors, (rows, d) float32, d being the model's."""
         with _ONE_AT_A_TIME:
-            model = _load(self.config.model, self.config.revision, self.config.max_tokens, self.backend)
-            vectors = model.encode(
+            vectors = self._model().encode(
                 texts.to_pylist(),
                 prompt=self.config.prompt or None,
                 batch_size=self.config.batch,
@@ -48,6 +52,9 @@ class Sentences:
                 show_progress_bar=False,
             )
         return np.asarray(vectors, np.float32)
+
+    def _model(self) -> "SentenceTransformer":
+        return _load(self.config.model, self.config.revision, self.config.max_tokens, self.backend)
 
 
 @lru_cache(maxsize=1)

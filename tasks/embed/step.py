@@ -31,6 +31,7 @@ from evenkeel.tasks.embed.post import PostProcessor
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.workload import Workload
 
 Settings = ColumnEmbedding | TfidfSvdEmbedding | SentenceEmbedding | ImageEmbedding
 UNREADABLE = "unreadable"
@@ -112,7 +113,10 @@ def _unreadable(settings: ImageEmbedding, pool: Pool, out: StepFolder) -> dict[s
 
 
 def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
-    """Return the method that a config selects for this pool; `auto` takes the source's vectors, else its texts."""
+    """Return the method that a config selects for this pool.
+
+    Raises InputError where the pool has nothing to embed by it.
+    """
     if isinstance(config, AutoEmbedding):
         if not (pool.has_vectors or pool.has_text):
             raise InputError(
@@ -120,7 +124,7 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
                 where="source",
                 remedy="name a column: source.vector or source.text",
             )
-        return ColumnEmbedding(seed=config.seed) if pool.has_vectors else TfidfSvdEmbedding(seed=config.seed)
+        return resolve_auto(config, pool.has_vectors)
     if isinstance(config, ImageEmbedding):
         if config.column not in pool.info.payload:
             raise InputError(
@@ -137,6 +141,26 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> Settings:
             remedy=f"name the column (source.{need[:-1]}), or leave embedding.method at auto",
         )
     return config
+
+
+def resolve_auto(config: EmbeddingConfig, has_vectors: bool) -> Settings:
+    """Return the method that a config selects: `auto` takes the source's vectors where it has them, else its texts."""
+    if not isinstance(config, AutoEmbedding):
+        return config
+    return ColumnEmbedding(seed=config.seed) if has_vectors else TfidfSvdEmbedding(seed=config.seed)
+
+
+def output_dimension(config: EmbeddingConfig, source: int | None, run: Run) -> int:
+    """Return the length of the vectors that a config makes; source: of the source's own, None where it has none.
+
+    Loads the model where the method has one. Raises InputError where it is not there, or the source has no vectors.
+    """
+    settings = resolve_auto(config, source is not None)
+    embedder, _ = _embedder(settings, "", run)
+    found = settings.components or embedder.dimension(source)
+    if found is None:
+        raise InputError("the source has no vectors", where="embedding.method", remedy="name them: source.vector")
+    return found
 
 
 def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> RawVectors:
@@ -229,4 +253,12 @@ def _embed_block(pool: Pool, embedder: Embedder, after: PostProcessor, folder: s
     return {"dimension": vectors.shape[1], "dtype": str(vectors.dtype), "zero": zero}
 
 
-EMBED = Step(name="embed", version=1, function=embed, by_backend=True)
+def cost(config: EmbeddingConfig, work: Workload) -> float:
+    """Return the CPU-seconds of embedding a pool."""
+    settings = resolve_auto(config, has_vectors=work.source_dimension > 0)
+    if not isinstance(settings, TfidfSvdEmbedding | SentenceEmbedding):
+        return 0.01 + 1e-9 * work.rows * work.dimension
+    return 0.25 * work.text_megabytes + 0.4 * work.text_bytes * min(work.rows, settings.sample) / 1e6
+
+
+EMBED = Step(name="embed", version=1, function=embed, by_backend=True, cost=cost)

@@ -44,6 +44,10 @@ class TfidfSvd:
         texts = pool.text(block)
         return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
 
+    def dimension(self, source: int | None) -> int:
+        """Return the length of the raw vectors."""
+        return self.config.dimension
+
     def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
         """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
         features, idf, projection = _load_map(self.uri, self.scratch)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute, machine_memory
 from evenkeel.infra.quantities import size
-from evenkeel.tasks.estimate.costs import Work
+from evenkeel.tasks.workload import Workload
 
 GIB = 1 << 30
 PER_ROW = 96  # bytes of ids, leaves, distances and hashes that a step holds in one process for each row
@@ -48,12 +48,12 @@ class ResourceLimits:
     compute: Compute
 
 
-def requirements(work: Work, limits: ResourceLimits) -> Requirements:
+def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
     """Return upper bounds of the memory and disk of a run, by what each step holds at once."""
     row = work.payload_bytes + work.text_bytes + 4 * work.dimension
     block = BLOCK_COPIES * min(limits.rows_per_block, work.rows) * row
     vectors = work.rows * work.dimension * 4
-    centroids = (work.levels[0] if work.levels else 0) * work.dimension * 4
+    centroids = work.leaves * work.dimension * 4
     group = min(vectors, limits.memory_gib * GIB)
     split = vectors > limits.memory_gib * GIB
     worker = SLACK + max(block, (2 * group + 3 * centroids) if split else 0)
@@ -63,7 +63,7 @@ def requirements(work: Work, limits: ResourceLimits) -> Requirements:
     return Requirements(worker=int(worker), driver=int(driver), disk=int(disk))
 
 
-def shortfalls(required: Requirements, work: Work, limits: ResourceLimits, workspace: str) -> list[Shortfall]:
+def shortfalls(required: Requirements, work: Workload, limits: ResourceLimits, workspace: str) -> list[Shortfall]:
     """Return the resources of the compute, this machine and the workspace that are too small for a run."""
     found, compute = [], limits.compute
     if required.worker > compute.memory_limit:

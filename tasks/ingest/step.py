@@ -26,6 +26,7 @@ from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.ingest.tables import common_schema, conform_table
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.workload import Workload
 
 _LOOK_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
@@ -91,7 +92,13 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     return _outcome(info, plan, shards, reports, left, harvest)
 
 
-INGEST = Step(name="ingest", version=2, function=ingest, retries=2)
+def cost(request: IngestRequest, work: Workload) -> float:
+    """Return the CPU-seconds of reading a pool."""
+    megabytes = work.rows * work.payload_bytes / 1e6
+    return 0.04 + 3e-6 * work.rows + 0.02 * megabytes + 4e-8 * work.rows * work.source_dimension
+
+
+INGEST = Step(name="ingest", version=2, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ShardStamp], dict[str, int]]:

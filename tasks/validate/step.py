@@ -24,6 +24,7 @@ from evenkeel.tasks.validate.offenders import add_examples
 from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
 from evenkeel.tasks.validate.tables import shards, shares, totals
+from evenkeel.tasks.workload import Workload
 
 DOCS = "docs"
 
@@ -116,4 +117,9 @@ def _target(inputs: ValidateInputs) -> float | None:
     return None if target is None or not np.isfinite(target) else float(target)
 
 
-VALIDATE = Step("validate", 3, validate)
+def cost(config: GatesConfig, work: Workload) -> float:
+    """Return the CPU-seconds of validating a selection."""
+    return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
+
+
+VALIDATE = Step("validate", 3, validate, cost=cost)

@@ -18,7 +18,7 @@ from evenkeel.tasks.embed import image
 from evenkeel.tasks.embed.config import ImageEmbedding
 from evenkeel.tasks.embed.embedder import Matrix
 from evenkeel.tasks.embed.inputs import EmbedInputs
-from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.step import EMBED, output_dimension
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
@@ -71,6 +71,7 @@ def test_pictures_of_one_thing_are_near_and_bad_ones_are_quarantined(run: Run, t
     pool = make_pool(run, tmp_path / "pool", {"image": [*photos, *bad, photos[3]]}, rows_per_block=10)
     config = ImageEmbedding(model=model, batch=4, max_unreadable=0.2)
     ref = EMBED(config, EmbedInputs(ingest=pool), run)
+    assert output_dimension(config, None, run) == Vectors.open(ref).dimension
     assert ref.facts["unreadable"] == {"empty": 1, "not an image": 1, "truncated": 1, "missing": 1}
     rows = vectors_of(ref)
     assert rows.shape == (29, 1280)

@@ -2,20 +2,25 @@
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenkeel.flows.plan import Plan, plan
-from evenkeel.flows.probe import work_of
+from evenkeel.flows.lineage import resolve_lineage
+from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
+from evenkeel.flows.plan import LookOnly, Plan, plan
+from evenkeel.flows.probe import workload_of
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.running import running
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import ResourceError
-from evenkeel.tasks.estimate.costs import SECONDS
+from evenkeel.tasks.cluster.assign import ASSIGN
+from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.estimate.pool_sample import PoolSize, sample_pool
 from evenkeel.tasks.estimate.requirements import ResourceLimits, requirements, shortfalls
 from evenkeel.tasks.ingest.source import ingest_request
@@ -98,7 +103,7 @@ HUGE = PoolSize(rows=10**9, exact=True, bytes=10**12, dimension=768, itemsize=4,
 def test_what_cannot_fit_names_the_setting(
     document: dict[str, Any], tmp_path: Path, memory: int, rows_per_block: int, memory_gib: float, setting: str
 ) -> None:
-    work = work_of(parse(document, ["clustering.levels=[10000, 100]"]), HUGE)
+    work = workload_of(parse(document, ["clustering.levels=[10000, 100]"]), HUGE, 768)
     limits = ResourceLimits(rows_per_block, memory_gib, 4, Compute(memory_limit=memory))
     found = shortfalls(requirements(work, limits), work, limits, str(tmp_path))
     assert setting in "; ".join(one.setting for one in found)
@@ -111,9 +116,30 @@ def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: P
         refused.require_fit()
 
 
-@pytest.mark.parametrize("step", sorted(SECONDS))
-def test_costs_grow_with_the_pool(document: dict[str, Any], step: str) -> None:
-    recipe = parse(document, ["clustering.levels=null"])
+def test_costs_grow_with_the_pool(document: dict[str, Any]) -> None:
+    recipe = parse(document, ["clustering.levels=null", "dedup.semantic={}", "sampling.target=10%"])
+    with running(recipe) as run:
+        look, lineage = LookOnly(run), resolve_lineage(recipe, run.workspace)
+        staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, look), look)
+        prove_version(recipe, run.workspace, staged, look)
     sizes = [PoolSize(rows, True, 100 * rows, 64, 4, 300.0, 400.0) for rows in (10**4, 10**5, 10**6)]
-    costs = [SECONDS[step](work_of(recipe, size)) for size in sizes]
-    assert costs == sorted(costs)
+    assert len(look.costs) == len(look.seen)
+    look.costs["assign"] = partial(ASSIGN.cost, AssignConfig())
+    for cost in look.costs.values():
+        costs = [cost(workload_of(recipe, size, 64)) for size in sizes]
+        assert costs == sorted(costs)
+        assert 0 < costs[0] < costs[-1]
+
+
+def test_a_plan_for_images_has_the_dimension_of_the_model(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = SimpleNamespace(dimension=24)
+    monkeypatch.setattr("evenkeel.tasks.embed.image._load", lambda model, backend: loaded)
+    document["embedding"] = {"method": "image", "model": "somewhere"}
+    found = planned(document, probe=False).estimate
+    assert found is not None
+    assert found.dimension == 24
+    found = planned(document, "embedding.components=8", probe=False).estimate
+    assert found is not None
+    assert found.dimension == 8
