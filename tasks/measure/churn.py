@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.hashing import mix
+from evenkeel.tasks.sample.hashing import hash_identities
 
 SEED = 0x6368_7572_6E
 
 
 def sketch(identities: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     """Return the `size` smallest hashes of row identities, ascending uint64: a bottom-k sketch (Broder 1997)."""
-    return smallest(mix(SEED, identities), size)
+    return smallest(hash_identities(SEED, identities), size)
 
 
 def smallest(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:

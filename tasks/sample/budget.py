@@ -12,9 +12,11 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
+from evenkeel.tasks.sample.draw import draw
 from evenkeel.tasks.sample.draw_plan import DrawPlan
-from evenkeel.tasks.sample.hashing import mix
+from evenkeel.tasks.sample.hashing import hash_identities
 from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.planning import make_plan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.rehydration import Rehydrator
 from evenkeel.tasks.step import Run
@@ -48,15 +50,13 @@ def draw_budget(
     last one. The number of rows is found by drawing; what is too much is given back by the rows with the largest hash.
     Raises RecipeError where the budget does not buy one row.
     """
-    from evenkeel.tasks.sample.step import draw_plan, make_plan
-
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     total = pool_cost(problem.rows, budget, rehydrator, run.compute)
     most = problem.tree.rows * problem.limits.max_repeats
     target = min(most, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))
     for _ in range(TRIES):
         plan = make_plan(config, replace(problem, target=target))
-        selection = draw_plan(config, problem, plan, folder, run, carry=("tokens", "identity"))
+        selection = draw(config, plan, problem.rows, folder, run, carry=("tokens", "identity"))
         if rehydrator is not None:
             copies = selection["copies"].to_numpy() * rehydrator.copies(selection["row_id"].to_numpy())
             selection = selection.set_column(1, "copies", pa.array(copies.astype(np.int32)))
@@ -79,7 +79,7 @@ def draw_budget(
 def within(selection: pa.Table, budget: Budget, seed: int) -> pa.Table:
     """Return the rows that fit a budget when they are taken by hash; of rows, the last comes as often as still fits."""
     each, copies = _each(selection, budget.unit), selection["copies"].to_numpy().astype(np.int64)
-    order = np.argsort(mix(seed + 1, selection["identity"].to_numpy().astype(np.uint64)), kind="stable")
+    order = np.argsort(hash_identities(seed + 1, selection["identity"].to_numpy().astype(np.uint64)), kind="stable")
     spent = np.cumsum((each * copies)[order])
     fits = int(np.searchsorted(spent, budget.amount, side="right"))
     left = budget.amount - (int(spent[fits - 1]) if fits else 0)

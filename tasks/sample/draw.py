@@ -14,9 +14,10 @@ from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.sample.candidates import CandidateRows, Columns, score_of
+from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.diverse import CANDIDATES, choose_diverse
 from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan, Order, WeightsOf
-from evenkeel.tasks.sample.hashing import mix, uniform
+from evenkeel.tasks.sample.hashing import hash_identities, uniform
 from evenkeel.tasks.step import Run
 
 MERGE_ROWS = 1 << 22
@@ -44,16 +45,7 @@ class Drawing:
 
 
 def draw(
-    plan: DrawPlan,
-    rows: CandidateRows,
-    folder: str,
-    run: Run,
-    *,
-    order: Order,
-    score: str,
-    seed: int,
-    max_repeats: int,
-    carry: tuple[str, ...] = (),
+    config: SamplingConfig, plan: DrawPlan, rows: CandidateRows, folder: str, run: Run, carry: tuple[str, ...] = ()
 ) -> pa.Table:
     """Return the selection: row_id uint64, copies int32, weight float64, leaf int32, sorted by row_id.
 
@@ -64,7 +56,7 @@ def draw(
     weights, the threshold being the first value left out (bottom-k sketches; Cohen and Kaplan 2007). Memory is bounded
     by the target, not by the pool.
     """
-    order = plan.order or order
+    order, score, max_repeats = plan.order or config.order, config.score, config.max_repeats
     quotas, weighted = plan.allocation.quotas, plan.weights_of is not None
     diverse = order == "diverse" and not weighted
     needs = quotas + 1 if weighted else np.minimum(quotas * (CANDIDATES if diverse else 1), plan.sizes)
@@ -72,7 +64,17 @@ def draw(
     needed = {"closest": "distance", "furthest": "distance", "score": f"score.{score}"}.get(order, "identity")
     columns = tuple(dict.fromkeys([needed, "identity", *plan.columns, *carry]))
     drawing = Drawing(
-        rows, folder, str(run.scratch), order, score, seed, max_repeats, plan.cells_of, plan.weights_of, columns, carry
+        rows,
+        folder,
+        str(run.scratch),
+        order,
+        score,
+        config.seed,
+        max_repeats,
+        plan.cells_of,
+        plan.weights_of,
+        columns,
+        carry,
     )
     rows.check(columns)
     total = max(1, len(rows.blocks))
@@ -111,7 +113,7 @@ def draw_block(number: int, drawing: Drawing) -> int:
         distance = table["distance"].to_numpy().astype(np.float64)
         found["value"] = distance if drawing.order == "closest" else -distance
     else:
-        found["value"] = (mix(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
+        found["value"] = (hash_identities(drawing.seed, identity) >> np.uint64(11)).astype(np.float64)
         found["block"] = np.full(len(cell), number, np.int32)
     kept = first_of_cells(found, map_array(storage.join(drawing.folder, "needs.npy"), Path(drawing.scratch)))
     write_table(storage.join(drawing.folder, f"{block}.parquet"), pa.table(kept))

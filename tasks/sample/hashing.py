@@ -13,7 +13,7 @@ def state(seed: int) -> np.uint64:
         return np.uint64(_finalise(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN + GOLDEN))
 
 
-def mix(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def hash_identities(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return a uniform 64-bit hash of (seed, identity), (n,) uint64.
 
     The finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied twice so that near seeds give unrelated orders.
@@ -23,8 +23,8 @@ def mix(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, identity: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return `mix(seed, identity)` as numbers strictly between 0 and 1, (n,) float64."""
-    return ((mix(seed, identity) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    """Return `hash_identities(seed, identity)` as numbers strictly between 0 and 1, (n,) float64."""
+    return ((hash_identities(seed, identity) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def _finalise(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:

@@ -1,9 +1,8 @@
-"""The sample step: quotas over the clusters, rows drawn from them, and the baselines beside."""
+"""The sample step: allocates quotas, draws rows, and writes them with the quotas of the baselines."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,14 +21,14 @@ from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.draw import draw
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
-from evenkeel.tasks.sample.quotas.shares import bound_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rehydration import Rehydrator
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
-Counts = NDArray[np.int64]
+LeafCounts = NDArray[np.int64]
 
 
 def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: Run) -> Outcome:
@@ -43,7 +42,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
         plan, selection = draw_budget(config, problem, budget, inputs, out.path("draws"), run)
     else:
         plan = make_plan(config, problem)
-        selection = draw_plan(config, problem, plan, out.path("draws"), run)
+        selection = draw(config, plan, problem.rows, out.path("draws"), run)
     tree = problem.tree
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
@@ -91,46 +90,13 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, structure, crowds), budget
 
 
-def make_plan(config: SamplingConfig, problem: SamplingProblem) -> DrawPlan:
-    """Return the plan of the config's strategy, with its bounds on shares."""
-    plan = config.strategy.plan(problem)
-    return bound_shares(plan, config.shares, problem) if config.shares else plan
-
-
-def draw_plan(
-    config: SamplingConfig, problem: SamplingProblem, plan: DrawPlan, folder: str, run: Run, carry: tuple[str, ...] = ()
-) -> pa.Table:
-    """Return the rows that a plan draws; see `draw`."""
-    return draw(
-        plan,
-        problem.rows,
-        folder,
-        run,
-        order=config.order,
-        score=config.score,
-        seed=config.seed,
-        max_repeats=config.max_repeats,
-        carry=carry,
-    )
-
-
-def baselines(problem: SamplingProblem) -> dict[str, Counts]:
-    """Return the leaf quotas that random, flat and top-down give for the same number of rows, without limits."""
-    free = replace(problem, limits=QuotaLimits())
-    return {
-        "random": free.fill(free.tree.sizes.astype(float)).quotas,
-        "flat": free.fill().quotas,
-        "top-down": free.descend().quotas,
-    }
-
-
-def quota_table(tree: ClusterTree, quota: Counts, kept: Counts, given: Mapping[str, Counts]) -> pa.Table:
+def quota_table(tree: ClusterTree, quota: LeafCounts, kept: LeafCounts, given: Mapping[str, LeafCounts]) -> pa.Table:
     """Return one row per leaf: leaf, size, quota, kept, and the quota of every baseline."""
-    columns: dict[str, Any] = {"leaf": np.arange(tree.leaves, dtype=np.int32), "size": tree.sizes}
-    return pa.table({**columns, "quota": quota, "kept": kept, **given})
+    leaf = np.arange(tree.leaves, dtype=np.int32)
+    return pa.table({"leaf": leaf, "size": tree.sizes, "quota": quota, "kept": kept, **given})
 
 
-def candidate_table(tree: ClusterTree, plan: DrawPlan, copies: Counts, given: Mapping[str, Counts]) -> pa.Table:
+def candidate_table(tree: ClusterTree, plan: DrawPlan, copies: LeafCounts, given: Mapping[str, LeafCounts]) -> pa.Table:
     """Return one row per rule and level with its balance: the chosen one, the baselines, and those measured.
 
     unevenness: over held-out structure, where the strategy measured it; else null.

@@ -13,7 +13,8 @@ from evenkeel.tasks.sample.balanced.structure import unevenness
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.step import baselines, make_plan, open_problem
+from evenkeel.tasks.sample.planning import baselines, make_plan
+from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from evenkeel.expectations.measures import balance
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strata.allocate import plan_over
 from evenkeel.tasks.sample.strategies.temperature import tempered
 from evenkeel.tasks.sample.strategy import Strategy
 

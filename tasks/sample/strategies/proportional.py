@@ -4,7 +4,7 @@ from typing import Literal
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.strata import plan_over
+from evenkeel.tasks.sample.strata.allocate import plan_over
 from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 

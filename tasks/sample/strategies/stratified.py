@@ -11,8 +11,8 @@ import numpy as np
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
-from evenkeel.tasks.sample.quotas.groups import find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strata.count import find_strata
 from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 

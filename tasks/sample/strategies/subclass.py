@@ -13,8 +13,8 @@ from pydantic import AliasChoices, Field
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strata.count import Strata, find_strata
 from evenkeel.tasks.sample.strategy import Strategy
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.groups import find_strata
+from evenkeel.tasks.sample.strata.count import find_strata
 
 
 def plan_over(

@@ -14,8 +14,8 @@ from evenkeel.tasks.sample.config import GroupShare
 from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split, water_fill
-from evenkeel.tasks.sample.quotas.groups import Strata, find_strata
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from evenkeel.tasks.sample.strata.count import Strata, find_strata
 
 
 @dataclass(frozen=True)

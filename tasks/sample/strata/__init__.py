@@ -1,0 +1,1 @@
+"""Strata: the values of group columns. Count their rows, allocate over them, keep bounds on their shares."""
