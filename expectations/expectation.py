@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenkeel.expectations.wording import percent
+from evenkeel.infra.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,15 @@ class Expectation(BaseModel):
         """The name with the scope it looks at, such as `psi(group.language)`."""
         scope = getattr(self, "scope", None) or getattr(self, "pattern", None)
         return f"{self.expect}({scope})" if scope else self.expect
+
+
+EXPECTATIONS: Registry[Expectation] = Registry(
+    "expectation",
+    Expectation,
+    tag="expect",
+    folder="evenkeel.expectations.concerns",
+    group="evenkeel.expectations",
+)
 
 
 class AtMost(Expectation):

@@ -8,6 +8,7 @@ import logging
 import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import great_expectations as gx
@@ -24,7 +25,6 @@ from great_expectations.expectations.metrics.table_metric_provider import TableM
 
 from evenkeel.expectations.expectation import Expectation, NotApplicable, UnknownScope
 from evenkeel.expectations.result import Finding
-from evenkeel.expectations.suites import EXPECTATIONS
 
 NUMBER = "number"
 
@@ -104,6 +104,7 @@ def measure(one: Expectation, table: pd.DataFrame) -> Finding:
     )
 
 
+@lru_cache
 def _class_of(model: type[Expectation]) -> type:
     """Return the library's class for one of our models, its metric registered beside it."""
     name = str(model.model_fields["expect"].default)
@@ -142,12 +143,9 @@ def _class_of(model: type[Expectation]) -> type:
     return types.new_class(f"Expect{title}", (ProfileExpectation,), exec_body=lambda space: space.update(attributes))
 
 
-CLASSES = {model: _class_of(model) for model in EXPECTATIONS}
-
-
 def _translate(one: Expectation, number: int) -> ProfileExpectation:
     """Return the library's expectation for one of ours; its number tells the result apart."""
     parameters = one.model_dump(mode="json", exclude={"expect", "severity"})
     severity = "critical" if one.severity == "block" else "warning"
-    made: ProfileExpectation = CLASSES[type(one)](**parameters, severity=severity, meta={NUMBER: number})
+    made: ProfileExpectation = _class_of(type(one))(**parameters, severity=severity, meta={NUMBER: number})
     return made

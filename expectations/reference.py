@@ -3,8 +3,8 @@
 from itertools import groupby
 from pathlib import Path
 
-from evenkeel.expectations.expectation import Expectation
-from evenkeel.expectations.suites import EXPECTATIONS, suite
+from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
+from evenkeel.expectations.suites import suite
 
 PAGE = Path(__file__).parent.parent / "docs" / "EXPECTATIONS.md"
 START, END = "<!-- reference -->\n", "<!-- /reference -->"
@@ -13,7 +13,8 @@ START, END = "<!-- reference -->\n", "<!-- /reference -->"
 def reference() -> str:
     """Return one entry per expectation, by concern: what it means, its parameters, and the suites it is in."""
     lines = []
-    for concern, models in groupby(sorted(EXPECTATIONS, key=lambda model: model.concern), lambda model: model.concern):
+    ours = sorted(EXPECTATIONS.ours().values(), key=lambda model: model.concern)
+    for concern, models in groupby(ours, lambda model: model.concern):
         lines += [f"### {concern.capitalize()}", ""]
         for model in models:
             lines += entry(model)

@@ -2,74 +2,34 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from evenkeel.expectations.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
-from evenkeel.expectations.balance import (
+from evenkeel.expectations.concerns.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
+from evenkeel.expectations.concerns.balance import (
     EffectiveClasses,
     FollowsPlan,
     Gini,
-    KLTarget,
     KLUniform,
     LargestShare,
     MisplacedRows,
     NormalisedEntropy,
     NoWorseThan,
-    SmallestShare,
 )
-from evenkeel.expectations.clusters import Coverage, Dust, GiantCluster, InertiaChange
-from evenkeel.expectations.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
-from evenkeel.expectations.duplicates import NearDuplicateRate
-from evenkeel.expectations.expectation import Expectation
-from evenkeel.expectations.inputs import (
-    AllowedSources,
-    AllowedValues,
+from evenkeel.expectations.concerns.clusters import Coverage, Dust, GiantCluster, InertiaChange
+from evenkeel.expectations.concerns.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
+from evenkeel.expectations.concerns.duplicates import NearDuplicateRate
+from evenkeel.expectations.concerns.inputs import (
     QuarantineRate,
     RowCountChange,
     RowsRead,
     UnreadableShards,
 )
-from evenkeel.expectations.privacy import PatternRate
+from evenkeel.expectations.concerns.privacy import PatternRate
+from evenkeel.expectations.expectation import Expectation
 
 SuiteName = Literal["default", "strict", "first-version"]
-
-AnyExpectation = Annotated[
-    RowsRead
-    | RowCountChange
-    | QuarantineRate
-    | UnreadableShards
-    | AllowedSources
-    | AllowedValues
-    | Coverage
-    | GiantCluster
-    | Dust
-    | InertiaChange
-    | FollowsPlan
-    | MisplacedRows
-    | NormalisedEntropy
-    | KLUniform
-    | KLTarget
-    | Gini
-    | LargestShare
-    | SmallestShare
-    | EffectiveClasses
-    | NoWorseThan
-    | PSI
-    | KLDrift
-    | MovedRows
-    | WorstGroupChange
-    | LostGroups
-    | NearDuplicateRate
-    | FatesAddUp
-    | ExclusionsHonoured
-    | TargetReached
-    | PatternRate,
-    Field(discriminator="expect"),
-]
-EXPECTATIONS: tuple[type[Expectation], ...] = get_args(get_args(AnyExpectation)[0])
-NAMES = tuple(str(model.model_fields["expect"].default) for model in EXPECTATIONS)
 
 ALWAYS: tuple[Expectation, ...] = (
     RowsRead(),

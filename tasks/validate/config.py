@@ -4,16 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from evenkeel.expectations.expectation import Expectation
-from evenkeel.expectations.suites import AnyExpectation, SuiteName, change, remove, suite
-
-
-def _tabs(schema: dict[str, Any]) -> None:
-    """Let forms show the union as tabs: they know `anyOf`, not `oneOf` with a discriminator."""
-    items = schema.get("items", {})
-    if "oneOf" in items:
-        items["anyOf"] = items.pop("oneOf")
-        items.pop("discriminator", None)
+from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
+from evenkeel.expectations.suites import SuiteName, change, remove, suite
+from evenkeel.infra.registry import MemberOf
 
 
 class Change(BaseModel):
@@ -56,7 +49,7 @@ class GatesConfig(BaseModel):
         default_factory=list,
         description="Parameters to change; in YAML also {coverage: {at_least: 0.9, severity: warn}}.",
     )
-    add: Annotated[list[AnyExpectation], Field(json_schema_extra=_tabs)] = Field(
+    add: list[Annotated[Expectation, MemberOf(EXPECTATIONS)]] = Field(
         default_factory=list,
         description="Expectations to add: [{expect: allowed_values, scope: group.licence, allowed: [MIT]}].",
     )

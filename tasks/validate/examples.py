@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evenkeel.expectations.privacy import mask
+from evenkeel.expectations.concerns.privacy import mask
 from evenkeel.expectations.wording import printable
 from evenkeel.infra import storage
 from evenkeel.infra.tables import read_batches

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evenkeel.expectations.privacy import PATTERNS, masked
+from evenkeel.expectations.concerns.privacy import PATTERNS, masked
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.selection import Selection

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,27 @@ class Scratch:
             about.rmdir()
         install(self.folder, self.project["name"], version, self.project["entry-points"])
 
-    def python(self, *arguments: str, site: bool = True) -> str:
-        """Run Python with the package installed (or not) and return what it prints."""
-        paths = [str(self.folder)] * site + [str(ROOT)]
+    def test(self) -> None:
+        """Run the tests that the page shows."""
+        tests = [f"{self.folder.name}/{name}" for name in self.files if name.startswith("test_")]
+        assert tests
+        self.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+
+    def in_our_tree(self, package: str, code: str) -> str:
+        """Run code in a process where the module of the page lies in one of our folders, and nothing is installed."""
+        ours = self.folder.with_name("ours")
+        ours.mkdir()
+        for name, text in self.files.items():
+            if name.endswith(".py") and not name.startswith("test_"):
+                (ours / name).write_text(text)
+        begin = f"import {package} as folder\nfolder.__path__.append({str(ours)!r})\n"
+        return self.python("-c", begin + textwrap.dedent(code), installed=False)
+
+    def python(self, *arguments: str, installed: bool = True) -> str:
+        """Run Python and return what it prints."""
+        paths = [str(self.folder)] * installed + [str(ROOT)]
         done = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
+            [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", *arguments],
             cwd=self.folder.parent,
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "PYTHONPATH": ":".join(paths)},
             capture_output=True,

@@ -34,11 +34,11 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def run(scratch: Scratch, recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def run(scratch: Scratch, recipe: dict[str, Any], last: str = "stage") -> dict[str, dict[str, Any]]:
     """Return the references of all steps of a recipe that holds what the page says."""
     path = scratch.folder / "recipe.yaml"
     path.write_text(yaml.safe_dump({**recipe, **scratch.recipe}))
-    found: dict[str, dict[str, Any]] = json.loads(scratch.python("-m", "tests.contributing.steps", str(path)))
+    found: dict[str, dict[str, Any]] = json.loads(scratch.python("-m", "tests.contributing.steps", str(path), last))
     return found
 
 
@@ -49,7 +49,7 @@ def changed(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]])
 
 def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("strategy", tmp_path / "site")
-    scratch.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "site/test_by_power.py")
+    scratch.test()
 
     done = run(scratch, recipe)
     quotas = pq.read_table(Path(done["sample"]["uri"]) / "quotas.parquet").sort_by("size")
@@ -62,17 +62,43 @@ def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
 
 
 def test_strategy_in_our_tree(tmp_path: Path) -> None:
-    scratch = Scratch("strategy", tmp_path / "site")
-    (tmp_path / "ours").mkdir()
-    (tmp_path / "ours" / "by_power.py").write_text(scratch.files["by_power.py"])
-    code = (
-        "import evenkeel.tasks.sample.strategies as folder\n"
-        "folder.__path__.append('ours')\n"
-        "from evenkeel.tasks.sample.config import SamplingConfig\n"
-        "from evenkeel.flows.recipe_docs import table\n"
-        "print(SamplingConfig.model_validate({'strategy': 'by-power', 'target': 5}).strategy)\n"
-        "print(table())\n"
+    found = Scratch("strategy", tmp_path / "site").in_our_tree(
+        "evenkeel.tasks.sample.strategies",
+        """
+        from evenkeel.flows.recipe_docs import table
+        from evenkeel.tasks.sample.config import SamplingConfig
+        print(SamplingConfig.model_validate({"strategy": "by-power", "target": 5}).strategy)
+        print(table())
+        """,
     )
-    found = scratch.python("-c", code, site=False)
     assert found.startswith("name='by-power' power=0.5")
     assert "| `sampling.strategy[by-power].power` | float | `0.5` | 0 = equal quotas" in found
+
+
+def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    scratch = Scratch("expectation", tmp_path / "site")
+    scratch.test()
+
+    done = run(scratch, recipe, "report")
+    (failed,) = (one for one in done["validate"]["facts"]["failed"] if one["expectation"] == "kept_share")
+    assert failed["offenders"] == ["totals kept: 60 of 560 rows"]
+    assert failed["sentence"] == "at least 50% of the rows read are kept"
+    (page,) = (Path(done["validate"]["uri"]) / "docs").glob("*accounting*.html")
+    assert "60 of 560 rows" in page.read_text()
+
+    scratch.install("1.1")
+    assert changed(done, run(scratch, recipe, "report")) == {"validate", "report"}
+
+
+def test_expectation_in_our_tree(tmp_path: Path) -> None:
+    found = Scratch("expectation", tmp_path / "site").in_our_tree(
+        "evenkeel.expectations.concerns",
+        """
+        from evenkeel.expectations.reference import reference
+        from evenkeel.tasks.validate.config import GatesConfig
+        print(GatesConfig.model_validate({"add": [{"expect": "kept_share"}]}).add)
+        print(reference())
+        """,
+    )
+    assert "KeptShare(expect='kept_share'" in found
+    assert "**`kept_share`** The version keeps a sensible share" in found

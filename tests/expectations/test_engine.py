@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from evenkeel.expectations.engine import evaluate
-from evenkeel.expectations.expectation import Expectation, UnknownScope
+from evenkeel.expectations.expectation import EXPECTATIONS, Expectation, UnknownScope
 from evenkeel.expectations.result import Finding
-from evenkeel.expectations.suites import EXPECTATIONS, suite
+from evenkeel.expectations.suites import suite
 from evenkeel.tasks.validate.config import GatesConfig
 from tests.expectations.profiles import filled, planted, tables, zipf
 
@@ -62,12 +62,13 @@ def test_an_expectation_that_raises_counts_as_failed_even_where_it_only_warns() 
 def test_an_expectation_that_great_expectations_does_not_know_counts_as_failed() -> None:
     code = """
         import great_expectations.expectations.registry as registry
+        from evenkeel.expectations import great
+        from evenkeel.expectations.concerns.balance import LargestShare
         from evenkeel.expectations.engine import evaluate
         from evenkeel.expectations.suites import suite
         from tests.expectations.profiles import planted, tables
 
-        import evenkeel.expectations.great  # registers our classes
-
+        great._class_of(LargestShare)
         registry._registered_expectations.pop("expect_largest_share")  # as in a process that never imported it
         found = tables(shares=planted(tables()["shares"], "level-1", "399", 0.2))
         for one in evaluate(suite("first-version"), found):
@@ -94,8 +95,11 @@ def test_an_expectation_that_great_expectations_drops_counts_as_failed(monkeypat
 def test_every_expectation_has_a_class_of_great_expectations() -> None:
     from great_expectations.expectations.registry import get_expectation_impl
 
-    for model in EXPECTATIONS:
+    from evenkeel.expectations import great
+
+    for model in EXPECTATIONS.ours().values():
         name = f"expect_{model.model_fields['expect'].default}"
+        assert great._class_of(model) is get_expectation_impl(name)
         assert get_expectation_impl(name).__doc__ == model.__doc__
 
 

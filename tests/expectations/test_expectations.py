@@ -1,17 +1,17 @@
 """Every expectation passes on a good version, fails on the fault it is there for, names the offender, and says so."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from evenkeel.expectations.expectation import Expectation, NotApplicable, UnknownScope
-from evenkeel.expectations.suites import EXPECTATIONS, NAMES, AnyExpectation
+from evenkeel.expectations.expectation import EXPECTATIONS, Expectation, NotApplicable, UnknownScope
+from evenkeel.infra.registry import MemberOf
 from tests.expectations.profiles import changed, planted, tables, totals
 
-EVERY = TypeAdapter(AnyExpectation)
+EVERY = TypeAdapter[Expectation](Annotated[Expectation, MemberOf(EXPECTATIONS)])
 Tables = dict[str, pd.DataFrame]
 
 
@@ -105,7 +105,7 @@ def made(wanted: dict[str, Any]) -> Expectation:
 
 
 def test_no_expectation_is_without_a_test() -> None:
-    assert {wanted["expect"] for wanted, _, _ in FAULTS} == set(NAMES)
+    assert {wanted["expect"] for wanted, _, _ in FAULTS} == set(EXPECTATIONS.ours())
 
 
 @pytest.mark.parametrize(("wanted", "_faulty", "_offender"), FAULTS, ids=IDS)
@@ -128,7 +128,7 @@ def test_a_faulty_version_fails_and_the_offender_is_named(
         assert found.offenders[0].why
 
 
-@pytest.mark.parametrize("model", EXPECTATIONS, ids=NAMES)
+@pytest.mark.parametrize("model", EXPECTATIONS.ours().values(), ids=EXPECTATIONS.ours())
 def test_every_expectation_says_what_it_is(model: type[Expectation]) -> None:
     assert model.__doc__
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", model.model_fields["expect"].default)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evenkeel.expectations.accounting import TargetReached
+from evenkeel.expectations.concerns.accounting import TargetReached
 from evenkeel.expectations.expectation import Offender, UnknownScope
 from evenkeel.expectations.result import Finding, Result, Status, summary, worst_status
 
