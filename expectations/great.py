@@ -114,7 +114,7 @@ def _class_of(model: type[Expectation]) -> type:
         metric_name = f"evenkeel.{name}"
         value_keys = parameters
 
-        @metric_value(engine=PandasExecutionEngine)
+        @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
         def _pandas(
             cls,  # noqa: N805
             execution_engine: PandasExecutionEngine,
