@@ -10,7 +10,7 @@ A table is a pandas frame. The tables are:
   `name`, `before` and `after` (rows), `planned` (rows the strategy wanted; leaves only), `previous` (rows in the last
   version, null where it cannot be compared), `radius`, `near_duplicate_rate` (of the version; leaves only).
 - `baselines`: one row per scope and stage (before, after, random, flat, top-down, previous) with its balance.
-- `totals`: one row: rows by fate, target, and the same of the last version with the prefix `previous_`.
+- `totals`: one row: rows by disposition, target, and the same of the last version with the prefix `previous_`.
 - `shards`: one row per shard: `uri`, `rows` read, `quarantined`, `reason` where none of it could be read.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """

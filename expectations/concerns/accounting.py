@@ -1,4 +1,4 @@
-"""Accounting: every row read has one fate, exclusions are out, and the target was met."""
+"""Accounting: every row read has one disposition, exclusions are out, and the target was met."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
+DISPOSITIONS = ("kept", "deduplicated", "not_sampled", "quarantined")
 
 
 class FatesAddUp(Nothing):
@@ -26,8 +26,8 @@ class FatesAddUp(Nothing):
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         row = table.iloc[0]
-        short = int(row["read"]) - sum(int(row[fate]) for fate in FATES)
-        parts = " + ".join(f"{int(row[fate]):,} {fate.replace('_', ' ')}" for fate in FATES)
+        short = int(row["read"]) - sum(int(row[name]) for name in DISPOSITIONS)
+        parts = " + ".join(f"{int(row[name]):,} {name.replace('_', ' ')}" for name in DISPOSITIONS)
         return Measurement(
             float(short), offenders=[Offender(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
         )

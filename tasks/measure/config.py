@@ -1,4 +1,4 @@
-"""What measuring may be told."""
+"""Settings of the measure step."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

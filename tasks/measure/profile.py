@@ -1,7 +1,5 @@
 """The profile: small tables that say how balanced a version is and where every row went."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -30,7 +28,7 @@ class Profile:
         frame: pd.DataFrame = read_table(storage.join(self.uri, f"{name}.parquet")).to_pandas()
         return frame
 
-    def records(self, name: str) -> list[dict[str, Any]]:
+    def records(self, name: str) -> list[dict[str, object]]:
         """Return a table as plain rows, column by name."""
         return [{str(column): value for column, value in row.items()} for row in self.table(name).to_dict("records")]
 
@@ -46,7 +44,7 @@ class Profile:
 
     @property
     def totals(self) -> pd.DataFrame:
-        """One row: rows by fate, tokens, balance before and after, churn against the last version."""
+        """One row: rows by disposition, tokens, balance before and after, churn against the last version."""
         return self.table("totals")
 
     @property

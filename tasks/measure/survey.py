@@ -1,4 +1,4 @@
-"""One pass over the pool: what became of the rows of a block, and how its group values are spread."""
+"""One pass over the pool counts the rows of every block by disposition, group value and leaf."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
-from evenkeel.tasks.measure.fates import Fates
+from evenkeel.tasks.measure.dispositions import DispositionCounts
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.hashing import uniform
 
@@ -25,12 +25,12 @@ SEED = 0x6D65_6173_7572_65
 
 @dataclass
 class Survey:
-    """What a pass over some rows found; surveys of parts add up.
+    """The counts of some rows; surveys of parts add up.
 
     groups: for each group column and value, rows per stage. duplicates: leaf -> rows dropped for one kept there.
     """
 
-    fates: Fates = field(default_factory=Fates)
+    dispositions: DispositionCounts = field(default_factory=DispositionCounts)
     tokens_before: int = 0
     tokens_after: int = 0
     groups: dict[str, dict[str, NDArray[np.int64]]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Survey:
 
     def add(self, other: "Survey") -> None:
         """Add another part to this one."""
-        self.fates += other.fates
+        self.dispositions += other.dispositions
         self.tokens_before += other.tokens_before
         self.tokens_after += other.tokens_after
         for name, values in other.groups.items():
@@ -51,7 +51,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Surveyor:
-    """What a worker needs to survey a block: references, never data."""
+    """Everything that a worker needs to survey a block: references, never data."""
 
     rows: CandidateRows
     dedup: StepRef
@@ -60,7 +60,10 @@ class Surveyor:
     sketch_rows: int
 
     def __call__(self, block: Block) -> Survey:
-        """Survey one block and write the sketch of its kept rows. Raises AccountingError for a row with two fates."""
+        """Survey one block and write the sketch of its kept rows.
+
+        Raises AccountingError for a row with two dispositions.
+        """
         names = [f"group.{name}" for name in self.rows.pool.groups]
         pool = self.rows.pool.table(block, ["row_id", "identity", "tokens", *names])
         row_id = pool["row_id"].to_numpy()
@@ -72,7 +75,7 @@ class Surveyor:
         clustered = self.rows.table(block.name)
         _check_disjoint(block.name, row_id, dropped, selected, clustered)
         excluded = int(pc.sum(pc.is_in(dropped["kind"], pa.array(REFUSED))).as_py() or 0)
-        fates = Fates(
+        dispositions = DispositionCounts(
             kept=selected.num_rows,
             deduplicated=dropped.num_rows - excluded,
             not_sampled=len(row_id) - dropped.num_rows - selected.num_rows,
@@ -90,7 +93,7 @@ class Surveyor:
         copies[of_pool] = selected["copies"].to_numpy()
         stages = self._stages(clustered["leaf"].to_numpy(), identity[place], copies[place])
         return Survey(
-            fates=fates,
+            dispositions=dispositions,
             tokens_before=int(tokens[place].sum()),
             tokens_after=int((tokens * copies).sum()),
             groups={name[6:]: _by_value(pool[name].take(place), stages) for name in names} if len(place) else {},

@@ -1,4 +1,4 @@
-"""What the card is told that the steps before it do not know."""
+"""Settings of the report step: what the card shows that no earlier step knows."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class PastVersion(BaseModel):
 
 
 class ReportConfig(BaseModel):
-    """What the card is about. The card is part of the version, so it is told the number the version will get."""
+    """What the card is about. It is part of the version, so the number of the version is set before it is published."""
 
     model_config = ConfigDict(extra="forbid")
 

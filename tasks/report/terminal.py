@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.expectations.result import Result, Status, worst_first
 from evenkeel.expectations.wording import percent, printable
 from evenkeel.tasks.measure.profile import Profile
@@ -15,14 +16,13 @@ from evenkeel.tasks.measure.profile import Profile
 NAME, BAR, EIGHTHS = 20, 24, " ▏▎▍▌▋▊▉█"
 BEFORE, AFTER = "yellow", "cyan"
 MOST_OFFENDERS, PAIR = 3, "before and after"
-FATES = ("kept", "deduplicated", "not_sampled", "quarantined")
 COLOURS: Mapping[Status, str] = {"failed": "red", "warned": "yellow"}
 
 
 def render_terminal(
     profile: Profile, *, title: str = "", results: Sequence[Result] | None = None, shown: int = 8
 ) -> RenderableType:
-    """Return a version for a rich console: fates, evenness, cluster sizes and groups, before and after.
+    """Return a version for a rich console: rows by disposition, evenness, cluster sizes and groups, before and after.
 
     title: dataset and version. results: of the version's checks; those that failed or warned are listed. shown: how
     many values of each group column, the largest first. Foreign text is printed as text: no markup, no escapes.
@@ -30,7 +30,7 @@ def render_terminal(
     parts: list[RenderableType] = [Text(printable(title), style="bold")] if title else []
     clusters = profile.clusters
     leaves = clusters[clusters["level"] == 1]
-    tables = [fates(profile.totals), evenness(profile.balance), sizes(leaves)]
+    tables = [dispositions(profile.totals), evenness(profile.balance), sizes(leaves)]
     tables += [groups(str(name), rows, shown) for name, rows in profile.groups.groupby("group", sort=True)]
     if results is not None:
         tables.append(gates(results))
@@ -40,14 +40,14 @@ def render_terminal(
     return Group(*parts)
 
 
-def fates(totals: pd.DataFrame) -> Table:
-    """Return rows by fate with a bar of their share of the rows read."""
+def dispositions(totals: pd.DataFrame) -> Table:
+    """Return rows by disposition with a bar of their share of the rows read."""
     row = totals.iloc[0]
     table = _table(f"{int(row['read']):,} rows read", "", "rows", "share")
-    for fate in FATES:
-        share = int(row[fate]) / max(int(row["read"]), 1)
-        style = AFTER if fate == "kept" else "dim"
-        table.add_row(fate.replace("_", " "), bar(share, style), f"{int(row[fate]):,}", percent(share))
+    for name in DISPOSITIONS:
+        share = int(row[name]) / max(int(row["read"]), 1)
+        style = AFTER if name == "kept" else "dim"
+        table.add_row(name.replace("_", " "), bar(share, style), f"{int(row[name]):,}", percent(share))
     return table
 
 

@@ -1,4 +1,4 @@
-"""The small tables that expectations look at: shards of the pool, profiles of this and of the last version."""
+"""The small tables that expectations measure: the shards of the pool, the profiles of this and the last version."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evenkeel.expectations.concerns.accounting import FATES
+from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
@@ -74,8 +74,8 @@ def shares(
 
 
 def totals(profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None) -> pd.DataFrame:
-    """Return one row: rows by fate, copies, target, excluded rows kept, inertia per row, and the last version's."""
-    row: dict[str, Any] = {fate: int(profile.totals[fate].iloc[0]) for fate in ("read", "copies", *FATES)}
+    """Return one row: rows by disposition, copies, target, excluded rows kept, and inertia now and last time."""
+    row: dict[str, Any] = {name: int(profile.totals[name].iloc[0]) for name in ("read", "copies", *DISPOSITIONS)}
     row["target"] = np.nan if target is None else float(target)
     row["excluded_kept"] = np.nan if excluded_kept is None else float(excluded_kept)
     row["inertia"] = inertia(profile)

@@ -94,7 +94,7 @@ def test_churn_against_the_last_version(tmp_path: Path) -> None:
     assert Profile.open(other).totals["churn"][0] > 0.3
 
 
-def test_a_row_with_two_fates_fails_the_run(tmp_path: Path) -> None:
+def test_a_row_with_two_dispositions_fails_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     inputs = pool(tmp_path / "pool")
     _, inputs = profile(inputs, run)
