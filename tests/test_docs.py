@@ -14,6 +14,7 @@ from evenkeel.flows.cli.main import main
 from evenkeel.flows.recipe import ready_recipes
 from evenkeel.flows.recipe_docs import PAGE, field_rows, with_table
 from evenkeel.infra.compute import cluster_names
+from tests import api_reference
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -25,6 +26,10 @@ def page(name: str) -> str:
 
 def test_the_field_reference_is_of_today() -> None:
     assert PAGE.read_text() == with_table(PAGE.read_text()), "run `python -m evenkeel.flows.recipe_docs`"
+
+
+def test_the_api_reference_is_of_today() -> None:
+    assert api_reference.PAGE.read_text() == api_reference.reference(), "run `python -m tests.api_reference`"
 
 
 def test_every_recipe_field_says_what_it_means() -> None:
