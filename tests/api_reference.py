@@ -16,8 +16,9 @@ PUBLIC = {
 }
 INTRODUCTION = """# Python API
 
-What other code may build on: reading published versions, and the base classes of what an installed package can add. Names
-that are not on this page may change in any release. The page is generated from the code: `python -m tests.api_reference`.
+What other code may build on: reading published versions, and the base classes of what an installed package can add.
+Names that are not on this page may change in any release. The page is generated from the code:
+`python -m tests.api_reference`.
 """
 
 
