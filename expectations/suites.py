@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
-from evenkeel.expectations.concerns.accounting import ExclusionsHonoured, FatesAddUp, TargetReached
+from evenkeel.expectations.concerns.accounting import DispositionsAddUp, ExclusionsHonoured, TargetReached
 from evenkeel.expectations.concerns.balance import (
     EffectiveClasses,
     FollowsPlan,
@@ -15,9 +15,9 @@ from evenkeel.expectations.concerns.balance import (
     LargestShare,
     MisplacedRows,
     NormalisedEntropy,
-    NoWorseThan,
 )
-from evenkeel.expectations.concerns.clusters import Coverage, Dust, GiantCluster, InertiaChange
+from evenkeel.expectations.concerns.baselines import NoWorseThan
+from evenkeel.expectations.concerns.clusters import Coverage, InertiaChange, OversizedCluster, TinyClusters
 from evenkeel.expectations.concerns.drift import PSI, KLDrift, LostGroups, MovedRows, WorstGroupChange
 from evenkeel.expectations.concerns.duplicates import NearDuplicateRate
 from evenkeel.expectations.concerns.inputs import (
@@ -36,8 +36,8 @@ ALWAYS: tuple[Expectation, ...] = (
     QuarantineRate(),
     UnreadableShards(severity="warn"),
     Coverage(),
-    GiantCluster(severity="warn"),
-    Dust(severity="warn"),
+    OversizedCluster(severity="warn"),
+    TinyClusters(severity="warn"),
     FollowsPlan(),
     MisplacedRows(severity="warn"),
     NoWorseThan(baseline="random"),
@@ -45,7 +45,7 @@ ALWAYS: tuple[Expectation, ...] = (
     EffectiveClasses(order=1),
     EffectiveClasses(order=2, at_least=0.1, severity="warn"),
     NearDuplicateRate(severity="warn"),
-    FatesAddUp(),
+    DispositionsAddUp(),
     ExclusionsHonoured(),
     TargetReached(severity="warn"),
     PatternRate(pattern="email", severity="warn"),
@@ -69,7 +69,7 @@ STRICTER: tuple[Expectation, ...] = (
     KLDrift(scope="groups"),
     LostGroups(against="pool", min_rows=1000),
 )
-STRICT_CHANGES: dict[str, dict[str, Any]] = {
+STRICT_CHANGES: dict[str, dict[str, object]] = {
     "quarantine_rate": {"at_most": 0.001},
     "unreadable_shards": {"at_most": 0.0, "severity": "block"},
     "coverage": {"at_least": 0.99},
@@ -86,6 +86,13 @@ STRICT_CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+FORMER_NAMES = {
+    "giant_cluster": "oversized_cluster",
+    "dust": "tiny_clusters",
+    "fates_add_up": "dispositions_add_up",
+}
+
+
 def suite(name: SuiteName) -> list[Expectation]:
     """Return the expectations of a named suite."""
     if name == "first-version":
@@ -95,7 +102,7 @@ def suite(name: SuiteName) -> list[Expectation]:
     return change([*ALWAYS, *AGAINST_LAST, *STRICTER], STRICT_CHANGES)
 
 
-def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[str, Any]]) -> list[Expectation]:
+def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[str, object]]) -> list[Expectation]:
     """Return the expectations with parameters changed by name. Raises ValueError naming the field and the remedy."""
     _check_known(expectations, changes)
     changed = []
@@ -114,6 +121,12 @@ def remove(expectations: Sequence[Expectation], names: Sequence[str]) -> list[Ex
     """Return the expectations without the named ones, by name or label. Raises ValueError for a name it has not."""
     _check_known(expectations, names)
     return [one for one in expectations if one.expect not in names and one.label not in names]
+
+
+def present_name(name: str) -> str:
+    """Return an expectation's name or label as it is now: `dust(level-1)` is `tiny_clusters(level-1)`."""
+    former, bracket, scope = name.partition("(")
+    return FORMER_NAMES.get(former, former) + bracket + scope
 
 
 def _check_known(expectations: Sequence[Expectation], names: Iterable[str]) -> None:

@@ -1,1 +1,1 @@
-"""Our expectations, by what they are about; a class that stands here is one that a recipe can name."""
+"""The expectations that a recipe can name, in one module per concern."""

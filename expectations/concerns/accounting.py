@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 DISPOSITIONS = ("kept", "deduplicated", "not_sampled", "quarantined")
 
 
-class FatesAddUp(Nothing):
-    """Kept + deduplicated + not sampled + quarantined = read, to the row: nothing lost, nothing counted twice."""
+class DispositionsAddUp(Nothing):
+    """Rows kept, deduplicated, not sampled and quarantined add up to the rows read: none is lost or counted twice."""
 
     concern: ClassVar[str] = "accounting"
     table: ClassVar[str] = "totals"
 
-    expect: Literal["fates_add_up"] = "fates_add_up"
+    expect: Literal["dispositions_add_up"] = "dispositions_add_up"
 
     def sentence(self) -> str:
         return "rows kept, deduplicated, not sampled and quarantined add up to the rows read"
@@ -58,7 +58,7 @@ class ExclusionsHonoured(AtMost):
 
 
 class TargetReached(AtLeast):
-    """The version holds nearly as many rows as the recipe asked for."""
+    """The version holds nearly as many rows as the recipe asks for."""
 
     concern: ClassVar[str] = "accounting"
     table: ClassVar[str] = "totals"

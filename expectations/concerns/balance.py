@@ -1,6 +1,6 @@
 """Balance: how evenly the version lies over the clusters of a level, or over the values of a group column."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-SCOPE_FIELD: Any = Field("level-1", pattern=SCOPE, description="level-1 is the finest level; or group.<column>.")
+SCOPE_FIELD: str = Field("level-1", pattern=SCOPE, description="level-1 is the finest level; or group.<column>.")
 
 
 class _Balance(Expectation):
@@ -43,7 +43,7 @@ class _Balance(Expectation):
 
 
 class _Evenness(_Balance):
-    """A statistic of the version's shares that says how even they are; its noise is that of resampling."""
+    """A statistic of how even the version's shares are; its noise is estimated by resampling."""
 
     def statistic(self, after: measures.Counts) -> float:
         """Return the statistic of counts (k,)."""
@@ -59,8 +59,8 @@ class _Evenness(_Balance):
 class FollowsPlan(_Balance, AtMost):
     """The version has the rows that the sampling strategy planned for every cluster.
 
-    The value is the share of rows that would have to move to meet the quotas. Whatever the strategy meant by balance, a
-    version that something crowded, thinned or filtered behind its back is caught here.
+    The value is the share of rows that would have to move to meet the quotas. It holds for every strategy, whatever it
+    balances: a version whose rows were added, lost or filtered after the draw fails.
     """
 
     shown_as: ClassVar[Shown] = "share"
@@ -88,8 +88,8 @@ class MisplacedRows(_Balance, AtMost):
     """The version is close to the most even one that the pool allows.
 
     The most even one takes min(size, cap) rows from every class (water-filling); the value is the share of rows beyond
-    the cap, or missing below it, whichever is more: what would have to move. It asks the same of any number of clusters
-    and any target, so its threshold rarely needs tuning.
+    the cap, or missing below it, whichever is more. It asks the same of any number of clusters and any target, so its
+    threshold rarely needs tuning.
     """
 
     shown_as: ClassVar[Shown] = "share"
@@ -189,7 +189,7 @@ class Gini(_Evenness, AtMost):
 class LargestShare(_Balance, AtMost):
     """No class holds too much of the version.
 
-    Where the pool or the strategy's plan forces more than the threshold, the limit is half as much again as they do.
+    Where the pool or the strategy's quotas force more than the threshold, the limit is 1.5 times what they force.
     """
 
     shown_as: ClassVar[Shown] = "share"
@@ -241,10 +241,11 @@ class SmallestShare(_Balance, AtLeast):
 
 
 class EffectiveClasses(_Balance, AtLeast):
-    """How many equally large classes would be as diverse as the version (Hill numbers), against what the pool allows.
+    """The effective number of classes (Hill number) is a fair share of the largest that the pool allows.
 
-    order 0 counts the classes with rows, 1 is the exponential of the entropy, 2 the inverse Simpson index: the higher,
-    the more the large classes count.
+    It is the number of equally large classes that would be as diverse as the version. Order 0 counts the classes with
+    rows, 1 is the exponential of the entropy, 2 the inverse Simpson index; a higher order gives large classes more
+    weight.
     """
 
     shown_as: ClassVar[Shown] = "share"
@@ -276,40 +277,3 @@ class EffectiveClasses(_Balance, AtLeast):
     @property
     def label(self) -> str:
         return f"{self.expect}({self.order}, {self.scope})"
-
-
-class NoWorseThan(Expectation):
-    """The version is at least as even as a baseline: the pool, a random draw, flat, top-down, the last version."""
-
-    concern: ClassVar[str] = "balance"
-    table: ClassVar[str] = "baselines"
-
-    expect: Literal["no_worse_than"] = "no_worse_than"
-    scope: str = SCOPE_FIELD
-    baseline: Literal["before", "random", "flat", "top-down", "previous"] = Field(
-        "random", description="What to compare with; before is the pool."
-    )
-    tolerance: float = Field(0.05, ge=0, le=1, description="By how much the normalised entropy may be lower.")
-
-    def sentence(self) -> str:
-        names = {"before": "the pool", "random": "a random draw", "previous": "the last version"}
-        name = names.get(self.baseline, f"the {self.baseline} baseline")
-        return f"{self.scope} is as even as {name}, by normalised entropy"
-
-    def measure(self, table: "pd.DataFrame") -> Measurement:
-        rows = pick(table, self.scope).set_index("stage")["entropy"]
-        if self.baseline not in rows.index or rows.isna()[self.baseline]:
-            raise NotApplicable(f"the profile has no {self.baseline} baseline for {self.scope}")
-        after, baseline = float(rows["after"]), float(rows[self.baseline])
-        why = f"normalised entropy {after:.3f}; {self.baseline} has {baseline:.3f}"
-        return Measurement(after, self.tolerance, baseline, [Offender(scope=self.scope, name=self.baseline, why=why)])
-
-    def holds(self, found: Measurement) -> bool:
-        return found.limit is not None and found.value + found.margin >= found.limit
-
-    def reason(self, found: Measurement) -> str:
-        return f"{self.show(found.value)}, {self.baseline} {self.show(found.limit or 0.0)}"
-
-    @property
-    def label(self) -> str:
-        return f"{self.expect}({self.baseline}, {self.scope})"

@@ -1,6 +1,6 @@
-"""Clusters: the clustering itself is sound - no giant, little dust, every leaf covered, no worse fit than last time."""
+"""Clusters: few are oversized or tiny, the version covers them, and they fit the rows as well as last time."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,7 +12,7 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL: Any = Field("level-1", pattern=r"^level-[1-9][0-9]?$", description="level-1 is the finest level.")
+LEVEL: str = Field("level-1", pattern=r"^level-[1-9][0-9]?$", description="level-1 is the finest level.")
 
 
 class _Clusters(Expectation):
@@ -43,10 +43,10 @@ class Coverage(_Clusters, AtLeast):
         return Measurement(float(((after > 0) & (before > 0)).sum()) / max(possible, 1.0), offenders=offenders)
 
 
-class GiantCluster(_Clusters, AtMost):
-    """No cluster swallowed the pool: the largest one holds at most a share of the rows before sampling."""
+class OversizedCluster(_Clusters, AtMost):
+    """No cluster holds too much of the pool, before sampling."""
 
-    expect: Literal["giant_cluster"] = "giant_cluster"
+    expect: Literal["oversized_cluster"] = "oversized_cluster"
     at_most: float = Field(0.2, gt=0, le=1, description="Largest share of the pool in one cluster.")
 
     def sentence(self) -> str:
@@ -63,12 +63,12 @@ class GiantCluster(_Clusters, AtMost):
         return Measurement(float(shares.max()), limit=limit, offenders=offenders)
 
 
-class Dust(_Clusters, AtMost):
-    """Few clusters are dust: hardly any rows each, so that balancing over them would balance over outliers."""
+class TinyClusters(_Clusters, AtMost):
+    """Few clusters have hardly any rows: balancing over many of them would balance over outliers."""
 
-    expect: Literal["dust"] = "dust"
-    min_rows: int = Field(2, ge=1, description="A cluster with fewer rows in the pool is dust.")
-    at_most: float = Field(0.5, ge=0, le=1, description="Largest share of the clusters that may be dust.")
+    expect: Literal["tiny_clusters"] = "tiny_clusters"
+    min_rows: int = Field(2, ge=1, description="A cluster with fewer rows in the pool is tiny.")
+    at_most: float = Field(0.5, ge=0, le=1, description="Largest share of the clusters that may be tiny.")
 
     def sentence(self) -> str:
         return f"at most {percent(self.at_most)} of the clusters of {self.scope} have fewer than {self.min_rows} rows"
@@ -76,9 +76,9 @@ class Dust(_Clusters, AtMost):
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope)
         before = counts(rows, "before")
-        dust = (before < self.min_rows).astype(np.float64)
-        offenders = offenders_of(rows, self.scope, dust, lambda i: f"{before[i]:,.0f} rows in the pool")
-        return Measurement(float(dust.mean()), offenders=offenders)
+        tiny = (before < self.min_rows).astype(np.float64)
+        offenders = offenders_of(rows, self.scope, tiny, lambda i: f"{before[i]:,.0f} rows in the pool")
+        return Measurement(float(tiny.mean()), offenders=offenders)
 
 
 class InertiaChange(AtMost):

@@ -1,7 +1,7 @@
-"""Drift: the version against the last one and against the pool, beyond what two samples of one pool differ by."""
+"""Drift: the version differs from the last one, or from the pool, no more than two samples of one pool would."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Against = Literal["previous", "pool"]
-SCOPE: Any = Field(
+SCOPE: str = Field(
     "groups",
     pattern=r"^(groups|level-[1-9][0-9]?|group\..+)$",
     description="groups = every group column, the worst one counts; group.<column>; level-<n>.",
 )
-AGAINST: Any = Field("previous", description="previous: the last version; pool: all rows before sampling.")
+AGAINST: Against = Field("previous", description="previous: the last version; pool: all rows before sampling.")
 
 
 class _Distance(AtMost):
@@ -77,7 +77,7 @@ class _Distance(AtMost):
 
 
 class PSI(_Distance):
-    """The population stability index, sum (p - q) log(p / q): under 0.1 is calm, over 0.25 another population."""
+    """The population stability index, sum (p - q) log(p / q), is small: under 0.1 is stable, over 0.25 is a shift."""
 
     expect: Literal["psi"] = "psi"
     at_most: float = Field(0.25, gt=0, description="Largest index, beyond sampling noise.")
@@ -90,7 +90,7 @@ class PSI(_Distance):
 
 
 class KLDrift(_Distance):
-    """The Kullback-Leibler divergence of the version from a reference, in nats."""
+    """The Kullback-Leibler divergence of the version from a reference is small, in nats."""
 
     expect: Literal["kl_drift"] = "kl_drift"
     at_most: float = Field(0.1, gt=0, description="Largest divergence in nats, beyond sampling noise.")
@@ -103,7 +103,7 @@ class KLDrift(_Distance):
 
 
 class MovedRows(_Distance):
-    """The share of rows that changed class (total variation distance): plain, bounded, and deaf to tiny groups."""
+    """Few rows changed class: the total variation distance, which small groups hardly move."""
 
     shown_as: ClassVar[Shown] = "share"
 
@@ -157,7 +157,7 @@ class WorstGroupChange(AtMost):
 
 
 class LostGroups(Nothing):
-    """No group is gone: what had a fair number of rows before still has some."""
+    """Every group that had a fair number of rows before still has some."""
 
     concern: ClassVar[str] = "drift"
     table: ClassVar[str] = "shares"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NearDuplicateRate(AtMost):
-    """Few rows of the version have a near-duplicate beside them in their cluster."""
+    """Few rows of the version have a near-duplicate in their cluster."""
 
     concern: ClassVar[str] = "duplicates"
     table: ClassVar[str] = "shares"

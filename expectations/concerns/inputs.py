@@ -1,4 +1,4 @@
-"""Inputs: the shards were readable, few rows were refused, and the pool comes from where it may come from."""
+"""Inputs: the shards were readable, few rows were refused, and all come from allowed sources."""
 
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RowsRead(AtLeast):
-    """The source holds at least so many rows: an empty or cut-off delivery is not published as a version."""
+    """The source holds enough rows: an empty or truncated delivery is not published as a version."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "totals"
@@ -60,7 +60,7 @@ class RowCountChange(AtMost):
 
 
 class QuarantineRate(AtMost):
-    """Few rows were refused: null or doubled ids, vectors that are not finite or of the wrong length, empty texts."""
+    """Few rows were refused: null or duplicate ids, vectors that are not finite or of the wrong length, empty texts."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "shards"
@@ -81,7 +81,7 @@ class QuarantineRate(AtMost):
 
 
 class UnreadableShards(AtMost):
-    """Few shards were refused as a whole: truncated, of another schema, or gone."""
+    """Few shards were refused as a whole: truncated, of another schema, or missing."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "shards"
@@ -128,7 +128,7 @@ class AllowedSources(Nothing):
 
 
 class AllowedValues(Nothing):
-    """A group column - a licence, a source, a consent flag - holds nothing in the version but the values allowed."""
+    """A group column, such as a licence or a consent flag, holds only allowed values in the version."""
 
     concern: ClassVar[str] = "inputs"
     table: ClassVar[str] = "shares"

@@ -1,6 +1,6 @@
 """Privacy: e-mail addresses, phone numbers and secrets are rarer in the version's texts than a rate.
 
-The patterns find what is easy to find. They are a smoke alarm, not a proof of absence.
+The patterns find what is easy to find; that they find nothing does not prove that there is nothing.
 """
 
 import re
@@ -33,7 +33,7 @@ PATTERNS = {
 
 
 def mask(words: str) -> str:
-    """Return text in which every match of a pattern keeps enough to be found again, and no more."""
+    """Return text in which every match of a pattern is shortened to its first characters."""
     for pattern in PATTERNS.values():
         words = pattern.sub(lambda match: masked(match.group()), words)
     return words
@@ -45,14 +45,14 @@ def masked(match: str) -> str:
 
 
 class PatternRate(AtMost):
-    """Few texts of the version match a pattern: e-mail, phone or secret (keys, tokens, private keys)."""
+    """Few texts of the version match a pattern: e-mail address, phone number or secret (key, token, private key)."""
 
     concern: ClassVar[str] = "privacy"
     table: ClassVar[str] = "patterns"
     shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["pattern_rate"] = "pattern_rate"
-    pattern: Literal["email", "phone", "secret"] = Field(description="What to look for.")
+    pattern: Literal["email", "phone", "secret"] = Field(description="What is searched for.")
     at_most: float = Field(0.01, ge=0, le=1, description="Largest share of texts with a match.")
 
     def sentence(self) -> str:

@@ -1,12 +1,21 @@
 """What a version must pass to be published: the recipe's `gates`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
-from evenkeel.expectations.suites import SuiteName, change, remove, suite
+from evenkeel.expectations.suites import SuiteName, change, present_name, remove, suite
 from evenkeel.infra.registry import MemberOf
+
+Name = Annotated[str, AfterValidator(present_name)]
+
+
+def _with_present_name(document: object) -> object:
+    """Let an expectation be written with a name that it had before."""
+    if isinstance(document, dict) and isinstance(document.get("expect"), str):
+        return {**document, "expect": present_name(document["expect"])}
+    return document
 
 
 class Change(BaseModel):
@@ -14,7 +23,7 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    expectation: str = Field(
+    expectation: Name = Field(
         description="Its name, or where a suite has several its label: coverage, or psi(level-1, previous).",
         min_length=1,
     )
@@ -22,7 +31,7 @@ class Change(BaseModel):
     value: float | str | list[str] = Field(description="A number; warn or block for severity.")
 
 
-def _as_list(changes: Any) -> Any:
+def _as_list(changes: object) -> object:
     """Let `{coverage: {at_least: 0.9}}` stand for `[{expectation: coverage, parameter: at_least, value: 0.9}]`."""
     if not isinstance(changes, dict):
         return changes
@@ -49,12 +58,14 @@ class GatesConfig(BaseModel):
         default_factory=list,
         description="Parameters to change; in YAML also {coverage: {at_least: 0.9, severity: warn}}.",
     )
-    add: list[Annotated[Expectation, MemberOf(EXPECTATIONS)]] = Field(
+    add: list[Annotated[Expectation, MemberOf(EXPECTATIONS), BeforeValidator(_with_present_name)]] = Field(
         default_factory=list,
         description="Expectations to add: [{expect: allowed_values, scope: group.licence, allowed: [MIT]}].",
     )
-    remove: list[str] = Field(default_factory=list, description="Expectations of the suite to leave out, by name.")
-    examples: int = Field(3, ge=0, le=20, description="Example texts shown with each counterexample.")
+    remove: list[Name] = Field(default_factory=list, description="Expectations of the suite to leave out, by name.")
+    examples: int = Field(
+        3, ge=0, le=20, description="Example rows shown for each cluster or group that breaks a check."
+    )
     scan_rows: int = Field(
         100_000,
         ge=0,
@@ -81,7 +92,7 @@ class GatesConfig(BaseModel):
 
     def expectations(self) -> list[Expectation]:
         """Return what is checked, in order. Raises ValueError for a name or a threshold that cannot be."""
-        changes: dict[str, dict[str, Any]] = {}
+        changes: dict[str, dict[str, object]] = {}
         for one in self.change:
             changes.setdefault(one.expectation, {})[one.parameter] = one.value
         return change(remove(suite(self.suite), self.remove), changes) + list(self.add)

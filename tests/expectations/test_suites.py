@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.expectations.expectation import EXPECTATIONS
 from evenkeel.expectations.reference import PAGE, with_reference
-from evenkeel.expectations.suites import suite
+from evenkeel.expectations.suites import FORMER_NAMES, suite
 from evenkeel.tasks.validate.config import GatesConfig
 
 
@@ -35,7 +36,7 @@ def test_a_recipe_changes_removes_and_adds() -> None:
     config = GatesConfig.model_validate(
         {
             "change": {"coverage": {"at_least": 0.5, "severity": "warn"}, "psi(level-1, previous)": {"at_most": 0.1}},
-            "remove": ["dust", "no_worse_than(random, level-1)"],
+            "remove": ["tiny_clusters", "no_worse_than(random, level-1)"],
             "add": [{"expect": "allowed_values", "scope": "group.licence", "allowed": ["MIT"]}],
         }
     )
@@ -44,10 +45,31 @@ def test_a_recipe_changes_removes_and_adds() -> None:
     assert found["coverage(level-1)"].model_dump()["at_least"] == 0.5
     assert found["psi(level-1, previous)"].model_dump()["at_most"] == 0.1
     assert found["psi(groups, previous)"].model_dump()["at_most"] == 0.25
-    assert "dust(level-1)" not in found
+    assert "tiny_clusters(level-1)" not in found
     assert "no_worse_than(random, level-1)" not in found
     assert "no_worse_than(previous, level-1)" in found
     assert names(config)[-1] == "allowed_values(group.licence)"
+
+
+def test_former_names_of_expectations_still_work() -> None:
+    was = GatesConfig.model_validate(
+        {
+            "change": {"giant_cluster": {"at_most": 0.3}, "fates_add_up": {"severity": "warn"}},
+            "remove": ["dust(level-1)"],
+            "add": [{"expect": "dust", "scope": "level-2"}],
+        }
+    )
+    now = GatesConfig.model_validate(
+        {
+            "change": {"oversized_cluster": {"at_most": 0.3}, "dispositions_add_up": {"severity": "warn"}},
+            "remove": ["tiny_clusters(level-1)"],
+            "add": [{"expect": "tiny_clusters", "scope": "level-2"}],
+        }
+    )
+    assert was == now
+    assert was.model_dump() == now.model_dump()
+    assert set(FORMER_NAMES.values()) <= EXPECTATIONS.ours().keys()
+    assert not FORMER_NAMES.keys() & EXPECTATIONS.ours().keys()
 
 
 @pytest.mark.parametrize(
