@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from tokenize import TokenError
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import Array, DType
 from evenkeel.infra.errors import DamagedFile
 
-Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 MARK = b"evenkeel"
@@ -102,7 +101,7 @@ def map_foreign(path: Path) -> Array:
     return mapped
 
 
-def _header(shape: tuple[int, ...], kind: np.dtype[Any]) -> bytes:
+def _header(shape: tuple[int, ...], kind: DType) -> bytes:
     stream = io.BytesIO()
     about = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, about)

@@ -49,14 +49,14 @@ def open_catalog(uri: str | None, workspace: str) -> Iterator[Catalog]:
 
 
 @contextmanager
-def answering(where: str, *silences: type[Exception]) -> Iterator[None]:
-    """Raise StorageError where the catalog refuses, does not answer, or raises one of `silences`.
+def answering(where: str, *others: type[Exception]) -> Iterator[None]:
+    """Raise StorageError where the catalog refuses, does not answer, or raises one of `others`.
 
     A commit that lost to another one is neither: its CommitFailedException passes.
     """
     try:
         yield
-    except (*ANSWERS, *silences) as error:
+    except (*ANSWERS, *others) as error:
         raise StorageError(
             "the catalog does not answer, or refuses",
             where=where,

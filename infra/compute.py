@@ -9,15 +9,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenkeel.infra.errors import RecipeError, ResourceError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +29,7 @@ CLUSTERS = Path(__file__).parent / "clusters"
 
 
 class ClusterConfig(BaseModel):
-    """One named cluster: what to start, and when a job is too small to be worth starting it."""
+    """Describes one named cluster: what to start, and below how many bytes a job runs in the calling process."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +40,7 @@ class ClusterConfig(BaseModel):
     memory: str = Field("auto", description="memory limit of one worker, such as 4GiB; auto = an equal share")
     inline_below: str = Field("512MiB", description="a map over less data than this runs in the calling process")
     address: str = Field("", description="scheduler address, for kind: address")
-    options: dict[str, Any] = Field(default_factory=dict, description="passed on to the cluster class")
+    options: dict[str, object] = Field(default_factory=dict, description="passed on to the cluster class")
 
 
 @dataclass
@@ -55,13 +58,13 @@ class Compute:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: int = 2 << 30
     inline_below: int = 0
-    start: Callable[[], Any] | None = None
+    start: "Callable[[], Client] | None" = None
     report: Path | None = None
-    _client: Any = field(default=None, repr=False)
-    _reporting: Any = field(default=None, repr=False)
+    _client: "Client | None" = field(default=None, repr=False)
+    _reporting: AbstractContextManager[None] | None = field(default=None, repr=False)
 
     @property
-    def client(self) -> Any:
+    def client(self) -> "Client | None":
         """The `distributed.Client`, started on first use; None where everything runs in this process."""
         if self._client is None and self.start is not None:
             self._client = self.start()
@@ -84,7 +87,7 @@ class Compute:
 
         `function` is a module-level function or a functools.partial of one; items and results are small (paths, names,
         sums), never blocks of data. `work` is the number of bytes the items stand for: below `inline_below` the map
-        runs here, in threads. `on_done(count)` is told how many have finished. A failure is raised as it was.
+        runs here, in threads. `on_done` is called with the number of finished items. Failures are raised unchanged.
         """
         small = len(items) < 2 or (work is not None and work < self.inline_below)
         if small or self.client is None:
@@ -206,7 +209,7 @@ def machine_memory() -> int:
     return int(MEMORY_LIMIT)
 
 
-def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None) -> Any:
+def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None) -> "Client":
     """Start the cluster of `config` (or join it) and return a connected client."""
     from distributed import Client, LocalCluster
 

@@ -1,5 +1,7 @@
 """Names for numpy arrays by the type of their elements. What an array holds is said where it is used."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,3 +12,5 @@ Int64Array = npt.NDArray[np.int64]
 UInt32Array = npt.NDArray[np.uint32]
 UInt64Array = npt.NDArray[np.uint64]
 BoolArray = npt.NDArray[np.bool_]
+Array = npt.NDArray[Any]
+DType = np.dtype[Any]

@@ -1,4 +1,4 @@
-"""Defaults for libraries that read the environment when imported. Call before importing Prefect or Dask."""
+"""Set environment variables that libraries read when they are imported. Call it before importing Prefect or Dask."""
 
 import os
 

@@ -1,16 +1,21 @@
-"""What lies in a folder of a store, and when it was written, by the store's own clock."""
+"""List the folders of a store with their sizes and times, by the store's own clock."""
 
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 
+FileInfo: TypeAlias = dict[str, object]
+
 
 class Folder(BaseModel):
-    """A folder: what its files come to, when the newest was written, and the names of those right in it."""
+    """A folder of a store: how many files and bytes lie below it, and when the newest of them was written.
+
+    names: of the files that lie in the folder itself.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,8 +27,8 @@ class Folder(BaseModel):
 
 
 def folders(base: str, depth: int = 1) -> list[Folder]:
-    """Return every folder that lies `depth` levels below `base`, with all that is in it, sorted."""
-    parts: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    """Return every folder that lies `depth` levels below `base`, sorted."""
+    parts: dict[str, list[tuple[str, FileInfo]]] = {}
     for path, info in listing(base).items():
         names = path.split("/", depth)
         if len(names) > depth and names[-1]:  # some stores list an emptied folder as a file of no bytes
@@ -32,7 +37,7 @@ def folders(base: str, depth: int = 1) -> list[Folder]:
         Folder(
             uri=storage.join(base, name),
             files=len(files),
-            bytes=sum(info["size"] for _, info in files),
+            bytes=sum(_bytes(info) for _, info in files),
             touched=max(touched(info) for _, info in files),
             names=frozenset(path for path, _ in files if "/" not in path),
         )
@@ -40,8 +45,8 @@ def folders(base: str, depth: int = 1) -> list[Folder]:
     ]
 
 
-def listing(base: str) -> dict[str, dict[str, Any]]:
-    """Return what the store says of every file below `base`, by the path from there."""
+def listing(base: str) -> dict[str, FileInfo]:
+    """Return the store's information on every file below `base`, by the path from there."""
     fs, path = storage.filesystem(base)
     fs.invalidate_cache()
     found = fs.find(path, detail=True) if fs.exists(path) else {}
@@ -49,7 +54,7 @@ def listing(base: str) -> dict[str, dict[str, Any]]:
 
 
 def store_time(folder: str) -> datetime:
-    """Return what time it is by the clock of the store, which also dates the files; writes and removes a probe."""
+    """Return the time by the clock of the store, which also dates its files; writes and removes a small file."""
     probe = storage.join(folder, f".clock-{secrets.token_hex(4)}")
     storage.write_bytes(probe, b"evenkeel\n")
     fs, path = storage.filesystem(probe)
@@ -59,12 +64,15 @@ def store_time(folder: str) -> datetime:
     return now
 
 
-def touched(info: dict[str, Any]) -> datetime:
-    """Return when the store says that a file was last written."""
+def touched(info: FileInfo) -> datetime:
+    """Return when a file was last written, by the store's information on it."""
     when = next(info[key] for key in ("LastModified", "mtime", "last_modified", "updated", "created") if info.get(key))
     if isinstance(when, int | float):
         return datetime.fromtimestamp(when, UTC)
-    if isinstance(when, str):
-        when = datetime.fromisoformat(when)
-    moment: datetime = when
+    moment = when if isinstance(when, datetime) else datetime.fromisoformat(str(when))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _bytes(info: FileInfo) -> int:
+    size = info["size"]
+    return size if isinstance(size, int) else int(str(size))

@@ -1,4 +1,4 @@
-"""Files on any store: local paths and every fsspec URI behind the same few verbs."""
+"""Read, write, list and remove files on any store, named by a local path or by any URI that fsspec knows."""
 
 import hashlib
 import json
@@ -71,7 +71,7 @@ def read_json(uri: str) -> Any:
     return json.loads(read_bytes(uri))
 
 
-def write_json(uri: str, value: Any) -> None:
+def write_json(uri: str, value: object) -> None:
     """Write `value` as indented JSON with sorted keys."""
     write_bytes(uri, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n")
 

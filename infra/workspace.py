@@ -1,4 +1,4 @@
-"""The workspace: one folder per step output, keyed by content, that counts only once its `done.json` is there."""
+"""The workspace: one folder per step output, named by a content key, which counts once its `done.json` is there."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ PRUNE_SECONDS = 60
 
 
 class StepRef(BaseModel):
-    """What travels between steps: where an output lies and what is in it. Small, JSON, never a frame."""
+    """Says where the output of a step lies and what is in it: the small JSON document that travels between steps."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,7 +31,7 @@ class StepRef(BaseModel):
     seconds: float = 0.0
 
 
-def content_key(step: str, version: int, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+def content_key(step: str, version: int, config: BaseModel | Mapping[str, object], inputs: Mapping[str, str]) -> str:
     """Return the 20-character hex key of a step output.
 
     It hashes the step's name and code version, its config as canonical JSON, the versions of the installed packages
@@ -47,10 +47,11 @@ def content_key(step: str, version: int, config: BaseModel | Mapping[str, Any], 
 
 
 def claim(uri: str) -> None:
-    """Say that a run uses the step output at `uri` from now on, so that no prune removes it.
+    """Mark the step output at `uri` as used by a run, so that no prune removes it.
 
-    A prune writes the mark PRUNING and then looks when the folder was last claimed; a run claims it and then looks for
-    the mark. Whoever comes second sees the other. Raises StorageError where a prune does not come to an end.
+    A prune writes PRUNING and then reads when the folder was last claimed; a run claims the folder and then reads
+    whether PRUNING is there, so the later of the two sees the other. Waits up to a minute for a prune to end, then
+    raises StorageError.
     """
     storage.write_bytes(storage.join(uri, USED), b"by a run\n")
     being_pruned = Retrying(retry=retry_if_result(bool), wait=wait_fixed(0.2), stop=stop_after_delay(PRUNE_SECONDS))
@@ -82,7 +83,7 @@ class StepFolder:
         except FileNotFoundError:
             return None
 
-    def finish(self, counts: Mapping[str, int], facts: Mapping[str, Any], seconds: float) -> StepRef:
+    def finish(self, counts: Mapping[str, int], facts: Mapping[str, object], seconds: float) -> StepRef:
         """Write `done.json`, last, and return the reference that travels on."""
         ref = StepRef(
             step=self.step, key=self.key, uri=self.uri, counts=dict(counts), facts=dict(facts), seconds=seconds

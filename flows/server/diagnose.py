@@ -145,9 +145,9 @@ def catalog(recipe: Recipe) -> str:
 def compute(recipe: Recipe) -> str:
     """Open the compute that the recipe names; join a scheduler that runs already and compare its packages with ours."""
     with open_compute(recipe.compute) as opened:
-        if read_cluster(recipe.compute).kind == "address":
-            opened.client.get_versions(check=True)
-            return f"{len(opened.client.scheduler_info()['workers'])} Dask workers at {recipe.compute}"
+        if read_cluster(recipe.compute).kind == "address" and (client := opened.client) is not None:
+            client.get_versions(check=True)
+            return f"{len(client.scheduler_info()['workers'])} Dask workers at {recipe.compute}"
         found = f"{recipe.compute}: {opened.workers} workers of {opened.memory_limit / 2**30:.1f} GiB"
     return f"{found}; this machine: {os.cpu_count()} cores, {machine_memory() / 2**30:.0f} GiB, {gpu_count()} GPUs"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import cast
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import Array, map_array, write_array
+from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.kmeans.index import CentroidIndex, IndexArrays
 from evenkeel.tasks.kmeans.options import Metric
 

@@ -7,8 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from evenkeel.infra.arrays import Array
-from evenkeel.infra.dtypes import Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Array, Int64Array, UInt64Array
 from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.embed.vectors import Vectors

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypedDict, cast
 import numpy as np
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import Array, map_array, read_array, stream_array, write_array
+from evenkeel.infra.arrays import map_array, read_array, stream_array, write_array
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import read_rows, write_rows
