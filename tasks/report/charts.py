@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import vl_convert
 
-from evenkeel.tasks.report.facts import Spread
+from evenkeel.tasks.report.facts import Distribution
 from evenkeel.tasks.validate.examples import shorten
 
 BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
@@ -68,10 +68,10 @@ def map_panel(
     return alt.layer(dots, *named).properties(width=460, height=400)
 
 
-def size_curve(spread: Spread, width: int) -> Chart:
+def size_curve(leaves: Distribution, width: int) -> Chart:
     """Return rank against rows, both on logarithmic scales, before and after."""
     parts = []
-    for stage, counts in (("before", spread.before), ("after", spread.after)):
+    for stage, counts in (("before", leaves.before), ("after", leaves.after)):
         ordered = np.sort(counts[counts > 0])[::-1]
         ranks = np.unique(np.geomspace(1, max(len(ordered), 1), CURVE_POINTS).round().astype(int))[: len(ordered)]
         parts.append(pd.DataFrame({"rank": ranks, "rows": ordered[ranks - 1], "stage": stage}))
@@ -100,19 +100,19 @@ def size_curve(spread: Spread, width: int) -> Chart:
     return (line + names).properties(width=width, height=260)
 
 
-def group_shares(spread: Spread, width: int, shown: int = 14) -> Chart:
+def group_shares(groups: Distribution, width: int, shown: int = 14) -> Chart:
     """Return the share of each of the largest values of a group column, before and after, joined by a line."""
-    order = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")[:shown]
-    names = [shorten(spread.names[i], 22 if width > 400 else 14) or "(empty)" for i in order]
+    order = np.argsort(-np.maximum(groups.share_before, groups.share_after), kind="stable")[:shown]
+    names = [shorten(groups.names[i], 22 if width > 400 else 14) or "(empty)" for i in order]
     names = _distinct(names)
     long = pd.DataFrame(
         {
             "value": names * 2,
-            "share": np.concatenate([spread.share_before[order], spread.share_after[order]]),
+            "share": np.concatenate([groups.share_before[order], groups.share_after[order]]),
             "stage": ["before"] * len(order) + ["after"] * len(order),
         }
     )
-    wide = pd.DataFrame({"value": names, "low": spread.share_before[order], "high": spread.share_after[order]})
+    wide = pd.DataFrame({"value": names, "low": groups.share_before[order], "high": groups.share_after[order]})
     y = alt.Y(
         "value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170, labelPadding=8)
     )
@@ -174,12 +174,12 @@ def history_line(versions: pd.DataFrame, width: int) -> Chart:
     return (base.mark_line(strokeWidth=2) + base.mark_circle(size=60, opacity=1)).properties(width=width, height=180)
 
 
-def change_bars(spread: Spread, width: int, shown: int = 12) -> Chart:
+def change_bars(groups: Distribution, width: int, shown: int = 12) -> Chart:
     """Return the values of a group column whose share changed most since the last version, in percentage points."""
-    assert spread.previous is not None
-    now, last = spread.share_after, spread.previous / max(spread.previous.sum(), 1.0)
+    assert groups.previous is not None
+    now, last = groups.share_after, groups.previous / max(groups.previous.sum(), 1.0)
     order = np.argsort(-np.abs(now - last), kind="stable")[:shown]
-    names = _distinct([shorten(spread.names[i], 22 if width > 400 else 14) or "(empty)" for i in order])
+    names = _distinct([shorten(groups.names[i], 22 if width > 400 else 14) or "(empty)" for i in order])
     table = pd.DataFrame({"value": names, "change": 100 * (now - last)[order]})
     return (
         alt.Chart(table)

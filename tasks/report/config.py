@@ -1,8 +1,6 @@
 """Settings of the report step: what the card shows that no earlier step knows."""
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 
 class PastVersion(BaseModel):
@@ -22,7 +20,7 @@ class ReportConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset: str = Field(description="Name of the dataset.")
-    recipe: dict[str, Any] = Field(default_factory=dict, description="The recipe as a plain document.")
+    recipe: dict[str, JsonValue] = Field(default_factory=dict, description="The recipe as a plain document.")
     version: int | None = Field(None, ge=1, description="The number the version gets if nobody publishes before it.")
     created: str = Field("", description="The day the version was made, ISO 8601; empty shows none.")
     location: str = Field("", description="Folder or URI where the version's files will lie.")

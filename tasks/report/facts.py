@@ -1,13 +1,14 @@
-"""Everything the card says, gathered from the finished steps: numbers and tables, no words and no pictures yet."""
+"""The facts of a card, gathered from the finished steps: numbers and tables, no sentences and no pictures yet."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from pydantic import JsonValue
 
+from evenkeel.expectations.measures import Counts
 from evenkeel.expectations.result import Result
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -19,32 +20,31 @@ from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.validate.results import results_of
 
-Floats = npt.NDArray[np.float64]
 STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")
 SHOWN_REMOVED = 2
 LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How rows lie over the classes of one scope: a level of clusters or a group column.
+class Distribution:
+    """The rows of every class of one scope, which is a level of clusters or a group column.
 
     names: (k,) what the classes are called. before, after: (k,) float64 rows. previous: the last version's, or None.
     """
 
     scope: str
     names: list[str]
-    before: Floats
-    after: Floats
-    previous: Floats | None = None
+    before: Counts
+    after: Counts
+    previous: Counts | None = None
 
     @property
-    def share_before(self) -> Floats:
+    def share_before(self) -> Counts:
         """Shares of the pool, (k,) float64."""
         return _shares(self.before)
 
     @property
-    def share_after(self) -> Floats:
+    def share_after(self) -> Counts:
         """Shares of the version, (k,) float64."""
         return _shares(self.after)
 
@@ -56,37 +56,37 @@ class Spread:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is made from. docs: where the Data Docs lie, seen from the card."""
+    """Everything that a card is made from. docs: the place of the Data Docs, relative to the card."""
 
     config: ReportConfig
     totals: dict[str, float]
-    spreads: list[Spread]
+    distributions: list[Distribution]
     balance: pd.DataFrame
     results: list[Result]
     dropped: dict[str, int]
     quarantined: dict[str, int]
     removed: list[Removed]
     shards: pd.DataFrame
-    licences: Spread | None
+    licences: Distribution | None
     seconds: dict[str, float]
     details: dict[str, str]
     docs: str
     previous: bool = False
 
     @property
-    def leaves(self) -> Spread:
+    def leaves(self) -> Distribution:
         """The finest clusters."""
-        return self.spreads[0]
+        return self.distributions[0]
 
     @property
-    def levels(self) -> list[Spread]:
+    def levels(self) -> list[Distribution]:
         """The levels of clusters, the finest first."""
-        return [spread for spread in self.spreads if spread.scope.startswith("level-")]
+        return [one for one in self.distributions if one.scope.startswith("level-")]
 
     @property
-    def groups(self) -> list[Spread]:
+    def groups(self) -> list[Distribution]:
         """The group columns."""
-        return [spread for spread in self.spreads if spread.scope.startswith("group.")]
+        return [one for one in self.distributions if one.scope.startswith("group.")]
 
     @property
     def failed(self) -> list[Result]:
@@ -107,14 +107,15 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
     totals = {
         str(name): float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))
     }
-    spreads = [*_levels(profile), *_groups(profile, previous)]
-    licences = next((one for one in spreads if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS), None)
+    distributions = [*_levels(profile), *_groups(profile, previous)]
+    named = (one for one in distributions if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS)
+    licences = next(named, None)
     columns = ["name", "rows", "quarantined", "sha256", "reason"]
     shards = pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
     return CardFacts(
         config=config,
         totals=totals,
-        spreads=spreads,
+        distributions=distributions,
         balance=profile.balance,
         results=results_of(inputs.validate),
         dropped=_dropped(inputs.dedup),
@@ -134,18 +135,18 @@ def _docs(validate: StepRef) -> str:
     return "docs/index.html" if not validate.counts.get("failed") else f"../../validate/{validate.key}/docs/index.html"
 
 
-def _levels(profile: Profile) -> list[Spread]:
+def _levels(profile: Profile) -> list[Distribution]:
     clusters = profile.clusters
-    spreads = []
+    distributions = []
     for level in sorted(clusters["level"].unique()):
         rows = clusters[clusters["level"] == level]
         names = [str(cluster) for cluster in rows["cluster"]] if len(rows) <= 100_000 else []
-        spreads.append(Spread(f"level-{level}", names, _counts(rows, "before"), _counts(rows, "after")))
-    return spreads
+        distributions.append(Distribution(f"level-{level}", names, _counts(rows, "before"), _counts(rows, "after")))
+    return distributions
 
 
-def _groups(profile: Profile, previous: Profile | None) -> list[Spread]:
-    spreads = []
+def _groups(profile: Profile, previous: Profile | None) -> list[Distribution]:
+    distributions = []
     last = previous.groups if previous is not None else None
     for group, rows in profile.groups.groupby("group", sort=True):
         before = None
@@ -153,17 +154,19 @@ def _groups(profile: Profile, previous: Profile | None) -> list[Spread]:
             known = last[last["group"] == group].set_index("value")["after"]
             before = known.reindex(rows["value"]).fillna(0).to_numpy(np.float64)
         names = [str(value) for value in rows["value"]]
-        spreads.append(Spread(f"group.{group}", names, _counts(rows, "before"), _counts(rows, "after"), before))
-    return spreads
+        distributions.append(
+            Distribution(f"group.{group}", names, _counts(rows, "before"), _counts(rows, "after"), before)
+        )
+    return distributions
 
 
-def _shares(counts: Floats) -> Floats:
-    shares: Floats = counts / max(float(counts.sum()), 1.0)
+def _shares(counts: Counts) -> Counts:
+    shares: Counts = counts / max(float(counts.sum()), 1.0)
     return shares
 
 
-def _counts(rows: pd.DataFrame, column: str) -> Floats:
-    counts: Floats = rows[column].to_numpy(dtype=np.float64)
+def _counts(rows: pd.DataFrame, column: str) -> Counts:
+    counts: Counts = rows[column].to_numpy(dtype=np.float64)
     return counts
 
 
@@ -176,12 +179,12 @@ def _details(config: ReportConfig, inputs: ReportInputs, pool: Pool, licensed: b
     """Return what identifies the run: source, seed, hashes, keys and sizes, as plain words."""
     cluster, stage, sample = inputs.cluster, inputs.stage, inputs.sample
     table = ", ".join(f"{copies} from {size}" for size, copies in sample.facts.get("rehydrate", {}).items())
-    facts: dict[str, Any] = {
-        "Source": without_secrets(str(config.recipe.get("source", {}).get("uri", ""))),
+    facts: dict[str, object] = {
+        "Source": without_secrets(str(_setting(config.recipe, "source", "uri") or "")),
         "Licence": None if licensed else "no column of the source says",
         "Strategy": sample.facts.get("strategy"),
-        "Seed": config.recipe.get("sampling", {}).get("seed"),
-        "Rehydration": table and f"{sample.counts['copies']:,} copies; by duplicates a row stands for: {table}",
+        "Seed": _setting(config.recipe, "sampling", "seed"),
+        "Rehydration": table and f"{sample.counts['copies']:,} copies; by size of the duplicate group: {table}",
         "Clusters": " → ".join(f"{entry['clusters']:,}" for entry in cluster.facts.get("levels", [])),
         "Text column": pool.info.text,
         "Vectors": f"{pool.info.dimension} dimensions" if pool.info.dimension else None,
@@ -190,3 +193,9 @@ def _details(config: ReportConfig, inputs: ReportInputs, pool: Pool, licensed: b
         "Made with": f"Evenkeel {version('evenkeel')}",
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _setting(recipe: Mapping[str, JsonValue], section: str, name: str) -> JsonValue:
+    """Return a field of a section of the recipe, None where it does not say."""
+    fields = recipe.get(section)
+    return fields.get(name) if isinstance(fields, dict) else None

@@ -9,8 +9,8 @@ import pandas as pd
 from evenkeel.expectations import measures
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report import charts, findings
-from evenkeel.tasks.report.facts import CardFacts, Spread
-from evenkeel.tasks.report.landscape import Landscape
+from evenkeel.tasks.report.cluster_map import ClusterMap
+from evenkeel.tasks.report.facts import CardFacts, Distribution
 
 WIDE, NARROW = 620, 250
 
@@ -26,23 +26,24 @@ class Figure:
     rows: list[list[str]] = field(default_factory=list)
 
 
-def landscape(facts: CardFacts, scene: Landscape) -> Figure:
+def cluster_map(facts: CardFacts, clusters: ClusterMap) -> Figure:
     """Return the map of clusters, before and after side by side."""
     panels = []
     for stage, colour, shares in (
-        ("before", charts.BEFORE, scene.share_before),
-        ("after", charts.AFTER, scene.share_after),
+        ("before", charts.BEFORE, clusters.share_before),
+        ("after", charts.AFTER, clusters.share_after),
     ):
         label = (
             f"Map of {len(shares):,} clusters {stage} balancing; the largest dot is {percent(shares.max())} of the rows"
         )
-        panels.append((stage, charts.render(charts.map_panel(scene.places, shares, colour, scene.labels), label)))
+        panel = charts.map_panel(clusters.places, shares, colour, clusters.labels)
+        panels.append((stage, charts.render(panel, label)))
     note = (
-        f"Each dot is one of {len(scene.places):,} clusters{scene.partial} (level {scene.level}); dots close "
+        f"Each dot is one of {len(clusters.places):,} clusters{clusters.partial} (level {clusters.level}); dots close "
         "together have similar content; the area is the share of the rows. Both maps are drawn to the same scale."
     )
-    order = np.argsort(-scene.share_before, kind="stable")[:10]
-    rows = [[scene.name(i), *percents(scene.share_before[i], scene.share_after[i])] for i in order]
+    order = np.argsort(-clusters.share_before, kind="stable")[:10]
+    rows = [[clusters.name(i), *percents(clusters.share_before[i], clusters.share_after[i])] for i in order]
     return Figure(findings.of_map(facts), note, panels, ["Cluster", "Before", "After"], rows)
 
 
@@ -64,29 +65,32 @@ def sizes(facts: CardFacts) -> Figure:
     )
 
 
-def groups(facts: CardFacts) -> list[tuple[Spread, Figure]]:
+def groups(facts: CardFacts) -> list[tuple[Distribution, Figure]]:
     """Return one picture per group column."""
-    return [(spread, _group(spread)) for spread in facts.groups if len(spread.names)]
+    return [(counts, _group(counts)) for counts in facts.groups if len(counts.names)]
 
 
-def _group(spread: Spread) -> Figure:
-    order = np.argsort(-spread.before, kind="stable")
+def _group(counts: Distribution) -> Figure:
+    order = np.argsort(-counts.before, kind="stable")
     rows = [
         [
-            spread.names[i],
-            f"{spread.before[i]:,.0f}",
-            f"{100 * spread.share_before[i]:.2f}\u00a0%",
-            f"{spread.after[i]:,.0f}",
-            f"{100 * spread.share_after[i]:.2f}\u00a0%",
+            counts.names[i],
+            f"{counts.before[i]:,.0f}",
+            f"{100 * counts.share_before[i]:.2f}\u00a0%",
+            f"{counts.after[i]:,.0f}",
+            f"{100 * counts.share_after[i]:.2f}\u00a0%",
         ]
         for i in order[:100]
     ]
     more = "" if len(order) <= 14 else f" The 14 largest of {len(order):,} values."
     return Figure(
-        findings.of_group(spread),
-        f"Share of the rows by {spread.title}; the clustering did not use this column.{more}",
-        _both(lambda width: charts.group_shares(spread, width), f"Share of rows by {spread.title}, before and after"),
-        [spread.title, "Rows before", "Share", "Rows after", "Share"],
+        findings.of_group(counts),
+        f"Share of the rows by {counts.title}; the clustering did not use this column.{more}",
+        _both(
+            lambda width: charts.group_shares(counts, width),
+            f"Share of rows by {counts.title}, before and after",
+        ),
+        [counts.title, "Rows before", "Share", "Rows after", "Share"],
         rows,
     )
 
@@ -106,7 +110,7 @@ def baselines(facts: CardFacts) -> Figure:
         ]
         for scope, line in pivot.reindex(columns=wanted).iterrows()
     ]
-    classes = {spread.scope: int((spread.before > 0).sum()) for spread in facts.spreads}
+    classes = {one.scope: int((one.before > 0).sum()) for one in facts.distributions}
     note = (
         "Every level of clusters and every group column with its number of classes, beside what simpler rules would "
         f"have given. {findings.of_oversized(facts)}"
@@ -161,26 +165,26 @@ def history(facts: CardFacts) -> Figure | None:
 
 def drift(facts: CardFacts) -> list[Figure]:
     """Return what changed by group column since the last version."""
-    found = []
-    for spread in facts.groups:
-        if spread.previous is None or not spread.previous.sum() or not spread.after.sum():
-            continue
-        last = spread.previous / spread.previous.sum()
-        moved = measures.moved(spread.after, spread.previous)
-        order = np.argsort(-np.abs(spread.share_after - last), kind="stable")[:20]
-        rows = [[spread.names[i], *percents(last[i], spread.share_after[i])] for i in order]
-        title = f"{percent(moved)} of the rows changed {spread.title} since the last version"
-        svgs = _both(lambda width, spread=spread: charts.change_bars(spread, width), title)  # type: ignore[misc]
-        found.append(
-            Figure(
-                title,
-                "The values whose share changed most.",
-                svgs,
-                [spread.title, "Last version", "This version"],
-                rows,
-            )
-        )
-    return found
+    return [
+        _change(counts, counts.previous)
+        for counts in facts.groups
+        if counts.previous is not None and counts.previous.sum() and counts.after.sum()
+    ]
+
+
+def _change(counts: Distribution, previous: measures.Counts) -> Figure:
+    last = previous / previous.sum()
+    order = np.argsort(-np.abs(counts.share_after - last), kind="stable")[:20]
+    rows = [[counts.names[i], *percents(last[i], counts.share_after[i])] for i in order]
+    moved = measures.moved(counts.after, previous)
+    title = f"{percent(moved)} of the rows changed {counts.title} since the last version"
+    return Figure(
+        title,
+        "The values whose share changed most.",
+        _both(lambda width: charts.change_bars(counts, width), title),
+        [counts.title, "Last version", "This version"],
+        rows,
+    )
 
 
 def _both(draw: Callable[[int], charts.Chart], label: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from evenkeel.expectations.result import summary
 from evenkeel.expectations.wording import percent, percents
-from evenkeel.tasks.report.facts import CardFacts, Spread
+from evenkeel.tasks.report.facts import CardFacts, Distribution
 
 
 def headline(facts: CardFacts) -> str:
@@ -40,16 +40,19 @@ def half(counts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
     return int(np.searchsorted(ordered, counts.sum() / 2) + 1) if counts.sum() > 0 else 0
 
 
-def of_group(spread: Spread) -> str:
+def of_group(counts: Distribution) -> str:
     """Return what happened to the largest value of a group column, and how many values are left."""
-    top = int(np.argmax(spread.before))
-    before, after = float(spread.share_before[top]), float(spread.share_after[top])
-    there, kept = int((spread.before > 0).sum()), int(((spread.after > 0) & (spread.before > 0)).sum())
+    top = int(np.argmax(counts.before))
+    before, after = float(counts.share_before[top]), float(counts.share_after[top])
+    there, kept = (
+        int((counts.before > 0).sum()),
+        int(((counts.after > 0) & (counts.before > 0)).sum()),
+    )
     left = f"all {there:,}" if kept == there else f"{kept:,} of {there:,}"
     verb = "fell" if after < before else "rose" if after > before else "stayed"
     was, now = percents(before, after)
     moved = f"from {was} to {now}" if after != before else f"at {was}"
-    return f"{spread.title}: {spread.names[top]} {verb} {moved}; {left} values are in the version"
+    return f"{counts.title}: {counts.names[top]} {verb} {moved}; {left} values are in the version"
 
 
 def of_balance(facts: CardFacts) -> str:
@@ -62,11 +65,11 @@ def of_balance(facts: CardFacts) -> str:
 def of_oversized(facts: CardFacts) -> str:
     """Return which levels above the finest have one cluster with most of the pool: their evenness says little else."""
     sentences = []
-    for spread in facts.levels[1:]:
-        share, clusters = float(spread.share_before.max(initial=0)), int((spread.before > 0).sum())
+    for counts in facts.levels[1:]:
+        share, clusters = float(counts.share_before.max(initial=0)), int((counts.before > 0).sum())
         if share > 0.5 and clusters > 2:
             sentences.append(
-                f"{spread.title.capitalize()} says little here: one of its {clusters:,} clusters holds "
+                f"{counts.title.capitalize()} says little here: one of its {clusters:,} clusters holds "
                 f"{percent(share)} of the pool."
             )
     return " ".join(sentences)

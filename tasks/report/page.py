@@ -9,17 +9,17 @@ from markupsafe import Markup
 from evenkeel.expectations.pages import environment
 from evenkeel.expectations.result import SIGNS, worst_first, worst_status
 from evenkeel.tasks.report import figures, findings, sections
+from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
 from evenkeel.tasks.report.figures import Figure
-from evenkeel.tasks.report.landscape import Landscape
 from evenkeel.tasks.report.reading import snippets
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(facts: CardFacts, scene: Landscape) -> str:
+def render_page(facts: CardFacts, clusters: ClusterMap) -> str:
     """Return the whole page as HTML that loads nothing."""
-    context = {**_identity(facts), **_pictures(facts, scene), **_tables(facts, scene)}
+    context = {**_identity(facts), **_pictures(facts, clusters), **_tables(facts, clusters)}
     return environment([TEMPLATES]).get_template("card.html.j2").render(**context, contents=_contents(context))
 
 
@@ -37,11 +37,11 @@ def _identity(facts: CardFacts) -> dict[str, object]:
     }
 
 
-def _pictures(facts: CardFacts, scene: Landscape) -> dict[str, object]:
+def _pictures(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
     """Return the figures of the page."""
     history = figures.history(facts)
     return {
-        "map": _trusted(figures.landscape(facts, scene)),
+        "map": _trusted(figures.cluster_map(facts, clusters)),
         "sizes": _trusted(figures.sizes(facts)),
         "groups": [_trusted(figure) for _, figure in figures.groups(facts)],
         "balance": _trusted(figures.baselines(facts)),
@@ -52,13 +52,13 @@ def _pictures(facts: CardFacts, scene: Landscape) -> dict[str, object]:
     }
 
 
-def _tables(facts: CardFacts, scene: Landscape) -> dict[str, object]:
+def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
     """Return the texts and tables of the page."""
     shards, recipe = len(facts.shards), facts.config.recipe
     return {
         "figures": sections.key_figures(facts),
         "dispositions": sections.dispositions(facts),
-        "examples": sections.cluster_examples(scene),
+        "examples": sections.cluster_examples(clusters),
         "checks": worst_first(facts.results),
         "skipped": [one for one in facts.results if one.status == "skipped"],
         "docs": facts.docs,

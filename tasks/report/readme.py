@@ -1,7 +1,5 @@
 """The version's README in the form that dataset hubs read: a YAML header, then what it is and how to read it."""
 
-from typing import Any
-
 import yaml
 
 from evenkeel.tasks.report import findings
@@ -39,7 +37,7 @@ def render_readme(facts: CardFacts) -> str:
     ]
     lines += ["The whole story, with pictures, is in `card.html` beside this file.", "", "## Balance", ""]
     lines += balance_table(facts.balance)
-    lines += ["", *(f"- {text(findings.of_group(spread))}" for spread in facts.groups), ""]
+    lines += ["", *(f"- {text(findings.of_group(counts))}" for counts in facts.groups), ""]
     lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", "## How to read it", ""]
     for name, code in snippets(facts.config.location):
         lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
@@ -54,13 +52,13 @@ def render_readme(facts: CardFacts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def header(facts: CardFacts) -> dict[str, Any]:
+def header(facts: CardFacts) -> dict[str, object]:
     """Return the YAML header: size, licences where a column names them, and where the data files are.
 
     A hub refuses a licence that it does not know, so one that it does not is `other`, with the names as details.
     """
     rows = facts.totals["kept"]
-    document: dict[str, Any] = {"pretty_name": facts.config.dataset}
+    document: dict[str, object] = {"pretty_name": facts.config.dataset}
     if facts.licences is not None:
         held = [name for name, after in zip(facts.licences.names, facts.licences.after, strict=True) if after > 0]
         ids = {name.lower() for name in held}

@@ -9,8 +9,8 @@ from evenkeel.expectations.wording import percent
 from evenkeel.infra.quantities import duration
 from evenkeel.tasks.dedup.drops import REFUSED
 from evenkeel.tasks.report import findings
+from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
-from evenkeel.tasks.report.landscape import Landscape
 from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.validate.examples import shorten
 
@@ -113,7 +113,7 @@ def lead(facts: CardFacts) -> str:
     there = leaves.before > 0
     covered = int((leaves.after[there] > 0).sum())
     size = f"the median cluster has {np.median(leaves.after[there]):,.0f} rows, the largest {leaves.after.max():,.0f}"
-    columns = ", ".join(spread.title for spread in facts.groups)
+    columns = ", ".join(counts.title for counts in facts.groups)
     groups = f" Balance is also reported by {columns}, which the clustering did not use." if columns else ""
     return (
         f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} "
@@ -172,15 +172,15 @@ def _removed_line(one: Removed) -> RemovedLine:
     return RemovedLine(row, representative, KINDS[one.kind], f"{one.similarity:.2f}")
 
 
-def cluster_examples(scene: Landscape) -> list[ClusterExamples]:
+def cluster_examples(clusters: ClusterMap) -> list[ClusterExamples]:
     """Return rows from the largest, the smallest and the newest clusters of the map."""
     return [
         ClusterExamples(
-            title=f"{kind}: cluster {scene.name(place)}",
-            change=f"{scene.before[place]:,.0f} → {scene.after[place]:,.0f} rows",
+            title=f"{kind}: cluster {clusters.name(place)}",
+            change=f"{clusters.before[place]:,.0f} → {clusters.after[place]:,.0f} rows",
             rows=[ExampleLine(shorten(one.id, 120), one.text, one.thumbnail) for one in rows],
         )
-        for kind, place, rows in scene.showcase
+        for kind, place, rows in clusters.examples
     ]
 
 
@@ -188,10 +188,10 @@ def licences(facts: CardFacts) -> list[list[str]]:
     """Return rows by licence, where a group column says so."""
     if facts.licences is None:
         return []
-    spread = facts.licences
+    counts = facts.licences
     return [
-        [spread.names[i], f"{spread.before[i]:,.0f}", f"{spread.after[i]:,.0f}"]
-        for i in np.argsort(-spread.before, kind="stable")[:SHARDS]
+        [counts.names[i], f"{counts.before[i]:,.0f}", f"{counts.after[i]:,.0f}"]
+        for i in np.argsort(-counts.before, kind="stable")[:SHARDS]
     ]
 
 

@@ -3,11 +3,11 @@
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.report.cluster_map import map_clusters
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.facts import gather
 from evenkeel.tasks.report.findings import headline, of_gates
 from evenkeel.tasks.report.inputs import ReportInputs
-from evenkeel.tasks.report.landscape import survey
 from evenkeel.tasks.report.readme import render_readme
 from evenkeel.tasks.report.summary import render_summary
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -25,9 +25,9 @@ def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run
     run.progress(0.05, "gathering the facts")
     facts = gather(config, inputs, str(run.scratch))
     run.progress(0.2, "drawing the map of clusters")
-    scene = survey(facts, inputs, Pool.open(inputs.ingest, run.scratch))
+    clusters = map_clusters(facts, inputs, Pool.open(inputs.ingest, run.scratch))
     run.progress(0.6, "drawing the charts")
-    page = render_page(facts, scene).encode()
+    page = render_page(facts, clusters).encode()
     storage.write_bytes(out.path("card.html"), page)
     storage.write_bytes(out.path("card.md"), render_summary(facts).encode())
     storage.write_bytes(out.path("README.md"), render_readme(facts).encode())

@@ -23,12 +23,12 @@ def distinctive_words(texts: Mapping[int, Sequence[str]], words: int = 3) -> dic
     or more. Ties go by the alphabet. Clusters without words get "".
     """
     counts = {cluster: _texts_with(texts[cluster]) for cluster in texts}
-    spread = Counter(word for counter in counts.values() for word in counter)
+    held_by = Counter(word for counter in counts.values() for word in counter)
     names = {}
     for cluster, counter in counts.items():
         size = max(len(texts[cluster]), 1)
         weight = {
-            word: count / size * math.log1p(len(counts) / spread[word])
+            word: count / size * math.log1p(len(counts) / held_by[word])
             for word, count in counter.items()
             if count > 1 or size < 3
         }

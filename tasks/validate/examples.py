@@ -1,6 +1,6 @@
-"""Rows to look at: a few texts of the clusters and groups that someone wants to understand."""
+"""Example rows of clusters and groups: the start of their text, and a small picture where they have one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from evenkeel.expectations.wording import printable
 from evenkeel.infra import storage
 from evenkeel.infra.tables import read_batches
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.locate import locate
 from evenkeel.tasks.validate.thumbnails import thumbnail
 
 LENGTH = 280
@@ -36,7 +37,7 @@ class Example:
 def rows_of_leaves(sample: StepRef, labels: npt.NDArray[np.int32], wanted: int) -> dict[int, list[int]]:
     """Return up to `wanted` kept row ids for every label, lowest ids first.
 
-    labels: (leaves,) int32, the label of each leaf, -1 for leaves nobody asks about. Reads the selection in bounded
+    labels: (leaves,) int32, the label of each leaf, -1 for leaves not asked for. Reads the selection in bounded
     batches and stops as soon as every label has its rows.
     """
     found: dict[int, list[int]] = {int(label): [] for label in np.unique(labels) if label >= 0}
@@ -57,10 +58,10 @@ def read_examples(pool: Pool, row_ids: Sequence[int]) -> dict[int, Example]:
     """Return the rows by row id; one that the pool does not have is not there. Reads only the blocks that hold them."""
     text, shown = pool.info.text, _columns_of_text(pool)
     examples: dict[int, Example] = {}
-    for block, here, places in _located(pool, row_ids):
+    for block, here, places in locate(pool, _distinct(row_ids)):
         payload = pool.payload(block, shown).take(pa.array(places)).to_pylist()
         ids = pool.table(block, ["id"])["id"].take(pa.array(places)).to_pylist()
-        for row_id, user_id, values in zip(here, ids, payload, strict=True):
+        for row_id, user_id, values in zip(here.tolist(), ids, payload, strict=True):
             words = values[text] if text else ", ".join(f"{name}={value}" for name, value in values.items())
             examples[row_id] = Example(row_id, shorten(mask(str(user_id))), shorten(mask(str(words)[: 8 * LENGTH])))
     return examples
@@ -73,8 +74,9 @@ def read_thumbnails(pool: Pool, row_ids: Sequence[int]) -> dict[int, str]:
     """
     columns = [name for name, kind in pool.info.payload.items() if _may_hold_pictures(kind)][:PICTURE_COLUMNS]
     found: dict[int, str] = {}
-    for block, here, places in _located(pool, row_ids) if columns else ():
-        for row_id, values in zip(here, pool.payload(block, columns).take(pa.array(places)).to_pylist(), strict=True):
+    for block, here, places in locate(pool, _distinct(row_ids)) if columns else ():
+        payload = pool.payload(block, columns).take(pa.array(places)).to_pylist()
+        for row_id, values in zip(here.tolist(), payload, strict=True):
             held = (value.get("bytes") if isinstance(value, dict) else value for value in values.values())
             small = next(filter(None, (thumbnail(value) for value in held if value)), "")
             if small:
@@ -87,7 +89,7 @@ def rows_of_groups(
 ) -> dict[str, list[int]]:
     """Return up to `wanted` row ids for every value of a group column: rows of the version, else of the pool.
 
-    kept: (n,) uint64, the rows of the version, ascending. Looks at the first `blocks` blocks.
+    kept: (n,) uint64, the rows of the version, ascending. Reads the first `blocks` blocks.
     """
     found: dict[str, list[int]] = {value: [] for value in values}
     others: dict[str, list[int]] = {value: [] for value in values}
@@ -106,18 +108,8 @@ def rows_of_groups(
     return {value: (rows + others[value])[:wanted] for value, rows in found.items()}
 
 
-def _located(pool: Pool, row_ids: Sequence[int]) -> Iterator[tuple[Block, list[int], npt.NDArray[np.int64]]]:
-    """Yield (block, row ids, places in the block) for the blocks that hold any of the row ids, each once, ascending."""
-    wanted = np.unique(np.array(row_ids, dtype=np.uint64))
-    shards = (wanted >> np.uint64(40)).astype(np.int64)
-    for block in pool.blocks:
-        asked = wanted[shards == block.shard]
-        if len(asked):
-            held = pool.table(block, ["row_id"])["row_id"].to_numpy()
-            places = np.searchsorted(held, asked)
-            hit = held[np.minimum(places, len(held) - 1)] == asked
-            if hit.any():
-                yield block, asked[hit].tolist(), places[hit]
+def _distinct(row_ids: Sequence[int]) -> npt.NDArray[np.uint64]:
+    return np.unique(np.array(row_ids, dtype=np.uint64))
 
 
 def _columns_of_text(pool: Pool) -> list[str]:

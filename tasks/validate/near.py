@@ -1,7 +1,5 @@
 """How many near-duplicates the version still holds: kept rows that nearly repeat another kept row of their cluster."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,8 +10,9 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.minhash import similarities, sketches
 from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.validate.locate import locate
 
 ROWS_PER_CLUSTER = 512
 CHARACTERS = 4096
@@ -55,9 +54,10 @@ def near_duplicates_left(
 
 def _read_sketches(pool: Pool, row_ids: Ids, config: NearConfig) -> tuple[Sketches, Offsets]:
     """Return the sketches of the texts of some rows (ascending ids): flat uint32 and (n + 1,) offsets."""
-    parts: list[tuple[int, Sketches, Offsets]] = []
-    for block, start, places in _located(pool, row_ids):
-        parts.append((start, *sketches(pool.text(block).take(pa.array(places)), config)))
+    parts = [
+        (here[0], *sketches(pool.text(block).take(pa.array(places)), config))
+        for block, here, places in locate(pool, row_ids)
+    ]
     parts.sort(key=lambda part: part[0])
     sizes = [np.diff(offsets) for _, _, offsets in parts]
     return np.concatenate([flat for _, flat, _ in parts]), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
@@ -81,21 +81,12 @@ def share_alike(flat: Sketches, offsets: Offsets, rows: Rows, threshold: float) 
     return float(alike.mean())
 
 
-def _located(pool: Pool, row_ids: Ids) -> Iterator[tuple[Block, int, Rows]]:
-    """Yield (block, start, places) for every block that holds some of `row_ids`, those from `start` on, at `places`."""
-    for block in pool.blocks:
-        held = pool.table(block, ["row_id"])["row_id"].to_numpy()
-        start, stop = np.searchsorted(row_ids, [held[0], held[-1] + np.uint64(1)])
-        if start < stop:
-            yield block, int(start), np.searchsorted(held, row_ids[start:stop])
-
-
 def _read_vectors(embed: StepRef, pool: Pool, scratch: str, row_ids: Ids) -> npt.NDArray[np.float32]:
     """Return the vectors of some rows (ascending ids), (n, d) float32, each of length 1."""
     vectors = Vectors.open(embed, scratch)
     found = np.zeros((len(row_ids), vectors.dimension), np.float32)
-    for block, start, places in _located(pool, row_ids):
-        found[start : start + len(places)] = vectors.block(block.name)[places]
+    for block, here, places in locate(pool, row_ids):
+        found[np.searchsorted(row_ids, here)] = vectors.block(block.name)[places]
     unit: npt.NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     return unit
 

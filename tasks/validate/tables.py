@@ -1,7 +1,5 @@
 """The small tables that expectations measure: the shards of the pool, the profiles of this and the last version."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -75,7 +73,7 @@ def shares(
 
 def totals(profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None) -> pd.DataFrame:
     """Return one row: rows by disposition, copies, target, excluded rows kept, and inertia now and last time."""
-    row: dict[str, Any] = {name: int(profile.totals[name].iloc[0]) for name in ("read", "copies", *DISPOSITIONS)}
+    row: dict[str, float] = {name: int(profile.totals[name].iloc[0]) for name in ("read", "copies", *DISPOSITIONS)}
     row["target"] = np.nan if target is None else float(target)
     row["excluded_kept"] = np.nan if excluded_kept is None else float(excluded_kept)
     row["inertia"] = inertia(profile)

@@ -11,7 +11,7 @@ from evenkeel.expectations.expectation import Offender
 from evenkeel.expectations.result import Result, Status
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.report.facts import Spread
+from evenkeel.tasks.report.facts import Distribution
 from evenkeel.tasks.report.findings import half, of_group
 from evenkeel.tasks.report.projection import project, project_within
 from evenkeel.tasks.report.terminal import render_terminal
@@ -47,7 +47,10 @@ def test_half_of_the_rows_is_counted_over_the_largest() -> None:
     ],
 )
 def test_a_group_is_told_in_a_sentence(after: list[float], told: str) -> None:
-    assert of_group(Spread("group.language", ["en", "de", "ja"], np.array([70.0, 20.0, 10.0]), np.array(after))) == told
+    assert (
+        of_group(Distribution("group.language", ["en", "de", "ja"], np.array([70.0, 20.0, 10.0]), np.array(after)))
+        == told
+    )
 
 
 def test_words_that_others_do_not_use_name_a_cluster() -> None:

@@ -60,3 +60,9 @@ def test_deduplication_and_the_gate_call_the_same_pairs_near_duplicates(tmp_path
     alike = np.unique(np.concatenate([left[found >= threshold], right[found >= threshold]]))
     assert 0 < len(alike) < len(texts)
     assert share_alike(flat, offsets, np.arange(len(texts)), threshold) == len(alike) / len(texts)
+
+
+def test_texts_without_words_have_no_near_duplicates() -> None:
+    flat, offsets = sketches(pa.chunked_array([["", "...", "", "one word"]]), NearConfig())
+    assert share_alike(flat, offsets, np.arange(3), 0.7) == 0
+    assert share_alike(flat, offsets, np.arange(4), 0.7) == 0

@@ -1,4 +1,4 @@
-"""The map of clusters: where each lies, how large it was and is, what it is about, and a few of its rows."""
+"""The map of clusters: where each lies, its size before and after, its words, and a few of its rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,73 +16,85 @@ from evenkeel.tasks.report.words import distinctive_words
 from evenkeel.tasks.validate.examples import Example, read_examples, read_thumbnails, rows_of_leaves
 
 DOTS, DIRECT, ROWS, NAMED, SHOWN = 3500, 1200, 3, 9, 2
-Floats = npt.NDArray[np.float64]
+Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Landscape:
+class ClusterMap:
     """Clusters of one level on a flat map.
 
     level: which. clusters: (m,) int64, their numbers. places: (m, 2) float32 in [0, 1]. before, after: (m,) rows;
-    share_before, share_after: (m,) of all rows. By place in these arrays: words: what each cluster is about, ""
-    where nobody knows; labels: a word for the few that are named on the map. showcase: (largest, smallest or newest,
-    place, a few rows), newest being clusters that the last version's pool had no rows of. partial: says so where not
-    all clusters are shown.
+    share_before, share_after: (m,) of all rows. By place in these arrays: words: the distinctive words of each cluster,
+    "" where there are none; labels: a word for the few that are named on the map. examples: (largest, smallest or
+    newest, place, a few rows); the newest are clusters that the last version's pool had no rows of. partial: says how
+    many clusters there are, where not all are shown.
     """
 
     level: int
     clusters: npt.NDArray[np.int64]
     places: npt.NDArray[np.float32]
-    before: Floats
-    after: Floats
-    share_before: Floats
-    share_after: Floats
+    before: Shares
+    after: Shares
+    share_before: Shares
+    share_after: Shares
     words: dict[int, str]
     labels: dict[int, str] = field(default_factory=dict)
-    showcase: list[tuple[str, int, list[Example]]] = field(default_factory=list)
+    examples: list[tuple[str, int, list[Example]]] = field(default_factory=list)
     partial: str = ""
 
     def name(self, place: int) -> str:
-        """Return what a cluster is called: its number, and its words where they are known."""
+        """Return what a cluster is called: its number, and its words where it has some."""
         number = int(self.clusters[place])
         return f"{number} ({self.words[place]})" if self.words.get(place) else f"{number}"
 
 
-def survey(facts: CardFacts, inputs: ReportInputs, pool: Pool) -> Landscape:
+def map_clusters(facts: CardFacts, inputs: ReportInputs, pool: Pool) -> ClusterMap:
     """Return the map of the finest level that fits on it, or of its largest clusters where none does."""
     hierarchy = Hierarchy.open(inputs.cluster)
     number, limit = _fitting([level.clusters for level in hierarchy.levels])
-    spread, level = facts.spreads[number], hierarchy.levels[number]
-    largest = np.argsort(-np.maximum(spread.share_before, spread.share_after), kind="stable")
+    counts, clusters = facts.distributions[number], hierarchy.levels[number].clusters
+    largest = np.argsort(-np.maximum(counts.share_before, counts.share_after), kind="stable")
     shown = np.sort(largest[:limit])
-    nested = number + 1 < len(hierarchy.levels)
-    place_of = np.full(level.clusters, -1, np.int32)
-    place_of[shown] = np.arange(len(shown), dtype=np.int32)
-    rows = rows_of_leaves(
-        inputs.sample, place_of[hierarchy.ancestors(number + 1)], ROWS if limit > DIRECT else 2 * ROWS
-    )
-    texts = read_examples(pool, [row for ids in rows.values() for row in ids])
-    examples = {place: [texts[row] for row in ids if row in texts] for place, ids in rows.items()}
-    texts_of = {place: [one.text for one in found] for place, found in examples.items()} if pool.has_text else {}
-    parents = level.parents[shown] if nested else np.arange(len(shown), dtype=np.int32)
-    if len(shown) > DIRECT:
-        places = project_within(level.centroids[shown], hierarchy.levels[number + 1].centroids, parents)
-    else:
-        places = project(level.centroids[shown])
-    before = spread.share_before[shown]
-    return Landscape(
+    rows = _rows_by_place(inputs, hierarchy, number + 1, shown, ROWS if limit > DIRECT else 2 * ROWS)
+    known = read_examples(pool, [row for ids in rows.values() for row in ids])
+    examples = {place: [known[row] for row in ids if row in known] for place, ids in rows.items()}
+    texts = {place: [one.text for one in found] for place, found in examples.items()} if pool.has_text else {}
+    places, parents = _places(hierarchy, number, shown)
+    before = counts.share_before[shown]
+    return ClusterMap(
         level=number + 1,
         clusters=shown.astype(np.int64),
         places=places,
-        before=spread.before[shown],
-        after=spread.after[shown],
+        before=counts.before[shown],
+        after=counts.after[shown],
         share_before=before,
-        share_after=spread.share_after[shown],
-        words=distinctive_words(texts_of),
-        labels=_labels(places, before, parents, texts_of),
-        showcase=_showcase(pool, before, examples, _newest(inputs, number + 1, shown, spread.before)),
-        partial="" if len(shown) == level.clusters else f" of {level.clusters:,}, the largest",
+        share_after=counts.share_after[shown],
+        words=distinctive_words(texts),
+        labels=_labels(places, before, parents, texts),
+        examples=_examples(pool, before, examples, _newest(inputs, number + 1, shown, counts.before)),
+        partial="" if len(shown) == clusters else f" of {clusters:,}, the largest",
     )
+
+
+def _rows_by_place(
+    inputs: ReportInputs, hierarchy: Hierarchy, level: int, shown: npt.NDArray[np.int64], wanted: int
+) -> dict[int, list[int]]:
+    """Return up to `wanted` row ids of the version for every cluster that is shown, by its place."""
+    place_of = np.full(hierarchy.levels[level - 1].clusters, -1, np.int32)
+    place_of[shown] = np.arange(len(shown), dtype=np.int32)
+    return rows_of_leaves(inputs.sample, place_of[hierarchy.ancestors(level)], wanted)
+
+
+def _places(
+    hierarchy: Hierarchy, number: int, shown: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return where the clusters shown lie, (m, 2), and their parents, (m,); without a level above, each is its own."""
+    level = hierarchy.levels[number]
+    nested = number + 1 < len(hierarchy.levels)
+    parents = level.parents[shown] if nested else np.arange(len(shown), dtype=np.int32)
+    if len(shown) > DIRECT:
+        return project_within(level.centroids[shown], hierarchy.levels[number + 1].centroids, parents), parents
+    return project(level.centroids[shown]), parents
 
 
 def _fitting(clusters: list[int]) -> tuple[int, int]:
@@ -98,8 +110,8 @@ def _fitting(clusters: list[int]) -> tuple[int, int]:
     return len(clusters) - 1, DIRECT
 
 
-def _showcase(
-    pool: Pool, before: Floats, examples: Mapping[int, list[Example]], newest: list[int]
+def _examples(
+    pool: Pool, before: Shares, examples: Mapping[int, list[Example]], newest: list[int]
 ) -> list[tuple[str, int, list[Example]]]:
     """Return rows, with their pictures, of two each of the largest, the smallest and the newest clusters."""
     there = [int(place) for place in np.argsort(-before, kind="stable") if examples.get(int(place))]
@@ -116,7 +128,7 @@ def _showcase(
     ]
 
 
-def _newest(inputs: ReportInputs, level: int, shown: npt.NDArray[np.int64], before: Floats) -> list[int]:
+def _newest(inputs: ReportInputs, level: int, shown: npt.NDArray[np.int64], before: Shares) -> list[int]:
     """Return the places of clusters that the last version's pool had no rows of, where both have the same centroids."""
     if inputs.previous is None:
         return []
@@ -129,7 +141,7 @@ def _newest(inputs: ReportInputs, level: int, shown: npt.NDArray[np.int64], befo
 
 
 def _labels(
-    places: npt.NDArray[np.float32], shares: Floats, regions: npt.NDArray[np.int32], texts: Mapping[int, list[str]]
+    places: npt.NDArray[np.float32], shares: Shares, regions: npt.NDArray[np.int32], texts: Mapping[int, list[str]]
 ) -> dict[int, str]:
     """Return a word for some regions (clusters of the level above) by their middle cluster, the largest regions first.
 
