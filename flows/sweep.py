@@ -8,11 +8,11 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.sweep import sweep
+from evenkeel.tasks.sample.sweep import SweepRow, sweep
 from evenkeel.tasks.step import ConfigT, InputsT, Step
 
 
-def sweep_sizes(recipe: Recipe, targets: list[str], console: Console) -> list[dict[str, object]]:
+def sweep_sizes(recipe: Recipe, targets: list[str], console: Console) -> list[SweepRow]:
     """Return the sweep of a recipe over these targets; steps that are not done yet are done first."""
     with running(recipe) as run:
 

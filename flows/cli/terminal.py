@@ -16,6 +16,7 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.report.terminal import render_terminal
+from evenkeel.tasks.sample.sweep import SweepRow
 from evenkeel.tasks.validate.results import read_results
 from evenkeel.tasks.versions.diff import VersionDiff
 
@@ -194,14 +195,14 @@ def show_diff(console: Console, found: VersionDiff) -> None:
                 console.print(f"{title} {name}: {was} -> {now}", highlight=False)
 
 
-def show_sweep(console: Console, found: list[dict[str, Any]]) -> None:
+def show_sweep(console: Console, found: list[SweepRow]) -> None:
     """Print balance and coverage at each size, one line per rule."""
     table = Table(box=None, pad_edge=False)
-    for name in ("target", "rows", "rule", "unevenness", "evenness of leaves", "leaves covered"):
+    for name in ("target", "rows", "rule", "imbalance", "evenness of leaves", "leaves covered"):
         table.add_column(name, justify="left" if name in ("target", "rule") else "right")
     for row in found:
         rule = f"[bold]{row['name'].split('+')[0]}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
-        numbers = (f"{row['unevenness']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
+        numbers = (f"{row['imbalance']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
         table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
     console.print(table)
-    console.print("unevenness: over structure that the clusters did not make; lower is better", style="dim")
+    console.print("imbalance: over partitions that the clusters did not make; lower is better", style="dim")

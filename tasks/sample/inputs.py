@@ -18,7 +18,7 @@ class SampleInputs(Inputs):
 
 
 @dataclass(frozen=True)
-class ProbeInputs(Inputs):
+class PartitionInputs(Inputs):
     """The clustered pool, with its vectors."""
 
     ingest: StepRef
@@ -27,7 +27,7 @@ class ProbeInputs(Inputs):
 
 
 @dataclass(frozen=True)
-class CrowdingInputs(Inputs):
+class KernelDensityInputs(Inputs):
     """The clusters alone."""
 
     cluster: Clusters

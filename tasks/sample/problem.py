@@ -1,8 +1,8 @@
 """What a strategy is given: candidate rows, the cluster tree, a target and the limits on quotas."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,20 @@ from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
-if TYPE_CHECKING:
-    from evenkeel.tasks.sample.balanced.crowding import Crowds
-    from evenkeel.tasks.sample.balanced.structure import Cut, Probe
+KernelDensities = Mapping[float, NDArray[np.float32]]
+
+
+class ImbalanceMeasure(Protocol):
+    """Measures how unevenly a selection spreads over cells that the clustering did not make."""
+
+    def weights(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""
+
+    def imbalance(self, weights: NDArray[np.float64]) -> float:
+        """Return the imbalance of such weights, from 0 (even) to 1."""
+
+    def summary(self) -> list[dict[str, float]]:
+        """Return numbers about the cells, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,8 @@ class QuotaLimits:
 class SamplingProblem:
     """The rows to choose from, how many to choose, and within which limits.
 
-    target: how many rows. structure: gives the probe of so many rows and the cuts that rules are measured on. crowds:
-    gives the crowding of the leaves.
+    target: how many rows. partitions: gives the measure that rules are compared by, on a probe of so many rows; None
+    where the pool has no stable cells. densities: gives the kernel density of the leaves by bandwidth.
     """
 
     rows: CandidateRows
@@ -49,8 +60,8 @@ class SamplingProblem:
     seed: int
     limits: QuotaLimits = field(default_factory=QuotaLimits)
     compute: Compute = field(default_factory=Compute)
-    structure: "Callable[[int], tuple[Probe, list[Cut]]] | None" = None
-    crowds: "Callable[[], Crowds]" = dict
+    partitions: Callable[[int], ImbalanceMeasure | None] = lambda _: None
+    densities: Callable[[], KernelDensities] = dict
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""

@@ -13,8 +13,7 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.sample.balanced.crowding import crowds_of
-from evenkeel.tasks.sample.balanced.probe import structure_of
+from evenkeel.tasks.sample.balanced.steps import densities_of, stable_partitions
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
@@ -86,8 +85,8 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
             remedy="lower the target, raise max_repeats, or add shards",
         )
     limits = QuotaLimits(config.max_repeats, config.floor, config.cap)
-    structure, crowds = partial(structure_of, inputs=inputs, run=run), partial(crowds_of, inputs, run)
-    return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, structure, crowds), budget
+    partitions, densities = partial(stable_partitions, inputs=inputs, run=run), partial(densities_of, inputs, run)
+    return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, partitions, densities), budget
 
 
 def quota_table(tree: ClusterTree, quota: LeafCounts, kept: LeafCounts, given: Mapping[str, LeafCounts]) -> pa.Table:
@@ -99,21 +98,21 @@ def quota_table(tree: ClusterTree, quota: LeafCounts, kept: LeafCounts, given: M
 def candidate_table(tree: ClusterTree, plan: DrawPlan, copies: LeafCounts, given: Mapping[str, LeafCounts]) -> pa.Table:
     """Return one row per rule and level with its balance: the chosen one, the baselines, and those measured.
 
-    unevenness: over held-out structure, where the strategy measured it; else null.
+    imbalance: over stable partitions, where the strategy measured it; else null.
     """
     found = []
     for name, counts in {"chosen": copies, **given}.items():
         for level in range(1, tree.depth + 1):
             present = tree.lift(tree.sizes, level) > 0
             measures = balance(tree.lift(counts, level), present)
-            found.append({"rule": name, "scope": f"level-{level}", "unevenness": None, **measures})
-    found += [{"rule": name, "scope": "held-out", "unevenness": value} for name, value in plan.measured.items()]
+            found.append({"rule": name, "scope": f"level-{level}", "imbalance": None, **measures})
+    found += [{"rule": name, "scope": "held-out", "imbalance": value} for name, value in plan.measured.items()]
     return pa.Table.from_pylist(found)
 
 
 def cost(config: SamplingConfig, work: Workload) -> float:
     """Return the CPU-seconds of sampling a pool."""
-    probe = min(work.rows, 8192) if "structure" in config.strategy.side_steps() else 0
+    probe = min(work.rows, 8192) if "partition" in config.strategy.side_steps() else 0
     return 0.1 + 1.4e-8 * probe * probe + 1.75e-5 * work.rows
 
 

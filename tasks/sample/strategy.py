@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from evenkeel.tasks.sample.draw_plan import DrawPlan
     from evenkeel.tasks.sample.problem import SamplingProblem
 
-SideStep = Literal["structure", "crowding"]
+SideStep = Literal["partition", "kernel-density"]
 GroupNames = Annotated[
     list[str], Field(min_length=1, description="Group columns; each combination of values is a stratum.")
 ]
@@ -32,7 +32,7 @@ class Strategy(BaseModel):
         raise NotImplementedError
 
     def side_steps(self) -> tuple[SideStep, ...]:
-        """Return the steps beside sampling whose output the rule reads: `problem.structure`, `problem.crowds`."""
+        """Return the steps whose output the rule reads through `problem.partitions` and `problem.densities`."""
         return ()
 
     def max_copies(self) -> int:

@@ -1,43 +1,55 @@
-"""Balance and coverage against size, for the chosen strategy and the baselines."""
+"""Compare the strategy with the baselines at several targets: balance and coverage against size."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
-from evenkeel.tasks.sample.balanced.probe import structure_of
-from evenkeel.tasks.sample.balanced.structure import unevenness
+from evenkeel.tasks.sample.balanced.steps import stable_partitions
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.planning import baselines, make_plan
+from evenkeel.tasks.sample.problem import ImbalanceMeasure
 from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.step import Run
 
 COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
 
 
-def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | str], run: Run) -> list[dict[str, Any]]:
-    """Return one row per target and rule: target, rows, rule, unevenness, kl_uniform, entropy, coverage.
+class SweepRow(TypedDict):
+    """The balance of one rule at one target; `name` is the rule that a strategy chose."""
 
-    inputs: finished ingest, embed and cluster steps. Nothing is drawn: quotas say it all, so a sweep costs seconds.
-    unevenness is over held-out structure (`balanced/structure.py`), NaN where the pool shows none; the other measures
-    are over the leaves, as the rows are really given.
-    A strategy whose cells are not leaves is measured by what its rows are expected to be.
+    target: str
+    rows: int
+    rule: str
+    name: str
+    imbalance: float
+    kl_uniform: float
+    entropy: float
+    coverage: float
+
+
+def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | str], run: Run) -> list[SweepRow]:
+    """Return the balance of the strategy and the baselines at every target.
+
+    inputs: finished ingest, embed and cluster steps. No row is drawn, since balance follows from the quotas; a sweep
+    takes seconds. imbalance is over stable partitions (`balanced/partition.py`), NaN where the pool has none; the other
+    measures are over the leaves, by quotas. A strategy whose cells are not leaves is measured by its expected rows.
     Raises RecipeError as the sample step does, for each target.
     """
-    found = []
-    probe, cuts = structure_of(8192, inputs, run)
+    found: list[SweepRow] = []
+    measure = stable_partitions(8192, inputs, run)
     for target in targets:
         wanted = SamplingConfig.model_validate({**config.model_dump(), "target": target})
         problem, budget = open_problem(wanted, inputs, run)
         if budget.unit == "tokens":
             share = budget.amount / token_count(problem.rows, run.compute)
-            rows = round(share * problem.tree.rows)
-            problem = replace(problem, target=max(1, rows))
+            problem = replace(problem, target=max(1, round(share * problem.tree.rows)))
         plan = make_plan(wanted, problem)
         shares = {"chosen": plan.leaf_shares(problem)}
         shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(problem).items()}
@@ -46,29 +58,38 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
             given["chosen"] = plan.allocation.quotas.astype(np.float64)
         for rule, leaf_shares in shares.items():
             measures = balance(given[rule], problem.tree.sizes > 0)
-            mass = probe.mass(leaf_shares)
             found.append(
                 {
                     "target": str(target),
                     "rows": problem.target,
                     "rule": rule,
-                    "name": plan.facts.get("chosen", wanted.strategy.name) if rule == "chosen" else rule,
-                    "unevenness": unevenness(cuts, mass) if cuts and mass.sum() > 0 else float("nan"),
-                    **{name: measures[name] for name in ("kl_uniform", "entropy", "coverage")},
+                    "name": str(plan.facts.get("chosen", wanted.strategy.name)) if rule == "chosen" else rule,
+                    "imbalance": _imbalance(measure, leaf_shares),
+                    "kl_uniform": measures["kl_uniform"],
+                    "entropy": measures["entropy"],
+                    "coverage": measures["coverage"],
                 }
             )
     return found
 
 
-def draw_sweep(found: list[dict[str, Any]], path: Path) -> None:
-    """Draw unevenness and coverage against the number of rows, one line per rule, as an SVG."""
+def _imbalance(measure: ImbalanceMeasure | None, shares: NDArray[np.float64]) -> float:
+    """Return the imbalance of leaf shares; NaN without a measure or where they reach no row of its probe."""
+    if measure is None or not (weights := measure.weights(shares)).sum() > 0:
+        return float("nan")
+    return measure.imbalance(weights)
+
+
+def draw_sweep(found: list[SweepRow], path: Path) -> None:
+    """Draw imbalance and coverage against the number of rows, one line per rule, as an SVG."""
     import altair
 
     panels, sizes = [], sorted({row["rows"] for row in found})
-    for field, title in (
-        ("unevenness", "unevenness over held-out structure"),
+    fields: list[tuple[Literal["imbalance", "coverage"], str]] = [
+        ("imbalance", "imbalance over stable partitions"),
         ("coverage", "share of clusters covered"),
-    ):
+    ]
+    for field, title in fields:
         lines = [
             {"rows": row["rows"], "rule": row["rule"], field: row[field]} for row in found if np.isfinite(row[field])
         ]

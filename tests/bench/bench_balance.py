@@ -88,7 +88,7 @@ def evaluate(pool: Pool, rows: np.ndarray) -> dict[str, float]:
     }
 
 
-def agreement(pool: Pool, inputs: dict[str, Any], run: Run, unevenness: dict[str, float]) -> tuple[float, float, float]:
+def agreement(pool: Pool, inputs: dict[str, Any], run: Run, imbalance: dict[str, float]) -> tuple[float, float, float]:
     """Return how the label-free measure ranks the candidates: Spearman's rho with label KL, best and worst label KL."""
     problem, _ = open_problem(SamplingConfig(target=pool.target), SampleInputs.of(inputs), run)
     clustered = Hierarchy.open(inputs["cluster"]).rows()
@@ -97,8 +97,8 @@ def agreement(pool: Pool, inputs: dict[str, Any], run: Run, unevenness: dict[str
     np.add.at(table, (clustered["leaf"].to_numpy(), pool.y[places]), 1.0)
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
     kl = {name: balance(allocation.shares @ table)["kl_uniform"] for name, allocation in rules(problem)}
-    names = [name for name in kl if name in unevenness]
-    rho = spearmanr([unevenness[name] for name in names], [kl[name] for name in names]).statistic
+    names = [name for name in kl if name in imbalance]
+    rho = spearmanr([imbalance[name] for name in names], [kl[name] for name in names]).statistic
     return float(rho), min(kl.values()), max(kl.values())
 
 
@@ -143,7 +143,7 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
                 facts = dict(ref.facts)
         means = {key: float(np.mean(values)) for key, values in found[name].items()}
         print(f"  {name:12}" + "  ".join(f"{key} {value:.3f}" for key, value in means.items()), flush=True)
-    rho, best, worst = agreement(pool, inputs, run, facts.get("unevenness", {}))
+    rho, best, worst = agreement(pool, inputs, run, facts.get("imbalance", {}))
     print(
         f"  chose {facts['chosen']}; rho {rho:.3f}; best candidate {best:.3f}, worst {worst:.3f}; {facts['why']}",
         flush=True,

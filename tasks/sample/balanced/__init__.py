@@ -1,1 +1,1 @@
-"""What the default strategy measures: the probe, its partitions, and the candidate rules."""
+"""The parts of the strategy `balanced`: candidate rules, and the stable partitions that they are measured on."""

@@ -1,4 +1,4 @@
-"""The candidate rules of the default strategy: ways to weigh the leaves of a hierarchy."""
+"""The candidate rules of the strategy `balanced`: ways to weight the leaves of a hierarchy."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,10 +17,10 @@ def rules(problem: SamplingProblem) -> Iterator[tuple[str, Allocation]]:
     """Yield the name and the allocation of every candidate rule, random first.
 
     random: in proportion to size. flat: equal. sublinear-g: to size^g. radius-a: to radius^a, since a leaf that spans
-    more space stands for more of it. spread-h-a: radius^a over the number of leaves within reach h (a Gaussian kernel),
-    which undoes the crowding of leaves where rows are dense; ours. top-down, cut-t, degree-t: the equal split of the
-    whole tree, of level t alone, and of level t in proportion to the root of the number of leaves below
-    (Vo et al. 2024, and its degree-corrected forms).
+    more space represents more of it. spread-h-a: to radius^a over the kernel density of leaves at bandwidth h, which
+    compensates for regions with many leaves; ours. top-down, cut-t, degree-t: the equal split of the whole tree, of
+    level t alone, and of level t in proportion to the square root of the number of leaves below (Vo et al. 2024, and
+    its degree-corrected forms).
     """
     tree = problem.tree
     sizes = tree.sizes.astype(np.float64)
@@ -37,13 +37,13 @@ def rules(problem: SamplingProblem) -> Iterator[tuple[str, Allocation]]:
     radii = steady_radii(tree)
     for power in POWERS[1:]:
         yield f"radius-{power:g}", problem.fill(radii**power)
-    for reach, crowd in problem.crowds().items():
+    for bandwidth, density in problem.densities().items():
         for power in POWERS:
-            yield f"spread-{reach:g}-{power:g}", problem.fill(radii**power / crowd)
+            yield f"spread-{bandwidth:g}-{power:g}", problem.fill(radii**power / density)
 
 
 def steady_radii(tree: ClusterTree) -> NDArray[np.float64]:
-    """Return the radii of the leaves relative to their median, (k1,) float64; the tiny ones of small leaves raised."""
+    """Return the radii of the leaves relative to their median, (k1,) float64, with a lower bound for tiny leaves."""
     radii = np.ones(tree.leaves) if tree.radii is None else tree.radii.astype(np.float64)
     held = radii[(tree.sizes > 1) & (radii > 0)]
     if not len(held):

@@ -1,12 +1,11 @@
-"""The default: measure many rules on structure that the clusters did not make, and take the most balanced.
+"""The default: measure many rules by stability-validated partitions, and take the most balanced.
 
-Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over
-leaves give dense regions what they hold in leaves. Every candidate of `balanced/rules.py` is measured on cuts of the
-space that the clustering had no part in (`balanced/structure.py`). Random is a candidate, so the default is never
-less balanced than random on that measure. To the best candidate others are added, where the mean of them is more
-even still (greedy ensemble selection; Caruana et al. 2004): unevenness is convex, so a mean is never worse than its
-parts are on average. `rule` names what to take without measuring, so that a later version changes no more than its
-data.
+Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over the
+leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
+that the clustering had no part in (`balanced/partition.py`). Random is a candidate, so the default is never less
+balanced than random on that measure. Candidates are added to the best one where the mean of them is more balanced still
+(greedy ensemble selection; Caruana et al. 2004): imbalance is convex, so a mean is never worse than its parts are on
+average. `rule` names a rule to take without measuring, so that a later version changes only with its data.
 """
 
 from collections.abc import Mapping
@@ -18,70 +17,61 @@ from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.balanced.rules import rules
-from evenkeel.tasks.sample.balanced.structure import Cut, unevenness
 from evenkeel.tasks.sample.draw_plan import DrawPlan
-from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.problem import ImbalanceMeasure, SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import blend
 from evenkeel.tasks.sample.strategy import SideStep, Strategy
 
-MOST_PARTS = 6
-NO_STRUCTURE = "two halves of the pool show no common structure, so leaves are equal"
+MAX_PARTS = 6
+NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 
 class Balanced(Strategy):
-    """Measure many rules on structure they did not make and take the most balanced; never worse than random."""
+    """Measure many rules on partitions that the clusters did not make, and take the most balanced."""
 
     name: Literal["balanced"] = "balanced"
     probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
-    rule: str = Field("", description="What an earlier run chose, to take without measuring; empty = measure.")
+    rule: str = Field("", description="A rule that an earlier run chose, taken without measuring; empty = measure.")
 
     def side_steps(self) -> tuple[SideStep, ...]:
-        """Return crowding, and structure where the rules are measured."""
-        return ("crowding",) if self.rule else ("structure", "crowding")
+        """Return kernel-density, and partition where the rules are measured."""
+        return ("kernel-density",) if self.rule else ("partition", "kernel-density")
 
     def pinned(self, facts: Mapping[str, object]) -> "Balanced":
         """Return the strategy that takes the rule chosen in these facts; one that names a rule stays as it is."""
         return self if self.rule else self.model_copy(update={"rule": str(facts.get("chosen", ""))})
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return the allocation of the candidate rule that spreads most evenly over held-out structure."""
-        tree = problem.tree
+        """Return the allocation of the candidate rule that spreads most evenly over the stable partitions."""
+        sizes = problem.tree.sizes
         if self.rule:
             return _named(self.rule, problem)
-        assert problem.structure is not None
-        probe, cuts = problem.structure(self.probe_rows)
-        if not cuts:
-            return DrawPlan(
-                problem.fill(),
-                tree.sizes,
-                facts={"chosen": "flat", "why": NO_STRUCTURE},
-            )
+        measure = problem.partitions(self.probe_rows)
+        if measure is None:
+            return DrawPlan(problem.fill(), sizes, facts={"chosen": "flat", "why": NOTHING_STABLE})
         made = dict(rules(problem))
-        masses = {name: probe.mass(allocation.shares) for name, allocation in made.items()}
-        measured = {name: unevenness(cuts, mass) for name, mass in masses.items()}
-        parts, least = blend_greedily(cuts, masses)
-        rounded = {name: round(value, 5) for name, value in measured.items()}
+        weights = {name: measure.weights(allocation.shares) for name, allocation in made.items()}
+        measured = {name: round(measure.imbalance(part), 5) for name, part in weights.items()}
+        parts, lowest = blend_greedily(measure, weights)
         facts = {
             "chosen": "+".join(parts),
-            "why": f"unevenness {least:.3f} over held-out structure, against {measured['random']:.3f} for random",
-            "unevenness": rounded,
-            "cuts": [
-                {"scale": cut.scale, "cells": cut.counts[0], "agreement": round(cut.agreement, 4)} for cut in cuts
-            ],
+            "why": f"imbalance {lowest:.3f} over stable partitions, against {measured['random']:.3f} for random",
+            "imbalance": measured,
+            "partitions": measure.summary(),
         }
         allocation = blend([made[name] for name in parts], problem.seed)
-        return DrawPlan(allocation, tree.sizes, facts=facts, measured=rounded)
+        return DrawPlan(allocation, sizes, facts=facts, measured=measured)
 
 
-def blend_greedily(cuts: list[Cut], masses: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
-    """Return up to six candidates, repeats allowed, whose mean is the most even, and its unevenness."""
+def blend_greedily(measure: ImbalanceMeasure, weights: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
+    """Return up to six candidates, repeats allowed, whose mean is the most balanced, and its imbalance."""
     parts: list[str] = []
     total: NDArray[np.float64] = np.zeros(1)
     values: list[float] = []
-    while len(parts) < MOST_PARTS:
-        tried = {name: unevenness(cuts, total + mass) for name, mass in masses.items()}
+    while len(parts) < MAX_PARTS:
+        tried = {name: measure.imbalance(total + part) for name, part in weights.items()}
         best = min(tried, key=lambda name: tried[name])
-        parts, total, values = [*parts, best], total + masses[best], [*values, tried[best]]
+        parts, total, values = [*parts, best], total + weights[best], [*values, tried[best]]
     best_length = int(np.argmin(values)) + 1
     return parts[:best_length], values[best_length - 1]
 

@@ -1,4 +1,4 @@
-"""The label-free measure sees structure that the clusters did not make, and the default follows it."""
+"""Stable partitions recover concepts that the clusters did not make, and the default balances over them."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 from evenkeel.expectations.measures import balance
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.sample.balanced.probe import STRUCTURE, structure_of
-from evenkeel.tasks.sample.balanced.structure import Probe, adjusted_rand, find_cuts, unevenness
+from evenkeel.tasks.sample.balanced.partition import Probe, adjusted_rand, find_partitions
+from evenkeel.tasks.sample.balanced.steps import PARTITION, stable_partitions
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
@@ -23,11 +23,11 @@ CONCEPTS = 20
 Pool = tuple[dict[str, StepRef], Run, np.ndarray]
 
 
-def crowded(seed: int = 0, rows: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """A lopsided pool whose leaves crowd where rows are dense, as those of plain k-means do."""
+def uneven_density(seed: int = 0, rows: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """A skewed pool with more leaves where rows are dense, as plain k-means makes them."""
     rng = np.random.default_rng(seed)
-    masses = 1.0 / np.arange(1, CONCEPTS + 1)
-    label = rng.choice(CONCEPTS, rows, p=masses / masses.sum())
+    weights = 1.0 / np.arange(1, CONCEPTS + 1)
+    label = rng.choice(CONCEPTS, rows, p=weights / weights.sum())
     label[:CONCEPTS] = np.arange(CONCEPTS)
     vectors = rng.normal(0, 3, (CONCEPTS, 12))[label] + rng.normal(0, 0.5, (rows, 12))
     leaf = np.empty(rows, np.int64)
@@ -43,37 +43,38 @@ def crowded(seed: int = 0, rows: int = 3000) -> tuple[np.ndarray, np.ndarray, np
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    folder = tmp_path_factory.mktemp("structure")
-    vectors, label, leaf, leaves = crowded()
+    folder = tmp_path_factory.mktemp("partition")
+    vectors, label, leaf, leaves = uneven_density()
     inputs = write_pool(folder / "pool", vectors, levels=[leaf], parents=[np.arange(leaves) % 7], block_rows=1000)
     return inputs, make_run(folder), label
 
 
 def test_halves_agree_where_there_are_clusters_and_not_in_noise() -> None:
-    vectors, _, leaf, _ = crowded()
+    vectors, _, leaf, _ = uneven_density()
     rng = np.random.default_rng(1)
-    portion = 1.0 / np.bincount(leaf)[leaf]
+    weight = 1.0 / np.bincount(leaf)[leaf]
     half = rng.random(len(leaf)) < 0.5
-    real = find_cuts(Probe(vectors.astype(np.float32), leaf, portion, half), 0)
-    noise = find_cuts(Probe(rng.normal(size=(3000, 12)).astype(np.float32), leaf, portion, half), 0)
-    best = max(real, key=lambda cut: cut.agreement)
+    real = find_partitions(Probe(vectors.astype(np.float32), leaf, weight, half), 0)
+    noise = find_partitions(Probe(rng.normal(size=(3000, 12)).astype(np.float32), leaf, weight, half), 0)
+    best = max(real, key=lambda partition: partition.agreement)
     assert best.agreement > 0.9
     assert abs(best.counts[0] - CONCEPTS) <= 4
-    assert max([cut.agreement for cut in noise], default=0.0) < 0.3
-    assert find_cuts(Probe(vectors[:5].astype(np.float32), leaf[:5], portion[:5], half[:5]), 0) == []
-    assert find_cuts(Probe(np.ones((300, 4), np.float32), leaf[:300], portion[:300], half[:300]), 0) == []
+    assert max([partition.agreement for partition in noise], default=0.0) < 0.3
+    assert find_partitions(Probe(vectors[:5].astype(np.float32), leaf[:5], weight[:5], half[:5]), 0) == []
+    assert find_partitions(Probe(np.ones((300, 4), np.float32), leaf[:300], weight[:300], half[:300]), 0) == []
 
 
-def test_unevenness_is_the_lower_the_more_even_the_concepts_are(
+def test_imbalance_falls_as_concepts_become_more_even(
     pool: Pool,
 ) -> None:
     inputs, run, _ = pool
-    probe, cuts = structure_of(2048, SampleInputs.of(inputs), run)
-    _, label, leaf, leaves = crowded()
+    measure = stable_partitions(2048, SampleInputs.of(inputs), run)
+    assert measure is not None
+    _, label, leaf, leaves = uneven_density()
     of_leaf = label[np.unique(leaf, return_index=True)[1]]
     even = 1.0 / np.bincount(of_leaf)[of_leaf]
     sizes = np.bincount(leaf).astype(float)
-    measured = [unevenness(cuts, probe.mass(shares)) for shares in (even, np.ones(leaves), sizes)]
+    measured = [measure.imbalance(measure.weights(shares)) for shares in (even, np.ones(leaves), sizes)]
     assert measured[0] < 0.2 * min(measured[1:])
 
 
@@ -90,18 +91,18 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
             facts = ref.facts
     assert kl["balanced"] < 0.1
     assert kl["balanced"] < min(kl["random"], kl["flat"], kl["top-down"])
-    assert min(facts["unevenness"].values()) <= facts["unevenness"]["random"]
+    assert min(facts["imbalance"].values()) <= facts["imbalance"]["random"]
     named = SamplingConfig.model_validate({"strategy": {"name": "balanced", "rule": facts["chosen"]}, "target": 300})
     same = Selection.open(SAMPLE(named, SampleInputs.of(inputs), run)).row_ids()
     assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), SampleInputs.of(inputs), run)).row_ids()).all()
 
 
-def test_structure_is_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_are_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
     SAMPLE(SamplingConfig(target=250), SampleInputs.of(inputs), run)
-    monkeypatch.setattr("evenkeel.tasks.sample.balanced.probe.find_cuts", None)
+    monkeypatch.setattr("evenkeel.tasks.sample.balanced.steps.find_partitions", None)
     assert SAMPLE(SamplingConfig(target=260), SampleInputs.of(inputs), run).counts["kept"] == 260
-    assert STRUCTURE.name == "structure"
+    assert PARTITION.name == "partition"
 
 
 def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Pa
     assert [row["rows"] for row in found if row["rule"] == "chosen"] == [60, 300, 900, 1200]
     for row in found:
         chosen = next(other for other in found if other["target"] == row["target"] and other["rule"] == "chosen")
-        assert chosen["unevenness"] <= row["unevenness"] + 1e-9
+        assert chosen["imbalance"] <= row["imbalance"] + 1e-9
     draw_sweep(found, tmp_path / "sweep.svg")
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg")
 

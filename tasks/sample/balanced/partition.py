@@ -1,0 +1,146 @@
+"""Stability-validated partitions: the label-free measure of balance behind the default strategy.
+
+A sample of rows, drawn evenly from all leaves, is split in two halves. At many scales each half on its own partitions
+the space into cells around a maximal set of its rows more than `scale` apart, which covers the support whatever the
+density. The agreement of the two partitions (adjusted Rand index) says how stable the cells are at that scale. A
+selection is the more balanced, the more evenly it spreads over the cells of stable partitions. Ours; to validate cells
+by the agreement of halves is the idea of prediction strength (Tibshirani and Walther 2005).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+Cells = NDArray[np.int64]
+Weights = NDArray[np.float64]
+SCALES = 16
+MIN_AGREEMENT = 0.02
+MIN_CELLS = 8
+AGREEMENT_POWER = 4
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Rows drawn evenly from the leaves.
+
+    vectors: (m, d) float32. leaf: (m,) int64. weight: (m,) float64, the share of its leaf that a row represents; the
+    weights of a leaf sum to 1. half: (m,) bool, which half a row is in.
+    """
+
+    vectors: Matrix
+    leaf: NDArray[np.int64]
+    weight: Weights
+    half: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The cells of the space at one scale, found by each half on its own.
+
+    cells: the cell of every row of the probe, (m,), by the first and by the second half. agreement: adjusted Rand index
+    of the two.
+    """
+
+    scale: float
+    cells: tuple[Cells, Cells]
+    agreement: float
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Return the number of cells that each half found."""
+        return int(self.cells[0].max()) + 1, int(self.cells[1].max()) + 1
+
+    def imbalance(self, weights: Weights) -> float:
+        """Return 1 - normalised entropy of the weights over the cells, in [0, 1], the mean of both halves."""
+        found = []
+        for cells, count in zip(self.cells, self.counts, strict=True):
+            shares = np.bincount(cells, weights, count) / weights.sum()
+            held = shares[shares > 0]
+            found.append(1.0 + (held * np.log(held)).sum() / np.log(count))
+        return float(np.mean(found))
+
+
+@dataclass(frozen=True)
+class StablePartitions:
+    """The partitions of a probe at the scales where they are stable: measures the imbalance of a selection."""
+
+    probe: Probe
+    partitions: list[Partition]
+
+    def weights(self, shares: Weights) -> Weights:
+        """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""
+        weights: Weights = shares[self.probe.leaf] * self.probe.weight
+        return weights
+
+    def imbalance(self, weights: Weights) -> float:
+        """Return the mean imbalance over all partitions, weighted by how stable each is."""
+        stability = [partition.agreement**AGREEMENT_POWER for partition in self.partitions]
+        return float(np.average([partition.imbalance(weights) for partition in self.partitions], weights=stability))
+
+    def summary(self) -> list[dict[str, float]]:
+        """Return scale, number of cells and agreement of every partition."""
+        return [
+            {"scale": one.scale, "cells": one.counts[0], "agreement": round(one.agreement, 4)}
+            for one in self.partitions
+        ]
+
+
+def find_partitions(probe: Probe, seed: int) -> list[Partition]:
+    """Return the partitions at all scales where the halves agree better than by chance; [] for a handful of rows."""
+    centred = probe.vectors - probe.vectors.mean(axis=0)
+    sides = [probe.half, ~probe.half]
+    if min(side.sum() for side in sides) < 8:
+        return []
+    to_sides = [distances(centred, centred[side]) for side in sides]
+    within = [to_side[side] for to_side, side in zip(to_sides, sides, strict=True)]
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(square)) for square in within]
+    found = []
+    for scale in scales(within[0]):
+        centres = [separated(square, order, scale) for square, order in zip(within, orders, strict=True)]
+        if all(MIN_CELLS <= len(part) <= len(square) // 4 for part, square in zip(centres, within, strict=True)):
+            cells = [to_side[:, part].argmin(axis=1) for to_side, part in zip(to_sides, centres, strict=True)]
+            found.append(Partition(float(scale), (cells[0], cells[1]), adjusted_rand(cells[0], cells[1])))
+    return [partition for partition in found if partition.agreement > MIN_AGREEMENT]
+
+
+def distances(rows: Matrix, others: Matrix) -> Matrix:
+    """Return Euclidean distances, (n, m) float32."""
+    squares = (rows * rows).sum(axis=1)[:, None] + (others * others).sum(axis=1)
+    squares -= 2 * rows @ others.T
+    lengths: Matrix = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+    return lengths
+
+
+def scales(within: Matrix) -> NDArray[np.float64]:
+    """Return the scales to try: from a typical nearest neighbour to the span of the data, in equal ratios."""
+    some = within[:512]
+    nearest = np.partition(some, 1, axis=1)[:, 1]
+    if not (nearest > 0).any():
+        return np.empty(0)
+    low, high = np.quantile(nearest[nearest > 0], 0.25), np.quantile(some, 0.9)
+    return np.geomspace(float(low), float(high), SCALES) if low < high else np.empty(0)
+
+
+def separated(within: Matrix, order: NDArray[np.int64], scale: float) -> NDArray[np.int64]:
+    """Return a maximal set of rows more than `scale` apart, taken in `order`; stops where a quarter of them are in."""
+    uncovered, chosen = np.ones(len(within), bool), []
+    for row in order:
+        if uncovered[row]:
+            chosen.append(row)
+            if len(chosen) > len(within) // 4:
+                break
+            uncovered &= within[row] > scale
+    return np.array(chosen)
+
+
+def adjusted_rand(first: Cells, second: Cells) -> float:
+    """Return the adjusted Rand index of two labellings (Hubert and Arabie 1985): 1 = the same, 0 = by chance."""
+    wide = int(second.max()) + 1
+    together = np.unique(first * wide + second, return_counts=True)[1]
+    pairs = [(counts * (counts - 1.0) / 2).sum() for counts in (together, np.bincount(first), np.bincount(second))]
+    expected = pairs[1] * pairs[2] / max(1.0, len(first) * (len(first) - 1.0) / 2)
+    return float((pairs[0] - expected) / max(1e-12, (pairs[1] + pairs[2]) / 2 - expected))
