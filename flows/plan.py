@@ -87,6 +87,11 @@ class Plan(BaseModel):
         ]
         return lines + [f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls]
 
+    @property
+    def fits(self) -> bool:
+        """Tell whether everything fits."""
+        return self.estimate is None or not self.estimate.shortfalls
+
     def require_fit(self) -> None:
         """Raise ResourceError where something does not fit, naming the setting that would help."""
         if self.estimate is not None and (wrong := self.estimate.shortfalls):

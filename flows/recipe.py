@@ -88,6 +88,11 @@ class RecipeFile(BaseModel):
         return load(self.file, self.overrides)
 
 
+def loaded(recipe: Recipe | RecipeFile) -> Recipe:
+    """Return the recipe itself, or the one that its file holds."""
+    return recipe.load() if isinstance(recipe, RecipeFile) else recipe
+
+
 def _texts(document: Any, field: str = "") -> typing.Iterator[tuple[str, str]]:
     """Yield every text in a plain document with the name of its field."""
     if isinstance(document, str):

@@ -1,25 +1,112 @@
-"""Flows that move names between versions, remove old ones and take rows down. Thin: the work is in tasks/publish."""
+"""The operations on published versions, for command line and flows: each returns its result and a sentence about it."""
 
-import json
-from typing import Any
+from collections.abc import Collection
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
-from pydantic import BaseModel
+from pydantic import BaseModel, model_serializer
 
-from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.running import absolute
-from evenkeel.tasks.versions import export as exports
-from evenkeel.tasks.versions import listing as versions
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
+from evenkeel.infra.workspace import DONE
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.manifest import Manifest
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.removed import Removed, removed_rows
+from evenkeel.tasks.versions import diff as comparing
+from evenkeel.tasks.versions import export as exporting
 from evenkeel.tasks.versions import prune as pruning
 from evenkeel.tasks.versions import tags
-from evenkeel.tasks.versions import takedown as takedowns
-from evenkeel.tasks.versions.export import Format
+from evenkeel.tasks.versions import takedown as taking_down
+from evenkeel.tasks.versions import verify as verifying
+from evenkeel.tasks.versions.diff import VersionDiff
+from evenkeel.tasks.versions.export import Exported, Format
+from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
+from evenkeel.tasks.versions.prune import Prune
+from evenkeel.tasks.versions.takedown import Takedown
+from evenkeel.tasks.versions.verify import Verification
 
 
-@flow(name="promote", flow_run_name="promote")
-def promote(recipe: Recipe | RecipeFile, version: str, name: str) -> dict[str, Any]:
+class VersionDetails(BaseModel):
+    """A version and its manifest."""
+
+    version: Version
+    manifest: Manifest
+
+    @model_serializer
+    def _in_one(self) -> dict[str, object]:
+        return {**self.version.model_dump(mode="json"), "manifest": self.manifest.model_dump(mode="json")}
+
+
+def versions(recipe: Recipe | RecipeFile) -> Answer[list[Version]]:
+    """List the published versions of a dataset, newest first.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+    """
+    _, dataset, _ = place = _place(recipe)
+    known = list_versions(*place)
+    current = next((f"; v{version.version} is the current one" for version in known if version.current), "")
+    many = f"{len(known):,} version" + ("" if len(known) == 1 else "s")
+    return Answer(known, f"{dataset} has {many}{current}" if known else f"{dataset} has no versions yet")
+
+
+def show(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[VersionDetails]:
+    """Show one version and its manifest.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The version to show: 3, v3, latest or another tag.
+    """
+    destination, dataset, workspace = _place(recipe)
+    found = read_version(destination, dataset, version, workspace)
+    tagged = f" ({', '.join(found.tags)})" if found.tags else ""
+    sentence = f"v{found.version}{tagged} of {dataset}, {found.rows:,} rows, by {found.created_by}"
+    return Answer(VersionDetails(version=found, manifest=read_manifest(found)), sentence)
+
+
+def dropped(recipe: Recipe | RecipeFile, version: str = "latest", each: int = 5) -> Answer[list[Removed]]:
+    """Show rows that were dropped as duplicates from a version, beside their representatives.
+
+    Raises StorageError where the outputs of the version's steps are gone from the workspace.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The version: 3, v3, latest or another tag.
+        each: How many rows of each kind of duplicate to show at most, the least alike first.
+    """
+    destination, dataset, workspace = _place(recipe)
+    found = read_version(destination, dataset, version, workspace)
+    steps = read_manifest(found).document["steps"]
+    ingest, dedup = (str(steps[name]["uri"]) for name in ("ingest", "dedup"))
+    if not all(storage.exists(storage.join(uri, DONE)) for uri in (ingest, dedup)):
+        raise StorageError(
+            "the rows that this version was made from are gone from the workspace",
+            where=dedup,
+            remedy="the fates/ folder of the version names every dropped row and its representative",
+        )
+    rows = removed_rows(dedup, Pool.open(ingest), each)
+    number = f"{len(rows):,}" if rows else "no"
+    return Answer(rows, f"{number} rows dropped as duplicates from v{found.version} of {dataset}")
+
+
+def diff(recipe: Recipe | RecipeFile, a: str, b: str) -> Answer[VersionDiff]:
+    """Compare two versions: rows, clusters, groups, metrics, recipe.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        a: The earlier version: 3, v3, latest or another tag.
+        b: The later version.
+    """
+    destination, dataset, workspace = _place(recipe)
+    found = comparing.diff(destination, dataset, a, b, workspace)
+    counts = f"{found.added:,} rows added, {found.removed:,} removed, {found.unchanged:,} unchanged"
+    return Answer(found, f"v{found.a} -> v{found.b} of {dataset}: {counts}")
+
+
+def tag(recipe: Recipe | RecipeFile, version: str, name: str) -> Answer[Version]:
     """Let a name (a tag) mean a version.
 
     Args:
@@ -27,26 +114,51 @@ def promote(recipe: Recipe | RecipeFile, version: str, name: str) -> dict[str, A
         version: The version to name: 3, v3, latest or another tag.
         name: The tag to move, such as production.
     """
-    wanted = _load(recipe)
-    found = tags.tag(wanted.destination, wanted.dataset, version, name, absolute(wanted.workspace))
-    return _show(f"{name} means v{found.version} of {wanted.dataset}", found)
+    destination, dataset, workspace = _place(recipe)
+    found = tags.tag(destination, dataset, version, name, workspace)
+    return Answer(found, f"{name} means v{found.version} of {dataset}")
 
 
-@flow(name="rollback", flow_run_name="rollback")
-def rollback(recipe: Recipe | RecipeFile, version: str) -> dict[str, Any]:
+def untag(recipe: Recipe | RecipeFile, name: str) -> Answer[Version]:
+    """Remove a name; the version it meant stays, until a prune.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        name: The tag to remove.
+    """
+    destination, dataset, workspace = _place(recipe)
+    found = tags.untag(destination, dataset, name, workspace)
+    return Answer(found, f"{name} means nothing any more; it meant v{found.version} of {dataset}")
+
+
+def rollback(recipe: Recipe | RecipeFile, version: str) -> Answer[Version]:
     """Make an earlier version the current one; nothing is removed.
 
     Args:
         recipe: The recipe of the dataset, or the file that holds it.
         version: The version to go back to: 3, v3 or a tag.
     """
-    wanted = _load(recipe)
-    found = tags.rollback(wanted.destination, wanted.dataset, version, absolute(wanted.workspace))
-    return _show(f"v{found.version} is the current version of {wanted.dataset}", found)
+    destination, dataset, workspace = _place(recipe)
+    found = tags.rollback(destination, dataset, version, workspace)
+    return Answer(found, f"v{found.version} is the current version of {dataset}")
 
 
-@flow(name="prune", flow_run_name="prune")
-def prune(recipe: Recipe | RecipeFile, drop: list[str] | None = None, dry_run: bool = True) -> dict[str, Any]:
+def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verification]:
+    """Read every file of a version and compare it with its checksum.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The version to read: 3, v3, latest or another tag.
+    """
+    destination, dataset, workspace = _place(recipe)
+    found = verifying.verify(destination, dataset, version, workspace)
+    damaged = "".join(f"\n  {damage.path}: {damage.problem}" for damage in found.damages)
+    verdict = f"{len(found.damages)} are damaged:{damaged}" if found.damages else "all as they were written"
+    sentence = f"v{found.version} of {dataset}: {found.files} files, {found.bytes:,} bytes, {verdict}"
+    return Answer(found, sentence, ok=found.sound)
+
+
+def prune(recipe: Recipe | RecipeFile, drop: Collection[str] | None = None, dry_run: bool = True) -> Answer[Prune]:
     """Remove versions that no tag and no retention rule holds, files of dead runs, and step outputs nobody needs.
 
     Args:
@@ -54,23 +166,21 @@ def prune(recipe: Recipe | RecipeFile, drop: list[str] | None = None, dry_run: b
         drop: Versions to remove whatever the retention rule says.
         dry_run: Only say what would be removed.
     """
-    wanted = _load(recipe)
-    found = pruning.prune(
-        wanted.destination, wanted.dataset, absolute(wanted.workspace), drop=drop or (), dry_run=dry_run
-    )
-    verb = "would remove" if dry_run else "removed"
-    numbers = ", ".join(f"v{number}" for number in found.versions) or "none"
-    files, size = found.files + found.output_files, found.bytes + found.output_bytes
-    return _show(
-        f"prune {verb} versions {numbers} and {len(found.outputs)} outputs of steps: {files} files, {size:,} bytes",
-        found,
-    )
+    destination, dataset, workspace = _place(recipe)
+    found = pruning.prune(destination, dataset, workspace, drop=drop or (), dry_run=dry_run)
+    numbers = ", ".join(f"v{number}" for number in found.versions) or "no version"
+    outputs = f"{len(found.outputs)} outputs of steps, {found.output_files} files, {found.output_bytes:,} bytes"
+    did = "would remove" if dry_run else "removed"
+    return Answer(found, f"{did}: {numbers}, {found.files} files, {found.bytes:,} bytes; in the workspace: {outputs}")
 
 
-@flow(name="takedown", flow_run_name="takedown")
 def takedown(
-    recipe: Recipe | RecipeFile, ids: list[str], reason: str = "", republish: bool = False, dry_run: bool = True
-) -> dict[str, Any]:
+    recipe: Recipe | RecipeFile,
+    ids: Collection[str],
+    reason: str = "",
+    republish: bool = False,
+    dry_run: bool = True,
+) -> Answer[Takedown]:
     """Keep rows out of all coming versions and say which published ones hold them.
 
     Args:
@@ -80,24 +190,18 @@ def takedown(
         republish: Also publish the current version again without them.
         dry_run: Only say which versions hold them.
     """
-    wanted = _load(recipe)
-    found = takedowns.takedown(
-        wanted.destination,
-        wanted.dataset,
-        ids,
-        absolute(wanted.workspace),
-        reason=reason,
-        republish=republish,
-        dry_run=dry_run,
+    destination, dataset, workspace = _place(recipe)
+    found = taking_down.takedown(
+        destination, dataset, ids, workspace, reason=reason, republish=republish, dry_run=dry_run
     )
-    held = ", ".join(f"v{number} ({len(rows)})" for number, rows in found.held.items()) or "no version"
-    verb = "looked for" if dry_run else "took down"
-    return _show(f"{verb} {found.ids} ids of {wanted.dataset}; held by {held}", found)
+    held = "; ".join(f"v{number} holds {len(rows)}" for number, rows in found.held.items()) or "no version holds any"
+    done = "nothing is changed" if dry_run else f"excluded from all coming versions ({found.list})"
+    again = f"; v{found.republished.version} is published without them" if found.republished else ""
+    return Answer(found, f"{found.ids} ids of {dataset}: {held}; {done}{again}")
 
 
-@flow(name="export", flow_run_name="export")
-def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, copies: bool = True) -> dict[str, Any]:
-    """Write a version in the format of a training library, on the machine of the worker.
+def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, copies: bool = True) -> Answer[Exported]:
+    """Write a version in the format of a training library, on the machine where this runs.
 
     Args:
         recipe: The recipe of the dataset, or the file that holds it.
@@ -106,20 +210,16 @@ def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, c
         folder: An empty or missing local folder.
         copies: Write a row as often as its copies say; else once.
     """
-    wanted = _load(recipe)
-    found = versions.read_version(wanted.destination, wanted.dataset, version, absolute(wanted.workspace))
-    written = exports.export(found, to, folder, copies=copies)
-    return _show(f"{written.rows:,} rows of v{found.version} of {wanted.dataset} are in {written.uri}", written)
+    destination, dataset, workspace = _place(recipe)
+    found = read_version(destination, dataset, version, workspace)
+    written = exporting.export(found, to, folder, copies=copies)
+    return Answer(
+        written,
+        f"{written.rows:,} rows of v{found.version} of {dataset} in {written.files} files of {to}: {written.uri}",
+    )
 
 
-def _load(recipe: Recipe | RecipeFile) -> Recipe:
-    return recipe.load() if isinstance(recipe, RecipeFile) else recipe
-
-
-def _show(sentence: str, found: BaseModel) -> dict[str, Any]:
-    """Log the sentence, show it with all details as an artifact of the run, and return the details."""
-    get_run_logger().info(sentence)
-    details: dict[str, Any] = found.model_dump(mode="json")
-    page = f"{sentence}.\n\n```json\n{json.dumps(details, indent=2, ensure_ascii=False)}\n```\n"
-    create_markdown_artifact(page, description=sentence)
-    return details
+def _place(recipe: Recipe | RecipeFile) -> tuple[DestinationConfig, str, str]:
+    """Return the destination, the dataset's name and the workspace of a recipe."""
+    wanted = loaded(recipe)
+    return wanted.destination, wanted.dataset, absolute(wanted.workspace)

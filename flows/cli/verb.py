@@ -1,50 +1,85 @@
-"""What the verbs of the command line share: their options, their errors in plain words, their JSON."""
+"""How a verb of the command line is declared: its parameters, how its answer is shown, its errors in plain words."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from functools import wraps
 from typing import Any
 
 import click
+from pydantic import BaseModel
+from rich.console import Console
 
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.recipe import load
 from evenkeel.infra.errors import EvenkeelError
 
 RECIPE = click.argument("recipe", metavar="RECIPE")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 SET = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field of the recipe.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+
+Parameter = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code."""
+def verb(
+    *parameters: Parameter, recipe: bool = True, show: Callable[[Console, Any], None] | None = None
+) -> Callable[[Callable[..., Answer[object]]], click.Command]:
+    """Make a function the verb of its name; its docstring is the help.
 
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except EvenkeelError as error:
-            if kwargs.get("as_json"):
-                print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
-            else:
-                click.secho(f"{type(error).__name__}: ", fg="red", bold=True, err=True, nl=False)
-                click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
+    The function is called with the recipe, read from RECIPE and --set, and with a value for each of `parameters`. Its
+    answer is printed as JSON with --json, else as its sentence, followed by what `show` prints of the result. The exit
+    code is 1 where the answer is not ok, and that of the error where the function raises an EvenkeelError.
 
-    return wrapped
+    recipe: False for a verb that needs none.
+    """
 
+    def made(function: Callable[..., Answer[object]]) -> click.Command:
+        @wraps(function)
+        def call(as_json: bool, **values: Any) -> None:
+            with reported(as_json):
+                if recipe:
+                    values["recipe"] = load(values["recipe"], values.pop("overrides"))
+                answer = function(**values)
+                if as_json:
+                    print_json(answer.result)
+                else:
+                    click.echo(answer.sentence)
+                    if show is not None:
+                        show(Console(), answer.result)
+            if not answer.ok:
+                sys.exit(1)
 
-def print_json(value: Any) -> None:
-    """Print `value` as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
-
-
-def verb(*parameters: Callable[..., Any]) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function the verb of its name: RECIPE, `parameters`, --set and --json; its errors are reported."""
-
-    def made(function: Callable[..., Any]) -> click.Command:
-        command = reports_errors(function)
-        for parameter in reversed((RECIPE, *parameters, SET, JSON)):
+        command: Callable[..., None] = call
+        stack: tuple[Parameter, ...] = (RECIPE, *parameters, SET, JSON) if recipe else (*parameters, JSON)
+        for parameter in reversed(stack):
             command = parameter(command)
-        return click.command()(command)
+        return click.command(function.__name__)(command)
 
     return made
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code."""
+    try:
+        yield
+    except EvenkeelError as error:
+        if as_json:
+            print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
+        else:
+            click.secho(f"{type(error).__name__}: ", fg="red", bold=True, err=True, nl=False)
+            click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+
+
+def print_json(value: object) -> None:
+    """Print `value`, in which may be models and dataclasses, as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

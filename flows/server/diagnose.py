@@ -13,7 +13,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
-from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra import storage
@@ -29,6 +30,11 @@ class Finding(BaseModel):
     found: str
     remedy: str = ""
 
+    def line(self) -> str:
+        """Return the finding as a line of text; the remedy, where there is one, below it."""
+        remedy = f"\n      {self.remedy}" if self.remedy else ""
+        return f"{'ok   ' if self.ok else 'WRONG'} {self.check}: {self.found}{remedy}"
+
 
 @flow(name="diagnose", flow_run_name="diagnose")
 def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, Any]]:
@@ -37,21 +43,22 @@ def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, Any]]:
     Args:
         recipe: The recipe whose store, catalog and compute are checked; or the file that holds it.
     """
-    findings = examine(recipe.load() if isinstance(recipe, RecipeFile) else recipe)
-    rows = [finding.model_dump() for finding in findings]
+    answer = examine(loaded(recipe))
+    rows = [finding.model_dump() for finding in answer.result]
     create_table_artifact(rows, key="diagnosis", description="What a run needs, and what is wrong with it")
-    if wrong := [finding for finding in findings if not finding.ok]:
+    if wrong := [finding for finding in answer.result if not finding.ok]:
         raise ResourceError(
-            f"{len(wrong)} of {len(findings)} checks failed",
+            f"{len(wrong)} of {len(rows)} checks failed",
             found="; ".join(f"{finding.check}: {finding.found}" for finding in wrong),
             remedy="; ".join(finding.remedy for finding in wrong if finding.remedy) or None,
         )
     return rows
 
 
-def examine(recipe: Recipe) -> list[Finding]:
-    """Return the finding of every check; none raises."""
-    return [_examine(name, check, recipe) for name, check in CHECKS.items()]
+def examine(recipe: Recipe) -> Answer[list[Finding]]:
+    """Return the finding of every check; none raises. The answer is ok where all of them are."""
+    found = [_examine(name, check, recipe) for name, check in CHECKS.items()]
+    return Answer(found, "\n".join(finding.line() for finding in found), ok=all(finding.ok for finding in found))
 
 
 def _examine(name: str, check: Callable[[Recipe], str], recipe: Recipe) -> Finding:
@@ -84,7 +91,7 @@ def packages(_recipe: Recipe) -> str:
 
 
 def server(_recipe: Recipe) -> str:
-    """Ask the Prefect server whether it is well and of our version."""
+    """Check that the Prefect server answers and is of our version."""
     import prefect
 
     with _server_client() as client:
@@ -97,7 +104,7 @@ def server(_recipe: Recipe) -> str:
 
 
 def workers(recipe: Recipe) -> str:
-    """Look for a worker that would take a run of this recipe, and for heartbeats often enough to be believed."""
+    """Check that a worker would take a run of this recipe, and that its heartbeats are frequent enough."""
     pool = "gpu" if read_cluster(recipe.compute).kind == "gpu" else "cpu"
     with _server_client():
         online = online_workers(pool)
@@ -109,7 +116,7 @@ def workers(recipe: Recipe) -> str:
     frequency = get_current_settings().flows.heartbeat_frequency
     if frequency is None or 3 * frequency > SILENCE.total_seconds():
         raise ResourceError(
-            "runs would be taken for dead while they are well",
+            "healthy runs would be marked as crashed",
             found=f"a heartbeat every {frequency} s, silence after {SILENCE.total_seconds():.0f} s",
             remedy="set PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 for workers (infra/prefect.env has it)",
         )
@@ -143,7 +150,7 @@ def catalog(recipe: Recipe) -> str:
 
 
 def compute(recipe: Recipe) -> str:
-    """Open the compute that the recipe names; join a scheduler that runs already and compare its packages with ours."""
+    """Open the compute that the recipe names; where a Dask scheduler runs already, compare its packages with ours."""
     with open_compute(recipe.compute) as opened:
         if read_cluster(recipe.compute).kind == "address" and (client := opened.client) is not None:
             client.get_versions(check=True)

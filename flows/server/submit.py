@@ -1,15 +1,26 @@
-"""Handing a recipe to a Prefect server, whose workers run it."""
+"""Submit a recipe to a Prefect server, whose workers run it."""
 
 import os
-from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from pydantic import BaseModel
 
+from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
+
+
+class Submission(BaseModel):
+    """A flow run that was asked for. waits: why it cannot start yet; empty where a worker is there."""
+
+    name: str
+    waits: str
+    id: str
+    state: str
+    url: str
 
 
 def online_workers(pool: str) -> list[str]:
@@ -19,8 +30,8 @@ def online_workers(pool: str) -> list[str]:
         return [worker.name for worker in workers if worker.status == WorkerStatus.ONLINE]
 
 
-def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str, Any]:
-    """Ask the server at PREFECT_API_URL for a run of `deployment` and return its name, state and address at once.
+def submit(deployment: str, recipe: Recipe, force: bool = False) -> Answer[Submission]:
+    """Ask the server at PREFECT_API_URL for a run of `deployment`, and return at once.
 
     Raises ResourceError where no server is named or none answers, or where it knows no such deployment.
     """
@@ -46,14 +57,20 @@ def hand_over(deployment: str, recipe: Recipe, force: bool = False) -> dict[str,
             remedy="deploy them all: prefect --no-prompt deploy --all",
         ) from error
     assert isinstance(flow_run, FlowRun)
-    pool = flow_run.work_pool_name
-    return {
-        "name": flow_run.name,
-        "waits": ""
-        if pool is None or online_workers(pool)
-        else f"no worker polls the pool {pool!r}: the run waits until "
-        f"one does (prefect worker start --pool {pool} --type process)",
-        "id": str(flow_run.id),
-        "state": flow_run.state_name,
-        "url": f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
-    }
+    submission = Submission(
+        name=flow_run.name,
+        waits=_missing_worker(flow_run.work_pool_name),
+        id=str(flow_run.id),
+        state=flow_run.state_name or "",
+        url=f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
+    )
+    waits = f"\n{submission.waits}" if submission.waits else ""
+    return Answer(submission, f"flow run {submission.name} is {submission.state}: {submission.url}{waits}")
+
+
+def _missing_worker(pool: str | None) -> str:
+    """Return why a run in a work pool would wait: empty where the pool has a worker, or where there is no pool."""
+    if pool is None or online_workers(pool):
+        return ""
+    remedy = f"prefect worker start --pool {pool} --type process"
+    return f"no worker polls the pool {pool!r}: the run waits until one does ({remedy})"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.test_cli import invoke
+from tests.flows.cli.calls import invoke
 from tests.served import Served
 
 

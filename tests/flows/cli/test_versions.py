@@ -5,37 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from evenkeel.flows.cli.main import main
-from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.publish import publish
-from evenkeel.tasks.publish.staging.inputs import StageInputs
-from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.step import Run
-from tests.publish import small_steps
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    """The recipe of a dataset with two versions."""
-    destination = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=60)
-    run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
-    for seed in (0, 1):
-        small = small_steps.make(tmp_path / f"steps-{seed}", seed=seed)
-        publish(
-            destination, "demo", STAGE(destination.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace
-        )
-    document = {
-        "dataset": "demo",
-        "source": {"uri": "pool/*.parquet"},
-        "sampling": {"target": 100},
-        "workspace": run.workspace,
-        "destination": {"uri": destination.uri},
-    }
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(document))
-    return str(tmp_path / "recipe.yaml")
 
 
 def invoke(verb: str, recipe: str, *arguments: str) -> Result:
@@ -49,9 +21,9 @@ VERBS: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
     ("untag", ("latest",), "it meant v2", ("version", "tags")),
     ("rollback", ("v1",), "v1 is the current version", ("version", "current")),
     ("verify", (), "all as they were written", ("files", "damages", "sound")),
-    ("prune", (), "would remove (--yes does it): no version", ("kept", "folders", "outputs")),
+    ("prune", (), "would remove: no version", ("kept", "folders", "outputs")),
     ("prune", ("--drop", "v1", "--yes"), "removed: v1", ("kept", "folders", "outputs")),
-    ("takedown", ("doc-0000001",), "1 ids: v1 holds 1; nothing is changed", ("held", "nowhere", "republished")),
+    ("takedown", ("doc-0000001",), "v1 holds 1; nothing is changed\n--yes does it", ("held", "nowhere", "republished")),
     ("takedown", ("doc-0000001", "--yes"), "excluded from all coming versions", ("held", "nowhere", "republished")),
 ]
 

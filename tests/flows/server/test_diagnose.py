@@ -20,7 +20,7 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
             if api
             else temporary_settings(restore_defaults={PREFECT_API_URL})
         ):
-            return {finding.check: finding for finding in examine(parse(document))}
+            return {finding.check: finding for finding in examine(parse(document)).result}
 
     return look
 

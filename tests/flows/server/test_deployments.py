@@ -49,7 +49,7 @@ def test_every_deployment_is_explained() -> None:
 
 def test_deployments_are_registered_as_written(served: Served) -> None:
     for each in WRITTEN:
-        flow = each["entrypoint"].partition(":")[2]
+        flow = each["entrypoint"].rpartition(".")[2]
         found = served.deployment(f"{flow}/{each['name']}")
         assert found["work_pool_name"] == each["work_pool"]["name"]
         assert found["description"] == each["description"]
@@ -185,7 +185,7 @@ def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
     small = recipe(tmp_path, sampling={"target": 200})
     run("curate/on-demand")
     row = pq.read_table(tmp_path / "pool" / "shard-0.parquet", columns=["id"])["id"][0].as_py()
-    run("promote/promote", version="1", name="production")
+    run("tag/tag", version="1", name="production")
     run("rollback/rollback", version="v1")
     run("prune/prune")
     run("export/export", version="v1", to="jsonl", folder=str(tmp_path / "out"))

@@ -1,0 +1,85 @@
+"""The verbs that say what a run would come to."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.cli.verb import verb
+from evenkeel.flows.plan import Plan
+from evenkeel.flows.plan import plan as plan_run
+from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.running import running
+from evenkeel.flows.sweep import sweep_sizes
+from evenkeel.tasks.sample.sweep import SweepRow, draw_sweep
+
+PRICE = click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="PER_HOUR",
+    help="Of the compute, in any currency; else the recipe's price_per_hour.",
+)
+NO_PROBE = click.option("--no-probe", is_flag=True, help="Estimate without trying the steps on a few rows.")
+TARGETS = click.option("--targets", default="1%,2%,5%,10%,20%", show_default=True, help="Sizes, separated by commas.")
+OUT = click.option("--out", default="sweep.svg", show_default=True, metavar="FILE", help="Where the picture is drawn.")
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Print what a run would read and which steps are done already."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("step", "state", "rows", "seconds"):
+        table.add_column(name, justify="right" if name != "step" else "left")
+    expected = plan.expected()
+    for step in plan.steps:
+        rows = next(iter(step.counts.values()), None)
+        about = expected.pop(step.name, 0.0)
+        seconds = f"took {step.seconds or 0:,.1f}" if step.done else f"about {about:,.1f}"
+        table.add_row(step.name, "done" if step.done else "to do", "" if rows is None else f"{rows:,}", seconds)
+    for name, about in expected.items():
+        table.add_row(name, "to do", "", f"about {about:,.1f}")
+    console.print(table)
+    for line in plan.summary():
+        console.print(line, highlight=False)
+    console.print(
+        f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False
+    )
+
+
+def show_sweep(console: Console, found: list[SweepRow]) -> None:
+    """Print balance and coverage at each size, one line per rule."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("target", "rows", "rule", "imbalance", "evenness of leaves", "leaves covered"):
+        table.add_column(name, justify="left" if name in ("target", "rule") else "right")
+    for row in found:
+        rule = f"[bold]{row['name'].split('+')[0]}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
+        numbers = (f"{row['imbalance']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
+        table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
+    console.print(table)
+    console.print("imbalance: over partitions that the clusters did not make; lower is better", style="dim")
+
+
+@verb(PRICE, NO_PROBE, show=show_plan)
+def plan(recipe: Recipe, price: float | None, no_probe: bool) -> Answer[Plan]:
+    """Say what a run of RECIPE would read, do and take, and what cannot fit.
+
+    The exit code is 1 where something cannot fit.
+    """
+    with running(recipe) as run:
+        planned = plan_run(recipe, run, price, not no_probe)
+    left = sum(not step.done for step in planned.steps)
+    sentence = f"{recipe.dataset}: {left} of {len(planned.steps)} steps are to do"
+    return Answer(planned, sentence, ok=planned.fits)
+
+
+@verb(TARGETS, OUT, show=show_sweep)
+def sweep(recipe: Recipe, targets: str, out: str) -> Answer[list[SweepRow]]:
+    """Show balance and coverage against size; publishes nothing.
+
+    One line for each size and rule: RECIPE's strategy and the baselines. Steps that are not done yet are done first.
+    """
+    sizes = [target.strip() for target in targets.split(",")]
+    found = sweep_sizes(recipe, sizes, Console(stderr=True))
+    draw_sweep(found, Path(out))
+    return Answer(found, f"{recipe.dataset} at {len(sizes)} sizes, drawn in {out}")

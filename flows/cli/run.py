@@ -1,0 +1,38 @@
+"""The verb that curates in this very process."""
+
+import logging
+import os
+from typing import Any
+
+import click
+from rich.console import Console
+
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.cli import terminal
+from evenkeel.flows.cli.verb import verb
+from evenkeel.flows.recipe import Recipe
+
+FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
+VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
+QUIET = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+
+
+@verb(FORCE, VERBOSE, show=terminal.show_result)
+def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
+    """Curate RECIPE here and now, and publish the version."""
+    if not verbose:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+    from evenkeel.flows.curate import curate  # Prefect reads the environment when it is imported
+
+    if not verbose:
+        for name in ("prefect", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    console = Console(stderr=True)
+    console.print(f"[bold]evenkeel[/] {recipe.dataset} <- {recipe.source.uri}")
+    with terminal.step_bars(console):
+        result = curate(recipe, force)
+    version = f"v{result['version']}"
+    if result["status"] == "unchanged":
+        return Answer(result, f"{recipe.dataset} is unchanged: the same rows as {version} (--force publishes anyway)")
+    return Answer(result, f"{recipe.dataset} {version} is published with {result['totals']['kept']:,} rows")

@@ -1,0 +1,21 @@
+"""The verb that starts a Prefect server on this machine."""
+
+import click
+
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.cli.verb import verb
+from evenkeel.flows.server import serve as serving
+
+PORT = click.option("--port", default=4200, show_default=True, help="Where the server and its pages answer.")
+S3_PORT = click.option("--s3-port", type=int, help="Also start an S3 server there.")
+DOWN = click.option("--down", is_flag=True, help="End exactly what was started.")
+
+
+@verb(PORT, S3_PORT, DOWN, recipe=False)
+def serve(port: int, s3_port: int | None, down: bool) -> Answer[object]:
+    """Start a Prefect server and a worker on this machine, and deploy everything."""
+    if down:
+        ended = serving.down()
+        return Answer(ended, f"ended: {', '.join(ended) or 'nothing was running'}")
+    addresses = serving.up(port=port, s3_port=s3_port)
+    return Answer(addresses, "\n".join(f"{name:<4} {address}" for name, address in addresses.items()))

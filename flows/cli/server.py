@@ -1,0 +1,31 @@
+"""The verbs that talk to a Prefect server."""
+
+import click
+
+from evenkeel.flows.answer import Answer
+from evenkeel.flows.cli.verb import verb
+from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.server import diagnose as diagnosing
+from evenkeel.flows.server.diagnose import Finding
+from evenkeel.flows.server.submit import Submission, submit
+
+FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
+DEPLOYMENT = click.option("--deployment", default="curate/on-demand", show_default=True, help="The deployment to run.")
+
+
+@verb(FORCE, DEPLOYMENT)
+def curate(recipe: Recipe, force: bool, deployment: str) -> Answer[Submission]:
+    """Submit RECIPE to a Prefect server, whose workers curate it.
+
+    The server is the one at PREFECT_API_URL.
+    """
+    return submit(deployment, recipe, force)
+
+
+@verb()
+def diagnose(recipe: Recipe) -> Answer[list[Finding]]:
+    """Check everything that a run of RECIPE needs.
+
+    That is store, catalog, server, workers, devices and packages; says what is wrong and what to do.
+    """
+    return diagnosing.examine(recipe)

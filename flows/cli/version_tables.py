@@ -1,0 +1,74 @@
+"""Versions as tables in a terminal."""
+
+from rich.console import Console
+from rich.table import Table
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.removed import Removed
+from evenkeel.tasks.report.terminal import render_terminal
+from evenkeel.tasks.validate.results import read_results
+from evenkeel.tasks.versions.diff import VersionDiff
+
+
+def show_versions(console: Console, versions: list[Version]) -> None:
+    """Print the versions of a dataset, newest first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "tags", "created", "by", "rows", "files", "reason"):
+        table.add_column(name, justify="right" if name in ("rows", "files") else "left")
+    for version in versions:
+        name = f"v{version.version}" + (" (current)" if version.current else "")
+        created = version.created[:19].replace("T", " ")
+        cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
+        table.add_row(name, *cells, version.reason)
+    if versions:
+        console.print(table)
+
+
+def show_version(console: Console, version: Version) -> None:
+    """Print one version: dispositions, evenness, clusters and groups before and after, gates, where it lies.
+
+    Raises StorageError where what lies beside its data is gone.
+    """
+    tags = f" ({', '.join(version.tags)})" if version.tags else ""
+    title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
+    try:
+        results = read_results(storage.join(version.location, "expectations.json"))
+        shown = render_terminal(Profile.open(version.profile), title=title, results=results)
+    except FileNotFoundError as error:
+        raise StorageError(
+            "files of this version are missing",
+            found=str(error),
+            where=version.location,
+            remedy=f"`evenkeel verify RECIPE v{version.version}` names them all; restore them from a backup",
+        ) from error
+    console.print(shown)
+    console.print()
+    console.print(f"card    {version.location}/card.html", highlight=False, soft_wrap=True)
+    console.print(f"data    {version.data}", highlight=False, soft_wrap=True)
+
+
+def show_removed(console: Console, found: list[Removed]) -> None:
+    """Print dropped rows, each above its representative."""
+    for one in found:
+        console.print(f"[bold]{one.kind}[/], {one.similarity:.3f} alike", highlight=False)
+        for word, row in (("dropped", one.row), ("kept   ", one.representative)):
+            console.print(f"  {word} {row.id}: {row.text}", highlight=False, markup=False)
+
+
+def show_diff(console: Console, found: VersionDiff) -> None:
+    """Print what changed from one version to another."""
+    for title, changes in (("cluster", found.clusters), ("group", found.groups)):
+        table = Table(box=None, pad_edge=False)
+        for name in (title, "before", "after", "added", "removed"):
+            table.add_column(name, justify="left" if name == title else "right")
+        for change in sorted(changes, key=lambda one: one.added + one.removed, reverse=True)[:10]:
+            numbers = (change.before, change.after, change.added, change.removed)
+            table.add_row(f"{change.name} {change.value}", *(f"{number:,}" for number in numbers))
+        console.print(table)
+    for title, values in (("metric", found.metrics), ("recipe", found.recipe)):
+        for name, (was, now) in values.items():
+            if was != now:
+                console.print(f"{title} {name}: {was} -> {now}", highlight=False)

@@ -1,0 +1,38 @@
+"""The operations on versions as Prefect flows: each logs its sentence, shows it as an artifact, returns the details."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from prefect import Flow, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from evenkeel.flows import versions
+from evenkeel.flows.answer import Answer
+
+Parameters = ParamSpec("Parameters")
+
+
+def as_flow(operation: Callable[Parameters, Answer[BaseModel]]) -> Flow[Parameters, dict[str, object]]:
+    """Return the flow of an operation, under its name and with its parameters and their descriptions."""
+
+    @wraps(operation)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> dict[str, object]:
+        answer = operation(*args, **kwargs)
+        get_run_logger().info(answer.sentence)
+        details: dict[str, object] = answer.result.model_dump(mode="json")
+        page = f"{answer.sentence}.\n\n```json\n{json.dumps(details, indent=2, ensure_ascii=False)}\n```\n"
+        create_markdown_artifact(page, description=answer.sentence)
+        return details
+
+    return flow(name=operation.__name__, flow_run_name=operation.__name__)(run)
+
+
+tag = as_flow(versions.tag)
+rollback = as_flow(versions.rollback)
+prune = as_flow(versions.prune)
+takedown = as_flow(versions.takedown)
+export = as_flow(versions.export)
