@@ -1,4 +1,4 @@
-"""A budget that rows cost unlike amounts of: tokens, or copies by what a row stands for. As much as it buys."""
+"""Select as many rows as a budget of tokens, or of copies of rehydrated rows, pays for."""
 
 from dataclasses import replace
 from functools import partial
@@ -21,17 +21,17 @@ from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.rehydration import Rehydrator
 from evenkeel.tasks.step import Run
 
-TRIES = 6
+MAX_DRAWS = 6
 SLACK = 1.05
 
 
 def token_count(rows: CandidateRows, compute: Compute) -> int:
-    """Return the tokens of all rows that may be selected."""
+    """Return the number of tokens in all candidate rows."""
     return pool_cost(rows, Budget(1, "tokens"), None, compute)
 
 
 def pool_cost(rows: CandidateRows, budget: Budget, rehydrator: Rehydrator | None, compute: Compute) -> int:
-    """Return what all rows that may be selected cost in the unit of a budget, each with its copies."""
+    """Return what all candidate rows, with their copies, cost in the unit of a budget."""
     cost = partial(_cost, rows=rows, unit=budget.unit, rehydrator=rehydrator)
     return sum(compute.map(cost, rows.blocks, work=rows.pool.rows * 20))
 
@@ -44,31 +44,32 @@ def draw_budget(
     folder: str,
     run: Run,
 ) -> tuple[DrawPlan, pa.Table]:
-    """Return a plan and its rows that cost at most the budget, and less by no more than the next row's tokens.
+    """Return a plan and as many of its rows as the budget pays for.
 
-    Copies are those of the plan times those of `config.rehydrate`; a budget of rows counts copies and is met to the
-    last one. The number of rows is found by drawing; what is too much is given back by the rows with the largest hash.
-    Raises RecipeError where the budget does not buy one row.
+    Copies are those of the plan times those of `config.rehydrate`. A budget of rows counts copies and is met exactly; a
+    budget of tokens is missed by less than the next row's tokens. The number of rows is found by drawing repeatedly;
+    rows beyond the budget are dropped in the order of a hash. Raises RecipeError where the budget does not pay for one
+    row.
     """
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     total = pool_cost(problem.rows, budget, rehydrator, run.compute)
-    most = problem.tree.rows * problem.limits.max_repeats
-    target = min(most, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))
-    for _ in range(TRIES):
+    max_target = problem.tree.rows * problem.limits.max_repeats
+    target = min(max_target, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))
+    for _ in range(MAX_DRAWS):
         plan = make_plan(config, replace(problem, target=target))
         selection = draw(config, plan, problem.rows, folder, run, carry=("tokens", "identity"))
         if rehydrator is not None:
             copies = selection["copies"].to_numpy() * rehydrator.copies(selection["row_id"].to_numpy())
             selection = selection.set_column(1, "copies", pa.array(copies.astype(np.int32)))
         found = int((_each(selection, budget.unit) * selection["copies"].to_numpy()).sum())
-        if target == most or budget.amount <= found <= budget.amount * SLACK:
+        if target == max_target or budget.amount <= found <= budget.amount * SLACK:
             break
         config = config.model_copy(update={"strategy": config.strategy.pinned(plan.facts)})
-        target = min(most, max(1, int(np.ceil(1.01 * target * budget.amount / max(1, found)))))
-    kept = within(selection, budget, config.seed)
+        target = min(max_target, max(1, int(np.ceil(1.01 * target * budget.amount / max(1, found)))))
+    kept = rows_within(selection, budget, config.seed)
     if not kept.num_rows:
         raise RecipeError(
-            "the token budget does not buy one row",
+            "the token budget does not pay for one row",
             expected=f"at least {pc.min(selection['tokens']).as_py():,} tokens",
             found=f"{budget.amount:,}",
             where="sampling.target",
@@ -76,8 +77,8 @@ def draw_budget(
     return plan, kept
 
 
-def within(selection: pa.Table, budget: Budget, seed: int) -> pa.Table:
-    """Return the rows that fit a budget when they are taken by hash; of rows, the last comes as often as still fits."""
+def rows_within(selection: pa.Table, budget: Budget, seed: int) -> pa.Table:
+    """Return the rows that a budget pays for, in the order of a hash; of a budget of rows, the last may lose copies."""
     each, copies = _each(selection, budget.unit), selection["copies"].to_numpy().astype(np.int64)
     order = np.argsort(hash_identities(seed + 1, selection["identity"].to_numpy().astype(np.uint64)), kind="stable")
     spent = np.cumsum((each * copies)[order])

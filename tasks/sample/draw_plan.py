@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.allocation import Allocation
+from evenkeel.tasks.sample.quotas.allocation import Allocation, water_fill
 
 CellsOf = Callable[[pa.Table, str], NDArray[np.int64]]
 WeightsOf = Callable[[pa.Table, str], NDArray[np.float64]]
@@ -49,3 +49,21 @@ class DrawPlan:
                 rates = rates * weights / max(1e-300, float(weights.mean()))
             shares += np.bincount(table["leaf"].to_numpy(), rates, len(shares))
         return shares
+
+
+def one_cell_plan(
+    problem: SamplingProblem,
+    rows: int,
+    weights_of: WeightsOf | None = None,
+    columns: Sequence[str] = (),
+    facts: Mapping[str, object] | None = None,
+) -> DrawPlan:
+    """Return a plan that draws the target from one cell; rows: how many rows of the pool may be drawn."""
+    sizes = np.array([rows])
+    allocation = water_fill(problem.limits.max_repeats * sizes, problem.target)
+    return DrawPlan(allocation, sizes, one_cell, weights_of, columns, facts=facts or {})
+
+
+def one_cell(table: pa.Table, block: str) -> NDArray[np.int64]:
+    """Return cell 0 for every row, (n,) int64."""
+    return np.zeros(table.num_rows, np.int64)

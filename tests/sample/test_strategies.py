@@ -13,7 +13,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.sample.strategies.density import Hashes
+from evenkeel.tasks.sample.strategies.density import HashFunctions
 from evenkeel.tasks.sample.strategies.metaclip import cap_for
 from evenkeel.tasks.sample.strategies.quality import Quality, quadmix
 from evenkeel.tasks.sample.strategy import STRATEGIES
@@ -129,7 +129,7 @@ def test_weights_estimate_the_size_of_the_pool(pool: Pool, chosen: Chosen) -> No
         or "quadmix" in name_of(chosen)
         or name_of(chosen) == "quality-{'quality': 1.0}"
     ):
-        pytest.skip("rows without a chance, or taken in a fixed order, have no unbiased estimate")
+        pytest.skip("rows of probability zero, or taken in a fixed order, have no unbiased estimate")
     estimates = [select(pool, chosen, seed=seed)[1]["weight"].sum() for seed in range(8)]
     assert np.mean(estimates) == pytest.approx(ROWS, rel=0.25)
 
@@ -179,7 +179,7 @@ def test_density_prefers_sparse_rows_and_its_sketch_is_a_sum(pool: Pool) -> None
     picked = np.bincount(leaf[table["row_id"].to_numpy().astype(int)], minlength=LEAVES) / np.bincount(leaf)
     assert picked[np.argsort(np.bincount(leaf))[:5]].mean() > 1.3 * picked[np.argsort(np.bincount(leaf))[-2:]].mean()
     vectors = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
-    hashes = Hashes(6, 8, 64, 1.0, 0)
+    hashes = HashFunctions(6, 8, 64, 1.0, 0)
     parts = hashes.count_rows(vectors[:20]) + hashes.count_rows(vectors[20:])
     assert (parts == hashes.count_rows(vectors)).all()
 
@@ -188,7 +188,7 @@ def test_metaclip_keeps_rare_concepts_and_no_row_without_one(pool: Pool) -> None
     _, table = select(pool, {"name": "metaclip", "concepts": ["heron", "cat"], "tail_share": 0.04}, target=60)
     assert (table["row_id"] % 20 == 0).sum() > 15
     assert select(pool, {"name": "metaclip", "concepts": ["heron"]}, target=120)[0].facts["shortfall"] == 75
-    with pytest.raises(RecipeError, match="no row of the pool names"):
+    with pytest.raises(RecipeError, match="no row of the pool contains"):
         select(pool, {"name": "metaclip", "concepts": ["dodo"]})
     assert cap_for(np.array([1, 2, 7, 90]), 0.1) == 7
 

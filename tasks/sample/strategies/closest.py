@@ -1,4 +1,4 @@
-"""Equal quotas over the leaves, the rows nearest to their centroid first: the prototypes.
+"""Give every leaf the same quota, and take the rows nearest to its centroid first.
 
 Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse than a random draw inside the leaf.
 """

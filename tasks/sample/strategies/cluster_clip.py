@@ -1,4 +1,4 @@
-"""Uniform over leaves, uniform inside, rows of small leaves repeated at most `clip` times.
+"""Give every leaf the same quota, and repeat the rows of small leaves at most `clip` times.
 
 Source: ClusterClip (arXiv 2402.14526): a leaf of n rows is repeated min(B / (K n), clip) times, the rest is
 water-filled.
@@ -18,7 +18,7 @@ class ClusterClip(Strategy):
     """Give every leaf the same quota and repeat the rows of small leaves up to a clip."""
 
     name: Literal["cluster-clip"] = "cluster-clip"
-    clip: int = Field(5, ge=1, le=1000, description="Most copies of one row.")
+    clip: int = Field(5, ge=1, le=1000, description="Copies of one row at most.")
 
     def max_copies(self) -> int:
         """Return the clip."""

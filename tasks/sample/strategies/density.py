@@ -1,4 +1,4 @@
-"""Chance in inverse proportion to density, by a locality-sensitive hash sketch.
+"""Draw rows with weights in inverse proportion to density, estimated by a locality-sensitive hash sketch.
 
 Source: inverse-propensity sampling of Coleman et al. (arXiv 2402.09668). Pass 1 counts rows in hash buckets
 floor((w.x + b) / width) mod buckets; pass 2 takes a row's density as its mean count. Rows are drawn without replacement
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evenkeel.tasks.sample.candidates import CandidateRows
-from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.strategies.random import one_cell
 from evenkeel.tasks.sample.strategy import Strategy
 
 
 @dataclass(frozen=True)
-class Hashes:
+class HashFunctions:
     """p-stable hash functions of vectors (Datar et al. 2004)."""
 
     dimension: int
@@ -52,22 +50,22 @@ class Hashes:
 
 @dataclass(frozen=True)
 class InverseDensity:
-    """The chance of a row: 1 / the mean count of its buckets."""
+    """The weight of a row: 1 / the mean count of its buckets."""
 
     rows: CandidateRows
-    hashes: Hashes
+    hashes: HashFunctions
     sketch: NDArray[np.int64]
 
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
-        """Return the chances of the rows of a block, (n,) float64."""
+        """Return the weights of the rows of a block, (n,) float64."""
         found = self.hashes.of(self.rows.vectors(block, table["row_id"].to_numpy()))
         density = self.sketch[np.arange(self.hashes.count), found].mean(axis=1)
-        chances: NDArray[np.float64] = 1.0 / np.maximum(1.0, density)
-        return chances
+        weights: NDArray[np.float64] = 1.0 / np.maximum(1.0, density)
+        return weights
 
 
 class Density(Strategy):
-    """Chance in inverse proportion to the density of rows, estimated by a mergeable hash sketch."""
+    """Weights in inverse proportion to the density of rows, estimated by a mergeable hash sketch."""
 
     name: Literal["density"] = "density"
     hashes: int = Field(128, ge=8, le=2000, description="Hash functions of the sketch.")
@@ -77,20 +75,18 @@ class Density(Strategy):
     )
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return one cell with chances in inverse proportion to density."""
+        """Return one cell with weights in inverse proportion to density."""
         tree, rows = problem.tree, problem.rows
         radii = np.ones(1) if tree.radii is None else tree.radii[tree.radii > 0]
         width = self.width or (float(np.median(radii)) if len(radii) else 1.0)
         dimension = 1 if tree.centroids is None else tree.centroids.shape[1]
-        hashes = Hashes(dimension, self.hashes, self.buckets, width, problem.seed)
+        hashes = HashFunctions(dimension, self.hashes, self.buckets, width, problem.seed)
         sketch = sum(
             problem.compute.map(partial(_sketch, rows=rows, hashes=hashes), rows.blocks, work=rows.pool.rows * 400)
         )
-        sizes = np.array([tree.rows])
-        allocation = water_fill(problem.limits.max_repeats * sizes, problem.target)
-        chances = InverseDensity(rows, hashes, np.asarray(sketch))
-        return DrawPlan(allocation, sizes, cells_of=one_cell, weights_of=chances, facts={"width": width})
+        weights = InverseDensity(rows, hashes, np.asarray(sketch))
+        return one_cell_plan(problem, tree.rows, weights, facts={"width": width})
 
 
-def _sketch(block: str, rows: CandidateRows, hashes: Hashes) -> NDArray[np.int64]:
+def _sketch(block: str, rows: CandidateRows, hashes: HashFunctions) -> NDArray[np.int64]:
     return hashes.count_rows(rows.vectors(block, rows.table(block)["row_id"].to_numpy()))

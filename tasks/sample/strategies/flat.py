@@ -1,4 +1,4 @@
-"""The same quota for every leaf.
+"""Give every leaf the same quota.
 
 Source: the allocation step of Vo et al. 2024 (arXiv 2405.15613), applied once to the resampled leaves. Uniform over
 clusters, uniform inside: also the rule of ClusterClip (arXiv 2402.14526) where `max_repeats` caps the repeats.

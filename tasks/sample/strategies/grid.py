@@ -1,7 +1,7 @@
-"""A grid over a plane through the data, the same quota for every occupied cell.
+"""Lay a grid over a plane through the data and give every occupied cell the same quota.
 
 Source: BLAST (arXiv 2505.17871), which lays a 100 x 100 grid over a 2-D embedding. The plane here is that of the two
-largest principal components of the leaves' centroids, so it follows the spread of the data and not its mass.
+largest principal components of the leaves' centroids, so it follows the extent of the data and not its density.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Grid(Strategy):
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the occupied grid cells."""
-        plane = lay(problem.tree, problem.rows, self.side)
+        plane = principal_plane(problem.tree, problem.rows, self.side)
         rows = problem.rows
         counted = problem.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
         sizes = np.sum(counted, axis=0)
@@ -64,8 +64,8 @@ class Grid(Strategy):
         )
 
 
-def lay(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
-    """Return the plane of the largest spread of the centroids, and the square that holds them."""
+def principal_plane(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
+    """Return the plane of the two largest principal components of the centroids, with the grid that covers them."""
     assert tree.centroids is not None
     centred = tree.centroids - tree.centroids.mean(axis=0)
     axes = np.linalg.svd(centred[:20_000], full_matrices=False)[2][:2].T

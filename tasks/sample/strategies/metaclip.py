@@ -1,13 +1,13 @@
-"""Balance by metadata: rows whose text names rare concepts are likelier.
+"""Balance by metadata: rows whose text contains rare concepts get a larger weight.
 
-Source: MetaCLIP (arXiv 2309.16671). Concepts are found as substrings (Aho-Corasick); a concept found `count` times is
-kept with chance min(1, t / count), a row with 1 - prod(1 - chance) over its concepts, a row without any never. The cap
-t is found from the wanted share of matches that lie in the tail, the concepts below the cap.
+Source: MetaCLIP (arXiv 2309.16671). Concepts are found as substrings (Aho-Corasick). A concept with `count` matches has
+probability min(1, t / count), a row 1 - prod(1 - probability) over its concepts, and 0 without any. The cap t is set so
+that a wanted share of all matches is in the tail, the concepts below the cap.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +16,16 @@ from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.candidates import CandidateRows
-from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.strategies.random import one_cell
 from evenkeel.tasks.sample.strategy import Strategy
+
+if TYPE_CHECKING:
+    from ahocorasick import Automaton
 
 
 @lru_cache(maxsize=2)
-def automaton(concepts: tuple[str, ...]) -> Any:
+def automaton(concepts: tuple[str, ...]) -> "Automaton":
     """Return the Aho-Corasick automaton of some concepts (lower case)."""
     import ahocorasick
 
@@ -53,17 +54,17 @@ def cap_for(counts: NDArray[np.int64], tail_share: float) -> int:
 
 
 @dataclass(frozen=True)
-class ConceptChances:
-    """The chance of a row: 1 - prod(1 - chance) over the concepts in its text."""
+class ConceptWeights:
+    """The weight of a row: 1 - prod(1 - probability) over the concepts in its text."""
 
     rows: CandidateRows
     concepts: tuple[str, ...]
-    chances: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
 
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
-        """Return the chances of the rows of a block, (n,) float64."""
+        """Return the weights of the rows of a block, (n,) float64."""
         found = matches(self.rows, block, table["row_id"].to_numpy(), self.concepts)
-        return np.array([1.0 - np.prod(1.0 - self.chances[numbers]) for numbers in found])
+        return np.array([1.0 - np.prod(1.0 - self.probabilities[numbers]) for numbers in found])
 
 
 class Metaclip(Strategy):
@@ -76,9 +77,9 @@ class Metaclip(Strategy):
     )
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return one cell with chances by how rare a row's concepts are.
+        """Return one cell with weights by how rare a row's concepts are.
 
-        Raises RecipeError where no text names any.
+        Raises RecipeError where no text contains any.
         """
         rows = problem.rows
         if not rows.pool.has_text:
@@ -93,22 +94,15 @@ class Metaclip(Strategy):
         matched = sum(part[1] for part in parts)
         if not matched:
             raise RecipeError(
-                "no row of the pool names any of the concepts",
+                "no row of the pool contains any of the concepts",
                 found=f"{len(concepts)} concept(s), such as {concepts[0]!r}",
                 where="sampling.strategy.concepts",
             )
         cap = cap_for(counts, self.tail_share)
-        chances = np.minimum(1.0, cap / np.maximum(counts, 1))
-        sizes = np.array([matched])
-        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
+        weights = ConceptWeights(rows, concepts, np.minimum(1.0, cap / np.maximum(counts, 1)))
         found = sorted(zip(counts.tolist(), concepts, strict=True), reverse=True)[:50]
-        return DrawPlan(
-            allocation,
-            sizes,
-            cells_of=one_cell,
-            weights_of=ConceptChances(rows, concepts, chances),
-            facts={"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}},
-        )
+        facts = {"cap": cap, "matched": matched, "concepts": {concept: count for count, concept in found}}
+        return one_cell_plan(problem, matched, weights, facts=facts)
 
 
 def _count(block: str, rows: CandidateRows, concepts: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:

@@ -1,4 +1,4 @@
-"""Proportional allocation: every stratum keeps its share of the pool (Neyman 1934)."""
+"""Allocate in proportion: every stratum keeps its share of the pool (Neyman 1934)."""
 
 from typing import Literal
 

@@ -1,9 +1,9 @@
-"""Quality and diversity together, over score columns.
+"""Draw rows with weights by quality scores, traded off against diversity.
 
 Sources. quadmix: QuaDMix (arXiv 2504.16511): q = a weighted sum of normalised scores, r = its token-weighted rank in
-[0, 1] with 0 best, chance (2 / (1 + exp(-lambda (omega - r))))^eta + eps up to omega and eps beyond. samplemix:
+[0, 1] with 0 best, weight (2 / (1 + exp(-lambda (omega - r))))^eta + eps up to omega and eps beyond. samplemix:
 SampleMix (arXiv 2503.01506): 0.8 diversity + 0.2 quality, diversity from how wide a row's leaf is. kmq: kMQ (arXiv
-2409.11378): the same quota for every leaf, inside it chances softmax(quality).
+2409.11378): the same quota for every leaf, inside it weights softmax(quality).
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,9 @@ from pydantic import Field, model_validator
 
 from evenkeel.tasks.sample.balanced.rules import steady_radii
 from evenkeel.tasks.sample.candidates import CandidateRows, score_of
-from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.strategies.random import one_cell
 from evenkeel.tasks.sample.strategy import Strategy
 
 SEED = 0x7175_616C
@@ -48,9 +46,11 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Chances:
-    """The chance of a row by its quality; ranks: (POINTS,) quality at equal steps of token-weighted rank, best
-    first."""
+class QualityWeights:
+    """The weight of a row by its quality.
+
+    ranks: (POINTS,) quality at equal steps of token-weighted rank, best first. diversity: (k1,) of every leaf.
+    """
 
     options: "Quality"
     blend: Blend
@@ -58,7 +58,7 @@ class Chances:
     diversity: NDArray[np.float64]
 
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.float64]:
-        """Return the chances of the rows of a table, (n,) float64."""
+        """Return the weights of the rows of a table, (n,) float64."""
         options, quality = self.options, self.blend.of(table)
         if options.rule == "kmq":
             return np.exp(options.sharpness * (quality - 1.0))
@@ -76,7 +76,7 @@ def quadmix(rank: NDArray[np.float64], options: "Quality") -> NDArray[np.float64
 
 
 class Quality(Strategy):
-    """Chance by score columns, blended with the diversity of the clusters."""
+    """Weights by score columns, blended with the diversity of the clusters."""
 
     name: Literal["quality"] = "quality"
     rule: Literal["quadmix", "samplemix", "kmq"] = Field(
@@ -87,7 +87,7 @@ class Quality(Strategy):
     sharpness: float = Field(20.0, gt=0, le=1e4, description="quadmix: steepness (lambda). kmq: inverse temperature.")
     omega: float = Field(0.3, gt=0, le=1, description="quadmix: rank (0 = best) beyond which rows are rarely kept.")
     eta: float = Field(1.0, gt=0, le=10, description="quadmix: exponent of the sigmoid.")
-    epsilon: float = Field(0.001, ge=0, le=1, description="quadmix: chance of a row beyond omega.")
+    epsilon: float = Field(0.001, ge=0, le=1, description="quadmix: weight of a row beyond omega.")
     diversity: float = Field(0.8, ge=0, le=1, description="samplemix: weight of diversity; the rest is quality.")
 
     @model_validator(mode="after")
@@ -97,27 +97,27 @@ class Quality(Strategy):
         return self
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return chances by quality: in one cell, or for kmq in equal quotas over the leaves."""
+        """Return weights by quality: in one cell, or for kmq in equal quotas over the leaves."""
         rows, tree = problem.rows, problem.tree
         columns = [f"score.{name}" for name in self.scores]
         rows.check(columns)
         share = min(1.0, SAMPLE_ROWS / max(1, tree.rows))
-        look = partial(_look, rows=rows, names=tuple(self.scores), share=share, seed=SEED + problem.seed)
-        seen = pa.concat_tables(problem.compute.map(look, rows.blocks, work=rows.pool.rows * 40))
+        sample = partial(_sample, rows=rows, names=tuple(self.scores), share=share, seed=SEED + problem.seed)
+        sampled = pa.concat_tables(problem.compute.map(sample, rows.blocks, work=rows.pool.rows * 40))
         blend = Blend(
             self.scores,
-            {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.01)) for name in self.scores},
-            {name: float(np.quantile(seen[f"score.{name}"].to_numpy(), 0.99)) for name in self.scores},
+            {name: float(np.quantile(sampled[f"score.{name}"].to_numpy(), 0.01)) for name in self.scores},
+            {name: float(np.quantile(sampled[f"score.{name}"].to_numpy(), 0.99)) for name in self.scores},
         )
-        chances = Chances(self, blend, _ranks(blend.of(seen), seen["tokens"].to_numpy()), _diversity(problem))
+        weights = QualityWeights(
+            self, blend, _ranks(blend.of(sampled), sampled["tokens"].to_numpy()), _diversity(problem)
+        )
         if self.rule == "kmq":
-            return DrawPlan(problem.fill(), tree.sizes, weights_of=chances, columns=columns)
-        sizes = np.array([tree.rows])
-        allocation = water_fill(sizes * problem.limits.max_repeats, problem.target)
-        return DrawPlan(allocation, sizes, cells_of=one_cell, weights_of=chances, columns=columns)
+            return DrawPlan(problem.fill(), tree.sizes, weights_of=weights, columns=columns)
+        return one_cell_plan(problem, tree.rows, weights, columns)
 
 
-def _look(block: str, rows: CandidateRows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
+def _sample(block: str, rows: CandidateRows, names: tuple[str, ...], share: float, seed: int) -> pa.Table:
     table = rows.table(block, ["identity", "tokens", *[f"score.{name}" for name in names]])
     for name in names:
         score_of(table, name)

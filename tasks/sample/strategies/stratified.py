@@ -1,4 +1,4 @@
-"""Strata keep their share of the pool; inside each, every leaf gets the same quota.
+"""Let strata keep their share of the pool, and give every leaf inside a stratum the same quota.
 
 Proportional allocation over strata (Neyman 1934) with cluster balance (Vo et al. 2024) inside: one split of a tree of
 two levels, strata above and their leaves below.

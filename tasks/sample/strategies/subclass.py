@@ -1,7 +1,7 @@
-"""Cut head classes into sub-classes about the size of the tail class, and balance over sub-classes.
+"""Split large classes into sub-classes of about the size of the smallest class, and balance over sub-classes.
 
 Source: SBCL (subclass-balancing contrastive learning, arXiv 2306.15925): a class of n rows has n // max(n_min, 10)
-sub-clusters. Here they are runs of neighbouring leaves, so no class is clustered again.
+sub-clusters. Here they are sequences of neighbouring leaves, so no class is clustered again.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ from evenkeel.tasks.sample.strategy import Strategy
 
 
 class Subclass(Strategy):
-    """Cut large group values into sub-classes about the size of the smallest value; the same quota for each."""
+    """Split large group values into sub-classes about the size of the smallest value; the same quota for each."""
 
     name: Literal["subclass"] = "subclass"
     group: str = Field(min_length=1, description="The group column that holds the class.")

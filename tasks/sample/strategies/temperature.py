@@ -1,4 +1,4 @@
-"""Weights between proportional and uniform: size^(1 / temperature).
+"""Allocate between proportional and uniform, by size^(1 / temperature).
 
 Source: the temperature sampling of multilingual pre-training (Devlin et al. 2019; Conneau et al. 2019).
 """
@@ -16,7 +16,7 @@ from evenkeel.tasks.sample.strategy import Strategy
 
 
 class Temperature(Strategy):
-    """Weigh leaves or group values by size^(1 / temperature)."""
+    """Weight leaves or group values by size^(1 / temperature)."""
 
     name: Literal["temperature"] = "temperature"
     temperature: float = Field(2.0, ge=1, le=1e6, description="1 = proportional to size; large = uniform.")

@@ -1,7 +1,7 @@
-"""The published hierarchical rule: an equal split at the top, and again inside every cluster.
+"""Split the target equally at the top of the hierarchy, and again inside every cluster.
 
-Source: Vo et al. 2024 (arXiv 2405.15613). It can be less balanced than random where upper levels group unlike leaves;
-kept for comparison.
+Source: Vo et al. 2024 (arXiv 2405.15613). It can be less balanced than random where upper levels group dissimilar
+leaves; kept for comparison.
 """
 
 from typing import Literal

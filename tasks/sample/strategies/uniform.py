@@ -1,4 +1,4 @@
-"""The same quota for every group value: under-sampling to an equal share, small values give all they have."""
+"""Give every group value the same quota, by under-sampling; small values give all they have."""
 
 from typing import Literal
 
