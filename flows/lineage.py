@@ -13,8 +13,8 @@ from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.embed.config import EmbeddingConfig
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import IngestRequest
+from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
 from evenkeel.tasks.ingest.source import ingest_request
-from evenkeel.tasks.ingest.stamps import whole_stamp
 from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.versions.listing import previous_version, read_manifest
@@ -78,7 +78,7 @@ class Lineage(BaseModel):
 
     def document(self) -> dict[str, Any]:
         """Return what the manifest of the coming version says of all this, for the next run to read."""
-        shards = {shard.name: [shard.number, whole_stamp(shard)] for shard in self.request.shards}
+        shards = {shard.name: [shard.number, shard_fingerprint(shard)] for shard in self.request.shards}
         return {
             "code": CODE,
             "base": None if self.base is None else self.base.model_dump(mode="json"),
@@ -100,7 +100,7 @@ def resolve_lineage(recipe: Recipe, workspace: str) -> Lineage:
     request = ingest_request(recipe.source, numbers)
     changes = Changes()
     if manifest is not None:
-        now = {shard.name: whole_stamp(shard) for shard in request.shards}
+        now = {shard.name: shard_fingerprint(shard) for shard in request.shards}
         changes = Changes(
             since=manifest.version,
             new=sorted(now.keys() - before.keys()),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.config import DedupConfig, ExclusionList, IdList
-from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
 from evenkeel.tasks.ingest.readers import ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.source import find_shards
 
@@ -33,7 +33,7 @@ def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupCon
     return config.model_copy(update={"exclude": stamped})
 
 
-def find_files(one: ExclusionList) -> list[ShardStamp]:
+def find_files(one: ExclusionList) -> list[ListedShard]:
     """Return the files of a list, by name."""
     places = [one.uri] if isinstance(one.uri, str) else one.uri
     lines = [place for place in places if place.endswith(".txt")]
@@ -73,7 +73,7 @@ def read_vectors(one: ExclusionList, column: str, scratch: Path) -> npt.NDArray[
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def _batches(file: ShardStamp, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, npt.NDArray[Any] | None]]:
+def _batches(file: ListedShard, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, npt.NDArray[Any] | None]]:
     try:
         for batch in read_batches(file.format, path, None, ROWS, vector):
             yield batch.table, batch.vectors
@@ -104,6 +104,6 @@ def _takedown(uri: str, path: Path) -> list[str] | None:
     return [str(one) for one in ids] if isinstance(ids, list) else None
 
 
-def _stamp(files: list[ShardStamp]) -> str:
-    known = json.dumps([(file.uri, file.bytes, file.stamp) for file in files])
+def _stamp(files: list[ListedShard]) -> str:
+    known = json.dumps([(file.uri, file.bytes, file.fingerprint) for file in files])
     return hashlib.sha256(known.encode()).hexdigest()[:20]

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
+from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
 from evenkeel.tasks.ingest.docstrings import environment_files
 from evenkeel.tasks.ingest.harvest import SCHEMA, docstrings
-from evenkeel.tasks.ingest.plan import look, make_plan
-from evenkeel.tasks.ingest.readers import Batch, Look, ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.plan import inspect_shard, plan_columns
+from evenkeel.tasks.ingest.readers import Batch, ShardSchema, ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.readers.compressed import decompressed
 
 MAX_SHARDS = 64
@@ -59,7 +59,7 @@ class PoolSample:
         return int(self.table.num_rows)
 
 
-def sample_pool(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, folder: Path) -> PoolSample:
+def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, folder: Path) -> PoolSample:
     """Estimate the size from up to 64 shards and read up to `rows` rows of one; `folder` is for copies of shards.
 
     Raises InputError where no shard can be read.
@@ -67,10 +67,14 @@ def sample_pool(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, f
     if shards[0].format == "docstrings":
         return _sample_environment(source, shards[0], rows)
     some = _evenly_spaced([shard for shard in shards if shard.bytes], MAX_SHARDS)
-    found = [(shard, seen) for shard, seen in ((shard, look(shard)) for shard in some) if isinstance(seen, Look)]
+    found = [
+        (shard, seen)
+        for shard, seen in ((shard, inspect_shard(shard)) for shard in some)
+        if isinstance(seen, ShardSchema)
+    ]
     if not found:
         raise InputError("no shard can be read", where=str(source.uri), remedy="evenkeel diagnose says why")
-    plan = make_plan(source, [shard for shard, _ in found], [seen for _, seen in found])
+    plan = plan_columns(source, [shard for shard, _ in found], [seen for _, seen in found])
     counts = [_rows_in(shard, seen) for shard, seen in found]
     sampled = sum(shard.bytes for shard, _ in found)
     total = sum(shard.bytes for shard in shards)
@@ -89,7 +93,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ShardStamp], rows: int, f
     return _keep(size, table, source, speed)
 
 
-def _sample_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -> PoolSample:
+def _sample_environment(source: SourceConfig, environment: ListedShard, rows: int) -> PoolSample:
     """Parse evenly spaced files for up to two seconds, or until there are enough docstrings."""
     files = _evenly_spaced(environment_files(), 2000)
     np.random.default_rng(0).shuffle(files)
@@ -112,9 +116,9 @@ def _sample_environment(source: SourceConfig, stamp: ShardStamp, rows: int) -> P
     table = pa.table(texts, schema=SCHEMA)
     plain = source.model_copy(update={"id": "id", "text": "text"})
     size = PoolSize(
-        rows=round(density * stamp.bytes),
+        rows=round(density * environment.bytes),
         exact=False,
-        bytes=stamp.bytes,
+        bytes=environment.bytes,
         dimension=None,
         itemsize=4,
         text_bytes=_bytes_per_row(table, "text"),
@@ -128,7 +132,7 @@ def _keep(size: PoolSize, table: pa.Table, source: SourceConfig, speed: float) -
     return PoolSample(size, table, source.model_copy(update=alone), speed)
 
 
-def _rows_in(shard: ShardStamp, seen: Look) -> tuple[int, bool]:
+def _rows_in(shard: ListedShard, seen: ShardSchema) -> tuple[int, bool]:
     """Return the rows of a shard, and whether that is exact."""
     if seen.rows is not None:
         return seen.rows, True
@@ -150,7 +154,7 @@ def _count_lines(plain: BinaryIO) -> tuple[int, int]:
     return lines + (read < COUNTED_BYTES and last != b"\n"), read
 
 
-def _first_rows(shards: Sequence[ShardStamp], rows: int, vector: str | None, folder: Path) -> tuple[pa.Table, float]:
+def _first_rows(shards: Sequence[ListedShard], rows: int, vector: str | None, folder: Path) -> tuple[pa.Table, float]:
     """Return up to `rows` rows of a medium-sized shard as a table, and the source bytes read per second."""
     by_size = sorted(shards, key=lambda shard: shard.bytes)
     fitting = [shard for shard in by_size if shard.bytes <= MAX_FETCH or storage.is_local(shard.uri)]

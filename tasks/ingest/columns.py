@@ -1,7 +1,6 @@
-"""Arrow columns of any type as what the pool needs: texts, numbers, sizes, hashes, types in common."""
+"""Convert Arrow columns of any type to texts, scores and common types, and compute their sizes and hashes."""
 
 import json
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from evenkeel.infra.dtypes import Int64Array
 from evenkeel.tasks.ingest.reasons import Reason
 
 NO_GROUP = "(none)"
@@ -26,7 +26,7 @@ def as_text(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     return column.cast(pa.string())
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -60,26 +60,27 @@ def row_bytes(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
     """Return the bytes that each value of a column takes, (n,) int64, nested values with all that is in them."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    sizes: npt.NDArray[np.int64] = _array_bytes(column)
-    return sizes
+    return _array_bytes(column)
 
 
-def _array_bytes(column: pa.Array) -> Any:
+def _array_bytes(column: pa.Array) -> Int64Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _array_bytes(column.dictionary_decode())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_bytes(kind):
-        return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.asarray(pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False), np.int64)
     if pa.types.is_struct(kind):
         return sum((_array_bytes(child) for child in column.flatten()), np.zeros(len(column), dtype=np.int64))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
         offsets = column.offsets.to_numpy().astype(np.int64)
         child = pa.StructArray.from_arrays([column.keys, column.items], ["k", "v"]) if _is_map(kind) else column.values
         ends = np.concatenate([[0], np.cumsum(_array_bytes(child))])
-        return ends[offsets[1:]] - ends[offsets[:-1]]
+        lengths: Int64Array = ends[offsets[1:]] - ends[offsets[:-1]]
+        return lengths
     if pa.types.is_fixed_size_list(kind):
         inner = _array_bytes(column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size))
-        return inner.reshape(len(column), kind.list_size).sum(axis=1)
+        sums: Int64Array = inner.reshape(len(column), kind.list_size).sum(axis=1)
+        return sums
     try:
         width = max(1, kind.bit_width // 8)
     except ValueError:
@@ -100,7 +101,7 @@ def _is_map(kind: pa.DataType) -> bool:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return a type without the ways Arrow has of storing it: dictionaries and views as what they hold."""
+    """Return the type of the values of a column: that of its values for a dictionary, of its texts for a view."""
     if pa.types.is_dictionary(kind):
         return plain_type(kind.value_type)
     if pa.types.is_string_view(kind):
@@ -111,7 +112,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return the type that holds the values of both, None where none does but text."""
+    """Return the type that holds the values of both, None where only text does."""
     one, other = plain_type(one), plain_type(other)
     if one == other:
         return one
@@ -123,7 +124,7 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 
 
 def conform(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return a column in the type that all shards have in common."""
+    """Return a column cast to a type that all shards have in common."""
     if column.type == kind:
         return column
     if pa.types.is_string(kind):
@@ -145,13 +146,13 @@ def identities(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
 
 
 def id_keys(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """Return xxh3-128 of each id's UTF-8 bytes, (n, 2) uint64: what tells duplicate ids (no two of 1e9 collide)."""
+    """Return xxh3-128 of each id's UTF-8 bytes, (n, 2) uint64: equal for equal ids alone (no two of 1e9 collide)."""
     digests = b"".join([xxhash.xxh3_128_digest(item) for item in _utf8(ids)])
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def hash_and_count(texts: pa.ChunkedArray) -> tuple[pa.Array, pa.ChunkedArray]:
-    """Return what tells equal texts, and how long they are: (n,) fixed_size_binary[16] and (n,) int32 words.
+    """Return a hash of each text, (n,) fixed_size_binary[16], and its number of words, (n,) int32.
 
     The hash is xxh3-128 of the text with Unicode composed (NFC) and each run of white space as one blank.
     """
@@ -169,5 +170,5 @@ def _utf8(texts: pa.ChunkedArray) -> list[bytes]:
 
 
 def refuse(codes: npt.NDArray[np.uint8], bad: npt.NDArray[np.bool_], reason: Reason) -> None:
-    """Mark, in place, the sound rows of (n,) uint8 that are bad."""
+    """Set the reason, in place, of those rows of (n,) uint8 that are bad and have none yet."""
     codes[bad & (codes == Reason.SOUND)] = reason

@@ -1,4 +1,4 @@
-"""What a source is: where the shards lie, what their columns mean, and how much bad input a run may carry."""
+"""The config of a source: where its shards lie, what their columns mean, and how many bad rows a run accepts."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ ShardFormat = Literal["parquet", "jsonl", "csv", "npy", "docstrings"]
 
 
 class SourceConfig(BaseModel):
-    """The recipe's `source`: only `uri` is needed."""
+    """The `source` of a recipe; only `uri` is required."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,8 +67,8 @@ class SourceConfig(BaseModel):
         return uri
 
 
-class ShardStamp(BaseModel):
-    """One shard as it lay in the store when the run began; `stamp` is its ETag, checksum or time of change."""
+class ListedShard(BaseModel):
+    """One shard as the store listed it when the run began; `fingerprint` is its ETag, checksum or time of change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,16 +76,16 @@ class ShardStamp(BaseModel):
     name: str = Field(description="Path below the source's fixed part: what ids of rows without an id are made of.")
     format: ShardFormat
     bytes: int
-    stamp: str
+    fingerprint: str
     ids: str | None = Field(None, description="The file with the ids (or all other columns) of an .npy shard.")
-    ids_stamp: str = ""
+    ids_fingerprint: str = ""
     number: int = Field(0, ge=0, lt=1 << 24, description="What its row ids begin with; kept while the dataset lives.")
 
 
 class IngestRequest(BaseModel):
-    """What the ingest step is called with: the recipe's source and the shards found, so that its key follows them."""
+    """The config of the ingest step: the recipe's source and the shards found, so that its key depends on both."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: SourceConfig
-    shards: list[ShardStamp]
+    shards: list[ListedShard]

@@ -1,4 +1,4 @@
-"""A real pool that every machine has: the docstrings of the installed Python environment.
+"""Harvest the docstrings of the installed Python environment: a real pool that every machine has.
 
 The standard library and site-packages are parsed with `ast`, never imported or executed. Left out: tests
 (folders `test`, `tests`, `testing`; files `test_*.py`, `*_test.py`, `conftest.py`), functions in functions, files over
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder, StepRef, claim
-from evenkeel.tasks.ingest.config import ShardStamp
-from evenkeel.tasks.ingest.stamps import stamp_of
+from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.step import Run
 
 VERSION = 1
@@ -54,30 +54,32 @@ def environment_files() -> list[SourceFile]:
     return files
 
 
-def environment_stamp() -> tuple[int, str]:
+def environment_fingerprint() -> tuple[int, str]:
     """Return the size of all files in bytes, and a hash of their paths, sizes and times of change."""
     files = environment_files()
-    return sum(file.bytes for file in files), _stamp(files)
+    return sum(file.bytes for file in files), _fingerprint(files)
 
 
-def harvest_shards(stamp: ShardStamp, run: Run) -> tuple[list[ShardStamp], dict[str, int]]:
-    """Harvest the environment into Parquet shards, once per state of it; return them and the counts.
+def harvest_shards(environment: ListedShard, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
+    """Write the docstrings to Parquet shards, once per state of the environment; return the shards and the counts.
 
     Columns, all string: id (module.qualname, with #2, #3 where one occurs again), text, package (the top-level name),
     kind (module, class, function), path below its root. Raises InputError where the environment changed meanwhile.
     """
     files = environment_files()
-    if _stamp(files) != stamp.stamp:
-        raise InputError("the Python environment changed while the run began", remedy="run again when it is still")
-    folder = StepFolder(run.workspace, run.dataset, "docstrings", stamp.stamp[:20])
+    if _fingerprint(files) != environment.fingerprint:
+        raise InputError(
+            "the Python environment changed while the run began", remedy="run again when nothing is being installed"
+        )
+    folder = StepFolder(run.workspace, run.dataset, "docstrings", environment.fingerprint[:20])
     claim(folder.uri)
     finished = folder.done() or _harvest(files, folder, run)
     shards = []
     for number in range(finished.counts["shards"]):
         uri = folder.path(_shard_name(number))
-        size, changed = stamp_of(uri)
+        size, changed = fingerprint_of(uri)
         name = _shard_name(number)
-        shards.append(ShardStamp(uri=uri, name=name, format="parquet", bytes=size, stamp=changed, number=number))
+        shards.append(ListedShard(uri=uri, name=name, format="parquet", bytes=size, fingerprint=changed, number=number))
     return shards, finished.counts
 
 
@@ -147,7 +149,7 @@ def _shard_name(number: int) -> str:
     return f"docstrings-{number:03d}.parquet"
 
 
-def _stamp(files: Sequence[SourceFile]) -> str:
+def _fingerprint(files: Sequence[SourceFile]) -> str:
     digest = hashlib.sha256(f"{VERSION} {sys.version_info[:3]}".encode())
     for file in files:
         digest.update(f"\0{file.path}\0{file.bytes}\0{file.changed}".encode("utf-8", "surrogateescape"))

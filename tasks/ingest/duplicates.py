@@ -1,4 +1,4 @@
-"""Ids that occur twice, over all shards, in bounded memory: the first row in pool order stays."""
+"""Find and remove rows with duplicate ids, over all shards, in bounded memory: the first in pool order stays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 4 << 20
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Rows of one block to take out: their ids, and the ids of the rows that came first, (n,) uint64 each."""
+    """The duplicates in one block: their row ids, and those of the rows with the same id before, (n,) uint64 each."""
 
     block: str
     rows: npt.NDArray[np.uint64]
@@ -44,7 +44,7 @@ def write_keys(uri: str, keys: npt.NDArray[np.uint64], row_ids: npt.NDArray[np.u
 def find_duplicates(
     folder: str, names: Sequence[str], firsts: npt.NDArray[np.uint64], rows: int, compute: Compute
 ) -> list[Duplicate]:
-    """Return the rows of each block whose id has come before.
+    """Return the rows of each block whose id occurs in an earlier row.
 
     folder: where `write_keys` left one file per block. names, firsts: the blocks in pool order and their first row ids.
     """
@@ -76,7 +76,7 @@ def _within(folder: str, names: list[str], span: tuple[int, int]) -> npt.NDArray
 def drop_duplicates(out: str, shard_names: Mapping[int, str], duplicate: Duplicate) -> None:
     """Move the duplicates of a block from its files to the quarantine; safe to repeat after a crash.
 
-    The files as they were read stay among the originals, for runs in which other rows come first.
+    The files as they were read are kept in `originals/`, for later runs in which other rows come first.
     """
     rows_uri = storage.join(out, "rows", f"{duplicate.block}.parquet")
     rows = read_table(rows_uri)

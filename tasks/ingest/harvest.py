@@ -1,4 +1,4 @@
-"""Harvesting docstrings from Python files with `ast`: run as its own process, one per shard of files.
+"""Parse Python files for their docstrings with `ast`, as a process of its own for each shard.
 
 `python -m evenkeel.tasks.ingest.harvest` reads `{"uri", "files": [[path, path below its root, module], ...]}`
 from standard input, writes the shard and answers with its counts.
@@ -76,7 +76,7 @@ def _sound(text: str) -> str:
 
 
 def main() -> None:
-    """Do one job from standard input."""
+    """Harvest the files that standard input names."""
     warnings.simplefilter("ignore")
     gc.disable()
     sys.setrecursionlimit(10_000)

@@ -1,4 +1,4 @@
-"""Before a row is read: look at every shard, agree on what the columns mean, refuse shards that do not fit."""
+"""Plan the columns before reading: infer the schema of each shard, find common types, refuse shards without them."""
 
 import difflib
 import posixpath
@@ -13,19 +13,19 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.ingest.columns import common_type, plain_type
-from evenkeel.tasks.ingest.config import ShardStamp, SourceConfig
-from evenkeel.tasks.ingest.readers import Look, describe
+from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
+from evenkeel.tasks.ingest.readers import ShardSchema, describe
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the columns of the source mean, in every shard alike.
+class ColumnPlan:
+    """Says what the columns of the source mean and which types they have, for all shards together.
 
     dtype: of the vectors, "float16" where every shard has that, else "float32". types: of the user's other columns, as
-    far as the formats tell before reading. refused: by shard number, why none of its rows can be used. guessed: roles
-    that the recipe left open and that were found.
+    far as known before reading. refused: by shard number, why none of its rows can be used. guessed: roles that the
+    recipe left open and that were found.
     """
 
     id: str | None = None
@@ -42,14 +42,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """All that a worker needs to read one shard into the folder `out`.
+    """What a worker needs to read one shard into the folder `out`.
 
-    version: of the code that reads. registry: the folder that knows what earlier runs have read; "" = none.
+    version: of the code that reads. registry: the folder that records what earlier runs have read; "" = none.
     """
 
     number: int
-    stamp: ShardStamp
-    plan: Plan
+    shard: ListedShard
+    plan: ColumnPlan
     out: str
     scratch: Path
     rows_per_block: int
@@ -59,45 +59,47 @@ class ShardJob:
     registry: str = ""
 
 
-def look(shard: ShardStamp) -> Look | str:
-    """Return what a shard's footer, header or first rows tell, or why it cannot be read."""
+def inspect_shard(shard: ListedShard) -> ShardSchema | str:
+    """Return the schema of a shard, from its footer, header or first rows, or why it cannot be read."""
     try:
-        return _look(shard.uri, shard.format, shard.ids)
+        return _inspect(shard.uri, shard.format, shard.ids)
     except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
         return describe(error)
 
 
-def _look(uri: str, form: str, ids: str | None) -> Look:
-    from evenkeel.tasks.ingest.readers.delimited import look_csv
-    from evenkeel.tasks.ingest.readers.jsonl import look_jsonl
-    from evenkeel.tasks.ingest.readers.npy import look_ids, look_npy
-    from evenkeel.tasks.ingest.readers.parquet import look_parquet
+def _inspect(uri: str, form: str, ids: str | None) -> ShardSchema:
+    from evenkeel.tasks.ingest.readers.delimited import inspect_csv
+    from evenkeel.tasks.ingest.readers.jsonl import inspect_jsonl
+    from evenkeel.tasks.ingest.readers.npy import inspect_ids, inspect_npy
+    from evenkeel.tasks.ingest.readers.parquet import inspect_parquet
     from evenkeel.tasks.ingest.source import shard_format
 
     beside = None
     if ids is not None:
         other = shard_format(ids)
-        beside = look_ids() if other in (None, "npy") else _look(ids, cast(str, other), None)
+        beside = inspect_ids() if other in (None, "npy") else _inspect(ids, cast(str, other), None)
     fs, path = storage.filesystem(uri)
     with fs.open(path, "rb") as stream:
         if form == "parquet":
-            return look_parquet(stream)
+            return inspect_parquet(stream)
         if form == "jsonl":
-            return look_jsonl(stream, posixpath.basename(uri))
+            return inspect_jsonl(stream, posixpath.basename(uri))
         if form == "csv":
-            return look_csv(stream, posixpath.basename(uri))
-        return look_npy(stream, beside)
+            return inspect_csv(stream, posixpath.basename(uri))
+        return inspect_npy(stream, beside)
 
 
-def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequence[Look | str]) -> Plan:
-    """Agree on columns and types over all shards; shards that do not fit are refused by name.
+def plan_columns(
+    source: SourceConfig, shards: Sequence[ListedShard], schemas: Sequence[ShardSchema | str]
+) -> ColumnPlan:
+    """Return the meaning and common types of the columns of all shards; shards that do not fit are refused.
 
     Raises InputError where no shard has a column that the recipe names, where a column has a name that is ours, or
-    where the vectors' length cannot be told.
+    where the vectors' length is unknown.
     """
     refused: dict[int, tuple[Reason, str, int | None]] = {}
-    fit: dict[int, Look] = {}
-    for number, found in enumerate(looks):
+    fit: dict[int, ShardSchema] = {}
+    for number, found in enumerate(schemas):
         if isinstance(found, str):
             refused[number] = (Reason.UNREADABLE_SHARD, found, None)
         elif found.rows == 0:
@@ -105,7 +107,7 @@ def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequenc
         else:
             fit[number] = found
     if not fit:
-        return Plan(refused={shards[at].number: why for at, why in refused.items()})
+        return ColumnPlan(refused={shards[at].number: why for at, why in refused.items()})
     roles, guessed = _roles(source, fit)
     named = [name for name in (roles["id"], roles["text"], roles["vector"], *source.groups, *source.scores) if name]
     _all_known(named, fit)
@@ -118,7 +120,7 @@ def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequenc
     types = _common_types(fit, shards, refused, roles["vector"])
     fit = {number: found for number, found in fit.items() if number not in refused}
     dimension, dtype = _vectors(roles["vector"], source, fit, shards)
-    return Plan(
+    return ColumnPlan(
         id=roles["id"],
         text=roles["text"],
         vector=roles["vector"],
@@ -132,8 +134,8 @@ def make_plan(source: SourceConfig, shards: Sequence[ShardStamp], looks: Sequenc
     )
 
 
-def _roles(source: SourceConfig, fit: dict[int, Look]) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """Return the columns for id, text and vector, and which of them were guessed: only what cannot be mistaken is."""
+def _roles(source: SourceConfig, fit: dict[int, ShardSchema]) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """Return the columns for id, text and vector, and which of them were guessed: only unambiguous ones are."""
     everywhere = [
         name
         for name in dict.fromkeys(name for found in fit.values() for name in found.schema.names)
@@ -160,7 +162,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _all_known(named: Sequence[str], fit: dict[int, Look]) -> None:
+def _all_known(named: Sequence[str], fit: dict[int, ShardSchema]) -> None:
     known = list(dict.fromkeys(name for found in fit.values() for name in found.schema.names if name))
     for name in named:
         if name not in known:
@@ -173,7 +175,7 @@ def _all_known(named: Sequence[str], fit: dict[int, Look]) -> None:
             )
 
 
-def _none_is_ours(fit: dict[int, Look], shards: Sequence[ShardStamp]) -> None:
+def _none_is_ours(fit: dict[int, ShardSchema], shards: Sequence[ListedShard]) -> None:
     for number, found in fit.items():
         ours = [name for name in found.schema.names if name.lower().startswith("ek_")]
         if ours:
@@ -185,8 +187,8 @@ def _none_is_ours(fit: dict[int, Look], shards: Sequence[ShardStamp]) -> None:
 
 
 def _common_types(
-    fit: dict[int, Look],
-    shards: Sequence[ShardStamp],
+    fit: dict[int, ShardSchema],
+    shards: Sequence[ListedShard],
     refused: dict[int, tuple[Reason, str, int | None]],
     vector: str | None,
 ) -> dict[str, pa.DataType]:
@@ -216,7 +218,7 @@ def _common_types(
 
 
 def _vectors(
-    vector: str | None, source: SourceConfig, fit: dict[int, Look], shards: Sequence[ShardStamp]
+    vector: str | None, source: SourceConfig, fit: dict[int, ShardSchema], shards: Sequence[ListedShard]
 ) -> tuple[int | None, str | None]:
     """Return the length and the dtype of the pool's vectors; the length is the commonest in the first rows."""
     if vector is None or not fit:
@@ -227,7 +229,7 @@ def _vectors(
     dimension = source.dimension or (lengths.most_common(1)[0][0] if lengths else None)
     if dimension is None:
         raise InputError(
-            f"the length of the vectors in {vector!r} cannot be told",
+            f"the length of the vectors in {vector!r} is unknown",
             found="no vector in the first rows of any shard",
             where=shards[min(fit)].uri,
             remedy="set source.dimension",

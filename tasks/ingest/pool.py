@@ -1,10 +1,9 @@
-"""The pool: what ingest leaves for every later step. Blocks of checked rows, in pool order."""
+"""The pool: the output of ingest that every later step reads, blocks of checked rows in pool order."""
 
 import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array
+from evenkeel.infra.dtypes import Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
@@ -31,7 +31,7 @@ QUARANTINE_SCHEMA = pa.schema(
 
 
 class Block(BaseModel):
-    """A run of accepted rows of one shard; names sort in pool order.
+    """Consecutive accepted rows of one shard; the names of blocks sort in pool order.
 
     content: in two pools of a dataset, the same for the same rows, texts and vectors under the same row ids.
     """
@@ -47,7 +47,7 @@ class Block(BaseModel):
 class Shard(BaseModel):
     """One shard as it was read; `reason` says why none of its rows is in the pool, "" where it was read.
 
-    stamp: what the store said of its content when it was listed.
+    fingerprint: what the store said of its content when it was listed: size and ETag, checksum or time of change.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,11 +60,11 @@ class Shard(BaseModel):
     rows: int
     quarantined: int
     reason: str = ""
-    stamp: str = ""
+    fingerprint: str = ""
 
 
 class PoolInfo(BaseModel):
-    """What the columns of the source turned out to mean (`pool.json`)."""
+    """Says what the columns of the source mean and how many rows were read and refused (`pool.json`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,10 +84,10 @@ class PoolInfo(BaseModel):
 
 
 class Pool:
-    """Read access to a finished pool; cheap to open, small to send to a worker, holds no rows.
+    """Reads a finished pool; cheap to open, small to send to a worker, holds no rows.
 
     blocks: in pool order. rows: how many in all. groups, scores: names without their `group.`, `score.` prefix.
-    shards: as read. info: what the source's columns turned out to mean.
+    shards: as read. info: what the source's columns mean.
     """
 
     def __init__(self, uri: str, scratch: str | None = None) -> None:
@@ -130,7 +130,7 @@ class Pool:
         """Return the row ids of the whole pool, (rows,) uint64, ascending: 8 bytes a row in memory."""
         return self.column("row_id")
 
-    def column(self, name: str) -> npt.NDArray[Any]:
+    def column(self, name: str) -> Array:
         """Return one numeric column of the row table for the whole pool, (rows,), in pool order."""
         parts = [self.table(block, [name])[name].to_numpy() for block in self.blocks]
         if parts:
@@ -152,7 +152,7 @@ class Pool:
         column = self.payload(block, [self.info.text])[self.info.text]
         return column if column.type == pa.string() else column.cast(pa.string())
 
-    def vectors(self, block: Block | str) -> npt.NDArray[Any]:
+    def vectors(self, block: Block | str) -> Array:
         """Return the vectors of a block, (rows, d) float16 or float32, memory-mapped, finite and non-zero.
 
         Raises InputError where the source has none.

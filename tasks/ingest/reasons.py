@@ -1,10 +1,10 @@
-"""Why a row or a shard is not in the pool."""
+"""The reasons for which a row or a shard is not in the pool."""
 
 from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """The reasons in the order they are looked at: a row is refused for the first that holds."""
+    """The reasons in the order they are checked: a row is refused for the first that holds."""
 
     SOUND = 0
     UNREADABLE_SHARD = 1

@@ -1,4 +1,4 @@
-"""What reading a shard left: kept beside the blocks, so that no shard is read twice."""
+"""Reports of shards that were read, kept beside the blocks, so that no shard is read twice."""
 
 from pydantic import BaseModel
 
@@ -13,10 +13,10 @@ class BlockReport(BaseModel):
 
 
 class ShardReport(BaseModel):
-    """What became of a shard; rows = accepted + quarantined. A shard with a `reason` has no block.
+    """Reports how a shard was read; rows = accepted + quarantined. A shard with a `reason` has no block.
 
-    key: of all that decides what reading it writes. parts: how many files its refusals take. taken: it was not read but
-    taken over from an earlier run. rules: of what decides which rows of it are sound.
+    key: `reuse.reading_key`. rules: `reuse.rules_key`. parts: how many files its refused rows fill. taken: whether it
+    was taken over from an earlier run.
     """
 
     number: int

@@ -1,8 +1,8 @@
-"""Reading only what is new: a shard that an earlier run has read is taken from there, file by file.
+"""Reuse what earlier runs have read: the blocks of a shard that has not changed are taken over, file by file.
 
 What reading a shard writes depends on the shard, its number and the meaning of its columns, all hashed into one key.
-`<workspace>/<dataset>/shards/` says under that key which pool holds it. Taking it over is a link, never a guess: what
-comes out is what reading would give, so a registry that is lost costs time and nothing else.
+`<workspace>/<dataset>/shards/` records under that key which pool holds the shard. Its files are linked or copied and
+are what reading would write, so losing this registry costs time and nothing else.
 """
 
 import base64
@@ -12,32 +12,32 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import content_key
-from evenkeel.tasks.ingest.config import ShardStamp
-from evenkeel.tasks.ingest.plan import ShardJob, look
-from evenkeel.tasks.ingest.readers import Look
+from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.plan import ShardJob, inspect_shard
+from evenkeel.tasks.ingest.readers import ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
-LOOKING = 1  # raise it when a first look tells something else
+INSPECTION = 1  # raise it when `inspect_shard` returns something else for the same shard
 
 
 def rules_key(job: ShardJob) -> str:
-    """Return the hash of all that decides which rows of a shard are in the pool, and their texts and vectors."""
+    """Return a hash over everything that determines which rows of a shard enter the pool, their texts and vectors."""
     plan = job.plan
     rules = {
         "number": job.number,
         "columns": [plan.id, plan.text, plan.vector, plan.dimension, plan.dtype, plan.scores],
         "limits": [job.rows_per_block, job.max_row_bytes],
-        "ids": job.stamp.ids_stamp,
-        "name": job.stamp.name if plan.id is None else "",
+        "ids": job.shard.ids_fingerprint,
+        "name": job.shard.name if plan.id is None else "",
     }
     return content_key("rules", job.version, rules, {})
 
 
 def reading_key(job: ShardJob) -> str:
-    """Return the hash of all that decides what reading a shard writes."""
+    """Return a hash over everything that determines what reading a shard writes."""
     reading = {
-        "stamp": job.stamp.model_dump(mode="json"),
+        "shard": job.shard.model_dump(mode="json"),
         "rules": rules_key(job),
         "groups": job.plan.groups,
         "types": {name: str(kind) for name, kind in job.plan.types.items()},
@@ -49,13 +49,13 @@ def reading_key(job: ShardJob) -> str:
 
 
 def register(job: ShardJob, report: ShardReport) -> None:
-    """Write down where a shard that could be read lies; one whose store knows no stamp may change unseen."""
-    if job.registry and job.stamp.stamp and not report.reason:
+    """Record which pool holds a shard, unless it could not be read or its store gives no fingerprint."""
+    if job.registry and job.shard.fingerprint and not report.reason:
         storage.write_json(storage.join(job.registry, f"{report.key}.json"), job.out)
 
 
 def take_over(job: ShardJob, key: str) -> ShardReport | None:
-    """Take a shard from the pool that read it, as it was read; None where no pool has it (any more)."""
+    """Link the files of a shard from the pool that read it, and return its report; None where no pool has it."""
     if not job.registry:
         return None
     try:
@@ -93,27 +93,27 @@ def keep_original(out: str, part: str, block: str) -> None:
         storage.share(storage.join(out, name), original)
 
 
-def look_once(registry: str, shard: ShardStamp) -> Look | str:
-    """Return what a first look at a shard tells, as it was written down where an earlier run has looked."""
+def inspect_once(registry: str, shard: ListedShard) -> ShardSchema | str:
+    """Return the schema of a shard, or why it cannot be read: from the registry where an earlier run inspected it."""
     about = shard.model_dump(mode="json", exclude={"name", "number"})
-    place = storage.join(registry, "looks", f"{content_key('look', LOOKING, about, {})}.json")
+    place = storage.join(registry, "schemas", f"{content_key('schema', INSPECTION, about, {})}.json")
     try:
-        return _read_look(storage.read_json(place))
+        return _from_json(storage.read_json(place))
     except FileNotFoundError:
-        found = look(shard)
-        if shard.stamp and not isinstance(found, str):
-            storage.write_json(place, _written_look(found))
+        found = inspect_shard(shard)
+        if shard.fingerprint and not isinstance(found, str):
+            storage.write_json(place, _as_json(found))
         return found
 
 
-def _written_look(found: Look) -> dict[str, object]:
+def _as_json(found: ShardSchema) -> dict[str, object]:
     return {**asdict(found), "schema": base64.b64encode(found.schema.serialize()).decode()}
 
 
-def _read_look(written: dict[str, object]) -> Look:
+def _from_json(written: dict[str, object]) -> ShardSchema:
     schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(str(written["schema"]))))
     lengths = written["lengths"]
     assert isinstance(lengths, dict)
     counted = {name: {int(length): times for length, times in counts.items()} for name, counts in lengths.items()}
     rows = written["rows"]
-    return Look(schema, rows if isinstance(rows, int) else None, counted, bool(written["sample"]))
+    return ShardSchema(schema, rows if isinstance(rows, int) else None, counted, bool(written["sample"]))

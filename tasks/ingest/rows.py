@@ -1,39 +1,39 @@
-"""The rows of a shard on their way into a block: checked, named where they are refused, described where they stay."""
+"""Check the rows of a shard before they go into a block, and make the row table of a block."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest import columns
-from evenkeel.tasks.ingest.config import ShardStamp
-from evenkeel.tasks.ingest.plan import Plan, ShardJob
+from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.pool import SHARD_BITS
 from evenkeel.tasks.ingest.readers import Batch
 from evenkeel.tasks.ingest.reasons import Reason
-from evenkeel.tasks.ingest.tables import conform_table, stack
+from evenkeel.tasks.ingest.schemas import conform_table, stack
 from evenkeel.tasks.ingest.vectors import check_matrix, to_matrix
 
 Refusal = tuple[int, str, Reason, str]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Sound rows on their way to a block: numbers (n,), ids, payload, groups and scores by name, vectors (n, d)."""
+class CheckedRows:
+    """Sound rows of a shard: numbers (n,), ids, payload, groups and scores by name, vectors (n, d)."""
 
     numbers: npt.NDArray[np.int64]
     ids: pa.ChunkedArray
     payload: pa.Table
     extra: pa.Table
-    vectors: npt.NDArray[Any] | None
+    vectors: Array | None
 
-    def slice(self, begin: int, end: int) -> "Rows":
-        """Return the rows from begin up to end."""
+    def slice(self, begin: int, end: int) -> "CheckedRows":
+        """Return rows `begin` up to and without `end`."""
         vectors = None if self.vectors is None else self.vectors[begin:end]
-        return Rows(
+        return CheckedRows(
             self.numbers[begin:end],
             self.ids.slice(begin, end - begin),
             self.payload.slice(begin, end - begin),
@@ -42,12 +42,12 @@ class Rows:
         )
 
 
-def together(parts: list[Rows]) -> Rows:
-    """Return several runs of rows as one."""
+def together(parts: list[CheckedRows]) -> CheckedRows:
+    """Return the rows of several batches as one."""
     if len(parts) == 1:
         return parts[0]
     vectors = [part.vectors for part in parts if part.vectors is not None]
-    return Rows(
+    return CheckedRows(
         np.concatenate([part.numbers for part in parts]),
         pa.chunked_array([chunk for part in parts for chunk in part.ids.chunks], pa.string()),
         stack([part.payload for part in parts]),
@@ -56,8 +56,8 @@ def together(parts: list[Rows]) -> Rows:
     )
 
 
-def typed(payload: pa.Table, plan: Plan) -> pa.Table:
-    """Return a payload of strings with numbers as numbers; what the recipe calls id, text or group stays as written."""
+def typed(payload: pa.Table, plan: ColumnPlan) -> pa.Table:
+    """Return a payload of strings with numbers as numbers; the recipe's id, text and groups stay as written."""
     from evenkeel.tasks.ingest.readers.delimited import plain_types
 
     kept = {plan.id, plan.text, *plan.groups}
@@ -65,7 +65,7 @@ def typed(payload: pa.Table, plan: Plan) -> pa.Table:
     return pa.table(arrays)
 
 
-def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
+def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]:
     """Return the sound rows of a batch, and (row, id, reason, detail) of the others."""
     plan, table, rows = job.plan, batch.table, len(batch.rows)
     codes = np.zeros(rows, dtype=np.uint8)
@@ -73,7 +73,7 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
     def column(name: str) -> pa.ChunkedArray:
         return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
 
-    ids = _ids(column(plan.id), codes) if plan.id is not None else _made_ids(batch.rows, job.stamp.name)
+    ids = _ids(column(plan.id), codes) if plan.id is not None else _made_ids(batch.rows, job.shard.name)
     if plan.text is not None:
         texts = columns.conform(column(plan.text), pa.string())
         columns.refuse(codes, ~columns.sound_text(texts), Reason.EMPTY_TEXT)
@@ -81,14 +81,14 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
     sizes = sum((columns.row_bytes(item) for item in payload.itercolumns()), np.zeros(rows, dtype=np.int64))
     columns.refuse(codes, sizes > job.max_row_bytes, Reason.OVERSIZE_ROW)
     matrix = _matrix(batch, plan, codes)
-    extra: dict[str, Any] = {}
+    extra: dict[str, pa.ChunkedArray] = {}
     for name in plan.groups:
         texts = columns.conform(column(name), pa.string())
         extra[f"group.{name}"] = pc.fill_null(texts, columns.NO_GROUP)
     for name in plan.scores:
         extra[f"score.{name}"], bad = columns.as_score(column(name))
         columns.refuse(codes, bad, Reason.SCORE_NOT_A_NUMBER)
-    payload = _payload(payload, plan, job.stamp) if payload.num_columns else pa.table({"": pa.nulls(rows)})
+    payload = _payload(payload, plan, job.shard) if payload.num_columns else pa.table({"": pa.nulls(rows)})
     refusals = []
     for at in np.flatnonzero(codes):
         reason = Reason(int(codes[at]))
@@ -98,9 +98,9 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[Rows, list[Refusal]]:
     sound = codes == Reason.SOUND
     extras = pa.table(extra) if extra else pa.table({"": pa.nulls(rows)})
     if sound.all():
-        return Rows(batch.rows, ids, payload, extras, matrix), refusals
+        return CheckedRows(batch.rows, ids, payload, extras, matrix), refusals
     mask = pa.array(sound)
-    taken = Rows(
+    taken = CheckedRows(
         batch.rows[sound],
         ids.filter(mask),
         payload.filter(mask),
@@ -122,7 +122,7 @@ def _made_ids(rows: npt.NDArray[np.int64], shard: str) -> pa.ChunkedArray:
     return pa.chunked_array([pc.binary_join_element_wise(shard, numbers, ":")])
 
 
-def _matrix(batch: Batch, plan: Plan, codes: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+def _matrix(batch: Batch, plan: ColumnPlan, codes: npt.NDArray[np.uint8]) -> Array | None:
     """Return the vectors of a batch as the pool stores them, and mark the rows whose vector is not sound."""
     if plan.vector is None or plan.dimension is None or plan.dtype is None:
         return None
@@ -142,10 +142,10 @@ def _matrix(batch: Batch, plan: Plan, codes: npt.NDArray[np.uint8]) -> npt.NDArr
     return matrix
 
 
-def _payload(payload: pa.Table, plan: Plan, stamp: ShardStamp) -> pa.Table:
-    """Return the user's columns in the types agreed on before reading, and without Arrow's ways of storing them."""
+def _payload(payload: pa.Table, plan: ColumnPlan, shard: ListedShard) -> pa.Table:
+    """Return the user's columns in the planned types, dictionaries and views decoded."""
     kinds = [(item.name, plan.types.get(item.name, columns.plain_type(item.type))) for item in payload.schema]
-    if stamp.format == "parquet":
+    if shard.format == "parquet":
         names = {name for name, _ in kinds}
         kinds += [(name, kind) for name, kind in plan.types.items() if name not in names]
         order = {name: at for at, name in enumerate(plan.types)}
@@ -171,7 +171,7 @@ def _detail(reason: Reason, batch: Batch, job: ShardJob, sizes: npt.NDArray[np.i
     return ""
 
 
-def row_table(rows: Rows, job: ShardJob) -> pa.Table:
+def row_table(rows: CheckedRows, job: ShardJob) -> pa.Table:
     """Return the row table of a block, as docs/ARCHITECTURE.md describes it."""
     count = len(rows.numbers)
     if job.plan.text is not None:

@@ -1,11 +1,10 @@
-"""Reading one shard: batches in, checked blocks and named refusals out, in memory bounded by a block."""
+"""Read one shard batch by batch and write its checked blocks and refused rows, in memory bounded by a block."""
 
 import base64
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.tables import write_table
 from evenkeel.tasks.ingest import columns
 from evenkeel.tasks.ingest.duplicates import write_keys
+from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
 from evenkeel.tasks.ingest.readers import Batch, ShardUnreadable, read_batches
@@ -24,9 +24,8 @@ from evenkeel.tasks.ingest.readers.parquet import count_rows
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
-from evenkeel.tasks.ingest.rows import Refusal, Rows, check_rows, row_table, together, typed
+from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, row_table, together, typed
 from evenkeel.tasks.ingest.source import shard_format
-from evenkeel.tasks.ingest.stamps import stamp_of
 
 _PART_ROWS = 1 << 18
 
@@ -48,36 +47,36 @@ def read_shard(job: ShardJob) -> ShardReport:
 
 
 def _read(job: ShardJob) -> ShardReport:
-    if stamp_of(job.stamp.uri) != (job.stamp.bytes, job.stamp.stamp):
+    if fingerprint_of(job.shard.uri) != (job.shard.bytes, job.shard.fingerprint):
         raise InputError(
             "a shard changed while the run was reading the source",
-            where=job.stamp.uri,
-            remedy="run again when the source is still; write new shards under new names",
+            where=job.shard.uri,
+            remedy="run again when nobody writes to the source; write new shards under new names",
         )
     folder = job.scratch / "shards" / f"{job.number:06d}"
     try:
-        path = storage.local_copy(job.stamp.uri, folder)
+        path = storage.local_copy(job.shard.uri, folder)
         digest = storage.sha256(str(path))
         if job.number in job.plan.refused:
             reason, detail, rows = job.plan.refused[job.number]
             return _refused(job, digest, reason, detail, rows)
-        ids = None if job.stamp.ids is None else storage.local_copy(job.stamp.ids, folder)
+        ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
         writer = _Writer(job)
         try:
-            for batch in read_batches(job.stamp.format, path, ids, job.rows_per_block, job.plan.vector, job.backend):
+            for batch in read_batches(job.shard.format, path, ids, job.rows_per_block, job.plan.vector, job.backend):
                 writer.add(batch)
         except ShardUnreadable as error:
             writer.discard()
-            return _refused(job, digest, Reason.UNREADABLE_SHARD, str(error), _rows_told(job, path))
+            return _refused(job, digest, Reason.UNREADABLE_SHARD, str(error), _claimed_rows(job, path))
         return writer.finish(digest)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rows_told(job: ShardJob, path: Path) -> int | None:
-    """Return how many rows an unreadable shard says it has, None where it does not say."""
+def _claimed_rows(job: ShardJob, path: Path) -> int | None:
+    """Return the row count in the footer of an unreadable shard, None where it cannot be read."""
     try:
-        return count_rows(path) if job.stamp.format == "parquet" else None
+        return count_rows(path) if job.shard.format == "parquet" else None
     except (ValueError, OSError):
         return None
 
@@ -90,7 +89,7 @@ def _refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int 
         _write_quarantine(job, f"{part:06d}", numbers, ids, [reason.label] * len(numbers), details)
     return ShardReport(
         number=job.number,
-        bytes=job.stamp.bytes,
+        bytes=job.shard.bytes,
         sha256=digest,
         rows=rows or 0,
         reasons={reason.label: rows} if rows else {},
@@ -100,7 +99,12 @@ def _refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int 
 
 
 def _write_quarantine(
-    job: ShardJob, part: str, rows: npt.NDArray[np.int64], ids: Any, reasons: list[str], details: list[str]
+    job: ShardJob,
+    part: str,
+    rows: npt.NDArray[np.int64],
+    ids: pa.Array | list[str],
+    reasons: list[str],
+    details: list[str],
 ) -> None:
     row_ids = rows.astype(np.uint64) | np.uint64(job.number << SHARD_BITS)
     shards = np.full(len(rows), job.number, dtype=np.int32)
@@ -116,12 +120,12 @@ class _Writer:
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     blocks: list[BlockReport] = field(default_factory=list)
-    waiting: list[Rows] = field(default_factory=list)
+    waiting: list[CheckedRows] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     parts: int = 0
 
     def add(self, batch: Batch) -> None:
-        """Check a batch; keep the sound rows, name the others."""
+        """Check a batch: keep the sound rows, refuse the others with a reason."""
         self.rows += len(batch.rows) + len(batch.rejects)
         self.refusals += [(row, "", Reason.UNPARSABLE_ROW, detail) for row, detail in batch.rejects]
         if len(batch.rows):
@@ -137,14 +141,14 @@ class _Writer:
             self._write_refusals()
 
     def finish(self, digest: str) -> ShardReport:
-        """Write what is left and report."""
+        """Write the remaining rows and return the report."""
         if any(len(part.numbers) for part in self.waiting):
             self._write_block(together(self.waiting))
         self._write_refusals()
         job = self.job
         return ShardReport(
             number=job.number,
-            bytes=job.stamp.bytes,
+            bytes=job.shard.bytes,
             sha256=digest,
             rows=self.rows,
             reasons=dict(sorted(self.reasons.items())),
@@ -171,10 +175,10 @@ class _Writer:
             self.parts += 1
             self.refusals = []
 
-    def _write_block(self, rows: Rows) -> None:
+    def _write_block(self, rows: CheckedRows) -> None:
         job, name = self.job, f"s{self.job.number:06d}-b{len(self.blocks):06d}"
         table = row_table(rows, job)
-        payload = typed(rows.payload, job.plan) if "csv" in (job.stamp.format, _ids_format(job)) else rows.payload
+        payload = typed(rows.payload, job.plan) if "csv" in (job.shard.format, _ids_format(job)) else rows.payload
         if "" in payload.column_names:
             payload = payload.drop_columns([""])
         if payload.num_columns == 0:
@@ -192,7 +196,7 @@ class _Writer:
 
 
 def _ids_format(job: ShardJob) -> str | None:
-    return None if job.stamp.ids is None else shard_format(job.stamp.ids)
+    return None if job.shard.ids is None else shard_format(job.shard.ids)
 
 
 def _remove_block(out: str, name: str) -> None:

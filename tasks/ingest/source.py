@@ -1,4 +1,4 @@
-"""Finding the shards of a source, each stamped so that a changed shard changes the key of the step."""
+"""Find the shards of a source, each with a fingerprint, so that a changed shard changes the key of the step."""
 
 import itertools
 import posixpath
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError
-from evenkeel.tasks.ingest.config import IngestRequest, ShardFormat, ShardStamp, SourceConfig
-from evenkeel.tasks.ingest.docstrings import environment_stamp
-from evenkeel.tasks.ingest.stamps import stamp_of
+from evenkeel.tasks.ingest.config import IngestRequest, ListedShard, ShardFormat, SourceConfig
+from evenkeel.tasks.ingest.docstrings import environment_fingerprint
+from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 
 DOCSTRINGS = "docstrings://"
 _SUFFIXES: dict[str, ShardFormat] = {
@@ -26,11 +26,11 @@ _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
 def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = None) -> IngestRequest:
-    """Return what the ingest step is called with: the source and a stamp of each of its shards, by number.
+    """Return what the ingest step is called with: the source and its shards with their fingerprints, by number.
 
     numbers: by name, those that shards were given before; others get the next ones, in the order they are found.
-    Cheap: lists the store, opens nothing. Raises InputError where no shard is found, RecipeError where a format cannot
-    be told or the number of `ids` files is not that of the shards.
+    Cheap: lists the store, opens nothing. Raises InputError where no shard is found, RecipeError where a format is
+    unknown or the number of `ids` files is not that of the shards.
     """
     given = dict(numbers or {})
     following = itertools.count(max(given.values(), default=-1) + 1)
@@ -42,23 +42,25 @@ def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = Non
     return IngestRequest(source=plain, shards=sorted(shards, key=lambda shard: shard.number))
 
 
-def find_shards(source: SourceConfig) -> list[ShardStamp]:
+def find_shards(source: SourceConfig) -> list[ListedShard]:
     """Return the shards of a source in pool order: by place in `uri`, then by name."""
     if source.format == "docstrings" or source.uri == DOCSTRINGS:
-        size, stamp = environment_stamp()
-        return [ShardStamp(uri=DOCSTRINGS, name="docstrings", format="docstrings", bytes=size, stamp=stamp)]
-    shards: dict[str, ShardStamp] = {}
+        size, fingerprint = environment_fingerprint()
+        return [
+            ListedShard(uri=DOCSTRINGS, name="docstrings", format="docstrings", bytes=size, fingerprint=fingerprint)
+        ]
+    shards: dict[str, ListedShard] = {}
     for place in [source.uri] if isinstance(source.uri, str) else source.uri:
         for uri, name in _expand(place, wanted=source.format):
-            size, stamp = stamp_of(uri)
+            size, fingerprint = fingerprint_of(uri)
             form = shard_format(uri) if source.format == "auto" else source.format
             if form is None:
                 raise RecipeError(
-                    f"the format of {uri} cannot be told from its name",
+                    f"the format of {uri} is unknown: its name has none of the suffixes",
                     expected=", ".join(sorted(_SUFFIXES)) + " (also .gz, .zst)",
                     remedy="set source.format",
                 )
-            shards.setdefault(uri, ShardStamp(uri=uri, name=name, format=form, bytes=size, stamp=stamp))
+            shards.setdefault(uri, ListedShard(uri=uri, name=name, format=form, bytes=size, fingerprint=fingerprint))
     if not shards:
         raise InputError(
             "the source holds no shard", where=str(source.uri), remedy="check source.uri: a file, a folder or a glob"
@@ -67,7 +69,7 @@ def find_shards(source: SourceConfig) -> list[ShardStamp]:
 
 
 def shard_format(uri: str) -> ShardFormat | None:
-    """Return the format that the suffix of `uri` stands for, None where it stands for none."""
+    """Return the format of a file by its suffix, None where the suffix is unknown."""
     name = uri.lower()
     for suffix in _COMPRESSED:
         name = name.removesuffix(suffix)
@@ -75,7 +77,7 @@ def shard_format(uri: str) -> ShardFormat | None:
 
 
 def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
-    """Return (uri, name below the fixed part) of the files that a file, folder or glob stands for, by name."""
+    """Return (uri, name below the fixed part) of the files that a file, folder or glob names, sorted by name."""
     with storage.store_errors("list", place):
         return _listed(place, wanted)
 
@@ -108,13 +110,13 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
 
 
-def _with_unique_names(shards: list[ShardStamp]) -> list[ShardStamp]:
+def _with_unique_names(shards: list[ListedShard]) -> list[ListedShard]:
     """Name shards by their whole URI where two places give the same name."""
     times = Counter(shard.name for shard in shards)
     return [shard.model_copy(update={"name": shard.uri}) if times[shard.name] > 1 else shard for shard in shards]
 
 
-def _with_ids(shards: list[ShardStamp], source: SourceConfig) -> list[ShardStamp]:
+def _with_ids(shards: list[ListedShard], source: SourceConfig) -> list[ListedShard]:
     if source.ids is None:
         return shards
     places = [source.ids] if isinstance(source.ids, str) else source.ids
@@ -127,6 +129,6 @@ def _with_ids(shards: list[ShardStamp], source: SourceConfig) -> list[ShardStamp
             remedy="give source.ids as one file per shard, in the order of the shards' names",
         )
     return [
-        shard.model_copy(update={"ids": uri, "ids_stamp": ":".join(map(str, stamp_of(uri)))})
+        shard.model_copy(update={"ids": uri, "ids_fingerprint": ":".join(map(str, fingerprint_of(uri)))})
         for shard, uri in zip(shards, files, strict=True)
     ]

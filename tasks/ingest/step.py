@@ -1,4 +1,4 @@
-"""The ingest step: look at every shard, read them in parallel, take out duplicate ids, account for every row."""
+"""The ingest step: infer the schema of every shard, read them in parallel, remove duplicate ids, count every row."""
 
 import base64
 import hashlib
@@ -14,21 +14,21 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
-from evenkeel.tasks.ingest.config import IngestRequest, ShardStamp
+from evenkeel.tasks.ingest.config import IngestRequest, ListedShard
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
-from evenkeel.tasks.ingest.plan import Plan, ShardJob, make_plan
+from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
+from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
 from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
-from evenkeel.tasks.ingest.reuse import keep_original, look_once
+from evenkeel.tasks.ingest.reuse import inspect_once, keep_original
+from evenkeel.tasks.ingest.schemas import common_schema, conform_table
 from evenkeel.tasks.ingest.shard import read_shard
-from evenkeel.tasks.ingest.stamps import whole_stamp
-from evenkeel.tasks.ingest.tables import common_schema, conform_table
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
-_LOOK_BYTES = 1 << 20
+_INSPECTED_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
 
 
@@ -40,14 +40,14 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     """
     shards, harvest = _real_shards(request, run)
     begin = 0.5 if harvest else 0.0
-    run.progress(begin, f"looking at {len(shards):,} shards")
+    run.progress(begin, f"inspecting {len(shards):,} shards")
     registry = storage.join(run.workspace, run.dataset, "shards")
-    looks = run.compute.map(partial(look_once, registry), shards, work=_LOOK_BYTES * len(shards))
-    plan = make_plan(request.source, shards, looks)
+    schemas = run.compute.map(partial(inspect_once, registry), shards, work=_INSPECTED_BYTES * len(shards))
+    plan = plan_columns(request.source, shards, schemas)
     jobs = [
         ShardJob(
             number=shard.number,
-            stamp=shard,
+            shard=shard,
             plan=plan,
             out=out.uri,
             scratch=run.scratch / "ingest" / out.key,
@@ -83,7 +83,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
             "the source holds no usable row",
             found=f"{len(shards):,} shards with {info.read:,} rows, {info.quarantined:,} refused",
             where=str(request.source.uri),
-            remedy=f"look at {out.path('quarantine')} for the rows and reasons" if info.read else "check source.uri",
+            remedy=f"read {out.path('quarantine')} for the rows and reasons" if info.read else "check source.uri",
         )
     storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
     storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, gone)])
@@ -101,7 +101,7 @@ def cost(request: IngestRequest, work: Workload) -> float:
 INGEST = Step(name="ingest", version=2, function=ingest, retries=2, cost=cost)
 
 
-def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ShardStamp], dict[str, int]]:
+def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
     """Return the shards to read, and, where they are the environment's docstrings, the counts of their harvest."""
     if all(shard.format != "docstrings" for shard in request.shards):
         return request.shards, {}
@@ -115,7 +115,7 @@ def _counter(run: Run, total: int, begin: float, end: float, what: str) -> Calla
 
 
 def _enough_room_for_errors(
-    request: IngestRequest, shards: Sequence[ShardStamp], reports: Sequence[ShardReport], duplicates: int = 0
+    request: IngestRequest, shards: Sequence[ListedShard], reports: Sequence[ShardReport], duplicates: int = 0
 ) -> None:
     """Raise QuarantineLimitError where the share refused is over the limit; unreadable shards count by their bytes."""
     known = [report for report in reports if report.rows]
@@ -128,25 +128,25 @@ def _enough_room_for_errors(
     share = (sum(reasons.values()) + unknown) / max(read + unknown, 1.0)
     if share <= request.source.max_quarantined:
         return
-    told = [f"{times:,} rows: {reason}" for reason, times in reasons.most_common(5)]
+    lines = [f"{times:,} rows: {reason}" for reason, times in reasons.most_common(5)]
     refused = [report for report in reports if report.reason]
     uris = {shard.number: shard.uri for shard in shards}
-    told += [f"{uris[report.number]}: {report.reason}, {report.detail}" for report in refused[:5]]
+    lines += [f"{uris[report.number]}: {report.reason}, {report.detail}" for report in refused[:5]]
     if len(refused) > 5:
-        told.append(f"and {len(refused) - 5:,} more shards")
+        lines.append(f"and {len(refused) - 5:,} more shards")
     raise QuarantineLimitError(
         "too much of the source was refused",
         expected=f"at most {request.source.max_quarantined:.2%} of the rows",
         found=f"{share:.2%} of {read:,} rows" + (f" and {len(refused):,} shards" if refused else ""),
-        where="; ".join(told),
-        remedy="mend the source, or raise source.max_quarantined",
+        where="; ".join(lines),
+        remedy="correct the source, or raise source.max_quarantined",
     )
 
 
 def _take_out_duplicates(
-    blocks: Sequence[BlockReport], shards: Sequence[ShardStamp], plan: Plan, out: StepFolder, run: Run
+    blocks: Sequence[BlockReport], shards: Sequence[ListedShard], plan: ColumnPlan, out: StepFolder, run: Run
 ) -> dict[str, Duplicate]:
-    """Move rows whose id came before to the quarantine; return them by block."""
+    """Move rows with a duplicate id to the quarantine; return them by block."""
     if plan.id is None or not blocks:
         return {}
     run.progress(0.9, "looking for duplicate ids")
@@ -159,7 +159,7 @@ def _take_out_duplicates(
 
 
 def _content(report: ShardReport, block: BlockReport, again: Duplicate | None) -> str:
-    """Return what tells the rows of a block: where they were read, under which rules, and which ids came before."""
+    """Return a hash of the rows of a block: of the shard's content, the rules of reading and the duplicates removed."""
     digest = hashlib.sha256(json.dumps([report.rules, report.sha256, block.name]).encode())
     if again is not None:
         digest.update(again.rows.astype("<u8").tobytes())
@@ -190,14 +190,14 @@ def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
 
 
 def _info(
-    plan: Plan,
+    plan: ColumnPlan,
     reports: Sequence[ShardReport],
     blocks: Sequence[Block],
     gone: Mapping[str, int],
     payload: pa.Schema,
     mixed: dict[str, str],
 ) -> PoolInfo:
-    """Return what the pool says of itself. Raises AccountingError where a row is lost."""
+    """Return the description of the pool. Raises AccountingError where a row is lost."""
     reasons: Counter[str] = Counter()
     for report in reports:
         reasons.update(report.reasons)
@@ -229,7 +229,7 @@ def _info(
     )
 
 
-def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: Mapping[str, int]) -> list[Shard]:
+def _shards(shards: Sequence[ListedShard], reports: Sequence[ShardReport], gone: Mapping[str, int]) -> list[Shard]:
     return [
         Shard(
             number=report.number,
@@ -240,7 +240,7 @@ def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: 
             rows=report.rows,
             quarantined=sum(report.reasons.values()) + sum(gone.get(block.name, 0) for block in report.blocks),
             reason=f"{report.reason}: {report.detail}" if report.reason else "",
-            stamp=whole_stamp(shard),
+            fingerprint=shard_fingerprint(shard),
         )
         for shard, report in zip(shards, reports, strict=True)
     ]
@@ -248,8 +248,8 @@ def _shards(shards: Sequence[ShardStamp], reports: Sequence[ShardReport], gone: 
 
 def _outcome(
     info: PoolInfo,
-    plan: Plan,
-    shards: Sequence[ShardStamp],
+    plan: ColumnPlan,
+    shards: Sequence[ListedShard],
     reports: Sequence[ShardReport],
     blocks: Sequence[Block],
     harvest: dict[str, int],

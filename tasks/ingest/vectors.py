@@ -1,12 +1,12 @@
-"""From Arrow columns of vectors to matrices, through the flat buffer: no Python object per number or row."""
+"""Convert Arrow columns of vectors to matrices through their flat buffers, without a Python object per number."""
 
 import json
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from evenkeel.infra.dtypes import Array, DType
 from evenkeel.tasks.ingest.reasons import Reason
 
 Codes = npt.NDArray[np.uint8]
@@ -18,7 +18,7 @@ def is_list_of_numbers(kind: pa.DataType) -> bool:
 
 
 def is_list_of_floats(kind: pa.DataType) -> bool:
-    """Tell whether a column type is a list, of any kind, of floats: what is taken for a vector without being named."""
+    """Tell whether a column type is a list, of any kind, of floats: such a column is guessed to be the vector."""
     return _is_list(kind) and bool(pa.types.is_floating(kind.value_type))
 
 
@@ -29,7 +29,7 @@ def is_vector(kind: pa.DataType) -> bool:
     return is_list_of_numbers(kind) or bool(pa.types.is_fixed_size_binary(kind) or text or empty)
 
 
-def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], Codes]:
+def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> tuple[Array, Codes]:
     """Return a column of vectors as a matrix, and what is wrong with each row.
 
     Accepts list, large_list, fixed_size_list (of any number type), fixed_size_binary of `dimension` little-endian
@@ -46,13 +46,13 @@ def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> 
     return matrix, check_matrix(matrix, reasons)
 
 
-def check_matrix(matrix: npt.NDArray[Any], reasons: Codes) -> Codes:
+def check_matrix(matrix: Array, reasons: Codes) -> Codes:
     """Add to (n,) reasons the rows of (n, d) float16 or float32 that are not finite or all zero.
 
-    Without its sign, a float's bits order as its size does: the largest of a row tells both at once.
+    The bits of a float without its sign order as its size does, so the largest of a row shows both at once.
     """
     kind, infinite, sign = ("u2", 0x7C00, 0x8000) if matrix.dtype == np.float16 else ("u4", 0x7F800000, 0x80000000)
-    bits: npt.NDArray[Any] = np.ascontiguousarray(matrix).view(kind)
+    bits: Array = np.ascontiguousarray(matrix).view(kind)
     largest = np.bitwise_and(bits, bits.dtype.type(sign - 1)).max(axis=1, initial=0)
     for reason, bad in ((Reason.VECTOR_NOT_FINITE, largest >= infinite), (Reason.ZERO_VECTOR, largest == 0)):
         reasons[bad & (reasons == Reason.SOUND)] = reason
@@ -63,7 +63,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _matrix(column: pa.Array, dimension: int) -> tuple[npt.NDArray[Any], Codes]:
+def _matrix(column: pa.Array, dimension: int) -> tuple[Array, Codes]:
     kind, rows = column.type, len(column)
     reasons = np.zeros(rows, dtype=np.uint8)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -94,14 +94,14 @@ def _matrix(column: pa.Array, dimension: int) -> tuple[npt.NDArray[Any], Codes]:
     return matrix, reasons
 
 
-def _numbers(values: pa.Array) -> npt.NDArray[Any]:
+def _numbers(values: pa.Array) -> Array:
     """Return Arrow numbers as numpy ones, null as NaN, whole numbers as float64; floats without a copy."""
     if not pa.types.is_floating(values.type):
         values = values.cast(pa.float64(), safe=False)
     return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
-def _from_binary(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.NDArray[Any], Codes]:
+def _from_binary(column: pa.Array, dimension: int, reasons: Codes) -> tuple[Array, Codes]:
     width, rows = column.type.byte_width, len(column)
     dtype = binary_dtype(width, dimension)
     if dtype is None:
@@ -112,13 +112,13 @@ def _from_binary(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.
     return flat.reshape(rows, dimension), reasons
 
 
-def binary_dtype(width: int, dimension: int) -> np.dtype[Any] | None:
+def binary_dtype(width: int, dimension: int) -> DType | None:
     """Return the float type of which `dimension` fill `width` bytes, None where none does."""
-    floats: dict[int, np.dtype[Any]] = {2: np.dtype("<f2"), 4: np.dtype("<f4"), 8: np.dtype("<f8")}
+    floats: dict[int, DType] = {2: np.dtype("<f2"), 4: np.dtype("<f4"), 8: np.dtype("<f8")}
     return floats.get(width // dimension) if width % dimension == 0 else None
 
 
-def _from_text(column: pa.Array, dimension: int, reasons: Codes) -> tuple[npt.NDArray[Any], Codes]:
+def _from_text(column: pa.Array, dimension: int, reasons: Codes) -> tuple[Array, Codes]:
     matrix = np.zeros((len(column), dimension), dtype=np.float32)
     for row, text in enumerate(column.to_pylist()):
         try:

@@ -210,7 +210,7 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"not there|no shard"):
             ingest(tmp_path, uri=str(uri))
     (tmp_path / "a.bin").write_text("x")
-    with pytest.raises(RecipeError, match="cannot be told"):
+    with pytest.raises(RecipeError, match="is unknown"):
         ingest(tmp_path, uri=str(tmp_path / "a.bin"))
 
 

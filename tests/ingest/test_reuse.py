@@ -121,7 +121,7 @@ def test_a_changed_shard_is_read_anew(tmp_path: Path) -> None:
     assert whole(second)["id"] == ["1", "2", "7", "5"]
     assert second.blocks[0].content != first.blocks[0].content
     assert second.blocks[-1] == first.blocks[-1]
-    assert second.shards[0].stamp != first.shards[0].stamp
+    assert second.shards[0].fingerprint != first.shards[0].fingerprint
 
 
 @settings(max_examples=12)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest.config import ShardFormat
 
 
@@ -18,7 +18,7 @@ class ShardUnreadable(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of a shard, in order.
+    """Consecutive rows of a shard.
 
     rows: (n,) int64, their numbers in the shard. table: n rows of the shard's columns (one named "" where it has none).
     vectors: (n, d) where they do not lie in the table. rejects: (row number, detail) of rows that do not parse.
@@ -26,16 +26,16 @@ class Batch:
 
     rows: npt.NDArray[np.int64]
     table: pa.Table
-    vectors: npt.NDArray[Any] | None = None
+    vectors: Array | None = None
     rejects: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a first look at a shard tells.
+class ShardSchema:
+    """The schema of a shard before it is read.
 
-    rows: None where the format does not say. lengths: by column of vectors, how often each length occurs in the first
-    rows. sample: the schema is that of the first rows alone.
+    rows: None where the format does not say how many. lengths: by column of vectors, how often each length occurs in
+    the first rows. sample: the schema is that of the first rows alone.
     """
 
     schema: pa.Schema

@@ -1,4 +1,4 @@
-"""Plain bytes from files that may be compressed, told by their suffix."""
+"""Read the plain bytes of files that may be compressed, which their suffix says."""
 
 import bz2
 import gzip

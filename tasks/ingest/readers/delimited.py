@@ -4,14 +4,14 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from evenkeel.tasks.ingest.readers import Batch, Look
+from evenkeel.tasks.ingest.readers import Batch, ShardSchema
 from evenkeel.tasks.ingest.readers.compressed import decompressed
 
 _PIECE = 8 << 20
@@ -20,11 +20,11 @@ _NUMBER = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?$"
 _BOOLEAN = r"^(true|false)$"
 
 
-def look_csv(stream: BinaryIO, name: str) -> Look:
-    """Return the header as a schema of strings: types are told when all is read."""
+def inspect_csv(stream: BinaryIO, name: str) -> ShardSchema:
+    """Return the header as a schema of strings: types are inferred when all is read."""
     with decompressed(stream, name) as plain:
         names = _header(plain, name)
-    return Look(schema=pa.schema([(column, pa.string()) for column in names]), rows=None if names else 0)
+    return ShardSchema(schema=pa.schema([(column, pa.string()) for column in names]), rows=None if names else 0)
 
 
 def read_csv(path: Path) -> Iterator[Batch]:
@@ -35,7 +35,7 @@ def read_csv(path: Path) -> Iterator[Batch]:
         return
     rejects: list[tuple[int, str]] = []
 
-    def reject(row: Any) -> str:
+    def reject(row: pa.csv.InvalidRow) -> str:
         detail = f"{row.actual_columns} fields instead of {row.expected_columns} in {row.text[:80]!r}"
         rejects.append((row.number - 2, detail))
         return "skip"
@@ -54,16 +54,16 @@ def read_csv(path: Path) -> Iterator[Batch]:
                 null_values=[""],
             ),
         )
-        first, told = 0, 0
+        first, yielded = 0, 0
         for batch in reader:
-            new, told = rejects[told:], len(rejects)
+            new, yielded = rejects[yielded:], len(rejects)
             rows = np.arange(first, first + batch.num_rows + len(new), dtype=np.int64)
             rows = np.setdiff1d(rows, [row for row, _ in new], assume_unique=True)
             first += batch.num_rows + len(new)
             yield Batch(rows=rows, table=pa.Table.from_batches([batch]), rejects=new)
-        if told < len(rejects):
+        if yielded < len(rejects):
             empty = pa.table({name: pa.array([], pa.string()) for name in names})
-            yield Batch(rows=np.empty(0, dtype=np.int64), table=empty, rejects=rejects[told:])
+            yield Batch(rows=np.empty(0, dtype=np.int64), table=empty, rejects=rejects[yielded:])
 
 
 def plain_types(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,17 +1,17 @@
-"""JSON lines, plain or compressed: Arrow's parser for good pieces, Python's for the piece with a bad line in it."""
+"""Read JSON lines, plain or compressed: by Arrow's parser, and by Python's where a piece holds a bad line."""
 
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from evenkeel.tasks.ingest.readers import Batch, Look, ShardUnreadable
+from evenkeel.tasks.ingest.readers import Batch, ShardSchema, ShardUnreadable
 from evenkeel.tasks.ingest.readers.compressed import decompressed
 from evenkeel.tasks.ingest.readers.parquet import vector_lengths
 from evenkeel.tasks.ingest.vectors import is_list_of_numbers
@@ -21,7 +21,7 @@ LONGEST_LINE = 256 << 20
 _EXACT = float(1 << 53)
 
 
-def look_jsonl(stream: BinaryIO, name: str) -> Look:
+def inspect_jsonl(stream: BinaryIO, name: str) -> ShardSchema:
     """Return the schema of the first rows and the lengths of their vectors."""
     with decompressed(stream, name) as plain:
         for piece in _pieces(plain, 1 << 20):
@@ -31,8 +31,8 @@ def look_jsonl(stream: BinaryIO, name: str) -> Look:
                 for field in table.schema
                 if is_list_of_numbers(field.type)
             }
-            return Look(schema=table.schema, lengths=lengths, sample=True)
-    return Look(schema=pa.schema([]), rows=0)
+            return ShardSchema(schema=table.schema, lengths=lengths, sample=True)
+    return ShardSchema(schema=pa.schema([]), rows=0)
 
 
 def read_jsonl(path: Path) -> Iterator[Batch]:
@@ -116,7 +116,7 @@ def _as_written(kind: pa.DataType) -> pa.DataType:
 
 def _by_line(lines: list[bytes], first: int) -> Batch:
     rows: list[int] = []
-    objects: list[dict[str, Any]] = []
+    objects: list[dict[str, object]] = []
     rejects: list[tuple[int, str]] = []
     for row, line in enumerate(lines, start=first):
         try:
@@ -136,7 +136,7 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
     return Batch(rows=np.array(rows, dtype=np.int64), table=table, rejects=rejects)
 
 
-def _column(values: list[Any]) -> pa.Array:
+def _column(values: list[object]) -> pa.Array:
     """Return values as one Arrow column; values of no common type as the JSON they were."""
     try:
         return pa.array(values)

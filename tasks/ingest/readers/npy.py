@@ -3,19 +3,20 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra.arrays import map_foreign
-from evenkeel.tasks.ingest.readers import Batch, Look, read_batches
+from evenkeel.infra.dtypes import Array, DType
+from evenkeel.tasks.ingest.readers import Batch, ShardSchema, read_batches
 
 VECTOR = "vector"
 
 
-def look_npy(stream: BinaryIO, ids: Look | None) -> Look:
+def inspect_npy(stream: BinaryIO, ids: ShardSchema | None) -> ShardSchema:
     """Return the columns of the second file, the number of vectors and their length."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -24,12 +25,14 @@ def look_npy(stream: BinaryIO, ids: Look | None) -> Look:
     fields = [] if ids is None else [field for field in ids.schema if field.name != VECTOR]
     kind = pa.float16() if dtype == np.float16 else pa.float32()
     schema = pa.schema([*fields, pa.field(VECTOR, pa.list_(kind, shape[1]))])
-    return Look(schema=schema, rows=shape[0], lengths={VECTOR: {shape[1]: shape[0]}}, sample=bool(ids and ids.sample))
+    return ShardSchema(
+        schema=schema, rows=shape[0], lengths={VECTOR: {shape[1]: shape[0]}}, sample=bool(ids and ids.sample)
+    )
 
 
-def look_ids() -> Look:
+def inspect_ids() -> ShardSchema:
     """Return the schema of a file that holds ids alone."""
-    return Look(schema=pa.schema([("id", pa.string())]))
+    return ShardSchema(schema=pa.schema([("id", pa.string())]))
 
 
 def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
@@ -53,14 +56,14 @@ def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
         raise ValueError(f"{ids.name} has {read:,} rows for {len(vectors):,} vectors")
 
 
-def _take(vectors: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _take(vectors: Array, rows: npt.NDArray[np.int64]) -> Array:
     if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
         return vectors[rows[0] : rows[-1] + 1]
-    taken: npt.NDArray[Any] = vectors[rows]
+    taken: Array = vectors[rows]
     return taken
 
 
-def _check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _check(shape: tuple[int, ...], dtype: DType) -> None:
     if len(shape) != 2 or dtype.kind not in "fiu":
         raise ValueError(f"expected numbers of shape (n, d), found {dtype} of shape {shape}")
 

@@ -1,21 +1,21 @@
-"""Parquet shards: footers for the first look, row groups in batches for the rows."""
+"""Read Parquet shards: the schema from the footer, the rows in batches."""
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenkeel.tasks.ingest.readers import Batch, Look
+from evenkeel.tasks.ingest.readers import Batch, ShardSchema
 from evenkeel.tasks.ingest.vectors import is_list_of_numbers
 
 _SAMPLE = 256
 
 
-def look_parquet(stream: BinaryIO) -> Look:
+def inspect_parquet(stream: BinaryIO) -> ShardSchema:
     """Return the schema and row count of the footer, and the lengths of the first vectors."""
     file = pq.ParquetFile(stream)
     schema = file.schema_arrow
@@ -27,7 +27,7 @@ def look_parquet(stream: BinaryIO) -> Look:
         for batch in file.iter_batches(batch_size=_SAMPLE, columns=[name], use_threads=False):
             lengths[name] = vector_lengths(batch.column(0))
             break
-    return Look(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
+    return ShardSchema(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
 
 
 def count_rows(path: Path) -> int:
@@ -67,7 +67,7 @@ def _on_gpu(path: Path, rows: int, vector: str | None) -> Iterator[pa.Table]:
         names: list[str] = file.schema_arrow.names
         rest = [name for name in names if name != vector]
         for group in range(file.num_row_groups):
-            table: Any = cudf.read_parquet(path, columns=rest, row_groups=[group]).to_arrow(preserve_index=False)
+            table: pa.Table = cudf.read_parquet(path, columns=rest, row_groups=[group]).to_arrow(preserve_index=False)
             if vector in names:
                 table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
             for begin in range(0, table.num_rows, rows):

@@ -1,4 +1,4 @@
-"""Arrow tables that came from many shards as one: the same columns, in types that hold the values of all."""
+"""Common schemas for tables from many shards: all columns, in types that hold the values of every shard."""
 
 import pyarrow as pa
 
@@ -6,7 +6,7 @@ from evenkeel.tasks.ingest import columns
 
 
 def stack(tables: list[pa.Table]) -> pa.Table:
-    """Return tables one below the other, their columns in the types they have in common, text where they have none."""
+    """Return tables as one, their columns in common types, as text where they have none."""
     schema = common_schema([table.schema for table in tables])
     return pa.concat_tables([conform_table(table, schema) for table in tables])
 
