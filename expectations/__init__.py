@@ -1,1 +1,1 @@
-"""What a good dataset is: Great Expectations over the small profile tables."""
+"""What a good dataset is: expectations over the small tables of a profile, evaluated by Great Expectations."""

@@ -1,6 +1,6 @@
-"""Evaluate a suite of expectations over tables; what was not evaluated never counts as passed.
+"""Evaluate a suite of expectations over tables; an expectation that was not evaluated has failed.
 
-Great Expectations 1.24 drops an expectation whose class it cannot find, silently, and calls what is left a success. So
+Great Expectations 1.24 may drop an expectation whose class it cannot find, silently, and call the rest a success. So
 every expectation carries its number, and one that was not evaluated, or raised, counts as failed.
 """
 

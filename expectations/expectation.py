@@ -58,7 +58,7 @@ class Offender(BaseModel):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What an expectation found.
+    """The number that an expectation measures, with its noise and its offenders.
 
     value: the measured number. margin: how far sampling noise alone may push it past the threshold; the verdict allows
     for it. limit: the threshold that applied, where the table made it differ from the parameter. offenders: worst
@@ -113,7 +113,7 @@ class Expectation(BaseModel):
 
     @property
     def label(self) -> str:
-        """The name with the scope it looks at, such as `psi(group.language)`."""
+        """The name with the scope that is measured, such as `psi(group.language)`."""
         scope = getattr(self, "scope", None) or getattr(self, "pattern", None)
         return f"{self.expect}({scope})" if scope else self.expect
 
@@ -152,7 +152,7 @@ class AtLeast(Expectation):
 
 
 class Nothing(Expectation):
-    """An expectation that counts what must not be: its value must be 0."""
+    """An expectation that counts violations: its value must be 0."""
 
     def holds(self, found: Measurement) -> bool:
         return found.value == 0

@@ -1,4 +1,4 @@
-"""Balance and drift of counts: the formulas, and how much of them is sampling noise. Arrays in, numbers out."""
+"""Formulas of balance and drift over counts, and of how much sampling noise moves them."""
 
 from collections.abc import Callable
 from statistics import NormalDist
@@ -21,7 +21,7 @@ def entropy(counts: Counts) -> float:
 
 
 def normalised_entropy(counts: Counts) -> float:
-    """Return entropy / log k in [0, 1]; 1 for a single class, which cannot be out of balance."""
+    """Return entropy / log k in [0, 1]; 1 for a single class."""
     return entropy(counts) / float(np.log(len(counts))) if len(counts) > 1 else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Pages from templates: everything escaped, nothing that a browser or a terminal would obey."""
+"""Render pages from templates: text is escaped, and control characters in it are replaced."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,5 +22,5 @@ def environment(folders: Sequence[Path] = ()) -> jinja2.Environment:
 
 
 def without_controls(value: object) -> object:
-    """Return text without control characters; markup of ours and numbers as they are."""
+    """Return text with control characters replaced; our own markup and numbers as they are."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

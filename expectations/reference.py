@@ -35,7 +35,7 @@ def entry(model: type[Expectation]) -> list[str]:
 
 
 def with_reference(page: str) -> str:
-    """Return the page with its reference replaced by today's."""
+    """Return the page with its reference replaced by the present one."""
     head, _, rest = page.partition(START)
     return head + START + reference() + END + rest.partition(END)[2]
 
@@ -52,8 +52,8 @@ def _use(where: str, one: Expectation) -> str:
         for field, value in one.model_dump(exclude={"expect", "severity"}).items()
         if value != type(one).model_fields[field].default
     }
-    told = ", ".join(f"{field} {value}" for field, value in changed.items())
-    return f"{where} ({one.severity}{', ' + told if told else ''})"
+    changes = ", ".join(f"{field} {value}" for field, value in changed.items())
+    return f"{where} ({one.severity}{', ' + changes if changes else ''})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What became of each expectation of a suite: what was found, the verdict, and how both read on a page."""
+"""The results of a suite: what each expectation found, the verdict, and how both read on a page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -14,7 +14,7 @@ NOT_CHECKED = "not checked: "
 
 
 class Finding(BaseModel):
-    """What the evaluation of one expectation gave: a measurement, or why there is none.
+    """The outcome of evaluating one expectation: a measurement, or the reason why there is none.
 
     skipped: why the expectation does not apply here. unknown: which scope the data does not have. error: what was
     raised. Each is empty where it is not so.
@@ -101,7 +101,7 @@ class Result(BaseModel):
 
     @property
     def found(self) -> str:
-        """What was measured, without noise and threshold; why nothing was, where nothing was."""
+        """The measured value without noise and threshold, or the reason why nothing was measured."""
         if self.value is None:
             return self.reason.removeprefix(NOT_CHECKED)
         return self.reason.partition(", ")[0].partition(" (noise ")[0]

@@ -1,4 +1,4 @@
-"""Pick the clusters of one level or the values of one group column out of the `shares` table, and name the worst."""
+"""Select the clusters of a level or the values of a group column from the table `shares`, and name the worst."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ def pick(shares: "pd.DataFrame", scope: str) -> "pd.DataFrame":
 
 
 def scopes(shares: "pd.DataFrame", scope: str) -> list[str]:
-    """Return the scopes that `scope` stands for: itself, or every group column for "groups".
+    """Return the scopes that `scope` names: itself, or every group column for "groups".
 
     Raises NotApplicable where "groups" finds no group column.
     """

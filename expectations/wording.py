@@ -1,4 +1,4 @@
-"""How numbers and foreign text are written for people: shares as percentages, nothing that a terminal would obey."""
+"""Numbers and foreign text as people read them: shares as percentages, control characters replaced."""
 
 import re
 

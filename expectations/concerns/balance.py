@@ -1,4 +1,4 @@
-"""Balance: how evenly the version lies over the clusters of a level, or over the values of a group column."""
+"""Balance: the version lies evenly over the clusters of a level, or over the values of a group column."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -112,7 +112,7 @@ class MisplacedRows(_Balance, AtMost):
 
 
 class NormalisedEntropy(_Evenness, AtLeast):
-    """The Shannon entropy of the shares over its maximum log k: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
+    """The normalised entropy of the shares, entropy / log k, is high: 1 is perfectly even (GRADE, arXiv 2410.22592)."""
 
     expect: Literal["normalised_entropy"] = "normalised_entropy"
     at_least: float = Field(0.85, ge=0, le=1, description="Smallest normalised entropy, 0 to 1.")
@@ -125,7 +125,7 @@ class NormalisedEntropy(_Evenness, AtLeast):
 
 
 class KLUniform(_Evenness, AtMost):
-    """The Kullback-Leibler divergence of the shares from the uniform distribution, in nats: 0 is perfectly even."""
+    """The Kullback-Leibler divergence of the shares from uniform is small, in nats; 0 is perfectly even."""
 
     expect: Literal["kl_uniform"] = "kl_uniform"
     at_most: float = Field(0.5, ge=0, description="Largest divergence, in nats.")
@@ -138,7 +138,7 @@ class KLUniform(_Evenness, AtMost):
 
 
 class KLTarget(_Balance, AtMost):
-    """The Kullback-Leibler divergence of the shares from a stated target mixture, in nats."""
+    """The Kullback-Leibler divergence of the shares from a target mixture is small, in nats."""
 
     expect: Literal["kl_target"] = "kl_target"
     scope: str = Field(pattern=SCOPE, description="Usually group.<column>.")
@@ -174,7 +174,7 @@ class KLTarget(_Balance, AtMost):
 
 
 class Gini(_Evenness, AtMost):
-    """The Gini index of the shares: 0 where all are equal, towards 1 where one class holds everything."""
+    """The Gini index of the shares is small: 0 where all are equal, near 1 where one class holds everything."""
 
     expect: Literal["gini"] = "gini"
     at_most: float = Field(0.5, ge=0, le=1, description="Largest Gini index, 0 to 1.")
@@ -214,7 +214,7 @@ class LargestShare(_Balance, AtMost):
 
 
 class SmallestShare(_Balance, AtLeast):
-    """Every class that the pool has keeps a share of the version; over a group column, the worst group's share."""
+    """Every class that has rows in the pool keeps a share of the version."""
 
     shown_as: ClassVar[Shown] = "share"
 

@@ -24,7 +24,10 @@ class _Clusters(Expectation):
 
 
 class Coverage(_Clusters, AtLeast):
-    """Nearly every cluster that has rows in the pool has rows in the version, as far as the target has rows to give."""
+    """Nearly every cluster that has rows in the pool has rows in the version.
+
+    Where the version has fewer rows than there are clusters, only that many clusters are asked for.
+    """
 
     expect: Literal["coverage"] = "coverage"
     at_least: float = Field(0.8, ge=0, le=1, description="Smallest share of the clusters that must be covered.")
@@ -82,7 +85,7 @@ class TinyClusters(_Clusters, AtMost):
 
 
 class InertiaChange(AtMost):
-    """The clusters fit no worse than last time: mean squared distance to the centroid, against the last version."""
+    """The clusters fit no worse than in the last version, by mean squared distance to the centroid."""
 
     concern: ClassVar[str] = "clusters"
     table: ClassVar[str] = "totals"

@@ -165,7 +165,7 @@ class LostGroups(Nothing):
     expect: Literal["lost_groups"] = "lost_groups"
     scope: str = SCOPE
     against: Against = AGAINST
-    min_rows: int = Field(20, ge=1, description="A group with fewer rows in the reference may vanish by chance.")
+    min_rows: int = Field(20, ge=1, description="A group with fewer rows in the reference may be gone by chance.")
 
     def sentence(self) -> str:
         of = "any group column" if self.scope == "groups" else self.scope

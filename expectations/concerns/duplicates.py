@@ -1,4 +1,4 @@
-"""Duplicates: how many near-duplicates the version still holds."""
+"""Duplicates: few rows of the version have a near-duplicate."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Privacy: e-mail addresses, phone numbers and secrets are rarer in the version's texts than a rate.
+"""Privacy: few texts of the version contain e-mail addresses, phone numbers or secrets.
 
 The patterns find what is easy to find; that they find nothing does not prove that there is nothing.
 """

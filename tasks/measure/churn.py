@@ -1,4 +1,4 @@
-"""How much of the last version is still here: a sketch of the kept rows that outlives the workspace."""
+"""Churn between versions, from sketches of the kept rows, which are published with each version."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def smallest(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
 
 
 def retained(previous: NDArray[np.uint64], current: NDArray[np.uint64], size: int) -> float:
-    """Return the share of the previous rows that are still here, in [0, 1].
+    """Return the share of the previous rows that are kept again, in [0, 1].
 
     Exact where both sketches hold all their rows, else an estimate over the rows that both would have kept. NaN where
     the previous version had no rows.

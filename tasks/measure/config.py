@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class MeasureConfig(BaseModel):
-    """The measure step."""
+    """How a selection is measured."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The profile: small tables that say how balanced a version is and where every row went."""
+"""The profile: small tables of the balance of a version and of its rows by disposition."""
 
 import numpy as np
 import pandas as pd

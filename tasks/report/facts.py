@@ -196,6 +196,6 @@ def _details(config: ReportConfig, inputs: ReportInputs, pool: Pool, licensed: b
 
 
 def _setting(recipe: Mapping[str, JsonValue], section: str, name: str) -> JsonValue:
-    """Return a field of a section of the recipe, None where it does not say."""
+    """Return a field of a section of the recipe, None where it is not set."""
     fields = recipe.get(section)
     return fields.get(name) if isinstance(fields, dict) else None

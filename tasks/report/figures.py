@@ -1,4 +1,4 @@
-"""Which pictures a card has: each with its sentence, its wide and narrow drawing, and the same as a table."""
+"""The figures of the card: each has a title, a wide and a narrow drawing, and its numbers as a table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

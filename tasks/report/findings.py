@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: the titles of the card."""
+"""The titles of the card: what the numbers say, in sentences."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from evenkeel.tasks.report.facts import CardFacts, Distribution
 
 
 def headline(facts: CardFacts) -> str:
-    """Return the one sentence at the top: what balancing did to the largest cluster."""
+    """Return the headline: how the share of the largest cluster changed."""
     leaves = facts.leaves
     before, after = float(leaves.share_before.max(initial=0)), float(leaves.share_after.max(initial=0))
     if 0.95 * before <= after <= 1.05 * before:
@@ -18,7 +18,7 @@ def headline(facts: CardFacts) -> str:
 
 
 def of_map(facts: CardFacts) -> str:
-    """Return what happened to the largest tenth of the clusters."""
+    """Return how the share of the largest tenth of the clusters changed."""
     leaves = facts.leaves
     largest = np.argsort(-leaves.before, kind="stable")[: max(1, len(leaves.before) // 10)]
     before, after = float(leaves.share_before[largest].sum()), float(leaves.share_after[largest].sum())
@@ -41,7 +41,7 @@ def half(counts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
 
 
 def of_group(counts: Distribution) -> str:
-    """Return what happened to the largest value of a group column, and how many values are left."""
+    """Return how the share of the largest value of a group column changed, and how many values are in the version."""
     top = int(np.argmax(counts.before))
     before, after = float(counts.share_before[top]), float(counts.share_after[top])
     there, kept = (
@@ -63,7 +63,7 @@ def of_balance(facts: CardFacts) -> str:
 
 
 def of_oversized(facts: CardFacts) -> str:
-    """Return which levels above the finest have one cluster with most of the pool: their evenness says little else."""
+    """Return which levels above the finest have one cluster with most of the pool."""
     sentences = []
     for counts in facts.levels[1:]:
         share, clusters = float(counts.share_before.max(initial=0)), int((counts.before > 0).sum())
@@ -76,7 +76,7 @@ def of_oversized(facts: CardFacts) -> str:
 
 
 def of_dispositions(facts: CardFacts) -> str:
-    """Return where the rows went."""
+    """Return how many rows were read and how many were kept."""
     totals = facts.totals
     share = percent(totals["kept"] / max(totals["read"], 1))
     return (
@@ -85,7 +85,7 @@ def of_dispositions(facts: CardFacts) -> str:
 
 
 def of_drift(facts: CardFacts) -> str:
-    """Return how far the version is from the last one."""
+    """Return how many rows of the last version are in this one."""
     retained = facts.totals.get("retained", float("nan"))
     if retained != retained:
         return "Compared with the last version"

@@ -93,6 +93,6 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
 
 
 def _trusted(figure: Figure) -> Figure:
-    """Return a figure whose drawings, which are ours, go into the page as they are."""
+    """Return a figure whose drawings are not escaped: they are ours."""
     svgs: list[tuple[str, str]] = [(kind, Markup(svg)) for kind, svg in figure.svgs]
     return replace(figure, svgs=svgs)

@@ -1,4 +1,4 @@
-"""A flat picture of many-dimensional centroids: the same centroids always give the same map."""
+"""Place centroids on a flat map; the same centroids always get the same places."""
 
 import numpy as np
 import numpy.typing as npt
@@ -40,16 +40,16 @@ def project_within(centroids: Points, parents: Points, parent_of: npt.NDArray[np
     """Return places (k, 2) float32 for very many centroids (k, d): each beside its parent (m, d), on the parents' map.
 
     The step from the parent is the centroid's difference from it along the two main axes of all such differences,
-    scaled so that siblings fill about the room between neighbouring parents.
+    scaled so that siblings fill about the distance between neighbouring parents.
     """
     middle = project(parents, seed)
     steps = _components((centroids - parents[parent_of]).astype(np.float64))
     steps /= max(float(np.sqrt((steps**2).sum(axis=1).mean())), 1e-12)
     apart = np.linalg.norm(middle[:, None] - middle[None], axis=2)
     np.fill_diagonal(apart, np.inf)
-    crowd = np.bincount(parent_of, minlength=len(parents))[parent_of]
-    room = float(np.median(apart.min(axis=1))) if len(parents) > 1 else 0.5
-    places = middle[parent_of] + 0.5 * room * steps * np.clip(np.sqrt(crowd / crowd.mean()), 0.5, 3.0)[:, None]
+    siblings = np.bincount(parent_of, minlength=len(parents))[parent_of]
+    gap = float(np.median(apart.min(axis=1))) if len(parents) > 1 else 0.5
+    places = middle[parent_of] + 0.5 * gap * steps * np.clip(np.sqrt(siblings / siblings.mean()), 0.5, 3.0)[:, None]
     places = places - places.min(axis=0)
     unit: Points = (places / places.max(axis=0).clip(1e-12)).astype(np.float32)
     return unit

@@ -1,4 +1,4 @@
-"""How to read a version with the tools people already use."""
+"""Code that reads a version with common tools."""
 
 
 def snippets(location: str) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ class Removed:
 def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
     """Return up to `each` dropped rows of every kind of duplicate, the least similar first; ties by row id.
 
-    Rows on exclusion lists are not shown to anybody.
+    Rows on exclusion lists are not shown.
     """
     dropped = Duplicates.open(dedup).dropped()
     chosen: list[tuple[str, float, int, int]] = []

@@ -58,7 +58,7 @@ class RemovedLine:
 
 @dataclass(frozen=True)
 class Dispositions:
-    """What became of the rows read. label: the same in one line, for screen readers."""
+    """The rows read, by disposition, and a few of those dropped."""
 
     title: str
     lines: list[DispositionLine]
@@ -108,7 +108,7 @@ class Cost:
 
 
 def lead(facts: CardFacts) -> str:
-    """Return what the version is, in two sentences."""
+    """Return two sentences on the version: its rows, its clusters and its groups."""
     totals, leaves = facts.totals, facts.leaves
     there = leaves.before > 0
     covered = int((leaves.after[there] > 0).sum())

@@ -1,4 +1,4 @@
-"""The card in short, as Markdown: what the Prefect UI shows beside a run."""
+"""A short summary of the card in Markdown, which the Prefect UI shows beside a run."""
 
 import html
 import re
@@ -44,6 +44,6 @@ def balance_table(balance: pd.DataFrame) -> list[str]:
 
 
 def text(words: str) -> str:
-    """Return words that neither Markdown nor HTML nor a terminal can misread."""
+    """Return words with Markdown and HTML escaped and control characters replaced."""
     line = " ".join(printable(words).split())
     return MARKUP.sub(r"\\\1", html.escape(line, quote=False))

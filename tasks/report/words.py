@@ -1,4 +1,4 @@
-"""What a cluster is about: the words its rows use and others do not."""
+"""Words that describe a cluster: those that its rows use and other rows do not."""
 
 import math
 import re

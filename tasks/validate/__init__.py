@@ -1,1 +1,1 @@
-"""Validate: the expectations on the profile, with the reasons and the evidence."""
+"""Validate: check the profile against expectations, and keep the results with example rows."""

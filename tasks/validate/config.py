@@ -1,4 +1,4 @@
-"""What a version must pass to be published: the recipe's `gates`."""
+"""Settings of the validate step: what a version must pass to be published, which is the recipe's `gates`."""
 
 from typing import Annotated, Literal
 
@@ -12,14 +12,14 @@ Name = Annotated[str, AfterValidator(present_name)]
 
 
 def _with_present_name(document: object) -> object:
-    """Let an expectation be written with a name that it had before."""
+    """Accept an expectation under a former name."""
     if isinstance(document, dict) and isinstance(document.get("expect"), str):
         return {**document, "expect": present_name(document["expect"])}
     return document
 
 
 class Change(BaseModel):
-    """Another value for one parameter of an expectation of the suite."""
+    """A new value for one parameter of an expectation of the suite."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,7 +32,7 @@ class Change(BaseModel):
 
 
 def _as_list(changes: object) -> object:
-    """Let `{coverage: {at_least: 0.9}}` stand for `[{expectation: coverage, parameter: at_least, value: 0.9}]`."""
+    """Accept `{coverage: {at_least: 0.9}}` for `[{expectation: coverage, parameter: at_least, value: 0.9}]`."""
     if not isinstance(changes, dict):
         return changes
     unlike = [name for name, values in changes.items() if not isinstance(values, dict)]
@@ -91,7 +91,7 @@ class GatesConfig(BaseModel):
         return self
 
     def expectations(self) -> list[Expectation]:
-        """Return what is checked, in order. Raises ValueError for a name or a threshold that cannot be."""
+        """Return what is checked, in order. Raises ValueError for an unknown name or a threshold out of range."""
         changes: dict[str, dict[str, object]] = {}
         for one in self.change:
             changes.setdefault(one.expectation, {})[one.parameter] = one.value

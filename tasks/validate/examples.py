@@ -23,7 +23,7 @@ PICTURE_COLUMNS = 4
 
 @dataclass(frozen=True)
 class Example:
-    """One row as people see it: the user's id, the start of its text, and a small picture where it has one.
+    """One row as pages show it: the user's id, the start of its text, and a small picture where it has one.
 
     E-mail addresses, phone numbers and secrets are masked in both texts. thumbnail: a data URI, or "".
     """
@@ -55,7 +55,7 @@ def rows_of_leaves(sample: StepRef, labels: npt.NDArray[np.int32], wanted: int) 
 
 
 def read_examples(pool: Pool, row_ids: Sequence[int]) -> dict[int, Example]:
-    """Return the rows by row id; one that the pool does not have is not there. Reads only the blocks that hold them."""
+    """Return example rows by row id, without those that the pool does not have; only their shards are read."""
     text, shown = pool.info.text, _columns_of_text(pool)
     examples: dict[int, Example] = {}
     for block, here, places in locate(pool, _distinct(row_ids)):
@@ -113,7 +113,7 @@ def _distinct(row_ids: Sequence[int]) -> npt.NDArray[np.uint64]:
 
 
 def _columns_of_text(pool: Pool) -> list[str]:
-    """Return the text column, or the first four that people can read."""
+    """Return the text column, or the first four columns that are not binary."""
     if pool.info.text is not None:
         return [pool.info.text]
     return [name for name, kind in pool.info.payload.items() if "binary" not in kind][:4]

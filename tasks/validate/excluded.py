@@ -1,4 +1,4 @@
-"""Count the rows of exclusion and takedown lists that are in the version all the same."""
+"""Count rows of exclusion and takedown lists that are in the version."""
 
 import numpy as np
 import pyarrow.compute as pc

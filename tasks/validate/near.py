@@ -1,4 +1,4 @@
-"""How many near-duplicates the version still holds: kept rows that nearly repeat another kept row of their cluster."""
+"""Count near-duplicates in the version: kept rows that nearly repeat another kept row of their cluster."""
 
 import numpy as np
 import numpy.typing as npt

@@ -109,7 +109,7 @@ def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> Floa
 
 
 def _gone(now: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
-    """Return the values that the last version had and this pool does not have at all."""
+    """Return the group values that the last version has and this pool does not."""
     merged = last.merge(now[["group", "value"]], on=["group", "value"], how="left", indicator=True)
     merged = merged[(merged["_merge"] == "left_only") & merged["group"].isin(now["group"].unique())]
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Small pictures of rows: whatever the source holds, a few kilobytes that a page can carry."""
+"""Thumbnails of rows that hold a picture, a few kilobytes each."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 
 def thumbnail(picture: bytes) -> str:
-    """Return a picture scaled into 112 x 112 as a data URI, "" where the bytes are none that can be shown.
+    """Return a picture scaled into 112 x 112 as a data URI, "" where the bytes are no picture that can be read.
 
     The foreign bytes never reach a page: they are decoded and encoded anew, without metadata, first frame only.
     Pictures of more than 64 million pixels are left out.
