@@ -5,7 +5,7 @@ READY := .venv/.ready
 ARGS ?=
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
-SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder # tests that share a server or a pool stay together: tests/conftest.py
+SHARED := -n $(WORKERS) --dist loadscope # who runs with whom: tests/conftest.py
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'

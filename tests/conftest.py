@@ -1,7 +1,10 @@
 """What tests share: a quiet environment, servers and a curated pool that are started once, and who runs together."""
 
 import os
+import re
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenkeel.infra.environment import set_defaults
@@ -12,6 +15,7 @@ os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.served import Served
 
@@ -30,26 +34,41 @@ settings.register_profile(
 )
 settings.load_profile("evenkeel")
 
-# Fixtures that take seconds to make. Tests that use one run in one process, so that it is made once; all that start
-# servers run in the same one, so that no two look for a free port at the same time.
-TOGETHER = dict.fromkeys(("prefect_server", "served", "postgres"), "servers")
-TOGETHER |= {"curated": "curated"}
+# What takes seconds to make is made in one process: files of tests that name one of these run there, all others file by
+# file. All that start servers run in the same one, so that no two look for a free port at the same time.
+SERVERS = re.compile(r"\b(prefect_server|served|postgres|mark\.server)\b")
+CURATED = re.compile(r"\bcurated\b")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say with which tests a test runs: those of its file, unless a fixture brings it together with others."""
-    used = [name for name in getattr(item, "fixturenames", ()) if name in TOGETHER]
-    group = TOGETHER[used[0]] if used else item.nodeid.partition("::")[0]
-    if item.get_closest_marker("server"):
-        group = "servers"
-    elif group == "servers":
+    """Mark a test that uses a server."""
+    if {"prefect_server", "served", "postgres"} & set(getattr(item, "fixturenames", ())):
         item.add_marker("server")
-    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests of servers begin first: they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("server") is None)
+    """Let the files of servers begin first: they take longest."""
+    items.sort(key=lambda item: _together(item.nodeid.partition("::")[0]) != "servers")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+    """Share the tests out over processes."""
+    config.option.loadscopereorder = False
+    return Together(config)
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives files to processes as they become free; files that belong together go to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _together(nodeid.partition("::")[0])
+
+
+@cache
+def _together(file: str) -> str:
+    text = (Path(__file__).parent.parent / file).read_text()
+    return "servers" if SERVERS.search(text) else "curated" if CURATED.search(text) else file
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
 SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")]
 
 # The contrast of every piece of text with the nearest background behind it, by the WCAG 2 formula.
 CONTRAST = """() => {

@@ -1,6 +1,7 @@
 """Resampling: the published 2-D toy, in the published order, at least as even as published."""
 
 import numpy as np
+import pytest
 
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.resample import fit_level, nearest_members
@@ -14,6 +15,7 @@ def centroids(levels: list[int], resampling: int) -> np.ndarray:
     return points
 
 
+@pytest.mark.long
 def test_more_levels_and_resampling_come_nearer_to_uniform() -> None:
     data, flat = divergence(toy(0)), divergence(centroids([300], 0))
     two, three = divergence(centroids([1500, 300], 0)), divergence(centroids([3000, 1000, 300], 0))

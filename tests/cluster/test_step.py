@@ -153,6 +153,7 @@ CLUSTER(ClusteringConfig.model_validate_json(config), ClusterInputs.of(inputs), 
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("memory", "last"), [(2.0, 20), (2.0, 7), (TINY, 12)])
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, last: int) -> None:
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))

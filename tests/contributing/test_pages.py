@@ -47,6 +47,7 @@ def changed(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]])
     return {name for name in first if first[name]["key"] != second[name]["key"]}
 
 
+@pytest.mark.long
 def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("strategy", tmp_path / "site")
     scratch.test()
@@ -75,6 +76,7 @@ def test_strategy_in_our_tree(tmp_path: Path) -> None:
     assert "| `sampling.strategy[by-power].power` | float | `0.5` | 0 = equal quotas" in found
 
 
+@pytest.mark.long
 def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("expectation", tmp_path / "site")
     scratch.test()

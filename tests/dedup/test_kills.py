@@ -43,6 +43,7 @@ def killed_at_write(folder: Path, inputs: dict[str, StepRef], writes: int) -> No
     DEDUP(CONFIG, DedupInputs.of(inputs), new_run(folder, threads=1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("writes", [[9], pytest.param([3, 9, 14], marks=pytest.mark.slow)])
 def test_killed_and_resumed_is_the_same(tmp_path: Path, writes: list[int]) -> None:
     rng = np.random.default_rng(0)

@@ -267,6 +267,7 @@ print("the same")
 """
 
 
+@pytest.mark.long
 def test_the_gpu_kernel_gives_the_same_buckets_in_cudas_simulator() -> None:
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     command = [sys.executable, "-W", "ignore", "-c", SIMULATED]

@@ -59,6 +59,7 @@ def test_an_expectation_that_raises_counts_as_failed_even_where_it_only_warns() 
     assert "target" in results["target_reached"].reason
 
 
+@pytest.mark.long
 def test_an_expectation_that_great_expectations_does_not_know_counts_as_failed() -> None:
     code = """
         import great_expectations.expectations.registry as registry

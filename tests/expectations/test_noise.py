@@ -74,6 +74,7 @@ def pool() -> Pool:
     return Pool(7)
 
 
+@pytest.mark.long
 def test_200_reseeded_runs_of_one_pool_are_hardly_ever_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(11)
     last = pool.version(rng)
@@ -105,6 +106,7 @@ def test_even_the_tightest_thresholds_do_not_trip_on_noise(pool: Pool) -> None:
     assert alarms == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["level-1", "group.language"])
 def test_a_planted_fifth_is_always_blocked(pool: Pool, scope: str) -> None:
     rng = np.random.default_rng(13)

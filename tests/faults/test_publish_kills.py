@@ -60,6 +60,7 @@ def check_clean(config: DestinationConfig, workspace: str) -> None:
     assert {entry["location"] for entry in index} == held
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_publisher_killed_anywhere_on_disk(tmp_path: Path, step: int) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
@@ -77,6 +78,7 @@ def test_a_publisher_killed_anywhere_on_a_store(tmp_path: Path, monkeypatch: pyt
         check_clean(config, str(tmp_path / "workspace"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("publishers", [2, 8])
 def test_publishers_at_once_each_get_a_version_of_their_own(tmp_path: Path, publishers: int) -> None:
     config = DestinationConfig(
@@ -96,6 +98,7 @@ def test_publishers_at_once_each_get_a_version_of_their_own(tmp_path: Path, publ
     check_clean(config, str(tmp_path))
 
 
+@pytest.mark.long
 def test_a_reader_beside_publishers_sees_only_whole_versions(tmp_path: Path) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
     workspace = str(tmp_path / "workspace")

@@ -19,6 +19,7 @@ def test_map_keeps_order_here() -> None:
     assert told == list(range(1, 51))
 
 
+@pytest.mark.long
 def test_map_keeps_order_on_workers_and_runs_small_work_here(tmp_path: Path) -> None:
     with open_compute("local", tmp_path) as compute:
         assert compute.map(double, []) == []

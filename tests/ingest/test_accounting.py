@@ -140,6 +140,7 @@ def test_blocks_and_workers_change_no_row(tmp_path: Path) -> None:
     assert [block.name for block in pools[0].blocks] == [block.name for block in pools[1].blocks]
 
 
+@pytest.mark.long
 def test_same_rows_on_dask_workers(tmp_path: Path) -> None:
     source = many(tmp_path / "pool")
     here = ingest(tmp_path / "here", uri=source, max_quarantined=1.0, rows_per_block=64)
@@ -150,6 +151,7 @@ def test_same_rows_on_dask_workers(tmp_path: Path) -> None:
     assert there.quarantine().equals(here.quarantine())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crash_at", range(0, 30, 3))
 def test_a_run_that_dies_anywhere_goes_on_to_the_same_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int

@@ -22,6 +22,7 @@ def blocks() -> Iterable[Any]:
             yield pytest.param(code, id=f"{title}-{count}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", list(blocks()))
 def test_a_block_runs(code: str, publish_one: Publish, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if "torch" in code:

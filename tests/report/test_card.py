@@ -45,7 +45,7 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(params=["first", "blocked"])
-def card(request: pytest.FixtureRequest) -> Card:
+def card(request: pytest.FixtureRequest, curated: Curated) -> Card:
     found: Card = request.getfixturevalue(request.param)
     return found
 
