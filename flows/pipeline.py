@@ -35,8 +35,10 @@ from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.report.config import PastVersion, ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
-from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.balanced.steps import KERNEL_DENSITY, PARTITION
+from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.strategy import Strategy
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
@@ -44,7 +46,7 @@ from evenkeel.tasks.validate.step import VALIDATE
 MAX_HISTORY = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusteredPool:
     """A source with its clusters: references to the steps it took."""
 
@@ -59,10 +61,12 @@ class ClusteredPool:
         return {name: ref for name, ref in named.items() if ref is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StagedVersion(ClusteredPool):
     """A version whose files are written, where no reader looks yet."""
 
+    partition: StepRef | None = None
+    kernel_density: StepRef | None = None
     sample: StepRef
     stage: StepRef
 
@@ -72,7 +76,7 @@ class StagedVersion(ClusteredPool):
         return str(self.stage.facts.get("content_key", ""))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProvenVersion(StagedVersion):
     """A staged version with its profile, the results of its gates and its card."""
 
@@ -103,13 +107,24 @@ def cluster_pool(
 
 
 def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
-    """Run the steps sample and stage."""
+    """Run the steps sample and stage, and before them what the strategy reads."""
     if lineage.base is not None and lineage.current is not None:
         recipe = same_rule(recipe, lineage.current)
+    inputs = sample_inputs(recipe.sampling.strategy, pool, run_step)
+    sample = run_step(SAMPLE, recipe.sampling, inputs)
+    stage = run_step(STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample))
+    return StagedVersion(**inputs.present(), sample=sample, stage=stage)
+
+
+def sample_inputs(strategy: Strategy, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
+    """Run the steps partition and kernel-density where a strategy reads them; return what sampling builds on."""
     ingest, embed, dedup, cluster = pool.ingest, pool.embed, pool.dedup, pool.cluster
-    sample = run_step(SAMPLE, recipe.sampling, SampleInputs(ingest, embed, dedup, cluster))
-    stage = run_step(STAGE, recipe.destination.staging(), StageInputs(ingest, dedup, cluster, sample))
-    return StagedVersion(ingest, embed, dedup, cluster, sample, stage)
+    partition = density = None
+    if (to_partition := strategy.partition_config()) is not None:
+        partition = run_step(PARTITION, to_partition, PartitionInputs(ingest, embed, cluster))
+    if (to_estimate := strategy.density_config()) is not None:
+        density = run_step(KERNEL_DENSITY, to_estimate, KernelDensityInputs(cluster))
+    return SampleInputs(ingest, embed, dedup, cluster, partition, density)
 
 
 def prove_version(recipe: Recipe, workspace: str, staged: StagedVersion, run_step: RunStep) -> ProvenVersion:
@@ -136,7 +151,7 @@ def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> Cluster
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
     dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
     cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, dedup))
-    return ClusteredPool(ingest, embed, dedup, cluster)
+    return ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
 
 
 def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> ClusteredPool:
@@ -144,7 +159,7 @@ def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> C
     dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
     inputs = AssignInputs(ingest, embed, dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
-    return ClusteredPool(ingest, embed, dedup, cluster)
+    return ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
 
 
 def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:

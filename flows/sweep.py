@@ -1,13 +1,17 @@
 """Balance and coverage at many sizes, on a pool that is clustered once."""
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from evenkeel.flows.lineage import resolve_lineage
-from evenkeel.flows.pipeline import cluster_pool
+from evenkeel.flows.pipeline import cluster_pool, sample_inputs
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.balanced.config import PartitionConfig
+from evenkeel.tasks.sample.balanced.steps import PARTITION
+from evenkeel.tasks.sample.inputs import PartitionInputs
 from evenkeel.tasks.sample.sweep import SweepRow, sweep
 from evenkeel.tasks.step import ConfigT, InputsT, Step
 
@@ -21,4 +25,8 @@ def sweep_sizes(recipe: Recipe, targets: list[str], console: Console) -> list[Sw
             return step(config, inputs, run)
 
         pool = cluster_pool(recipe, resolve_lineage(recipe, run.workspace), run_step)
-        return sweep(recipe.sampling, SampleInputs(pool.ingest, pool.embed, pool.dedup, pool.cluster), targets, run)
+        inputs = sample_inputs(recipe.sampling.strategy, pool, run_step)
+        if inputs.partition is None:
+            clustered = PartitionInputs(pool.ingest, pool.embed, pool.cluster)
+            inputs = replace(inputs, partition=run_step(PARTITION, PartitionConfig(), clustered))
+        return sweep(recipe.sampling, inputs, targets, run)

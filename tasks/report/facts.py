@@ -20,7 +20,6 @@ from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.validate.results import results_of
 
-STEPS = ("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate")
 SHOWN_REMOVED = 2
 LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
 
@@ -123,7 +122,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         shards=shards,
         licences=licences,
-        seconds={name: ref.seconds for name, ref in inputs.present().items() if name in STEPS},
+        seconds={name: ref.seconds for name, ref in inputs.present().items() if name != "previous"},
         details=_details(config, inputs, pool, licences is not None),
         docs=_docs(inputs.validate),
         previous=previous is not None,

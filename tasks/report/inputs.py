@@ -1,22 +1,25 @@
 """What the report step builds on."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
-from evenkeel.tasks.inputs import Inputs
+from evenkeel.tasks.inputs import Inputs, MadeBy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportInputs(Inputs):
-    """Every step of the run; `stage` says where the files will lie, `previous` what the last version was like."""
+    """Every step of the run, in its order; `previous`: the profile of the last published version."""
 
     ingest: StepRef
     embed: StepRef
     dedup: StepRef
     cluster: Clusters
+    partition: StepRef | None = None
+    kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None
     sample: StepRef
+    stage: StepRef | None = None
     measure: StepRef
     validate: StepRef
-    stage: StepRef | None = None
     previous: StepRef | None = None

@@ -1,20 +1,11 @@
-"""What the sample step and what is found before it build on."""
+"""What the sample step, and the steps before it that a strategy may read, build on."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
-from evenkeel.tasks.inputs import Inputs
-
-
-@dataclass(frozen=True)
-class SampleInputs(Inputs):
-    """The clustered pool."""
-
-    ingest: StepRef
-    embed: StepRef
-    dedup: StepRef
-    cluster: Clusters
+from evenkeel.tasks.inputs import Inputs, MadeBy
 
 
 @dataclass(frozen=True)
@@ -31,3 +22,15 @@ class KernelDensityInputs(Inputs):
     """The clusters alone."""
 
     cluster: Clusters
+
+
+@dataclass(frozen=True)
+class SampleInputs(Inputs):
+    """The clustered pool, and its partitions and kernel density where the strategy reads them."""
+
+    ingest: StepRef
+    embed: StepRef
+    dedup: StepRef
+    cluster: Clusters
+    partition: StepRef | None = None
+    kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None

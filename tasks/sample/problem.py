@@ -1,6 +1,6 @@
 """What a strategy is given: candidate rows, the cluster tree, a target and the limits on quotas."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,8 +50,8 @@ class QuotaLimits:
 class SamplingProblem:
     """The rows to choose from, how many to choose, and within which limits.
 
-    target: how many rows. partitions: gives the measure that rules are compared by, on a probe of so many rows; None
-    where the pool has no stable cells. densities: gives the kernel density of the leaves by bandwidth.
+    target: how many rows. For strategies that ask for them, partitions: the measure that rules are compared by, None
+    where the pool has no stable cells; densities: the kernel density of the leaves by bandwidth.
     """
 
     rows: CandidateRows
@@ -60,8 +60,8 @@ class SamplingProblem:
     seed: int
     limits: QuotaLimits = field(default_factory=QuotaLimits)
     compute: Compute = field(default_factory=Compute)
-    partitions: Callable[[int], ImbalanceMeasure | None] = lambda _: None
-    densities: Callable[[], KernelDensities] = dict
+    partitions: ImbalanceMeasure | None = None
+    densities: KernelDensities = field(default_factory=dict)
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
-from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.errors import RecipeError, StepError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.sample.balanced.steps import densities_of, stable_partitions
+from evenkeel.tasks.sample.balanced.steps import read_densities, read_partitions
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
@@ -24,6 +23,7 @@ from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.rehydration import Rehydrator
+from evenkeel.tasks.sample.strategy import Strategy
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -85,8 +85,22 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
             remedy="lower the target, raise max_repeats, or add shards",
         )
     limits = QuotaLimits(config.max_repeats, config.floor, config.cap)
-    partitions, densities = partial(stable_partitions, inputs=inputs, run=run), partial(densities_of, inputs, run)
+    _require_inputs(config.strategy, inputs)
+    partitions = None if inputs.partition is None else read_partitions(inputs.partition)
+    densities = {} if inputs.kernel_density is None else read_densities(inputs.kernel_density)
     return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, partitions, densities), budget
+
+
+def _require_inputs(strategy: Strategy, inputs: SampleInputs) -> None:
+    """Raise StepError where the strategy reads a step that is not among the inputs."""
+    asked = {"partition": strategy.partition_config(), "kernel_density": strategy.density_config()}
+    given = inputs.present()
+    if missing := [name for name, config in asked.items() if config is not None and name not in given]:
+        raise StepError(
+            f"the strategy {strategy.name} reads steps that are not among the inputs",
+            expected=f"SampleInputs with {' and '.join(missing)}",
+            found=", ".join(given),
+        )
 
 
 def quota_table(tree: ClusterTree, quota: LeafCounts, kept: LeafCounts, given: Mapping[str, LeafCounts]) -> pa.Table:
@@ -112,8 +126,7 @@ def candidate_table(tree: ClusterTree, plan: DrawPlan, copies: LeafCounts, given
 
 def cost(config: SamplingConfig, work: Workload) -> float:
     """Return the CPU-seconds of sampling a pool."""
-    probe = min(work.rows, 8192) if "partition" in config.strategy.side_steps() else 0
-    return 0.1 + 1.4e-8 * probe * probe + 1.75e-5 * work.rows
+    return 0.1 + 1.65e-5 * work.rows
 
 
 SAMPLE = Step("sample", 11, sample, cost=cost)

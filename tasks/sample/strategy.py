@@ -1,17 +1,17 @@
 """What a strategy is, and all the strategies there are."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenkeel.infra.registry import Registry
+from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 
 if TYPE_CHECKING:
     from evenkeel.tasks.sample.draw_plan import DrawPlan
     from evenkeel.tasks.sample.problem import SamplingProblem
 
-SideStep = Literal["partition", "kernel-density"]
 GroupNames = Annotated[
     list[str], Field(min_length=1, description="Group columns; each combination of values is a stratum.")
 ]
@@ -31,9 +31,13 @@ class Strategy(BaseModel):
         """
         raise NotImplementedError
 
-    def side_steps(self) -> tuple[SideStep, ...]:
-        """Return the steps whose output the rule reads through `problem.partitions` and `problem.densities`."""
-        return ()
+    def partition_config(self) -> PartitionConfig | None:
+        """Return how the pool is partitioned for the rule; None where it does not read `problem.partitions`."""
+        return None
+
+    def density_config(self) -> KernelDensityConfig | None:
+        """Return how kernel density is estimated for the rule; None where it does not read `problem.densities`."""
+        return None
 
     def max_copies(self) -> int:
         """Return how often the rule itself may repeat a row."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
-from evenkeel.tasks.sample.balanced.steps import stable_partitions
+from evenkeel.infra.errors import StepError
+from evenkeel.tasks.sample.balanced.steps import read_partitions
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
@@ -37,13 +38,15 @@ class SweepRow(TypedDict):
 def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | str], run: Run) -> list[SweepRow]:
     """Return the balance of the strategy and the baselines at every target.
 
-    inputs: finished ingest, embed and cluster steps. No row is drawn, since balance follows from the quotas; a sweep
-    takes seconds. imbalance is over stable partitions (`balanced/partition.py`), NaN where the pool has none; the other
-    measures are over the leaves, by quotas. A strategy whose cells are not leaves is measured by its expected rows.
-    Raises RecipeError as the sample step does, for each target.
+    No row is drawn, since balance follows from the quotas; a sweep takes seconds. imbalance is over stable partitions
+    (`balanced/partition.py`), NaN where the pool has none; the other measures are over the leaves, by quotas. A
+    strategy whose cells are not leaves is measured by its expected rows.
+    Raises RecipeError as the sample step does, for each target, and StepError where no partition is given.
     """
     found: list[SweepRow] = []
-    measure = stable_partitions(8192, inputs, run)
+    if inputs.partition is None:
+        raise StepError("a sweep measures on partitions", expected="SampleInputs with partition", found="none")
+    measure = read_partitions(inputs.partition)
     for target in targets:
         wanted = SamplingConfig.model_validate({**config.model_dump(), "target": target})
         problem, budget = open_problem(wanted, inputs, run)

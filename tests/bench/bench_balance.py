@@ -39,14 +39,14 @@ from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE, open_problem
+from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
 from tests.bench.balance_page import BASELINES, write_page
 from tests.bench.balance_pools import POOLS, Pool, write
 from tests.bench.fresh_pools import fresh
+from tests.sample.pools import inputs_of, sampled
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".evenkeel" / "bench-balance"
@@ -90,7 +90,8 @@ def evaluate(pool: Pool, rows: np.ndarray) -> dict[str, float]:
 
 def agreement(pool: Pool, inputs: dict[str, Any], run: Run, imbalance: dict[str, float]) -> tuple[float, float, float]:
     """Return how the label-free measure ranks the candidates: Spearman's rho with label KL, best and worst label KL."""
-    problem, _ = open_problem(SamplingConfig(target=pool.target), SampleInputs.of(inputs), run)
+    config = SamplingConfig(target=pool.target)
+    problem, _ = open_problem(config, inputs_of(config, inputs, run), run)
     clustered = Hierarchy.open(inputs["cluster"]).rows()
     places = clustered["row_id"].to_numpy().astype(np.int64) & ((1 << 40) - 1)
     table = np.zeros((problem.tree.leaves, int(pool.y.max()) + 1))
@@ -131,9 +132,9 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     facts: dict[str, Any] = {}
     for name in strategies:
         for seed in range(seeds):
-            ref = SAMPLE(
+            ref = sampled(
                 SamplingConfig.model_validate({"strategy": name, "target": pool.target, "seed": seed}),
-                SampleInputs.of(inputs),
+                inputs,
                 run,
             )
             rows = Selection.open(ref).row_ids().astype(np.int64) & ((1 << 40) - 1)
@@ -150,7 +151,8 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     )
     swept = []
     if pool.name == "isotropic":
-        swept = sweep(SamplingConfig(target=1), SampleInputs.of(inputs), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
+        config = SamplingConfig(target=1)
+        swept = sweep(config, inputs_of(config, inputs, run), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
     summary = {
         name: {key: (float(np.mean(v)), float(np.std(v))) for key, v in keys.items()} for name, keys in found.items()
     }

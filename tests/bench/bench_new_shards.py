@@ -31,10 +31,9 @@ from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
+from tests.sample.pools import sampled
 
 TOPICS, SHARDS = 300, 20
 
@@ -61,7 +60,7 @@ def curate(source: Path, run: Run, base: dict[str, StepRef] | None = None) -> di
     else:
         inputs = done | {"base": base["cluster"], "base_ingest": base["ingest"]}
         done["cluster"] = ASSIGN(AssignConfig(), AssignInputs.of(inputs), run)
-    done["sample"] = SAMPLE(SamplingConfig(target=done["ingest"].counts["pool"] // 10), SampleInputs.of(done), run)
+    done["sample"] = sampled(SamplingConfig(target=done["ingest"].counts["pool"] // 10), done, run)
     return done
 
 

@@ -38,7 +38,19 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
     assert found is not None
     assert (found.rows, found.exact, found.dimension, found.clusters, found.kept) == (1200, True, 16, 40, 240)
     assert set(found.seconds) == {
-        *("ingest", "embed", "dedup", "cluster", "sample", "stage", "measure", "validate", "report")
+        *(
+            "ingest",
+            "embed",
+            "dedup",
+            "cluster",
+            "partition",
+            "kernel-density",
+            "sample",
+            "stage",
+            "measure",
+            "validate",
+            "report",
+        )
     }
     assert found.total > sum(found.seconds.values()) > 0
     assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)

@@ -15,10 +15,8 @@ from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
-from tests.sample.pools import make_run, write_pool
+from tests.sample.pools import make_run, sampled, write_pool
 
 ROWS, LEAVES = 400, 8
 
@@ -43,7 +41,7 @@ def profile(
     inputs: Mapping[str, StepRef], run: Run, previous: StepRef | None = None, **settings: object
 ) -> tuple[StepRef, dict[str, StepRef]]:
     inputs = dict(inputs)
-    inputs["sample"] = SAMPLE(SamplingConfig.model_validate({"target": 80, **settings}), SampleInputs.of(inputs), run)
+    inputs["sample"] = sampled(SamplingConfig.model_validate({"target": 80, **settings}), inputs, run)
     if previous is not None:
         inputs["previous"] = previous.model_copy(update={"step": "previous"})
     return MEASURE(MeasureConfig(), MeasureInputs.of(inputs), run), inputs

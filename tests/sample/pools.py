@@ -8,14 +8,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from evenkeel.flows.pipeline import ClusteredPool, sample_inputs
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.step import InProcess, Run
 
 
 def make_run(folder: Path) -> Run:
     return Run(workspace=str(folder / "workspace"), dataset="pool", scratch=folder / "scratch")
+
+
+def sampled(config: SamplingConfig, done: Mapping[str, StepRef], run: Run) -> StepRef:
+    """Run the sample step on finished steps, and before it the steps that its strategy reads."""
+    return SAMPLE(config, inputs_of(config, done, run), run)
+
+
+def inputs_of(config: SamplingConfig, done: Mapping[str, StepRef], run: Run) -> SampleInputs:
+    """Run the steps that a strategy reads, and return what the sample step builds on."""
+    pool = ClusteredPool(**{name: done[name] for name in ("ingest", "embed", "dedup", "cluster")})
+    return sample_inputs(config.strategy, pool, InProcess(run))
 
 
 def write_pool(

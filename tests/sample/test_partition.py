@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from evenkeel.expectations.measures import balance
+from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.balanced.partition import Probe, adjusted_rand, find_partitions
-from evenkeel.tasks.sample.balanced.steps import PARTITION, stable_partitions
+from evenkeel.tasks.sample.balanced.steps import read_partitions
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.sweep import draw_sweep, sweep
 from evenkeel.tasks.step import Run
-from tests.sample.pools import make_run, write_pool
+from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 
 CONCEPTS = 20
 
@@ -68,7 +69,10 @@ def test_imbalance_falls_as_concepts_become_more_even(
     pool: Pool,
 ) -> None:
     inputs, run, _ = pool
-    measure = stable_partitions(2048, SampleInputs.of(inputs), run)
+    strategy = {"name": "balanced", "probe_rows": 2048}
+    found = inputs_of(SamplingConfig.model_validate({"strategy": strategy, "target": 1}), inputs, run)
+    assert found.partition is not None
+    measure = read_partitions(found.partition)
     assert measure is not None
     _, label, leaf, leaves = uneven_density()
     of_leaf = label[np.unique(leaf, return_index=True)[1]]
@@ -84,7 +88,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     inputs, run, label = pool
     kl = {}
     for strategy in ("balanced", "random", "flat", "top-down"):
-        ref = SAMPLE(SamplingConfig(strategy=strategy, target=300), SampleInputs.of(inputs), run)
+        ref = sampled(SamplingConfig(strategy=strategy, target=300), inputs, run)
         rows = Selection.open(ref).row_ids().astype(int)
         kl[strategy] = balance(np.bincount(label[rows], minlength=CONCEPTS))["kl_uniform"]
         if strategy == "balanced":
@@ -93,21 +97,38 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     assert kl["balanced"] < min(kl["random"], kl["flat"], kl["top-down"])
     assert min(facts["imbalance"].values()) <= facts["imbalance"]["random"]
     named = SamplingConfig.model_validate({"strategy": {"name": "balanced", "rule": facts["chosen"]}, "target": 300})
-    same = Selection.open(SAMPLE(named, SampleInputs.of(inputs), run)).row_ids()
-    assert (same == Selection.open(SAMPLE(SamplingConfig(target=300), SampleInputs.of(inputs), run)).row_ids()).all()
+    same = Selection.open(sampled(named, inputs, run)).row_ids()
+    assert (same == Selection.open(sampled(SamplingConfig(target=300), inputs, run)).row_ids()).all()
 
 
 def test_partitions_are_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
-    SAMPLE(SamplingConfig(target=250), SampleInputs.of(inputs), run)
+    sampled(SamplingConfig(target=250), inputs, run)
     monkeypatch.setattr("evenkeel.tasks.sample.balanced.steps.find_partitions", None)
-    assert SAMPLE(SamplingConfig(target=260), SampleInputs.of(inputs), run).counts["kept"] == 260
-    assert PARTITION.name == "partition"
+    assert sampled(SamplingConfig(target=260), inputs, run).counts["kept"] == 260
+
+
+def test_a_strategy_is_refused_without_the_steps_that_it_reads(pool: Pool) -> None:
+    done, run, _ = pool
+    bare = SampleInputs.of(done)
+    with pytest.raises(StepError, match="partition and kernel_density"):
+        SAMPLE(SamplingConfig(target=10), bare, run)
+    named = SamplingConfig.model_validate({"strategy": {"name": "balanced", "rule": "spread-0.1-1"}, "target": 10})
+    with pytest.raises(StepError, match="SampleInputs with kernel_density"):
+        SAMPLE(named, bare, run)
+    for strategy in ("flat", {"name": "balanced", "rule": "radius-2"}):
+        config = SamplingConfig.model_validate({"strategy": strategy, "target": 10})
+        assert SAMPLE(config, bare, run).counts["kept"] == 10
 
 
 def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
     inputs, run, _ = pool
-    found = sweep(SamplingConfig(target=1), SampleInputs.of(inputs), ["2%", "10%", 900, "12k tokens"], run)
+    found = sweep(
+        SamplingConfig(target=1),
+        inputs_of(SamplingConfig(target=1), inputs, run),
+        ["2%", "10%", 900, "12k tokens"],
+        run,
+    )
     assert {row["rule"] for row in found} == {"chosen", "random", "flat", "top-down"}
     assert [row["rows"] for row in found if row["rule"] == "chosen"] == [60, 300, 900, 1200]
     for row in found:

@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE
-from tests.sample.pools import make_run, write_pool
+from tests.sample.pools import make_run, sampled, write_pool
 
 LEAVES = 20
 
@@ -28,7 +26,7 @@ def test_estimates_from_the_sample_lie_within_their_stated_error(tmp_path: Path)
     held = 0
     for seed in range(24):
         table = Selection.open(
-            SAMPLE(SamplingConfig(strategy="flat", target=300, seed=seed), SampleInputs.of(inputs), make_run(tmp_path))
+            sampled(SamplingConfig(strategy="flat", target=300, seed=seed), inputs, make_run(tmp_path))
         )
         kept = table.table().to_pandas()
         kept["value"] = value[kept["row_id"].astype(int)]
@@ -55,9 +53,7 @@ def test_five_percent_new_rows_change_only_what_the_quotas_force(tmp_path: Path)
             ids=ids[:rows],
             block_rows=1000,
         )
-        selection = Selection.open(
-            SAMPLE(SamplingConfig(strategy="flat", target=800), SampleInputs.of(inputs), make_run(tmp_path))
-        )
+        selection = Selection.open(sampled(SamplingConfig(strategy="flat", target=800), inputs, make_run(tmp_path)))
         kept.append({ids[row] for row in selection.row_ids().astype(int)})
         quotas.append(selection.quotas()["quota"].to_numpy())
     forced = np.maximum(quotas[0] - quotas[1], 0).sum()

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
-from tests.sample.pools import make_run, write_pool
+from tests.sample.pools import make_run, sampled, write_pool
 
 # The finished steps and a run over them.
 Pool = tuple[dict[str, StepRef], Run]
@@ -44,7 +42,7 @@ def pool(tmp_path: Path) -> Pool:
 
 def select(pool: Pool, **settings: object) -> tuple[StepRef, Selection]:
     inputs, run = pool
-    ref = SAMPLE(SamplingConfig.model_validate({"target": 100, **settings}), SampleInputs.of(inputs), run)
+    ref = sampled(SamplingConfig.model_validate({"target": 100, **settings}), inputs, run)
     return ref, Selection.open(ref)
 
 
@@ -154,7 +152,7 @@ def test_block_size_does_not_change_the_rows(tmp_path: Path) -> None:
     kept = []
     for block_rows in (1000, 50, 7):
         inputs = write_pool(tmp_path / f"pool{block_rows}", vectors, levels=[leaf], block_rows=block_rows)
-        ref = SAMPLE(SamplingConfig(target=120), SampleInputs.of(inputs), make_run(tmp_path))
+        ref = sampled(SamplingConfig(target=120), inputs, make_run(tmp_path))
         kept.append(Selection.open(ref).table())
     assert kept[0].equals(kept[1])
     assert kept[0].equals(kept[2])
@@ -167,7 +165,7 @@ def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path: Path) ->
     kept = []
     for name, order in (("a", np.arange(len(vectors))), ("b", shuffled)):
         inputs = write_pool(tmp_path / name, vectors[order], levels=[leaf[order]], ids=list(ids[order]))
-        ref = SAMPLE(SamplingConfig(target=120), SampleInputs.of(inputs), make_run(tmp_path))
+        ref = sampled(SamplingConfig(target=120), inputs, make_run(tmp_path))
         kept.append(set(ids[order][Selection.open(ref).row_ids().astype(int)]))
     assert kept[0] == kept[1]
 
@@ -181,6 +179,6 @@ def test_horvitz_thompson_weights_undo_the_balancing(pool: Pool) -> None:
 
 def test_one_row_and_equal_rows(tmp_path: Path) -> None:
     one = write_pool(tmp_path / "one", np.ones((1, 3)), levels=[np.zeros(1, int)])
-    assert SAMPLE(SamplingConfig(target=1), SampleInputs.of(one), make_run(tmp_path)).counts["kept"] == 1
+    assert sampled(SamplingConfig(target=1), one, make_run(tmp_path)).counts["kept"] == 1
     same = write_pool(tmp_path / "same", np.ones((50, 3)), levels=[np.zeros(50, int)])
-    assert SAMPLE(SamplingConfig(target=7), SampleInputs.of(same), make_run(tmp_path)).counts["kept"] == 7
+    assert sampled(SamplingConfig(target=7), same, make_run(tmp_path)).counts["kept"] == 7

@@ -10,15 +10,13 @@ import pytest
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.strategies.density import HashFunctions
 from evenkeel.tasks.sample.strategies.metaclip import cap_for
 from evenkeel.tasks.sample.strategies.quality import Quality, quadmix
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.step import Run
-from tests.sample.pools import make_run, write_pool
+from tests.sample.pools import make_run, sampled, write_pool
 
 ROWS, LEAVES = 900, 15
 
@@ -49,9 +47,9 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def select(pool: Pool, strategy: Chosen, **settings: object) -> tuple[StepRef, pd.DataFrame]:
-    ref = SAMPLE(
+    ref = sampled(
         SamplingConfig.model_validate({"strategy": strategy, "target": 120, **settings}),
-        SampleInputs.of(pool[0]),
+        pool[0],
         pool[1],
     )
     return ref, Selection.open(ref).table().to_pandas()
@@ -92,7 +90,7 @@ def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, 
     assert table["row_id"].is_unique
     assert (table["weight"] >= 1 - 1e-9).all()
     run = make_run(tmp_path)
-    again = SAMPLE(SamplingConfig.model_validate({"strategy": chosen, "target": 120}), SampleInputs.of(pool[0]), run)
+    again = sampled(SamplingConfig.model_validate({"strategy": chosen, "target": 120}), pool[0], run)
     assert Selection.open(again).table().to_pandas().equals(table)
 
 

@@ -25,9 +25,8 @@ from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
+from tests.sample.pools import sampled
 
 FOUL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
 PIXEL = bytes.fromhex(
@@ -98,7 +97,7 @@ def curate(
     done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
     done["dedup"] = DEDUP(DedupConfig(near=None), DedupInputs.of(done), run)
     done["cluster"] = CLUSTER(clustering, ClusterInputs.of(done), run)
-    done["sample"] = SAMPLE(SamplingConfig(target=target, seed=seed), SampleInputs.of(done), run)
+    done["sample"] = sampled(SamplingConfig(target=target, seed=seed), done, run)
     done["measure"] = MEASURE(MeasureConfig(), MeasureInputs.of(done), run)
     return found
 

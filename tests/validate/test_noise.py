@@ -12,11 +12,10 @@ from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import SampleInputs
-from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
+from tests.sample.pools import sampled
 from tests.validate.pools import Curated, as_previous, curate, write_shards
 
 RUNS = 200
@@ -32,7 +31,7 @@ def test_200_runs_of_one_pool_with_other_seeds_are_hardly_ever_blocked(tmp_path:
         if seed % 10 == 0:  # clusters move too
             settings = ClusteringConfig(levels=[60, 8], iterations=6, resampling=1, seed=seed)
             done["cluster"] = CLUSTER(settings, ClusterInputs.of(done), curated.run)
-        done["sample"] = SAMPLE(SamplingConfig(target=600, seed=seed), SampleInputs.of(done), curated.run)
+        done["sample"] = sampled(SamplingConfig(target=600, seed=seed), done, curated.run)
         done["measure"] = MEASURE(MeasureConfig(), MeasureInputs.of(done), curated.run)
         found = VALIDATE(GatesConfig(), ValidateInputs.of({**done, "previous": last}), curated.run)
         stopped += [[failure["reason"] for failure in found.facts["failed"]]] if found.facts["failed"] else []

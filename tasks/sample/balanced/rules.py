@@ -37,7 +37,7 @@ def rules(problem: SamplingProblem) -> Iterator[tuple[str, Allocation]]:
     radii = steady_radii(tree)
     for power in POWERS[1:]:
         yield f"radius-{power:g}", problem.fill(radii**power)
-    for bandwidth, density in problem.densities().items():
+    for bandwidth, density in problem.densities.items():
         for power in POWERS:
             yield f"spread-{bandwidth:g}-{power:g}", problem.fill(radii**power / density)
 

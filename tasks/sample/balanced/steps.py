@@ -1,33 +1,21 @@
-"""The steps `partition` and `kernel-density`: what `balanced` measures on, found once for a clustering."""
+"""The steps `partition` and `kernel-density`, for the strategies that read them; done once for a clustering."""
 
 import numpy as np
-from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
-from evenkeel.infra.workspace import StepFolder
+from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.sample.balanced.kernel_density import kernel_densities
+from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
+from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
 from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions
 from evenkeel.tasks.sample.balanced.probe import draw_probe
 from evenkeel.tasks.sample.candidates import CandidateRows
-from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs
+from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs
 from evenkeel.tasks.sample.problem import KernelDensities
 from evenkeel.tasks.sample.quotas.tree import tree_of
 from evenkeel.tasks.step import Outcome, Run, Step
-
-
-class PartitionConfig(BaseModel):
-    """What the partitions of a pool depend on besides its clustering. rows: of the probe."""
-
-    rows: int = 8192
-    seed: int = 0
-
-
-class KernelDensityConfig(BaseModel):
-    """What the kernel densities depend on besides the clustering."""
-
-    seed: int = 0
+from evenkeel.tasks.workload import Workload
 
 
 def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder, run: Run) -> Outcome:
@@ -40,6 +28,7 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
         write_array(out.path(f"{name}.npy"), array)
     summary = [{"scale": one.scale, "agreement": one.agreement} for one in found]
     storage.write_json(out.path("partitions.json"), summary)
+    run.progress(1.0, f"{len(found)} stable partitions by {len(probe.leaf):,} rows")
     return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, {"partitions": summary})
 
 
@@ -50,14 +39,8 @@ def kernel_density(config: KernelDensityConfig, inputs: KernelDensityInputs, out
     return Outcome({"bandwidths": len(densities)}, {"bandwidths": list(densities)})
 
 
-PARTITION = Step("partition", 1, partition)
-KERNEL_DENSITY = Step("kernel-density", 1, kernel_density)
-
-
-def stable_partitions(probe_rows: int, inputs: SampleInputs, run: Run) -> StablePartitions | None:
-    """Return the stable partitions of a clustered pool, from the workspace where they are there; None without any."""
-    needed = PartitionInputs(inputs.ingest, inputs.embed, inputs.cluster)
-    ref = PARTITION(PartitionConfig(rows=probe_rows), needed, run)
+def read_partitions(ref: StepRef) -> StablePartitions | None:
+    """Return the stable partitions that a step left; None where there are none."""
     leaf, weight, half, cells = (
         read_array(storage.join(ref.uri, f"{name}.npy")) for name in ("leaf", "weight", "half", "cells")
     )
@@ -69,7 +52,21 @@ def stable_partitions(probe_rows: int, inputs: SampleInputs, run: Run) -> Stable
     return StablePartitions(probe, found) if found else None
 
 
-def densities_of(inputs: SampleInputs, run: Run) -> KernelDensities:
-    """Return the kernel densities of a clustered pool, from the workspace where they are there."""
-    ref = KERNEL_DENSITY(KernelDensityConfig(), KernelDensityInputs(inputs.cluster), run)
+def read_densities(ref: StepRef) -> KernelDensities:
+    """Return the kernel densities that a step left, by bandwidth."""
     return dict(zip(ref.facts["bandwidths"], read_array(storage.join(ref.uri, "densities.npy")), strict=True))
+
+
+def partition_cost(config: PartitionConfig, work: Workload) -> float:
+    """Return the CPU-seconds of partitioning: every row of the probe is compared with every other."""
+    probe = min(work.rows, config.rows)
+    return 0.02 + 1e-6 * work.rows + 1.4e-8 * probe * probe
+
+
+def kernel_density_cost(config: KernelDensityConfig, work: Workload) -> float:
+    """Return the CPU-seconds of the kernel density: every leaf is compared with up to 12,000 others."""
+    return 0.02 + 5e-8 * work.leaves * min(work.leaves, MAX_LEAVES)
+
+
+PARTITION = Step("partition", 1, partition, cost=partition_cost)
+KERNEL_DENSITY = Step("kernel-density", 1, kernel_density, cost=kernel_density_cost)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import ImbalanceMeasure, SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import blend
-from evenkeel.tasks.sample.strategy import SideStep, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 MAX_PARTS = 6
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
@@ -33,9 +34,13 @@ class Balanced(Strategy):
     probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
     rule: str = Field("", description="A rule that an earlier run chose, taken without measuring; empty = measure.")
 
-    def side_steps(self) -> tuple[SideStep, ...]:
-        """Return kernel-density, and partition where the rules are measured."""
-        return ("kernel-density",) if self.rule else ("partition", "kernel-density")
+    def partition_config(self) -> PartitionConfig | None:
+        """Return the partitions that rules are measured on; None where the rule is named."""
+        return None if self.rule else PartitionConfig(rows=self.probe_rows)
+
+    def density_config(self) -> KernelDensityConfig | None:
+        """Return the kernel density that the rules `spread-h-a` weigh leaves by; None where none of them is named."""
+        return KernelDensityConfig() if not self.rule or "spread-" in self.rule else None
 
     def pinned(self, facts: Mapping[str, object]) -> "Balanced":
         """Return the strategy that takes the rule chosen in these facts; one that names a rule stays as it is."""
@@ -46,8 +51,7 @@ class Balanced(Strategy):
         sizes = problem.tree.sizes
         if self.rule:
             return _named(self.rule, problem)
-        measure = problem.partitions(self.probe_rows)
-        if measure is None:
+        if (measure := problem.partitions) is None:
             return DrawPlan(problem.fill(), sizes, facts={"chosen": "flat", "why": NOTHING_STABLE})
         made = dict(rules(problem))
         weights = {name: measure.weights(allocation.shares) for name, allocation in made.items()}
