@@ -7,10 +7,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.cluster.step import CLUSTER
-from evenkeel.tasks.embed.config import EmbeddingConfig
+from evenkeel.tasks.embed.config import AnyEmbedding
+from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
@@ -26,7 +28,7 @@ MEANING = ("id", "text", "vector", "dimension")
 class ComparedSections(BaseModel):
     """The sections of a published recipe that are compared with today's; earlier field names are read as well."""
 
-    embedding: EmbeddingConfig
+    embedding: AnyEmbedding
     sampling: SamplingConfig
 
 
@@ -172,6 +174,7 @@ def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
         same = {
             "clustering": clustering == recipe.clustering.fitting(),
             "embedding": ComparedSections.model_validate(before).embedding == recipe.embedding,
+            "the package of the embedder": plugins_used(recipe.embedding) == _embedder_packages(current),
             "source": all(before["source"].get(name) == getattr(recipe.source, name) for name in MEANING),
             "the version of the code": current.document.get("code") == CODE,
         }
@@ -179,6 +182,11 @@ def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
         return f"v{current.version} was made by another release"
     changed = [name for name, unchanged in same.items() if not unchanged]
     return f"{' and '.join(changed)} changed since v{current.version}" if changed else None
+
+
+def _embedder_packages(current: Manifest) -> dict[str, str]:
+    used: dict[str, str] = current.document.get("plugins", {})
+    return {member: package for member, package in used.items() if member.startswith(f"{EMBEDDERS.kind} ")}
 
 
 def _registry(recipe: Recipe, workspace: str) -> str:

@@ -14,7 +14,8 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
-from evenkeel.tasks.embed.config import AutoEmbedding, EmbeddingConfig
+from evenkeel.tasks.embed.config import AnyEmbedding
+from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
@@ -34,7 +35,9 @@ class Recipe(BaseModel):
         description="Name of the dataset: lower-case letters, digits, _ and -. One dataset has one line of versions.",
     )
     source: SourceConfig = Field(description="The shards to read and what their columns mean.")
-    embedding: EmbeddingConfig = Field(default_factory=AutoEmbedding, description="How rows become vectors.")
+    embedding: AnyEmbedding = Field(
+        default_factory=lambda: EMBEDDERS.get("auto").model_validate({}), description="How rows become vectors."
+    )
     dedup: DedupConfig = Field(default_factory=DedupConfig, description="Which rows stand for one another.")
     clustering: ReusableClustering = Field(
         default_factory=ReusableClustering, description="The hierarchy of clusters over the vectors."

@@ -11,7 +11,8 @@ from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.inputs import ClusterInputs
-from evenkeel.tasks.embed.config import AutoEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.embedders.auto import AutoEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.inputs import NoInputs
@@ -49,11 +50,11 @@ def test_a_wrong_call_names_what_was_expected_and_found(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_step_whose_config_is_a_union_takes_its_members_and_nothing_else(tmp_path: Path) -> None:
+def test_a_step_whose_config_is_an_open_kind_takes_its_members_and_nothing_else(tmp_path: Path) -> None:
     inputs = EmbedInputs(DONE["ingest"])
     keys = {EMBED.key(config, inputs, run_at(tmp_path)) for config in (AutoEmbedding(), TfidfSvdEmbedding())}
     assert len(keys) == 2
-    with pytest.raises(StepError, match="TfidfSvdEmbedding"):
+    with pytest.raises(StepError, match="EmbeddingConfig"):
         EMBED.key(ClusteringConfig(), inputs, run_at(tmp_path))  # type: ignore[arg-type]
 
 

@@ -10,19 +10,17 @@ import numpy.typing as npt
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError, RecipeError
-from evenkeel.tasks.embed.config import PostSteps
-from evenkeel.tasks.embed.embedder import Embedder, Matrix, RawVectors
+from evenkeel.tasks.embed.embedder import Embedder, Matrix, Place, PostSteps, RawVectors
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.ingest.pool import Pool
 
 
 @dataclass(frozen=True)
 class PostProcessor:
-    """Applies the post-steps of a config with the mean and rotation stored in the folder `uri`."""
+    """Applies the post-steps of a config with the mean and rotation stored in `place.map`."""
 
     config: PostSteps
-    uri: str
-    scratch: str
+    place: Place
 
     @property
     def is_identity(self) -> bool:
@@ -34,7 +32,7 @@ class PostProcessor:
         """Return (n, k) vectors for (n, d) raw ones; zero rows of a normalised, uncentred embedding stay zero."""
         config = self.config
         if needs_fit(config):
-            mean, rotation = _load(self.uri, self.scratch)
+            mean, rotation = _load(self.place.map, self.place.scratch)
             if vectors.shape[1] != len(mean):
                 raise InputError(
                     "the fitted map is for vectors of another length",
@@ -55,14 +53,14 @@ def needs_fit(config: PostSteps) -> bool:
     return config.center or config.whiten or config.components is not None
 
 
-def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str, float]:
-    """Fit mean and principal components on a seeded sample, write them to `uri` and return facts about them.
+def fit(pool: Pool, embedder: Embedder, place: Place) -> dict[str, float]:
+    """Fit mean and principal components on a seeded sample, write them to `place.map` and return facts about them.
 
     Raises RecipeError where more components are asked for than the vectors have dimensions or the sample rows.
     """
     parts = [
-        np.asarray(embedder.embed(pool, block, positions), np.float32)
-        for block, positions in sample_rows(pool.blocks, config.sample, config.seed)
+        np.asarray(embedder.embed(pool, block, positions, place), np.float32)
+        for block, positions in sample_rows(pool.blocks, embedder.sample, embedder.seed)
     ]
     if not parts:
         raise InputError("the pool is empty: there is no sample to fit on", where="embedding")
@@ -70,11 +68,11 @@ def fit(pool: Pool, embedder: Embedder, config: PostSteps, uri: str) -> dict[str
     mean = raw.mean(axis=0, dtype=np.float64)
     rotation: npt.NDArray[np.float64] = np.empty((0, 0))
     facts: dict[str, float] = {"fitted_on": len(raw)}
-    if config.components is not None or config.whiten:
-        rotation, explained = _principal_axes(raw, mean, config)
+    if embedder.components is not None or embedder.whiten:
+        rotation, explained = _principal_axes(raw, mean, embedder)
         facts["explained"] = explained
-    write_array(storage.join(uri, "mean.npy"), mean.astype(np.float32))
-    write_array(storage.join(uri, "rotation.npy"), rotation.astype(np.float32))
+    write_array(storage.join(place.map, "mean.npy"), mean.astype(np.float32))
+    write_array(storage.join(place.map, "rotation.npy"), rotation.astype(np.float32))
     return facts
 
 

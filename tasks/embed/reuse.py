@@ -6,20 +6,22 @@
 from collections.abc import Sequence
 
 from evenkeel.infra import storage
+from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import content_key
-from evenkeel.tasks.embed.config import PostSteps
+from evenkeel.tasks.embed.embedder import Embedder, Place
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.step import Run
 
 
-def map_key(settings: PostSteps, version: int, backend: str, folder: str, files: Sequence[str]) -> str:
-    """Return a hash of all that a row's vector depends on: method, settings and the files fitted in `folder`."""
+def map_key(embedder: Embedder, version: int, place: Place, files: Sequence[str]) -> str:
+    """Return a hash of all that a row's vector depends on: method, options, package and fitted files."""
     fitted = {}
     for name in files:
-        if storage.exists(place := storage.join(folder, name)):
-            fitted[name] = storage.sha256(place)
-    about = {"settings": settings.model_dump(mode="json", exclude={"fitted", "sample", "seed"}), "backend": backend}
-    return content_key("map", version, {**about, "fitted": fitted}, {})
+        if storage.exists(file := storage.join(place.map, name)):
+            fitted[name] = storage.sha256(file)
+    options = embedder.model_dump(mode="json", exclude={"fitted", "sample", "seed"})
+    about = {"settings": options, "backend": place.backend, "fitted": fitted}
+    return content_key("map", version, about, plugins_used(embedder))
 
 
 def take_over(key: str, blocks: Sequence[Block], files: Sequence[tuple[str, str]], out: str, run: Run) -> int:

@@ -137,3 +137,51 @@ def _words(data: Bytes, offsets: Offsets, hashes: Hashes, ends: Offsets) -> int:
             used += 1
         ends[text + 1] = used
     return used
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def ngram_buckets(
+    data: Bytes,
+    offsets: Offsets,
+    buckets: np.uint64,
+    char_ngrams: bool,
+    found: npt.NDArray[np.int32],
+    ends: Offsets,
+) -> int:
+    """Write the bucket of every word, word bigram and 4-gram of a word's bytes with its edges; return how many."""
+    used = 0
+    ends[0] = 0
+    for text in range(len(offsets) - 1):
+        at, end = offsets[text], offsets[text + 1]
+        state, previous = np.uint64(0xCBF29CE484222325), np.uint64(0)
+        window, inside = np.uint32(0), 0
+        while at <= end:
+            kind, width = (0, 1) if at == end else kind_at(data, at, end)
+            if kind != 0:
+                if inside == 0:
+                    window = np.uint32(0x5F)  # the edge of a word
+                for place in range(at, at + width):
+                    byte = data[place]
+                    if 0x41 <= byte <= 0x5A:
+                        byte |= np.uint8(0x20)
+                    state = (state ^ np.uint64(byte)) * np.uint64(0x100000001B3)
+                    window = np.uint32(window << np.uint32(8)) | np.uint32(byte)
+                    inside += 1
+                    if char_ngrams and inside >= 3:
+                        found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                        used += 1
+            if inside and kind != 1:
+                if char_ngrams and inside >= 3:
+                    window = np.uint32(window << np.uint32(8)) | np.uint32(0x5F)
+                    found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                    used += 1
+                word = mix(state)
+                found[used] = word % buckets
+                used += 1
+                if previous != 0:
+                    found[used] = mix(word + np.uint64(3) * previous) % buckets
+                    used += 1
+                previous, state, inside = word, np.uint64(0xCBF29CE484222325), 0
+            at += width
+        ends[text + 1] = used
+    return used

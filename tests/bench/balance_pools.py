@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenkeel.tasks.embed.config import AutoEmbedding
+from evenkeel.tasks.embed.embedders.auto import AutoEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors

@@ -39,7 +39,7 @@ from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig

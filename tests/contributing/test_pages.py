@@ -22,6 +22,8 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     cluster = np.repeat(np.arange(len(SIZES)), SIZES)
     vectors = (10.0 * np.eye(3)[cluster] + rng.normal(0, 0.1, (len(cluster), 3))).astype(np.float32)
     table = pa.table({"id": [f"row-{row}" for row in range(len(cluster))], "vector": list(vectors)})
+    texts = [f"{'abc'[one] * (row % 5 + 1)} {row}" for row, one in enumerate(cluster)]
+    table = table.append_column("text", pa.array(texts))
     (tmp_path / "pool").mkdir()
     pq.write_table(table, tmp_path / "pool" / "part.parquet")
     return {
@@ -104,3 +106,35 @@ def test_expectation_in_our_tree(tmp_path: Path) -> None:
     )
     assert "KeptShare(expect='kept_share'" in found
     assert "**`kept_share`** The version keeps a sensible share" in found
+
+
+def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    scratch = Scratch("embedder", tmp_path / "site")
+    scratch.test()
+
+    done = run(scratch, recipe)
+    assert done["embed"]["facts"] | {"method": "letters", "dimension": 3} == done["embed"]["facts"]
+    (block,) = (Path(done["embed"]["uri"]) / "vectors").glob("*.npy")
+    assert np.load(block)[:2].tolist() == [[1, 0, 0], [2, 0, 0]]
+
+    scratch.install("1.1")
+    again = run(scratch, recipe)
+    assert changed(done, again) == {"embed", "dedup", "cluster", "sample", "stage"}
+    assert again["embed"]["facts"]["blocks_taken"] == 0
+
+
+def test_embedder_in_our_tree(tmp_path: Path) -> None:
+    found = Scratch("embedder", tmp_path / "site").in_our_tree(
+        "evenkeel.tasks.embed.embedders",
+        """
+        from pydantic import TypeAdapter
+        from evenkeel.flows.recipe_docs import table
+        from evenkeel.tasks.embed.config import AnyEmbedding
+        print(TypeAdapter(AnyEmbedding).validate_python({"method": "letters"}).alphabet)
+        print(table())
+        """,
+    )
+    assert found.startswith("abcdefghijklmnopqrstuvwxyz")
+    assert (
+        "| `embedding[letters].alphabet` | str | `abcdefghijklmnopqrstuvwxyz` | The letters that are counted." in found
+    )

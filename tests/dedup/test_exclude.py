@@ -16,7 +16,8 @@ from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.lists import dedup_request
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed.config import ColumnEmbedding, TfidfSvdEmbedding
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool

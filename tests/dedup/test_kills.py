@@ -17,7 +17,7 @@ from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from tests.embed.pools import make_pool, new_run

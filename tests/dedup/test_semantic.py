@@ -14,7 +14,7 @@ from evenkeel.tasks.dedup.cells import make_cells
 from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors

@@ -10,7 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.embed.config import AutoEmbedding, ColumnEmbedding, EmbeddingConfig, TfidfSvdEmbedding
+from evenkeel.tasks.embed.config import AnyEmbedding
+from evenkeel.tasks.embed.embedders.auto import AutoEmbedding
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
@@ -143,7 +146,7 @@ def test_what_cannot_be_embedded_is_refused(
 
 
 def test_the_method_of_a_recipe_may_be_left_out_or_named() -> None:
-    adapter: TypeAdapter[Any] = TypeAdapter(EmbeddingConfig)
+    adapter: TypeAdapter[Any] = TypeAdapter(AnyEmbedding)
     assert adapter.validate_python({}) == AutoEmbedding()
     assert adapter.validate_python({"method": "tfidf-svd", "dimension": 64}) == TfidfSvdEmbedding(dimension=64)
     with pytest.raises(ValidationError, match="tfidf-svd"):

@@ -14,9 +14,9 @@ from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed import image
-from evenkeel.tasks.embed.config import ImageEmbedding
 from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.embedders import image
+from evenkeel.tasks.embed.embedders.image import ImageEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED, output_dimension
 from evenkeel.tasks.embed.vectors import Vectors

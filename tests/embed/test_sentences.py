@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from evenkeel.infra.errors import InputError, ResourceError
-from evenkeel.tasks.embed.config import SentenceEmbedding
+from evenkeel.tasks.embed.embedders.sentence_transformers import SentenceEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED, embed_texts
 from evenkeel.tasks.embed.vectors import Vectors

@@ -147,7 +147,7 @@ def test_a_plan_for_images_has_the_dimension_of_the_model(
     document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = SimpleNamespace(dimension=24)
-    monkeypatch.setattr("evenkeel.tasks.embed.image._load", lambda model, backend: loaded)
+    monkeypatch.setattr("evenkeel.tasks.embed.embedders.image._load", lambda model, backend: loaded)
     document["embedding"] = {"method": "image", "model": "somewhere"}
     found = planned(document, probe=False).estimate
     assert found is not None

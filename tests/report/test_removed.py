@@ -5,7 +5,7 @@ from pathlib import Path
 from evenkeel.tasks.dedup.config import DedupConfig, IdList
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed.config import TfidfSvdEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.pool import Pool

@@ -14,7 +14,7 @@ from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
-from evenkeel.tasks.embed.config import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.config import SourceConfig

@@ -4,24 +4,24 @@ On a GPU the model runs in half precision (untested on hardware).
 """
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import AliasChoices, ConfigDict, Field
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
-from evenkeel.infra.errors import InputError, ResourceError
-from evenkeel.infra.tables import write_table
-from evenkeel.tasks.embed.config import ImageEmbedding
+from evenkeel.infra.errors import InputError, QuarantineLimitError, ResourceError
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.embed.decode import MAX_BYTES, decode_image
-from evenkeel.tasks.embed.embedder import Matrix
+from evenkeel.tasks.embed.embedder import Dtype, Embedder, Matrix, Place
 from evenkeel.tasks.embed.fit_sample import Positions
 from evenkeel.tasks.ingest.pool import Block, Pool
 
@@ -29,60 +29,104 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+UNREADABLE = "unreadable"
 DECODERS = 4
 WEIGHTS = {"config.json": "model.safetensors", "open_clip_config.json": "open_clip_model.safetensors"}
 _ONE_AT_A_TIME = Lock()  # the model uses all cores itself
 
 
-@dataclass(frozen=True)
-class Images:
-    """Encodes images with a model that every worker loads once.
+class ImageEmbedding(Embedder):
+    """An image encoder of timm or open_clip (extra `image`)."""
 
-    A row whose image cannot be read gets a zero vector; the reason is written to the folder `unreadable`.
-    """
+    model_config = ConfigDict(extra="forbid", title="image")
 
-    config: ImageEmbedding
-    backend: Backend
-    unreadable: str
+    block_files: ClassVar[tuple[tuple[str, str], ...]] = ((UNREADABLE, "parquet"),)
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> Matrix:
-        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32, d being the model's."""
-        column = pool.payload(block, [self.config.column])[self.config.column]
+    method: Literal["image"] = "image"
+    model: str = Field(
+        min_length=1, description="a folder on this machine, as timm or open_clip saves a model, weights as safetensors"
+    )
+    column: str = Field("image", min_length=1, description="column with the images: bytes, paths, or {bytes, path}")
+    root: str | None = Field(
+        None, description="folder or URI that all paths of the column lie below; nothing else is read. Needed for paths"
+    )
+    batch: int = Field(64, ge=1, le=1024, description="images per forward pass")
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        le=2**31,
+        validation_alias=AliasChoices("max_pixels", "most_pixels"),
+        description="an image with more pixels is not decoded and counts as unreadable",
+    )
+    max_unreadable: float = Field(
+        0.01, ge=0, le=1, description="share of rows whose image may be unreadable; more fails the run"
+    )
+    normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
+    dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
+
+    def check(self, pool: Pool) -> None:
+        """Raise InputError where there is no column with images."""
+        if self.column not in pool.info.payload:
+            raise InputError(
+                f"there is no column {self.column!r} with images",
+                expected=f"one of {', '.join(pool.info.payload)}",
+                where="embedding.column",
+            )
+
+    def embed(self, pool: Pool, block: Block, positions: Positions | None, place: Place) -> Matrix:
+        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32, d being the model's.
+
+        A row whose image cannot be read gets a zero vector; the reason is written beside the vectors.
+        """
+        column = pool.payload(block, [self.column])[self.column]
         if positions is not None:
             column = column.take(pa.array(positions))
-        vectors, reasons = self._encode(column)
+        vectors, reasons = self._encode(column, place.backend)
         if positions is None:
-            failed = np.array([place for place, reason in enumerate(reasons) if reason], np.int64)
+            failed = np.array([at for at, reason in enumerate(reasons) if reason], np.int64)
             row_ids = pool.table(block, ["row_id"])["row_id"].take(failed)
             found = pa.table({"row_id": row_ids, "reason": pa.array([reasons[i] for i in failed], pa.string())})
-            write_table(storage.join(self.unreadable, f"{block.name}.parquet"), found)
+            write_table(storage.join(place.output, UNREADABLE, f"{block.name}.parquet"), found)
         return vectors
 
-    def dimension(self, source: int | None) -> int:
+    def raw_dimension(self, source: int | None, place: Place) -> int:
         """Return the length of the model's vectors."""
-        return _load(self.config.model, self.backend).dimension
+        return _load(self.model, place.backend).dimension
 
-    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
-        """Raise InputError: the model reads images, not texts."""
-        raise InputError(
-            "texts cannot be embedded as the pool's images were", remedy="give vectors made by the same model"
-        )
+    def summary(self, pool: Pool, place: Place) -> Mapping[str, object]:
+        """Write the rows without a readable image to `unreadable.parquet` and return how many there are, by reason.
 
-    def _encode(self, column: pa.ChunkedArray) -> tuple[Matrix, list[str]]:
+        Raises QuarantineLimitError where they are more than the recipe allows.
+        """
+        parts = [read_table(storage.join(place.output, UNREADABLE, f"{block.name}.parquet")) for block in pool.blocks]
+        found = pa.concat_tables(parts)
+        reasons = {str(one["values"]): int(one["counts"]) for one in found["reason"].value_counts().to_pylist()}
+        if found.num_rows > self.max_unreadable * pool.rows:
+            raise QuarantineLimitError(
+                f"{found.num_rows:,} of {pool.rows:,} images cannot be read",
+                expected=f"at most {self.max_unreadable:.1%}",
+                found=", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items())),
+                where=f"column {self.column!r}",
+                remedy="look at them (embedding.root, embedding.column), or raise embedding.max_unreadable",
+            )
+        write_table(storage.join(place.output, f"{UNREADABLE}.parquet"), found)
+        return {"unreadable": reasons}
+
+    def _encode(self, column: pa.ChunkedArray, backend: Backend) -> tuple[Matrix, list[str]]:
         """Return the vectors of a column of images, and why each could not be read, "" where it was."""
-        model = _load(self.config.model, self.backend)
+        model = _load(self.model, backend)
         vectors = np.zeros((len(column), model.dimension), np.float32)
         reasons: list[str] = []
-        read = partial(_read, root=self.config.root, max_pixels=self.config.max_pixels, model=model)
+        read = partial(_read, root=self.root, max_pixels=self.max_pixels, model=model)
         with ThreadPoolExecutor(DECODERS) as decoders:
-            for start in range(0, len(column), self.config.batch):
-                found = list(decoders.map(read, _sources(column.slice(start, self.config.batch))))
+            for start in range(0, len(column), self.batch):
+                found = list(decoders.map(read, _sources(column.slice(start, self.batch))))
                 reasons += [one if isinstance(one, str) else "" for one in found]
                 places = [start + place for place, one in enumerate(found) if not isinstance(one, str)]
                 if places:
                     with _ONE_AT_A_TIME:
                         tensors = [one for one in found if not isinstance(one, str)]
-                        vectors[places] = model(tensors, self.config.batch)
+                        vectors[places] = model(tensors, self.batch)
         return vectors, reasons
 
 

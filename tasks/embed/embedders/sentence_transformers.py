@@ -3,20 +3,17 @@
 On a GPU the model runs in half precision (untested on hardware); texts are sorted by length before they are batched.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import AliasChoices, ConfigDict, Field
 
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.errors import InputError, ResourceError
-from evenkeel.tasks.embed.config import SentenceEmbedding
-from evenkeel.tasks.embed.embedder import Matrix
-from evenkeel.tasks.embed.fit_sample import Positions
-from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.embed.embedder import Dtype, Matrix, Place, TextEmbedder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -24,37 +21,46 @@ if TYPE_CHECKING:
 _ONE_AT_A_TIME = Lock()  # the model uses all cores itself
 
 
-@dataclass(frozen=True)
-class Sentences:
-    """Encodes texts with a model that every worker loads once."""
+class SentenceEmbedding(TextEmbedder):
+    """A sentence encoder by sentence-transformers (extra `text`)."""
 
-    config: SentenceEmbedding
-    backend: Backend
+    model_config = ConfigDict(extra="forbid", title="sentence-transformers")
 
-    def embed(self, pool: Pool, block: Block, positions: Positions | None = None) -> Matrix:
-        """Return raw vectors of a block, or of the rows at `positions`: (rows, d) float32."""
-        texts = pool.text(block)
-        return self.embed_texts(texts if positions is None else texts.take(pa.array(positions)))
+    method: Literal["sentence-transformers"] = "sentence-transformers"
+    model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", min_length=1, description="a folder on this machine, or a hub name"
+    )
+    revision: str | None = Field(None, description="commit or tag of a hub model; name one to be repeatable")
+    prompt: str = Field("", description="prefix of every text, for models that were trained with one")
+    batch: int = Field(64, ge=1, le=65536, description="texts per forward pass")
+    max_tokens: int | None = Field(
+        None,
+        ge=8,
+        validation_alias=AliasChoices("max_tokens", "longest"),
+        description="tokens of a text that are read; empty = the model's own limit",
+    )
+    normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
+    dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
 
-    def dimension(self, source: int | None) -> int | None:
-        """Return the length of the model's vectors."""
-        found: int | None = self._model().get_sentence_embedding_dimension()
-        return found
-
-    def embed_texts(self, texts: pa.ChunkedArray) -> Matrix:
+    def embed_texts(self, texts: pa.ChunkedArray, place: Place) -> Matrix:
         """Return raw vectors, (rows, d) float32, d being the model's."""
         with _ONE_AT_A_TIME:
-            vectors = self._model().encode(
+            vectors = self._loaded(place).encode(
                 texts.to_pylist(),
-                prompt=self.config.prompt or None,
-                batch_size=self.config.batch,
+                prompt=self.prompt or None,
+                batch_size=self.batch,
                 convert_to_numpy=True,
                 show_progress_bar=False,
             )
         return np.asarray(vectors, np.float32)
 
-    def _model(self) -> "SentenceTransformer":
-        return _load(self.config.model, self.config.revision, self.config.max_tokens, self.backend)
+    def raw_dimension(self, source: int | None, place: Place) -> int | None:
+        """Return the length of the model's vectors."""
+        found: int | None = self._loaded(place).get_sentence_embedding_dimension()
+        return found
+
+    def _loaded(self, place: Place) -> "SentenceTransformer":
+        return _load(self.model, self.revision, self.max_tokens, place.backend)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,1 @@
+"""Our embedders: one file each, with the options and the method."""

@@ -1,0 +1,134 @@
+"""The embedder `tfidf-svd`: hashes n-grams, weighs them by tf-idf and projects them by a truncated SVD.
+
+Latent semantic analysis (Deerwester et al. 1990) on hashed features (Weinberger et al. 2009, arXiv 0902.2206), by a
+randomised SVD (Halko et al. 2011, arXiv 0909.4061). The fitted map is three arrays: `features.npy` names the hash
+buckets that are used, `idf.npy` holds their weights and `projection.npy` the (features, d) float32 projection.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import AliasChoices, ConfigDict, Field
+
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.errors import InputError
+from evenkeel.tasks.embed.embedder import Dtype, Matrix, Place, TextEmbedder
+from evenkeel.tasks.embed.fit_sample import sample_rows
+from evenkeel.tasks.ingest.pool import Pool
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+MIN_TEXTS = 2  # a feature that fewer texts of the sample share says nothing about similarity
+
+
+class TfidfSvdEmbedding(TextEmbedder):
+    """Hashed word and character n-grams, tf-idf weights, truncated SVD; fast, no model, no GPU."""
+
+    model_config = ConfigDict(extra="forbid", title="tfidf-svd")
+
+    map_files: ClassVar[tuple[str, ...]] = ("features.npy", "idf.npy", "projection.npy")
+
+    method: Literal["tfidf-svd"] = "tfidf-svd"
+    dimension: int = Field(128, ge=2, le=4096, description="length of the vectors")
+    buckets: int = Field(1 << 18, ge=1 << 8, le=1 << 26, description="hash buckets that n-grams fall into")
+    char_ngrams: bool = Field(
+        True,
+        validation_alias=AliasChoices("char_ngrams", "characters"),
+        description="hash character 4-grams in addition to word unigrams and bigrams; without them embedding takes "
+        "three fifths of the time",
+    )
+    max_characters: int = Field(
+        32_768,
+        ge=64,
+        validation_alias=AliasChoices("max_characters", "longest"),
+        description="characters of a text that are read; the rest is ignored",
+    )
+    normalise: bool = Field(True, description="scale every row to length 1; zero rows stay zero")
+    dtype: Dtype | None = Field("float16", description="how vectors are stored; empty = float32")
+
+    def fit(self, pool: Pool, place: Place) -> Mapping[str, object]:
+        """Fit the map on a seeded sample of the pool, write it to `place.map` and return facts about the fit.
+
+        Raises InputError where the sample has no n-gram at all.
+        """
+        from scipy import sparse
+        from sklearn.utils.extmath import randomized_svd
+        from threadpoolctl import threadpool_limits
+
+        parts = [
+            counts
+            for block, positions in sample_rows(pool.blocks, self.sample, self.seed)
+            for _, counts in ngram_counts(pool.text(block).take(pa.array(positions)), self)
+        ]
+        counts = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, self.buckets), dtype=np.float32)
+        shared = np.bincount(counts.indices, minlength=self.buckets)
+        min_texts = MIN_TEXTS if (shared >= MIN_TEXTS).any() else 1
+        features = np.flatnonzero(shared >= min_texts)
+        if not len(features):
+            raise InputError(
+                "no text of the sample has a word", where="embedding", remedy="name another column: source.text"
+            )
+        idf = (np.log((1 + counts.shape[0]) / (1 + shared[features])) + 1).astype(np.float32)
+        matrix = _weigh(counts[:, features], idf)
+        dimension = min(self.dimension, *matrix.shape)
+        with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
+            _, strengths, directions = randomized_svd(matrix, dimension, n_iter=3, random_state=self.seed % 2**32)
+        projection = np.zeros((len(features), self.dimension), np.float32)
+        projection[:, :dimension] = directions.T
+        for name, array in (("features", features.astype(np.int32)), ("idf", idf), ("projection", projection)):
+            write_array(storage.join(place.map, f"{name}.npy"), array)
+        explained = float((strengths.astype(np.float64) ** 2).sum() / max(matrix.multiply(matrix).sum(), 1e-12))
+        return {"fitted_on": int(matrix.shape[0]), "features": len(features), "explained": round(explained, 4)}
+
+    def embed_texts(self, texts: pa.ChunkedArray, place: Place) -> Matrix:
+        """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
+        features, idf, projection = _load_map(place.map, place.scratch)
+        vectors = np.zeros((len(texts), projection.shape[1]), np.float32)
+        for start, counts in ngram_counts(texts, self):
+            vectors[start : start + counts.shape[0]] = _weigh(counts[:, features], idf) @ projection
+        return vectors
+
+    def raw_dimension(self, source: int | None, place: Place) -> int:
+        """Return `dimension`."""
+        return self.dimension
+
+
+def ngram_counts(texts: pa.ChunkedArray, config: TfidfSvdEmbedding) -> "Iterator[tuple[int, csr_matrix]]":
+    """Yield `(first row, counts)` of bounded slices of texts; counts: (rows, buckets) float32 of hashed n-grams."""
+    from scipy import sparse
+
+    from evenkeel.tasks.embed.words import ngram_buckets, slices  # compiled code: a recipe must load without it
+
+    for start, data, offsets in slices(texts, config.max_characters):
+        found = np.empty(3 * len(data) + 1, np.int32)
+        indptr = np.empty(len(offsets), np.int64)
+        used = ngram_buckets(data, offsets, np.uint64(config.buckets), config.char_ngrams, found, indptr)
+        counts = sparse.csr_matrix(
+            (np.ones(used, np.float32), found[:used].copy(), indptr), shape=(len(offsets) - 1, config.buckets)
+        )
+        counts.sum_duplicates()
+        yield start, counts
+
+
+def _weigh(counts: "csr_matrix", idf: npt.NDArray[np.float32]) -> "csr_matrix":
+    """Replace counts by (1 + log count) * idf, scale every row to length 1, and return the matrix."""
+    counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
+    squares = np.asarray(counts.multiply(counts).sum(axis=1)).ravel()
+    lengths = np.sqrt(np.maximum(squares, 1e-30), dtype=np.float32)
+    counts.data /= np.repeat(lengths, np.diff(counts.indptr))
+    return counts
+
+
+@lru_cache(maxsize=2)
+def _load_map(uri: str, scratch: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], Matrix]:
+    features, idf, projection = (
+        map_array(storage.join(uri, f"{name}.npy"), Path(scratch)) for name in ("features", "idf", "projection")
+    )
+    return features, idf, projection
