@@ -1,4 +1,4 @@
-"""The rows that sampling chooses from: every kept row of the pool with its leaf, distance and columns."""
+"""Read the rows that sampling chooses from: every row left by deduplication, with leaf, distance and columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 
 Columns = dict[str, NDArray[Any]]
@@ -62,8 +63,6 @@ class CandidateRows:
 
     def vectors(self, block: str, row_ids: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Return the vectors of some rows of a block, (n, d) float32."""
-        from evenkeel.tasks.embed.vectors import Vectors
-
         place = np.searchsorted(self.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_ids)
         picked: NDArray[np.float32] = Vectors.open(self.embedding).block(block)[place].astype(np.float32)
         return picked
