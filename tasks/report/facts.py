@@ -21,6 +21,7 @@ from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.validate.results import results_of
 
 SHOWN_REMOVED = 2
+STAGES = ("before", "random", "top-down", "flat", "previous", "after")
 LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
 
 
@@ -96,6 +97,14 @@ class CardFacts:
     def warned(self) -> list[Result]:
         """The warning expectations that failed."""
         return [one for one in self.results if one.status == "warned"]
+
+
+def evenness(balance: pd.DataFrame) -> pd.DataFrame:
+    """Return the normalised entropy of every scope (rows) at the stages that there are (columns), the version last."""
+    known = [stage for stage in STAGES if (balance["stage"] == stage).any()]
+    table = balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False).reindex(columns=known)
+    names = [str(scope).removeprefix("group.").replace("-", " ") for scope in table.index]
+    return table.set_axis(names, axis="index")
 
 
 def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFacts:

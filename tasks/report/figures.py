@@ -10,7 +10,7 @@ from evenkeel.expectations import measures
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report import charts, findings
 from evenkeel.tasks.report.cluster_map import ClusterMap
-from evenkeel.tasks.report.facts import CardFacts, Distribution
+from evenkeel.tasks.report.facts import CardFacts, Distribution, evenness
 
 WIDE, NARROW = 620, 250
 
@@ -97,18 +97,9 @@ def _group(counts: Distribution) -> Figure:
 
 def baselines(facts: CardFacts) -> Figure:
     """Return evenness of the version beside the baselines."""
-    wanted = [
-        stage
-        for stage in ("before", "random", "top-down", "flat", "previous", "after")
-        if (facts.balance["stage"] == stage).any()
-    ]
-    pivot = facts.balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False)
+    table = evenness(facts.balance)
     rows = [
-        [
-            str(scope).removeprefix("group.").replace("-", " "),
-            *(f"{line[stage]:.3f}" if line[stage] == line[stage] else "–" for stage in wanted),
-        ]
-        for scope, line in pivot.reindex(columns=wanted).iterrows()
+        [str(name), *(f"{value:.3f}" if value == value else "–" for value in line)] for name, line in table.iterrows()
     ]
     classes = {one.scope: int((one.before > 0).sum()) for one in facts.distributions}
     note = (
@@ -122,7 +113,7 @@ def baselines(facts: CardFacts) -> Figure:
             lambda width: charts.baseline_strip(facts.balance, classes, width),
             "Evenness of the version and of the baselines",
         ),
-        ["", *wanted],
+        ["", *map(str, table.columns)],
         rows,
     )
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from evenkeel.expectations.wording import printable
 from evenkeel.tasks.report import findings
-from evenkeel.tasks.report.facts import CardFacts
+from evenkeel.tasks.report.facts import CardFacts, evenness
 from evenkeel.tasks.report.sections import dispositions
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -30,16 +30,11 @@ def render_summary(facts: CardFacts) -> str:
 
 def balance_table(balance: pd.DataFrame) -> list[str]:
     """Return evenness by scope and stage as the lines of a Markdown table."""
-    known = set(balance["stage"])
-    stages = [stage for stage in ("before", "random", "top-down", "flat", "previous", "after") if stage in known]
-    lines = [
-        f"| evenness over | {' | '.join(stages)} |",
-        f"| --- |{' ---: |' * len(stages)}",
-    ]
-    table = balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False).reindex(columns=stages)
-    for scope, row in table.iterrows():
+    table = evenness(balance)
+    lines = [f"| evenness over | {' | '.join(table.columns)} |", f"| --- |{' ---: |' * len(table.columns)}"]
+    for name, row in table.iterrows():
         cells = " | ".join("" if value != value else f"{value:.3f}" for value in row)
-        lines.append(f"| {text(str(scope).removeprefix('group.').replace('-', ' '))} | {cells} |")
+        lines.append(f"| {text(str(name))} | {cells} |")
     return lines
 
 

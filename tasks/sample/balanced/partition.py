@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from evenkeel.expectations.measures import normalised_entropy
+
 Matrix = NDArray[np.float32]
 Cells = NDArray[np.int64]
 Weights = NDArray[np.float64]
@@ -55,12 +57,11 @@ class Partition:
 
     def imbalance(self, weights: Weights) -> float:
         """Return 1 - normalised entropy of the weights over the cells, in [0, 1], the mean of both halves."""
-        found = []
-        for cells, count in zip(self.cells, self.counts, strict=True):
-            shares = np.bincount(cells, weights, count) / weights.sum()
-            held = shares[shares > 0]
-            found.append(1.0 + (held * np.log(held)).sum() / np.log(count))
-        return float(np.mean(found))
+        halves = [
+            np.bincount(cells, weights, count).astype(np.float64)
+            for cells, count in zip(self.cells, self.counts, strict=True)
+        ]
+        return float(np.mean([1.0 - normalised_entropy(half) for half in halves]))
 
 
 @dataclass(frozen=True)
