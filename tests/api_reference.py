@@ -1,44 +1,68 @@
-"""Write docs/API.md: the public Python API, from signatures and docstrings. `python -m tests.api_reference`."""
+"""Write docs/API.md: the Python API that the other pages use. `python -m tests.api_reference`.
 
+Public is what a block of Python on a page of docs/ imports; its signature and docstring come from the code.
+"""
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import griffe
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "API.md"
-PUBLIC = {
-    "Reading a version": ["tasks.reading.stream.RowStream", "tasks.reading.torch.TorchStream"],
-    "Adding a strategy": [
-        "tasks.sample.strategy.Strategy",
-        "tasks.sample.problem.SamplingProblem",
-        "tasks.sample.draw_plan.DrawPlan",
-    ],
-}
+DOCS = ROOT / "docs"
+PAGE = DOCS / "API.md"
 INTRODUCTION = """# Python API
 
-What other code may build on: reading published versions, and the base classes of what an installed package can add.
-Names that are not on this page may change in any release. The page is generated from the code:
-`python -m tests.api_reference`.
+What other code may import: everything that an example in these pages imports. Other names may change in any release.
+This page is generated from the pages and the code: `python -m tests.api_reference`.
 """
 
 
 def reference() -> str:
     """Return the page."""
-    rooms = {name.partition(".")[0] for names in PUBLIC.values() for name in names}
+    rooms = {name.split(".")[1] for _, name in public()}
     loaded = {room: griffe.load(room, search_paths=[ROOT], allow_inspection=False) for room in rooms}
-    lines = [INTRODUCTION]
-    for title, names in PUBLIC.items():
-        lines.append(f"## {title}\n")
-        for name in names:
-            room, _, path = name.partition(".")
-            lines += described(loaded[room][path], f"evenkeel.{name}")
+    lines, section = [INTRODUCTION], ""
+    for page, name in public():
+        _, room, path = name.split(".", 2)
+        if page != section:
+            lines.append(f"## {title(DOCS / page)}\n\nAn example is on [its page]({page}).\n")
+            section = page
+        lines += described(loaded[room][path], name)
     return "\n".join(lines)
+
+
+def public() -> list[tuple[str, str]]:
+    """Return every name that a page imports, with the first page that does."""
+    first: dict[str, str] = {}
+    for page in sorted({*DOCS.rglob("*.md")} - {PAGE}, key=lambda page: (page.parent != DOCS, page)):
+        for name in imported(page.read_text()):
+            first.setdefault(name, str(page.relative_to(DOCS)))
+    return [(page, name) for name, page in first.items()]
+
+
+def imported(page: str) -> Iterator[str]:
+    """Yield the full names that the blocks of Python on a page import from us."""
+    for block in re.findall(r"^ *```python\n(.*?)^ *```", page, re.M | re.S):
+        for node in ast.walk(ast.parse(textwrap.dedent(block))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evenkeel."):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def title(page: Path) -> str:
+    """Return the first heading of a page."""
+    return page.read_text().splitlines()[0].removeprefix("# ")
 
 
 def described(item: griffe.Object | griffe.Alias, name: str) -> list[str]:
     """Return the lines about a class or function: how it is called, its docstring, its public members."""
+    if isinstance(item, griffe.Attribute):
+        return [f"### `{name}`\n", f"```python\n{item.name} = {item.value}\n```\n"]
     lines = [f"### `{name}`\n", f"```python\n{signature(item)}\n```\n", text(item)]
-    for member in item.members.values():
+    for member in item.all_members.values():
         if member.name.startswith("_") or member.docstring is None:
             continue
         if member.is_function:
@@ -53,6 +77,7 @@ def signature(item: griffe.Object | griffe.Alias) -> str:
         fields = [each for each in item.members.values() if isinstance(each, griffe.Attribute) and each.annotation]
         shown = parameters(declared) if isinstance(declared, griffe.Function) else [field(each) for each in fields]
     else:
+        item = item.final_target if isinstance(item, griffe.Alias) else item  # what is inherited
         assert isinstance(item, griffe.Function)
         shown, returns = parameters(item), f" -> {item.returns}"
     line = f"{item.name}({', '.join(shown)}){returns}"

@@ -19,7 +19,6 @@ MENDING = [
         "evenkeel.tasks.ingest.readers",
         *(f"evenkeel.tasks.ingest.readers.{name}" for name in ("delimited", "jsonl", "npy", "parquet")),
     ],
-    ["evenkeel.tasks.sample.budget", "evenkeel.tasks.sample.step"],
 ]
 
 
