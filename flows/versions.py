@@ -75,7 +75,7 @@ def dropped(recipe: Recipe | RecipeFile, version: str = "latest", each: int = 5)
     Args:
         recipe: The recipe of the dataset, or the file that holds it.
         version: The version: 3, v3, latest or another tag.
-        each: How many rows of each kind of duplicate to show at most, the least alike first.
+        each: How many rows of each kind of duplicate to show at most, the least similar first.
     """
     destination, dataset, workspace = _place(recipe)
     found = read_version(destination, dataset, version, workspace)
@@ -159,7 +159,7 @@ def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verif
 
 
 def prune(recipe: Recipe | RecipeFile, drop: Collection[str] | None = None, dry_run: bool = True) -> Answer[Prune]:
-    """Remove versions that no tag and no retention rule holds, files of dead runs, and step outputs nobody needs.
+    """Remove versions that no tag and no rule keeps, files of dead runs, and step outputs that are no longer needed.
 
     Args:
         recipe: The recipe whose destination says what is kept, or the file that holds it.

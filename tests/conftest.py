@@ -88,7 +88,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests."""
     from evenkeel.flows.server import serve
-    from evenkeel.flows.server.register import ROOT, commit
+    from evenkeel.flows.server.project import ROOT, commit
 
     home, project = tmp_path_factory.mktemp("serve"), tmp_path_factory.mktemp("project")
     (project / "jobs.py").symlink_to(ROOT / "tests" / "flows" / "jobs.py")

@@ -1,6 +1,7 @@
 """The docs name everything there is: every recipe field, command, flow, strategy, expectation, cluster and step."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,31 @@ def test_every_command_is_explained(command: str) -> None:
     for parameter in found.params:
         if isinstance(parameter, click.Option) and not parameter.help:
             raise AssertionError(f"{command} {parameter.opts[0]} has no help")
+
+
+COMMAND = re.compile(r"`evenkeel ([^`]+)`|^\$ evenkeel (.+)$", re.M)
+
+
+def documented_commands() -> list[tuple[str, str]]:
+    """Return every command line in the docs that names a verb, and the page that it is on."""
+    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    found = [(path, match[0] or match[1]) for path in pages for match in COMMAND.findall(path.read_text())]
+    lines = {(path.name, line.split(" #")[0].strip()) for path, line in found}
+    return sorted(line for line in lines if not line[1].startswith(("-", "COMMAND")))
+
+
+@pytest.mark.parametrize(("name", "line"), documented_commands())
+def test_a_command_in_the_docs_is_one(name: str, line: str) -> None:
+    verb, *words = shlex.split(re.sub(r"[\[\]]| \.\.\.", "", line))
+    command = main.get_command(click.Context(main), verb)
+    assert command is not None
+    given, rest, _ = command.make_parser(click.Context(command)).parse_args(list(words))
+    assert rest == []
+    if words:
+        required = {parameter.name for parameter in command.params if parameter.required}
+        assert {one for one in required if not isinstance(given.get(one or ""), str)} == set()
+        recipe = given.get("recipe", "RECIPE")
+        assert recipe == "RECIPE" or recipe.endswith(".yaml") or recipe in ready_recipes()
 
 
 def deployments() -> list[dict[str, str]]:

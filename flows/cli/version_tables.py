@@ -28,9 +28,9 @@ def show_versions(console: Console, versions: list[Version]) -> None:
 
 
 def show_version(console: Console, version: Version) -> None:
-    """Print one version: dispositions, evenness, clusters and groups before and after, gates, where it lies.
+    """Print one version: dispositions, evenness, clusters and groups before and after, gates, location.
 
-    Raises StorageError where what lies beside its data is gone.
+    Raises StorageError where files beside its data are missing.
     """
     tags = f" ({', '.join(version.tags)})" if version.tags else ""
     title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
@@ -53,7 +53,7 @@ def show_version(console: Console, version: Version) -> None:
 def show_removed(console: Console, found: list[Removed]) -> None:
     """Print dropped rows, each above its representative."""
     for one in found:
-        console.print(f"[bold]{one.kind}[/], {one.similarity:.3f} alike", highlight=False)
+        console.print(f"[bold]{one.kind}[/], {one.similarity:.3f} similar", highlight=False)
         for word, row in (("dropped", one.row), ("kept   ", one.representative)):
             console.print(f"  {word} {row.id}: {row.text}", highlight=False, markup=False)
 

@@ -55,7 +55,7 @@ def versions(recipe: Recipe) -> Answer[list[Version]]:
 
 @verb(OR_LATEST, DROPPED, show=_show)
 def show(recipe: Recipe, version: str, dropped: int | None) -> Answer[VersionDetails | list[Removed]]:
-    """Show one version: balance, dispositions, gates, where it lies.
+    """Show one version: dispositions, balance, gates, location.
 
     VERSION is 3, v3, a tag or latest, the default.
     """
@@ -102,7 +102,7 @@ def verify(recipe: Recipe, version: str) -> Answer[Verification]:
 
 @verb(YES, DROP)
 def prune(recipe: Recipe, yes: bool, drop: tuple[str, ...]) -> Answer[Prune]:
-    """Remove versions, files and step outputs that nobody needs by the rule.
+    """Remove versions, files and step outputs that are no longer needed.
 
     These are versions that no tag and no retention rule holds, files of dead runs, and outputs of steps that no kept
     version builds on.

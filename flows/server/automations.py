@@ -1,4 +1,4 @@
-"""Automations that every Prefect server of Evenkeel wants: crash silent runs, tell people of blocked versions."""
+"""The automations of a Prefect server: mark runs without heartbeat as crashed, notify people of blocked versions."""
 
 import os
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def create() -> None:
 
 
 def notifications(block: str | None) -> Iterator[Automation]:
-    """Yield the automations that tell people, through the notification block `type/name`; none without one."""
+    """Yield the automations that notify people through the notification block `type/name`; none without one."""
     if block is None:
         return
     try:

@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
 
+import prefect
+from packaging.requirements import Requirement
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,12 +19,14 @@ from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra import storage
+from evenkeel.infra.catalog import open_catalog
 from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
 from evenkeel.infra.errors import EvenkeelError, ResourceError
+from evenkeel.tasks.ingest.source import ingest_request
 
 
 class Finding(BaseModel):
-    """What one check found, and what to do where that is not well."""
+    """What one check found, and the remedy where something is wrong."""
 
     check: str
     ok: bool
@@ -37,7 +40,7 @@ class Finding(BaseModel):
 
 
 @flow(name="diagnose", flow_run_name="diagnose")
-def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, Any]]:
+def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, object]]:
     """Check everything that a run of this recipe needs; fails when something is wrong, saying what and the remedy.
 
     Args:
@@ -73,8 +76,6 @@ def _examine(name: str, check: Callable[[Recipe], str], recipe: Recipe) -> Findi
 
 def packages(_recipe: Recipe) -> str:
     """Compare the installed packages with the versions that this release was made for."""
-    from packaging.requirements import Requirement
-
     required = [Requirement(line) for line in metadata.requires("evenkeel") or []]
     wanted = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
     wrong = []
@@ -92,8 +93,6 @@ def packages(_recipe: Recipe) -> str:
 
 def server(_recipe: Recipe) -> str:
     """Check that the Prefect server answers and is of our version."""
-    import prefect
-
     with _server_client() as client:
         version = client.api_version()
     if version != prefect.__version__:
@@ -125,8 +124,6 @@ def workers(recipe: Recipe) -> str:
 
 def source(recipe: Recipe) -> str:
     """List the shards of the source."""
-    from evenkeel.tasks.ingest.source import ingest_request
-
     shards = ingest_request(recipe.source).shards
     return f"{len(shards)} shards, {sum(shard.bytes for shard in shards):,} bytes"
 
@@ -143,8 +140,6 @@ def destination(recipe: Recipe) -> str:
 
 def catalog(recipe: Recipe) -> str:
     """Open the catalog of versions and list what it knows."""
-    from evenkeel.infra.catalog import open_catalog
-
     with open_catalog(recipe.destination.catalog, recipe.workspace) as opened:
         return f"{recipe.destination.catalog or 'SQLite in the workspace'}: {len(opened.list_namespaces())} namespaces"
 
@@ -184,9 +179,9 @@ def _server_client() -> Iterator[SyncPrefectClient]:
 
 def _round_trip(folder: str) -> str:
     uri = storage.join(folder, f".diagnose-{uuid.uuid4().hex}")
-    storage.write_bytes(uri, b"well")
+    storage.write_bytes(uri, b"evenkeel")
     try:
-        if storage.read_bytes(uri) != b"well":
+        if storage.read_bytes(uri) != b"evenkeel":
             raise ResourceError("the store returned other bytes than were written", where=folder)
     finally:
         storage.remove(uri)

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from evenkeel.infra.environment import set_defaults
-from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.flows.server import automations
+from evenkeel.flows.server.project import ROOT, commit, require_deployments
+from evenkeel.infra.errors import ResourceError
 
-ROOT = Path(__file__).parents[2]
 POOLS = ("cpu", "gpu")
 TRIES = 3
 
@@ -22,8 +26,6 @@ def register(project: Path = ROOT) -> None:
     server refuses.
     """
     require_deployments(project)
-    from evenkeel.flows.server import automations
-
     create_pools()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
@@ -40,36 +42,8 @@ def register(project: Path = ROOT) -> None:
     automations.create()
 
 
-def commit(project: Path) -> str:
-    """Return the commit that runs: what an image was built from (EVENKEEL_COMMIT), else that of the checkout."""
-    if named := os.environ.get("EVENKEEL_COMMIT"):
-        return named
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-def require_deployments(project: Path) -> None:
-    """Raise RecipeError where `project` has no prefect.yaml."""
-    if not (project / "prefect.yaml").is_file():
-        raise RecipeError(
-            "there are no deployments to register",
-            expected="prefect.yaml, which lies in the root of a checkout or image of Evenkeel",
-            where=str(project),
-            remedy="run from a checkout: git clone, make setup, make serve",
-        )
-
-
 def create_pools() -> None:
     """Create the process work pools that do not exist yet."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
-
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         for name in POOLS:
@@ -80,5 +54,4 @@ def create_pools() -> None:
 
 
 if __name__ == "__main__":
-    set_defaults()
     register(*map(Path, sys.argv[1:]))

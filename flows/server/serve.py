@@ -1,4 +1,4 @@
-"""Everything on one machine without containers: Prefect server, worker, an S3 server when asked, all deployments."""
+"""Start and stop everything on one machine without containers: Prefect server, worker, deployments, an S3 server."""
 
 import json
 import os
@@ -12,11 +12,10 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from evenkeel.flows.server.register import ROOT, require_deployments
+from evenkeel.flows.server.project import ROOT, require_deployments
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import ResourceError, StorageError
 
@@ -30,7 +29,7 @@ def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, proje
 
     home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. project:
     the folder whose prefect.yaml is deployed. Raises ResourceError where a port is taken or a process does not come
-    up; what was started until then is ended.
+    up; what was started until then is stopped.
     """
     if running := processes(home):
         raise ResourceError(
@@ -60,7 +59,7 @@ def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, proje
 
 
 def down(home: Path = HOME, *, grace_seconds: float = 10.0) -> list[str]:
-    """End exactly what `up` started, with the children of it, and return the names; the worker goes first."""
+    """Stop exactly the processes that `up` started, with their children, the worker first, and return their names."""
     ended = []
     for name, process in reversed(processes(home).items()):
         family = [*process.children(recursive=True), process]
@@ -76,7 +75,7 @@ def down(home: Path = HOME, *, grace_seconds: float = 10.0) -> list[str]:
 
 
 def processes(home: Path = HOME) -> dict[str, psutil.Process]:
-    """Return the processes that `up` started and that still run, by name; a reused process number is not mistaken."""
+    """Return the processes that `up` started and that still run, by name; birth times tell reused numbers apart."""
     found: dict[str, psutil.Process] = {}
     for name, (pid, created) in _recorded(home).items():
         try:
@@ -143,9 +142,10 @@ def _start(home: Path, name: str, command: list[str], environment: dict[str, str
     (home / "processes.json").write_text(json.dumps(recorded))
 
 
-def _recorded(home: Path) -> dict[str, Any]:
+def _recorded(home: Path) -> dict[str, tuple[int, float]]:
+    """Return the number and the time of birth of every process that `up` started, by name."""
     try:
-        recorded: dict[str, Any] = json.loads((home / "processes.json").read_text())
+        recorded: dict[str, tuple[int, float]] = json.loads((home / "processes.json").read_text())
     except FileNotFoundError:
         return {}
     return recorded
@@ -173,7 +173,7 @@ def _answers(url: str) -> bool:
 
 
 def _has_worker(api: str, pool: str) -> bool:
-    """Tell whether a worker that polls `pool` is online."""
+    """Return whether a worker that polls `pool` is online."""
     url = f"{api}/work_pools/{pool}/workers/filter"
     request = urllib.request.Request(url, b"{}", {"content-type": "application/json"}, method="POST")
     try:

@@ -1,1 +1,1 @@
-"""Publish: stage a version's files, make it visible in one commit, and look after the versions there are."""
+"""Publish a version: stage its files, audit them, make them visible in one commit."""

@@ -78,7 +78,7 @@ class _Transaction(Transaction):
 
 
 def begin(table: Table) -> Transaction:
-    """Return a transaction that fails, changing nothing, if anybody else commits before it does."""
+    """Return a transaction that fails, changing nothing, if another commit comes first."""
     transaction = _Transaction(table)
     if not isinstance(table.catalog, RestCatalog):
         transaction._stage((), (AssertUnchanged.of(table.metadata),))  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def read_footers(table: Table, schema: pa.Schema, files: Sequence[str]) -> list[
 
 
 def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: VersionFacts) -> int:
-    """Commit data files on an audit branch, where no reader looks, and return the id of their snapshot.
+    """Commit data files on an audit branch, which no reader reads, and return the id of their snapshot.
 
     A branch of that name that a killed attempt left is replaced. The table's current schema stays what it was, so that
     readers of the current version see no column of the coming one. Raises CommitFailedException where others commit.
@@ -146,7 +146,7 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     assert written is not None
     # A REST server numbers schemas itself.
     if table.schemas()[written.schema_id or 0].fields != iceberg_schema(schema, 0).fields:
-        raise CommitFailedException("another schema was added meanwhile")
+        raise CommitFailedException("another schema was added at the same time")
     return written.snapshot_id
 
 
@@ -167,7 +167,7 @@ def make_current(table: Table, branch: str, version: int, tag: str | None) -> No
 
 
 def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...]) -> None:
-    """Commit `updates` at once, or raise CommitFailedException where anybody else committed first."""
+    """Commit `updates` at once, or raise CommitFailedException where another commit came first."""
     transaction = begin(table)
     transaction._stage(updates, requirements)
     transaction.commit_transaction()
@@ -176,7 +176,7 @@ def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[Ta
 def point(
     table: Table, snapshot: int, names: list[str]
 ) -> tuple[tuple[TableUpdate, ...], tuple[TableRequirement, ...]]:
-    """Return the updates that let `names` (tags, or "main") mean `snapshot`, and that nobody moved them meanwhile.
+    """Return the updates that let `names` (tags, or "main") mean `snapshot`, and the requirement that they stand still.
 
     Where "main" moves, the current schema becomes the snapshot's.
     """
@@ -200,7 +200,7 @@ def point(
 
 
 def stays(table: Table, name: str) -> AssertRefSnapshotId:
-    """Return the requirement that nobody moves, makes or removes the name `name` meanwhile."""
+    """Return the requirement that the name `name` still means what it means now."""
     held = table.metadata.refs.get(name)
     return AssertRefSnapshotId(ref=name, snapshot_id=held.snapshot_id if held is not None else None)
 

@@ -29,7 +29,7 @@ def copy_extras(extras: Extras, folder: str) -> list[FileEntry]:
 def keep_blocked(config: DestinationConfig, dataset: str, run: str, extras: Extras) -> str:
     """Copy card and Data Docs of a run whose gates failed to the destination, and return their folder.
 
-    run: a name for the folder. It lies apart from all versions, until a prune removes it.
+    run: a name for the folder. It is part of no version; a prune removes it.
     """
     folder = storage.join(dataset_folder(config.uri, dataset), BLOCKED, run)
     copy_extras(extras, folder)

@@ -67,7 +67,7 @@ class HashedFile:
         """Do nothing: the stream is flushed when it closes."""
 
     def close(self) -> None:
-        """Take no more bytes; the stream is closed by whoever opened it."""
+        """Take no more bytes; the caller closes the stream that it opened."""
         self.closed = True
 
     @property

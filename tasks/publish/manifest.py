@@ -82,7 +82,7 @@ class Manifest(Staged):
     recipe: dict[str, Any] = Field(default_factory=dict)
     recipe_hash: str
     seed: int | None = None
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, object] = Field(default_factory=dict)
     code_version: str
     packages: dict[str, str]
     document: dict[str, Any] = Field(default_factory=dict)
@@ -106,7 +106,7 @@ def hash_document(document: object) -> str:
 def make_manifest(
     staged: Staged,
     extras: Sequence[FileEntry],
-    document: Mapping[str, Any],
+    document: Mapping[str, object],
     *,
     dataset: str,
     version: int,

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -53,13 +53,13 @@ def publish(
     dataset: str,
     staged: StepRef,
     extras: Extras,
-    document: Mapping[str, Any],
+    document: Mapping[str, object],
     workspace: str,
     force: bool = False,
 ) -> PublishResult:
     """Publish what the STAGE step left as the next version, or say that nothing has changed.
 
-    extras: card, docs, profile and whatever else lies beside the rows.
+    extras: the files beside the rows: card, docs, profile.
     document: what the manifest says beyond the files; `recipe`, `seed`, `metrics`, `reason` have their own places.
     force: publish even where the current version holds the same rows and dispositions.
     Raises PublishConflict where others kept committing first, CommitStateUnknown where the catalog stopped answering
@@ -77,7 +77,7 @@ def publish_files(
     dataset: str,
     staged: Staged,
     extras: Extras,
-    document: Mapping[str, Any],
+    document: Mapping[str, object],
     workspace: str,
     *,
     force: bool = False,
@@ -92,7 +92,7 @@ class _Publication:
     """One publication: what is the same in all its attempts."""
 
     def __init__(
-        self, config: DestinationConfig, dataset: str, staged: Staged, extras: Extras, document: Mapping[str, Any]
+        self, config: DestinationConfig, dataset: str, staged: Staged, extras: Extras, document: Mapping[str, object]
     ) -> None:
         self.config, self.dataset, self.staged, self.extras, self.document = config, dataset, staged, extras, document
         self.copied: list[FileEntry] | None = None
@@ -126,7 +126,7 @@ class _Publication:
 
     @property
     def branch(self) -> str:
-        """The audit branch, where no reader looks."""
+        """The name of the audit branch, which no reader reads."""
         return f"audit-{self.staged.run}"
 
     def write_manifest(self, number: int, parent: int | None) -> VersionFacts:

@@ -6,7 +6,7 @@ PLACES = ("uri", "catalog")
 
 
 def carries_password(text: str) -> bool:
-    """Tell whether `text` is a URI with a password in it."""
+    """Return whether `text` is a URI with a password in it."""
     try:
         return "://" in text and bool(urlsplit(text).password)
     except ValueError:  # no URI after all

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.catalog import Catalog
@@ -17,6 +16,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from sqlalchemy.exc import IntegrityError
 
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import NAME, answering, first_line, open_catalog
@@ -52,7 +52,7 @@ class VersionFacts(BaseModel):
     content_key: str
     recipe_hash: str
     parent: int | None
-    metrics: dict[str, Any]
+    metrics: dict[str, object]
     reason: str
 
 
@@ -123,8 +123,6 @@ def _load(catalog: Catalog, dataset: str, folder: str) -> Table:
 
 
 def _load_or_create(catalog: Catalog, dataset: str, folder: str) -> Table:
-    from sqlalchemy.exc import IntegrityError
-
     try:
         return _load(catalog, dataset, folder)
     except VersionNotFound:
@@ -147,7 +145,7 @@ def home(table: Table) -> str:
 
 
 def is_home(table: Table) -> bool:
-    """Tell whether Iceberg's own files lie in the dataset's folder."""
+    """Return whether Iceberg's own files lie in the dataset's folder."""
     return table.metadata.location.rstrip("/") == home(table)
 
 

@@ -14,6 +14,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.tables import read_footer, read_group
 
+Column = npt.NDArray[np.generic] | list[object]
 Batch = dict[str, Any]
 Group = tuple[str, int, int]  # file, number, rows
 COPIES = "ek_copies"
@@ -139,11 +140,11 @@ def _columns(table: pa.Table) -> Batch:
     return {name: _values(table[name].combine_chunks()) for name in table.column_names}
 
 
-def _values(column: pa.Array) -> npt.NDArray[Any] | list[Any]:
+def _values(column: pa.Array) -> Column:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return np.array(column.to_numpy(zero_copy_only=False))
     if pa.types.is_fixed_size_list(kind):
         return np.array(column.flatten()).reshape(len(column), kind.list_size)
-    found: list[Any] = column.to_pylist()
+    found: list[object] = column.to_pylist()
     return found

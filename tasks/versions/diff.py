@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,7 @@ class Change(BaseModel):
 
 
 class VersionDiff(BaseModel):
-    """How version b differs from version a; a row is told by the user's id.
+    """How version b differs from version a; a row is identified by the user's id.
 
     clusters: of the top level; where `same_clustering` is false, `removed` and `before` count the clusters of a,
     `added` and `after` those of b, which have nothing to do with each other. metrics, recipe: dotted name -> [value
@@ -52,8 +51,8 @@ class VersionDiff(BaseModel):
     same_clustering: bool
     clusters: list[Change]
     groups: list[Change]
-    metrics: dict[str, tuple[Any, Any]]
-    recipe: dict[str, tuple[Any, Any]]
+    metrics: dict[str, tuple[object, object]]
+    recipe: dict[str, tuple[object, object]]
 
 
 def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, workspace: str) -> VersionDiff:
@@ -132,12 +131,12 @@ def _count(column: pa.ChunkedArray, name: str) -> dict[tuple[str, str], int]:
     return {(name, str(item["values"])): item["counts"] for item in column.value_counts().to_pylist()}
 
 
-def _side_by_side(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _side_by_side(a: dict[str, object], b: dict[str, object]) -> dict[str, tuple[object, object]]:
     left, right = _flat(a), _flat(b)
     return {name: (left.get(name), right.get(name)) for name in sorted({*left, *right})}
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
+def _flat(value: object, path: str = "") -> dict[str, object]:
     if not isinstance(value, dict):
         return {path: value}
     return {

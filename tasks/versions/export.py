@@ -7,10 +7,11 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import zstandard
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
@@ -20,7 +21,6 @@ from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import read_manifest
 
 Format = Literal["webdataset", "mds", "jsonl", "hf"]
-Row = dict[str, Any]
 
 
 class Exported(BaseModel):
@@ -70,8 +70,6 @@ Tables = Callable[[], Iterator[pa.Table]]
 
 
 def _jsonl(tables: Tables, folder: Path, rows_per_file: int) -> int:
-    import zstandard
-
     count, stream = 0, None
     try:
         for table in tables():
@@ -137,7 +135,7 @@ def _mds_encoding(kind: pa.DataType) -> str:
     return "json"
 
 
-def _mds_value(value: Any, encoding: str) -> Any:
+def _mds_value(value: object, encoding: str) -> object:
     """MDS knows no null: texts and bytes become empty, numbers 0, anything else JSON null."""
     if encoding == "json":
         return json.loads(json.dumps(value, default=_plain))
@@ -160,7 +158,7 @@ def _hf(version: Version, folder: Path, copies: bool, rows_per_file: int) -> int
         return len(whole)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, Decimal):

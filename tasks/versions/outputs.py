@@ -1,4 +1,4 @@
-"""Remove step outputs from the workspace that no kept version builds on and that no run has used for days.
+"""Remove step outputs from the workspace that no kept version builds on and that no run has used lately.
 
 A run says what it uses by `infra.workspace.claim`, before each of its steps. A step takes a day at most, so what a
 running run uses was claimed within that time, and `Retention.workspace_days` is two at least.
@@ -21,7 +21,7 @@ KEY = re.compile(r"[0-9a-f]{20}")
 def prune_outputs(
     workspace: str, dataset: str, kept: Iterable[Version], days: float, *, dry_run: bool = True
 ) -> list[Folder]:
-    """Remove the step outputs of a dataset that nobody needs, and return them; a dry run removes none.
+    """Remove the step outputs of a dataset that are no longer needed, and return them; a dry run removes none.
 
     Kept are all outputs that the current version was made of, those that each kept version's clusters were made in,
     and every other, finished or not, that was written or used in the last `days` days by the store's clock.
@@ -49,7 +49,7 @@ def _needed(version: Version) -> set[str]:
 
 
 def _remove(uri: str, days: float) -> bool:
-    """Remove an output unless a run came to claim it meanwhile, and tell whether it was removed."""
+    """Remove an output unless a run has claimed it by now; return whether it was removed."""
     mark = storage.join(uri, PRUNING)
     storage.write_bytes(mark, b"being removed by evenkeel prune\n")
     claimed = listing(uri).get(USED)

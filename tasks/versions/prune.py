@@ -1,7 +1,7 @@
-"""Remove old versions by the retention rule, files that no version holds, and outputs of steps that nobody needs.
+"""Remove old versions by the retention rule, files that no version holds, and step outputs that are no longer needed.
 
 A prune and a publisher may meet. The prune writes the mark PRUNED into a folder and then reads the catalog; the
-publisher registers its audit branch in the catalog and then checks for the mark. Whoever comes second sees the other:
+publisher registers its audit branch in the catalog and then checks for the mark. So the second of them sees the first:
 the prune leaves the folder alone, or the publisher stops and the next run stages anew.
 """
 
@@ -54,7 +54,7 @@ def prune(
     drop: Collection[str | int] = (),
     dry_run: bool = True,
 ) -> Prune:
-    """Remove versions that the retention rule lets go, files of dead runs, and step outputs that nobody needs any more.
+    """Remove versions that the retention rule lets go, files of dead runs, and step outputs that are no longer needed.
 
     drop: versions to remove whatever the rule says; tagged and current ones are refused with RecipeError. Everything is
     judged by the store's clock. Interrupted, it goes on where it stopped when it is run again.
@@ -130,13 +130,13 @@ def _forget(
 ) -> tuple[dict[int, str], list[Version]]:
     """Let the catalog forget versions and abandoned audit branches: first their names, then what no name holds.
 
-    Each is a commit that fails if others commit. A REST server cannot be told so; there a name that was given to a
+    Each is a commit that fails if others commit. A REST server does not check that; there a name that was given to a
     version at the last moment brings it back, and once its number is gone no further name can be given to it.
     """
     kept, gone = commit.retried(table, lambda: _drop_names(table, rule, now, drop, grace))
     back = commit.retried(table, lambda: _put_back(table, gone))
     commit.retried(table, lambda: _drop_snapshots(table))
-    kept |= {version.version: "named meanwhile" for version in back}
+    kept |= {version.version: "tagged while it was pruned" for version in back}
     return kept, [version for version in gone if version not in back]
 
 
@@ -184,7 +184,7 @@ def _location(snapshot: Snapshot) -> str | None:
 
 
 def _remove(table: Table, folder: str) -> bool:
-    """Remove a folder unless a publisher came to hold it meanwhile, and tell whether it was removed."""
+    """Remove a folder unless a publisher has registered it by now; return whether it was removed."""
     storage.write_bytes(storage.join(folder, PRUNED), b"being removed by evenkeel prune\n")
     table.refresh()
     if folder in _referenced(table):

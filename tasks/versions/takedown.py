@@ -15,8 +15,9 @@ from evenkeel.tasks.publish.exclusions import exclude_ids, excluded_ids, find_id
 from evenkeel.tasks.publish.layout import BESIDE, OURS, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, content_key
 from evenkeel.tasks.publish.publish import PublishResult, publish_files
+from evenkeel.tasks.publish.staging import dispositions
+from evenkeel.tasks.publish.staging.beside import write_table
 from evenkeel.tasks.publish.staging.gather import write_data_file
-from evenkeel.tasks.publish.staging.scatter import FATES, write_table
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import list_versions, read_manifest
 
@@ -90,7 +91,9 @@ def _republish(config: DestinationConfig, dataset: str, version: Version, reason
             files.append(write_data_file(folder, len(files), kept, group))
     rows = pa.concat_tables(removed)
     files += [_copied(version, folder, entry) for entry in manifest.files if entry.path.split("/")[0] in BESIDE]
-    files.append(write_table(folder, f"fates/{run.rpartition('-')[2]}-takedown.parquet", _fates(rows)))
+    reasons = pa.array(["taken down"] * rows.num_rows, pa.string())
+    quarantined = dispositions.quarantined(rows["ek_row_id"], rows["ek_id"], reasons)
+    files.append(write_table(folder, f"{dispositions.FOLDER}/{run.rpartition('-')[2]}-takedown.parquet", quarantined))
     counts = dict(manifest.counts)
     counts["kept"] -= rows.num_rows
     counts["copies"] -= int(rows["ek_copies"].to_numpy().sum())
@@ -121,18 +124,3 @@ def _republish(config: DestinationConfig, dataset: str, version: Version, reason
 def _copied(version: Version, folder: str, entry: FileEntry) -> FileEntry:
     copy_hashed(storage.join(version.location, entry.path), storage.join(folder, entry.path))
     return entry
-
-
-def _fates(rows: pa.Table) -> pa.Table:
-    nothing = pa.nulls(rows.num_rows)
-    return pa.table(
-        {
-            "ek_row_id": rows["ek_row_id"],
-            "ek_id": rows["ek_id"],
-            "fate": pa.array(["quarantined"] * rows.num_rows, pa.string()),
-            "reason": pa.array(["taken down"] * rows.num_rows, pa.string()),
-            "duplicate_of": nothing.cast(pa.int64()),
-            "similarity": nothing.cast(pa.float32()),
-        },
-        schema=FATES,
-    )

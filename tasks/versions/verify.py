@@ -1,4 +1,4 @@
-"""Find a flipped byte: every file of a version against the hashes that were taken when it was written."""
+"""Verify a version: hash every file and compare with the hashes taken when it was written."""
 
 from functools import partial
 
@@ -37,7 +37,7 @@ class Verification(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def sound(self) -> bool:
-        """Tell whether every file is what was published."""
+        """Return whether every file is what was published."""
         return not self.damages
 
 

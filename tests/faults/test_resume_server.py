@@ -11,7 +11,7 @@ import yaml
 
 from evenkeel.flows.server import serve
 from evenkeel.flows.server.automations import SILENCE
-from evenkeel.flows.server.register import ROOT
+from evenkeel.flows.server.project import ROOT
 from tests.served import Served
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]

@@ -1,5 +1,6 @@
-"""Every block of docs/CONSUME.md runs as it stands and reads the whole version."""
+"""Every block of docs/CONSUME.md runs as it stands and reads the whole version; its commands do what they say."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pandas
 import pytest
 
+from evenkeel.tasks.publish.config import DestinationConfig
+from tests.flows.cli.calls import invoke
 from tests.publish.fixtures import Publish
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "CONSUME.md").read_text()
@@ -52,6 +55,26 @@ def test_a_block_runs(code: str, publish_one: Publish, workspace: str, monkeypat
         assert sum(count for _, count in found) == 200
     else:
         assert 0 < len(found) <= 200
+
+
+def test_the_commands_run(publish_one: Publish, destination: DestinationConfig, workspace: str, tmp_path: Path) -> None:
+    publish_one(seed=1)
+    publish_one()
+    recipe = {
+        "dataset": "demo",
+        "source": {"uri": "pool/*.parquet"},
+        "sampling": {"target": 100},
+        "workspace": workspace,
+        "destination": {"uri": destination.uri},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    places = {"RECIPE": str(tmp_path / "recipe.yaml"), "FOLDER": str(tmp_path / "out")}
+    lines = re.findall(r"^\$ evenkeel ([^#\n]+)", PAGE, re.MULTILINE)
+    assert {line.split()[0] for line in lines} >= {"export", "versions", "verify", "tag", "diff"}
+    for line in lines:
+        code, output = invoke(*(places.get(word, word) for word in line.split()))
+        assert code == 0, output
+    assert list((tmp_path / "out").glob("*.jsonl.zst"))
 
 
 def test_every_reader_is_there() -> None:

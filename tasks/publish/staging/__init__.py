@@ -1,1 +1,1 @@
-"""Writing the data files of a coming version where no reader looks yet."""
+"""The files of a coming version, written where no reader finds them yet."""

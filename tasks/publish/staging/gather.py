@@ -14,7 +14,7 @@ from evenkeel.tasks.publish.staging.order import Order
 
 
 @dataclass(frozen=True)
-class DataFiles:
+class GatherJob:
     """How data files are made: from which pieces, in which order, and where they go."""
 
     pieces: tuple[str, ...]
@@ -23,13 +23,13 @@ class DataFiles:
     rows_per_group: int
 
 
-def gather(files: DataFiles, number: int) -> FileEntry:
+def gather(job: GatherJob, number: int) -> FileEntry:
     """Write data file `number`, its batch of every piece in published order, and return its manifest entry."""
-    order = Order.load(files.order)
-    sections = [read_sections(piece, number, number + 1)[0] for piece in files.pieces]
+    order = Order.load(job.order)
+    sections = [read_sections(piece, number, number + 1)[0] for piece in job.pieces]
     table = pa.Table.from_batches([read_batch(section) for section in sections if len(section)])
     by = order.sort(table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64))
-    return write_data_file(files.folder, number, table.take(by), files.rows_per_group)
+    return write_data_file(job.folder, number, table.take(by), job.rows_per_group)
 
 
 def write_data_file(folder: str, number: int, table: pa.Table, rows_per_group: int) -> FileEntry:

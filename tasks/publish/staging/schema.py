@@ -1,4 +1,4 @@
-"""What published columns look like: Arrow types that Iceberg has, and field ids that never depend on history.
+"""What published columns look like: Arrow types that Iceberg has, and field ids that do not depend on earlier versions.
 
 A column's Iceberg field id is a hash of its name and type, written into every data file. So a column that is
 dropped and comes back is the same column, one whose type changes is another, and no version ever reads another

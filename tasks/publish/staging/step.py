@@ -1,27 +1,26 @@
-"""The step that writes the data files of the coming version, in a folder of its own where no reader looks yet."""
+"""The step that writes the data files of the coming version, in a folder of its own that no reader knows yet."""
 
-import os
 import secrets
-import socket
 from functools import partial
 
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import plain_npy
 from evenkeel.infra.errors import AccountingError, InputError
 from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import StageConfig
-from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS, check_destination, copy_hashed, dataset_folder
-from evenkeel.tasks.publish.manifest import FileEntry, SourceShard, Staged, content_key
+from evenkeel.tasks.publish.layout import VERSIONS, check_destination, dataset_folder
+from evenkeel.tasks.publish.manifest import SourceShard, Staged, content_key
 from evenkeel.tasks.publish.redact import without_secrets
-from evenkeel.tasks.publish.staging.gather import DataFiles, gather
+from evenkeel.tasks.publish.staging.attempts import attempt, clear_killed
+from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_quotas, write_quarantined
+from evenkeel.tasks.publish.staging.gather import GatherJob, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
-from evenkeel.tasks.publish.staging.scatter import FATES, Inputs, Scattered, scatter, write_table
+from evenkeel.tasks.publish.staging.scatter import COUNTED, Scattered, ScatterJob, scatter
 from evenkeel.tasks.publish.staging.schema import published
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -32,24 +31,19 @@ ROW_BYTES = 64
 
 
 def stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run) -> Outcome:
-    """Write data files, fates, centroids and quotas of the coming version under a prefix of its own in the destination.
+    """Write the files of the coming version - rows, dispositions, centroids, quotas - below a prefix of its own.
 
     Rows are sorted by cluster path and row id; the bytes do not depend on the number of workers. Raises StorageError
-    where the destination does not take files, AccountingError where the fates of the rows do not add up to the rows
-    read.
+    where the destination does not take files, AccountingError where the dispositions of the rows do not add up
+    to the rows read.
     """
     check_destination(config.uri, run.dataset)
-    _clear_earlier(out)
+    clear_killed(out)
+    storage.remove(out.path("pieces"))
     name = f"{out.key[:12]}-{secrets.token_hex(4)}"
     folder = storage.join(dataset_folder(config.uri, run.dataset), VERSIONS, name)
-    attempt = out.path("attempts", f"{name}.json")
-    storage.write_json(attempt, {"folder": folder, "host": socket.gethostname(), "pid": os.getpid()})
-    try:
+    with attempt(out, folder):
         found = _stage(config, inputs, out, run, folder)
-    except Exception:
-        storage.remove(folder)
-        storage.remove(attempt)
-        raise
     storage.write_json(out.path(STAGED), found.model_dump(mode="json"))
     run.progress(1.0, f"staged {found.counts['kept']:,} rows in {len(found.data):,} files")
     facts = {
@@ -62,7 +56,7 @@ def stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run) -
 
 
 def data_is_there(ref: StepRef) -> bool:
-    """Tell whether the staged files are still where the step put them: a prune may have removed them since."""
+    """Return whether the staged files are still where the step put them: a prune may have removed them since."""
     return storage.exists(storage.join(ref.facts["location"], read_staged(ref).data[0].path))
 
 
@@ -78,7 +72,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
     order = plan(selection, hierarchy.paths(), rows_per_file)
     order.save(out.path("order"))
-    work = Inputs(
+    work = ScatterJob(
         pool=inputs.ingest.uri,
         scratch=str(run.scratch),
         duplicates=inputs.dedup.uri,
@@ -100,7 +94,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         on_done=lambda n: run.progress(0.05 + 0.45 * n / len(groups), "sorting kept rows"),
     )
     counts = _counts(scattered, pool)
-    files = DataFiles(
+    files = GatherJob(
         pieces=tuple(piece for part in scattered for piece in part.pieces),
         order=work.order,
         folder=folder,
@@ -114,11 +108,11 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         work=pool.rows * row_bytes,
         on_done=lambda n: run.progress(0.5 + 0.45 * n / order.files, f"writing data files: {n:,} of {order.files:,}"),
     )
-    beside = [entry for part in scattered for entry in part.fates]
+    beside = [entry for part in scattered for entry in part.dispositions]
     beside += [
-        _quarantined(pool, folder),
-        *_clusters(inputs.cluster.uri, folder),
-        *_quotas(inputs.sample.uri, folder),
+        write_quarantined(pool, folder),
+        *copy_clusters(inputs.cluster.uri, folder),
+        *copy_quotas(inputs.sample.uri, folder),
     ]
     storage.remove(work.pieces)
     return Staged(
@@ -161,13 +155,13 @@ def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
 
 
 def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
-    """Return rows by fate. Raises AccountingError unless they add up to the rows read."""
-    counts = {name: sum(part.counts[name] for part in scattered) for name in scattered[0].counts} if scattered else {}
+    """Return rows by disposition. Raises AccountingError unless they add up to the rows read."""
+    counts = {name: sum(part.counts[name] for part in scattered) for name in COUNTED}
     counts["quarantined"] += pool.info.quarantined
     found = counts["kept"] + counts["deduplicated"] + counts["not_sampled"] + counts["quarantined"]
     if found != pool.info.read:
         raise AccountingError(
-            "the fates of the rows do not add up",
+            "the dispositions of the rows do not add up",
             expected=f"{pool.info.read:,} rows read",
             found=f"{found:,} = " + " + ".join(f"{counts[name]:,} {name}" for name in counts if name != "copies"),
             remedy="this is a defect of ours: please report it with the workspace's done.json files",
@@ -175,69 +169,10 @@ def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
     return {"read": pool.info.read, **counts}
 
 
-def _quarantined(pool: Pool, folder: str) -> FileEntry:
-    rows = pool.quarantine()
-    nothing = pa.nulls(rows.num_rows)
-    table = pa.table(
-        {
-            "ek_row_id": rows["row_id"].cast(pa.int64()),
-            "ek_id": rows["id"],
-            "fate": pa.array(["quarantined"] * rows.num_rows, pa.string()),
-            "reason": rows["reason"],
-            "duplicate_of": nothing.cast(pa.int64()),
-            "similarity": nothing.cast(pa.float32()),
-        },
-        schema=FATES,
-    )
-    return write_table(folder, "fates/quarantined.parquet", table)
-
-
-def _clusters(cluster: str, folder: str) -> list[FileEntry]:
-    """Copy the levels of the hierarchy, all but the rows, which the data files hold."""
-    levels = [uri for uri in storage.list_files(cluster) if "/level-" in uri[len(cluster) - 1 :]]
-    return [_copy(uri, folder, "centroids/" + "/".join(uri.split("/")[-2:])) for uri in levels]
-
-
-def _quotas(sample: str, folder: str) -> list[FileEntry]:
-    tables = [uri for uri in storage.list_files(sample) if uri.endswith(("/quotas.parquet", "/candidates.parquet"))]
-    return [_copy(uri, folder, "selection/" + uri.rpartition("/")[2]) for uri in tables]
-
-
-def _copy(source: str, folder: str, path: str) -> FileEntry:
-    out = copy_hashed(plain_npy(source) if source.endswith(".npy") else source, storage.join(folder, path))
-    return FileEntry(path=path, bytes=out.bytes, sha256=out.sha256)
-
-
 def _runs(blocks: list[str], count: int) -> list[tuple[str, ...]]:
     """Cut the blocks into at most `count` consecutive runs, in pool order."""
     size = max(-(-len(blocks) // count), 1)
     return [tuple(blocks[first : first + size]) for first in range(0, len(blocks), size)]
-
-
-def _clear_earlier(out: StepFolder) -> None:
-    """Remove what killed attempts of this very step on this machine left; other machines' leavings fall to prune.
-
-    A folder with a manifest may be a version by now, and is left alone.
-    """
-    for uri in storage.list_files(out.path("attempts")):
-        if not uri.endswith(".json"):  # a draft of one that is being written, or was when its process was killed
-            continue
-        attempt = storage.read_json(uri)
-        if attempt["host"] == socket.gethostname() and not _alive(attempt["pid"]):
-            if not storage.exists(storage.join(attempt["folder"], MANIFEST)):
-                storage.remove(attempt["folder"])
-            storage.remove(uri)
-    storage.remove(out.path("pieces"))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def cost(config: StageConfig, work: Workload) -> float:

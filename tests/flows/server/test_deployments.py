@@ -13,7 +13,7 @@ import yaml
 
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.server.automations import SILENCE
-from evenkeel.flows.server.register import ROOT, commit
+from evenkeel.flows.server.project import ROOT, commit
 from evenkeel.flows.server.serve import server_environment
 from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import write_shards
