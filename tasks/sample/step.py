@@ -73,11 +73,11 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     budget = config.budget(tree.rows)
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
     plain = budget.unit == "rows" and rehydrator is None
-    most = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
-    if budget.amount > most:
+    available = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
+    if budget.amount > available:
         raise RecipeError(
             "the target is larger than the pool",
-            expected=f"at most {most:,} {budget.unit} after deduplication"
+            expected=f"at most {available:,} {budget.unit} after deduplication"
             + (f", each row up to {repeats} times" if repeats > 1 else "")
             + (", rehydrated" if rehydrator is not None else ""),
             found=f"{budget.amount:,}",

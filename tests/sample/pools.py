@@ -121,11 +121,11 @@ def write_pool(
 
 
 def _levels(vectors: np.ndarray, leaf: np.ndarray, parents: Sequence[np.ndarray]) -> list[Level]:
-    levels, points, member, mass = [], vectors, leaf, np.ones(len(vectors), np.int64)
+    levels, points, member, weight = [], vectors, leaf, np.ones(len(vectors), np.int64)
     ups = [*[np.asarray(up, np.int32) for up in parents], None]
     for up in ups:
         clusters = len(up) if up is not None else int(member.max(initial=-1)) + 1
-        counts = np.bincount(member, mass, clusters).astype(np.int64)
+        counts = np.bincount(member, weight, clusters).astype(np.int64)
         members = np.maximum(np.bincount(member, minlength=clusters), 1)
         sums = np.zeros((clusters, vectors.shape[1]))
         np.add.at(sums, member, points)
@@ -134,7 +134,7 @@ def _levels(vectors: np.ndarray, leaf: np.ndarray, parents: Sequence[np.ndarray]
         radii = np.sqrt(np.bincount(member, squares, clusters) / members).astype(np.float32)
         above = np.full(clusters, -1, np.int32) if up is None else up
         levels.append(Level(means, above, counts, radii, float(squares.sum())))
-        points, member, mass = means, above, counts
+        points, member, weight = means, above, counts
     return levels
 
 
@@ -152,10 +152,10 @@ def write_dedup(
         }
     )
     _parquet(folder / "dropped.parquet", dropped)
-    stands = [of for row, (of, kind) in drop.items() if kind != "excluded"]
-    leaders = sorted(set(stands))
-    sizes = [stands.count(leader) + 1 for leader in leaders]
-    groups = pa.table({"row_id": pa.array(leaders, pa.uint64()), "size": pa.array(sizes, pa.int32())})
+    of_dropped = [of for row, (of, kind) in drop.items() if kind != "excluded"]
+    representatives = sorted(set(of_dropped))
+    sizes = [of_dropped.count(row) + 1 for row in representatives]
+    groups = pa.table({"row_id": pa.array(representatives, pa.uint64()), "size": pa.array(sizes, pa.int32())})
     _parquet(folder / "groups.parquet", groups)
     return StepRef(step="dedup", key="dedup", uri=str(folder))
 

@@ -88,7 +88,7 @@ def test_a_target_larger_than_the_pool_is_refused(pool: Pool) -> None:
 @pytest.fixture
 def grouped(tmp_path: Path) -> Pool:
     vectors, leaf = lopsided()
-    drop = {600 - 1 - row: (row // 4, "near") for row in range(80)}  # rows 0 .. 19 stand for five each
+    drop = {600 - 1 - row: (row // 4, "near") for row in range(80)}  # rows 0 .. 19 represent five each
     return write_pool(tmp_path / "grouped", vectors, levels=[leaf], drop=drop), make_run(tmp_path)
 
 
@@ -99,10 +99,10 @@ def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(
     table = selection.table().to_pandas()
     assert table["copies"].sum() == ref.counts["copies"] == 300
     assert ref.facts["shortfall"] == 0
-    stands = table["row_id"] < 20
-    assert stands.any()
-    assert (table.loc[~stands, "copies"] == 1).all()
-    assert (table.loc[stands, "copies"] != 4).sum() <= 1  # the last row takes what is left
+    representative = table["row_id"] < 20
+    assert representative.any()
+    assert (table.loc[~representative, "copies"] == 1).all()
+    assert (table.loc[representative, "copies"] != 4).sum() <= 1  # the last row takes what is left
     again = select(grouped, target=300, rehydrate={"table": {5: 4, 2: 2}})[1].table()
     assert again.equals(selection.table())
 

@@ -73,16 +73,16 @@ def split(
     for level, parents in enumerate((*tree.parents, np.empty(0, np.int32))):
         levels.append(Cells(given[level], low, high, _largest_weight(given[level], high)))
         low, high = sums_above(parents, tree.widths[level + 1] if len(parents) else 1, levels[level])
-    least, most = float(low[0]), float(high[0])
-    if least > target:
+    lower, upper = float(low[0]), float(high[0])
+    if lower > target:
         raise RecipeError(
             "the floors alone exceed the target",
             expected=f"floors that sum to at most {target:,}",
-            found=f"{int(least):,}",
+            found=f"{int(lower):,}",
             where="sampling.floor",
             remedy="lower the floor or raise the target",
         )
-    shares: NDArray[np.float64] = np.array([min(float(target), most)])
+    shares: NDArray[np.float64] = np.array([min(float(target), upper)])
     quotas: NDArray[np.int64] = shares.astype(np.int64)
     if top is not None:
         quotas, shares = top

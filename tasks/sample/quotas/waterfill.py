@@ -72,13 +72,13 @@ def check_weights(weights: Floats, caps: Floats) -> tuple[int, float]:
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def sums_above(parents: NDArray[np.int32], groups: int, cells: Cells) -> tuple[Floats, Floats]:
     """Return the sums of floors and of what cells can give, per parent, (groups,) float64; no parents: one group."""
-    least, most = np.zeros(groups), np.zeros(groups)
+    lower, upper = np.zeros(groups), np.zeros(groups)
     for i in range(len(cells.caps)):
         floor, cap, _ = _bounds(i, cells, 1.0)
         group = parents[i] if len(parents) else 0
-        least[group] += floor
-        most[group] += cap
-    return least, most
+        lower[group] += floor
+        upper[group] += cap
+    return lower, upper
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -91,9 +91,9 @@ def fill_groups(groups: Groups, cells: Cells, targets: Floats, rows: Ints, start
     """
     order, starts = groups.order, groups.starts
     shares, quotas = np.empty(len(cells.caps)), np.empty(len(cells.caps), np.int64)
-    most = min(LARGE, int((starts[1:] - starts[:-1]).max()))
-    floor, cap, weight, share = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    quota = np.empty(most, np.int64)
+    widest = min(LARGE, int((starts[1:] - starts[:-1]).max()))
+    floor, cap, weight, share = np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest)
+    quota = np.empty(widest, np.int64)
     for group in range(len(starts) - 1):
         first, last = starts[group], starts[group + 1]
         count = last - first
@@ -101,8 +101,8 @@ def fill_groups(groups: Groups, cells: Cells, targets: Floats, rows: Ints, start
             level = _bracketed(order, first, last, cells, targets[group])
             for j in range(first, last):
                 i = order[j] if len(order) else j
-                least, large, own = _bounds(i, cells, cells.largest)
-                shares[i] = min(max(level * own, least), large)
+                lower, upper, own = _bounds(i, cells, cells.largest)
+                shares[i] = min(max(level * own, lower), upper)
             round_group(order, first, last, shares, quotas, rows[group], start)
             continue
         for j in range(count):
@@ -145,8 +145,8 @@ def _bracketed(order: Ints, first: int, last: int, cells: Cells, target: float) 
     low, high = guess * (1.0 - MARGIN), guess * (1.0 + MARGIN)
     fixed, slope, filled_low, filled_high, found = 0.0, 0.0, 0.0, 0.0, 0
     for j in range(first, last):
-        least, most, own = _bounds(order[j] if len(order) else j, cells, cells.largest)
-        at_low, at_high = min(max(low * own, least), most), min(max(high * own, least), most)
+        lower, upper, own = _bounds(order[j] if len(order) else j, cells, cells.largest)
+        at_low, at_high = min(max(low * own, lower), upper), min(max(high * own, lower), upper)
         filled_low += at_low
         filled_high += at_high
         if at_low == at_high:
@@ -157,7 +157,7 @@ def _bracketed(order: Ints, first: int, last: int, cells: Cells, target: float) 
             if found == len(cap):
                 more = np.empty(found)
                 floor, cap, weight = np.append(floor, more), np.append(cap, more), np.append(weight, more)
-            floor[found], cap[found], weight[found] = least, most, own
+            floor[found], cap[found], weight[found] = lower, upper, own
             found += 1
     if not filled_low <= target <= filled_high:
         floor, cap, weight = _members(order, first, last, 1, cells)
@@ -189,15 +189,15 @@ def _solve(
     high: float,
 ) -> float:
     """Solve fixed + level * open_weight + sum(clip(level * weight, floor, cap)) = target: Newton in a bracket."""
-    least, slope, steepest = fixed, open_weight, 0.0
+    lower, slope, steepest = fixed, open_weight, 0.0
     for i in range(len(cap)):
-        least += floor[i]
+        lower += floor[i]
         if cap[i] > floor[i]:
             slope += weight[i]
             steepest = max(steepest, cap[i] / weight[i])
-    if slope == 0.0 or target <= least:
+    if slope == 0.0 or target <= lower:
         return low
-    low = max(low, (target - least) / slope)
+    low = max(low, (target - lower) / slope)
     if high == np.inf:
         high = max(low, steepest)
     level = low

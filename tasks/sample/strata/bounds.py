@@ -51,8 +51,8 @@ def bound_shares(plan: DrawPlan, bounds: Sequence[GroupShare], problem: Sampling
     wanted = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
     totals = np.bincount(value, wanted, len(strata.values)).astype(np.float64)
     target = int(plan.allocation.quotas.sum())
-    least, most = _bounds(bounds, strata, target, problem.limits.max_repeats)
-    top = water_fill(most, target, weights=totals, floors=least, seed=problem.seed)
+    lower, upper = _bounds(bounds, strata, target, problem.limits.max_repeats)
+    top = water_fill(upper, target, weights=totals, floors=lower, seed=problem.seed)
     tree = ClusterTree(counts, (value.astype(np.int32),))
     caps = counts * problem.limits.max_repeats
     allocation = split(tree, caps, target, weights=[wanted, totals], seed=problem.seed, top=top)
@@ -70,9 +70,9 @@ def bound_shares(plan: DrawPlan, bounds: Sequence[GroupShare], problem: Sampling
 def _bounds(
     bounds: Sequence[GroupShare], strata: Strata, target: int, max_repeats: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the least and the most rows of every value, (values,) int64, or say which bounds contradict each other."""
+    """Return lower and upper bounds on the rows of every value, (values,) int64; raise RecipeError for contradictions."""
     group = bounds[0].group
-    least, most = np.zeros(len(strata.sizes), np.int64), strata.sizes * max_repeats
+    lower, upper = np.zeros(len(strata.sizes), np.int64), strata.sizes * max_repeats
     numbers = {value[0]: number for number, value in enumerate(strata.values)}
     for bound in bounds:
         name = f"{group}={bound.value}"
@@ -87,14 +87,14 @@ def _bounds(
         high = int(np.floor(bound.at_most * target + 1e-9))
         if low > high:
             raise _contradiction(f"{name} is to have at least {low:,} and at most {high:,} of {target:,} rows")
-        if low > most[number]:
-            raise _contradiction(f"{name} is to have at least {low:,} rows, but the pool can give {most[number]:,}")
-        least[number], most[number] = low, min(high, most[number])
-    if least.sum() > target:
-        raise _contradiction(f"the minimum rows of {group} sum to {least.sum():,}, more than the target of {target:,}")
-    if most.sum() < target:
-        raise _contradiction(f"the maximum rows of {group} sum to {most.sum():,}, less than the target of {target:,}")
-    return least, most
+        if low > upper[number]:
+            raise _contradiction(f"{name} is to have at least {low:,} rows, but the pool can give {upper[number]:,}")
+        lower[number], upper[number] = low, min(high, upper[number])
+    if lower.sum() > target:
+        raise _contradiction(f"the minimum rows of {group} sum to {lower.sum():,}, more than the target of {target:,}")
+    if upper.sum() < target:
+        raise _contradiction(f"the maximum rows of {group} sum to {upper.sum():,}, less than the target of {target:,}")
+    return lower, upper
 
 
 def _contradiction(message: str) -> RecipeError:
