@@ -70,7 +70,7 @@ def bound_shares(plan: DrawPlan, bounds: Sequence[GroupShare], problem: Sampling
 def _bounds(
     bounds: Sequence[GroupShare], strata: Strata, target: int, max_repeats: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return lower and upper bounds on the rows of every value, (values,) int64; raise RecipeError for contradictions."""
+    """Return the lower and upper bound of every value, (values,) int64; raise RecipeError for contradictions."""
     group = bounds[0].group
     lower, upper = np.zeros(len(strata.sizes), np.int64), strata.sizes * max_repeats
     numbers = {value[0]: number for number, value in enumerate(strata.values)}
