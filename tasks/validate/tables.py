@@ -1,15 +1,13 @@
 """The small tables that expectations measure: the shards of the pool, the profiles of this and the last version."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from evenkeel.expectations.concerns.accounting import DISPOSITIONS
+from evenkeel.expectations.measures import Counts
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
-
-Floats = npt.NDArray[np.float64]
 
 
 def shares(
@@ -17,7 +15,7 @@ def shares(
     previous: Profile | None,
     same_clusters: bool,
     near: "pd.Series[float] | None" = None,
-    planned: Floats | None = None,
+    planned: Counts | None = None,
 ) -> pd.DataFrame:
     """Return one row per cluster of every level and per value of every group column, with the last version's counts.
 
@@ -26,49 +24,42 @@ def shares(
     compared only where both versions have the same centroids.
     """
     clusters, groups = profile.clusters, profile.groups
-    rates, quotas = np.full((2, len(clusters)), np.nan)
+    last = _last(clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"])
+    of_clusters = _lines("level-", clusters, ("level", "cluster"), last)
+    of_clusters["radius"] = clusters["radius"].astype(np.float64)
     leaves = clusters["level"].to_numpy() == 1
     if planned is not None:
-        quotas[leaves] = planned
+        of_clusters.loc[leaves, "planned"] = planned
     if near is not None:
-        rates[leaves] = near.reindex(clusters["cluster"][leaves]).to_numpy()
-    parts = [
-        pd.DataFrame(
-            {
-                "scope": "level-" + clusters["level"].astype(str),
-                "name": clusters["cluster"].astype(object),
-                "before": clusters["before"].astype(np.float64),
-                "after": clusters["after"].astype(np.float64),
-                "radius": clusters["radius"].astype(np.float64),
-                "near_duplicate_rate": rates,
-                "planned": quotas,
-                "previous": _last(
-                    clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"]
-                ),
-            }
-        )
-    ]
+        of_clusters.loc[leaves, "near_duplicate_rate"] = near.reindex(clusters["cluster"][leaves]).to_numpy()
+    parts = [of_clusters]
     if len(groups):
         last = _last(groups, previous.groups if previous else None, ["group", "value"])
-        parts.append(
-            pd.DataFrame(
-                {
-                    "scope": "group." + groups["group"].astype(str),
-                    "name": groups["value"].astype(object),
-                    "before": groups["before"].astype(np.float64),
-                    "after": groups["after"].astype(np.float64),
-                    "radius": np.nan,
-                    "near_duplicate_rate": np.nan,
-                    "planned": np.nan,
-                    "previous": last,
-                }
-            )
-        )
+        parts.append(_lines("group.", groups, ("group", "value"), last))
         if previous is not None:
-            parts.append(_gone(groups, previous.groups))
+            gone = _gone(groups, previous.groups)
+            parts.append(_lines("group.", gone.assign(before=0.0, after=0.0), ("group", "value"), gone["after"]))
     table = pd.concat(parts, ignore_index=True)
     table["scope"] = table["scope"].astype("category")
     return table
+
+
+def _lines(
+    prefix: str, rows: pd.DataFrame, keys: tuple[str, str], previous: "Counts | pd.Series[float]"
+) -> pd.DataFrame:
+    """Return one line of `shares` per row of a table of clusters or groups; what only leaves have is null."""
+    return pd.DataFrame(
+        {
+            "scope": prefix + rows[keys[0]].astype(str),
+            "name": rows[keys[1]].astype(object),
+            "before": rows["before"].astype(np.float64),
+            "after": rows["after"].astype(np.float64),
+            "radius": np.nan,
+            "near_duplicate_rate": np.nan,
+            "planned": np.nan,
+            "previous": previous,
+        }
+    )
 
 
 def totals(profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None) -> pd.DataFrame:
@@ -100,27 +91,15 @@ def inertia(profile: Profile) -> float:
     return float((rows * squared).sum() / rows.sum()) if rows.sum() else float("nan")
 
 
-def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> Floats:
+def _last(now: pd.DataFrame, last: pd.DataFrame | None, keys: list[str]) -> Counts:
     if last is None or not len(last):
         return np.full(len(now), np.nan)
     found = now[keys].merge(last[[*keys, "after"]], on=keys, how="left")["after"]
-    counts: Floats = found.fillna(0).to_numpy(np.float64)
+    counts: Counts = found.fillna(0).to_numpy(np.float64)
     return counts
 
 
 def _gone(now: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
-    """Return the group values that the last version has and this pool does not."""
+    """Return the rows of the last version's groups whose value this pool does not have."""
     merged = last.merge(now[["group", "value"]], on=["group", "value"], how="left", indicator=True)
-    merged = merged[(merged["_merge"] == "left_only") & merged["group"].isin(now["group"].unique())]
-    return pd.DataFrame(
-        {
-            "scope": "group." + merged["group"].astype(str),
-            "name": merged["value"].astype(object),
-            "before": 0.0,
-            "after": 0.0,
-            "radius": np.nan,
-            "near_duplicate_rate": np.nan,
-            "planned": np.nan,
-            "previous": merged["after"].astype(np.float64),
-        }
-    )
+    return merged[(merged["_merge"] == "left_only") & merged["group"].isin(now["group"].unique())]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.report.cards import Card
-from tests.validate.pools import FOUL
+from tests.validate.pools import HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -115,7 +115,7 @@ def test_foreign_text_is_on_the_page_as_text(browser: "Browser", pages: dict[str
     page = browser.new_page()
     page.goto(pages["blocked"].as_uri())
     assert page.locator("script").count() == 0
-    assert FOUL.split("\x1b")[0] in page.locator("body").inner_text()
+    assert HOSTILE.split("\x1b")[0] in page.locator("body").inner_text()
     page.close()
 
 

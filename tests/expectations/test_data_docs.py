@@ -17,7 +17,7 @@ EVIL = "<script>alert(1)</script>\x1b[31m$name"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data Docs of a version in which one foul-named group took a fifth of the rows."""
+    """Data Docs of a version in which one hostile-named group took a fifth of the rows."""
     folder = tmp_path_factory.mktemp("site")
     shares = tables()["shares"]
     shares.loc[shares["name"] == "lang-30", "name"] = EVIL

@@ -73,7 +73,7 @@ def test_former_names_of_expectations_still_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({"change": {"covrage": {"at_least": 0.5}}}, "did you mean coverage"),
         (
@@ -87,8 +87,8 @@ def test_former_names_of_expectations_still_work() -> None:
         ({"thresholds": {}}, "thresholds"),
     ],
 )
-def test_mistakes_in_gates_are_named(document: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_mistakes_in_gates_are_named(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         GatesConfig.model_validate(document)
 
 

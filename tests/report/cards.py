@@ -14,7 +14,7 @@ from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
-from tests.validate.pools import FOUL, Curated, as_previous
+from tests.validate.pools import HOSTILE, Curated, as_previous
 
 RELAXED: dict[str, object] = {"change": {"pattern_rate": {"severity": "warn"}}}
 
@@ -47,13 +47,13 @@ def first_card(curated: Curated) -> Card:
 
 
 def blocked_card(curated: Curated) -> Card:
-    """Return the card of a fifth version that is blocked, with four before it and a foul recipe."""
+    """Return the card of a fifth version that is blocked, with four before it and a hostile recipe."""
     history = [
         PastVersion(version=n, rows=280 + n, metrics={"entropy_before": 0.8, "entropy_after": 0.9 + n / 100})
         for n in range(1, 5)
     ]
     config = ReportConfig(
-        dataset="topics", version=5, recipe={"dataset": "topics", "note": FOUL}, history=history, price_per_hour=3.6
+        dataset="topics", version=5, recipe={"dataset": "topics", "note": HOSTILE}, history=history, price_per_hour=3.6
     )
     gates = {"add": [{"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}]}
     return card_of(curated, gates, config, previous=as_previous(curated))

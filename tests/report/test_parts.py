@@ -38,7 +38,7 @@ def test_half_of_the_rows_is_counted_over_the_largest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "sentence"),
     [
         ([10.0, 30.0, 0.0], "language: en fell from 70\xa0% to 25\xa0%; 2 of 3 values are in the version"),
         ([80.0, 10.0, 10.0], "language: en rose from 70\xa0% to 80\xa0%; all 3 values are in the version"),
@@ -46,10 +46,10 @@ def test_half_of_the_rows_is_counted_over_the_largest() -> None:
         ([0.0, 0.0, 0.0], "language: en fell from 70\xa0% to 0\xa0%; 0 of 3 values are in the version"),
     ],
 )
-def test_a_group_is_told_in_a_sentence(after: list[float], told: str) -> None:
+def test_the_change_of_a_group_is_a_sentence(after: list[float], sentence: str) -> None:
     assert (
         of_group(Distribution("group.language", ["en", "de", "ja"], np.array([70.0, 20.0, 10.0]), np.array(after)))
-        == told
+        == sentence
     )
 
 
@@ -114,29 +114,29 @@ def shown(curated: Curated, results: Sequence[Result] | None = None, colour: boo
 
 
 def test_the_terminal_shows_the_same_facts(curated: Curated) -> None:
-    told = shown(curated)
+    printed = shown(curated)
     totals = Profile.open(curated.done["measure"]).totals.iloc[0]
     for fate in ("kept", "deduplicated", "not_sampled", "quarantined"):
-        assert f"{int(totals[fate]):,}" in told
-    assert "evenness" in told
-    assert "language" in told
-    assert max(len(line) for line in told.splitlines()) <= 100
+        assert f"{int(totals[fate]):,}" in printed
+    assert "evenness" in printed
+    assert "language" in printed
+    assert max(len(line) for line in printed.splitlines()) <= 100
 
 
 def test_the_terminal_never_obeys_foreign_text(curated: Curated) -> None:
     results = [result("failed", "[red]bold[/] \x1b]0;owned\x07", "\x1b[31mred")]
-    told = shown(curated, results)
-    assert "\x1b" not in told
-    assert "[red]bold[/]" in told
+    printed = shown(curated, results)
+    assert "\x1b" not in printed
+    assert "[red]bold[/]" in printed
     assert "\x1b]0" not in shown(curated, results, colour=True)
 
 
 def test_the_terminal_lists_what_failed(curated: Curated) -> None:
     lost = [Offender(scope="group.language", name=f"lang-{n}\x1b[2J", why="20 rows, none now") for n in range(9)]
     passed = result("passed", "x", "y")
-    told = shown(curated, [passed, result("failed", "no group is gone", "1 gone", lost)])
-    assert "2 checks, 1 failed or warned" in told
-    assert "✕ no group is gone" in told
-    assert "· lang-0�[2J: 20 rows, none now" in told
-    assert "lang-3�" not in told
+    printed = shown(curated, [passed, result("failed", "no group is gone", "1 gone", lost)])
+    assert "2 checks, 1 failed or warned" in printed
+    assert "✕ no group is gone" in printed
+    assert "· lang-0�[2J: 20 rows, none now" in printed
+    assert "lang-3�" not in printed
     assert "all 1 checks passed" in shown(curated, [passed])

@@ -1,4 +1,4 @@
-"""A small real pool taken through the real steps: a long tail of clusters and groups, foul text, a few pictures."""
+"""A small real pool taken through the real steps: a long tail of clusters and groups, hostile text, a few pictures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.step import Run
 from tests.sample.pools import sampled
 
-FOUL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8ffff3f0005fe02fea135815e"
     "0000000049454e44ae426082"
@@ -46,7 +46,7 @@ class Curated:
     done: dict[str, StepRef] = field(default_factory=dict)
 
 
-def write_shards(folder: Path, rows: int = 1500, seed: int = 0, foul: bool = True) -> Path:
+def write_shards(folder: Path, rows: int = 1500, seed: int = 0, hostile: bool = True) -> Path:
     """Write two Parquet shards: 40 topics with Zipf masses as vectors, texts that use the topic's words, two groups."""
     rng = np.random.default_rng(seed)
     masses = 1 / np.arange(1, 41)
@@ -54,10 +54,10 @@ def write_shards(folder: Path, rows: int = 1500, seed: int = 0, foul: bool = Tru
     vectors = rng.normal(0, 3, (40, 12))[topic] + rng.normal(0, 0.5, (rows, 12))
     texts = [f"{WORDS[t % 14]} {WORDS[t // 3]} number {i} of topic {t}" for i, t in enumerate(topic)]
     language = np.array([f"lang-{t % 9}" for t in topic], dtype=object)
-    if foul:
+    if hostile:
         for place in range(0, rows, 40):
-            texts[place] = f"{FOUL} {place}"
-        language[topic == 7] = FOUL
+            texts[place] = f"{HOSTILE} {place}"
+        language[topic == 7] = HOSTILE
         texts = [
             f"{MAIL} {text}" if t == 38 else f"{KEY} {text}" if t == 39 else text
             for t, text in zip(topic, texts, strict=True)

@@ -24,7 +24,7 @@ RUNS = 200
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_200_runs_of_one_pool_with_other_seeds_are_hardly_ever_blocked(tmp_path: Path) -> None:
-    curated = curate(tmp_path, write_shards(tmp_path / "shards", rows=4000, foul=False), target=600)
+    curated = curate(tmp_path, write_shards(tmp_path / "shards", rows=4000, hostile=False), target=600)
     done, stopped, compared = dict(curated.done), [], 0
     last: StepRef = as_previous(curated)
     for seed in range(1, RUNS + 1):

@@ -13,7 +13,7 @@ from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.results import results_of
 from evenkeel.tasks.validate.step import VALIDATE
-from tests.validate.pools import FOUL, Curated, as_previous, curate, write_shards
+from tests.validate.pools import HOSTILE, Curated, as_previous, curate, write_shards
 
 STRICT_GROUP = {"expect": "smallest_share", "scope": "group.language", "at_least": 0.2}
 
@@ -40,15 +40,15 @@ def test_a_failed_gate_is_a_fact_not_an_error(first: StepRef) -> None:
     assert json.dumps(first.model_dump(mode="json"))
 
 
-def test_drift_is_not_checked_without_a_last_version_and_that_is_told(first: StepRef) -> None:
-    assert any("psi" in told and "no last version" in told for told in first.facts["skipped"])
+def test_drift_is_not_checked_without_a_last_version_and_that_is_said(first: StepRef) -> None:
+    assert any("psi" in line and "no last version" in line for line in first.facts["skipped"])
 
 
 def test_results_name_offenders_with_rows_of_theirs(first: StepRef) -> None:
     offenders = next(one for one in results_of(first) if one.expectation == "smallest_share").offenders
     named = {item.name: item for item in offenders}
-    assert FOUL in named
-    assert named[FOUL].examples
+    assert HOSTILE in named
+    assert named[HOSTILE].examples
     for item in offenders:
         assert 1 <= len(item.examples) <= 3
         assert all("\x1b" not in one.text for one in item.examples)
@@ -91,11 +91,11 @@ def test_other_clusters_are_not_compared_by_number(curated: Curated) -> None:
 
 
 def test_a_gate_on_a_column_that_is_not_there_is_a_recipe_error(curated: Curated) -> None:
-    with pytest.raises(RecipeError, match="does not have") as told:
+    with pytest.raises(RecipeError, match="does not have") as raised:
         check(curated, {"add": [{"expect": "gini", "scope": "group.langauge"}]})
-    assert "group.langauge" in str(told.value)
-    assert "it has group.language" in str(told.value)
-    assert told.value.exit_code == 2
+    assert "group.langauge" in str(raised.value)
+    assert "it has group.language" in str(raised.value)
+    assert raised.value.exit_code == 2
 
 
 def test_a_lost_group_blocks(tmp_path: Path, curated: Curated) -> None:
