@@ -1,0 +1,296 @@
+"""What every step puts out for one small pool, as a digest: `python -m tests.golden` writes golden.json.
+
+The digest is of what is exact everywhere: integers, ids, texts, shapes. Floating-point numbers differ in their last
+digits between machines: they go into one weighted sum, compared with a tolerance.
+"""
+
+import hashlib
+import json
+import random
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evenkeel.flows.pipeline import ClusteredPool, sample_inputs
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array
+from evenkeel.infra.compute import Compute
+from evenkeel.infra.tables import read_table
+from evenkeel.infra.workspace import DONE, USED, StepRef
+from evenkeel.tasks.cluster.assign import ASSIGN
+from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
+from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
+from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
+from evenkeel.tasks.dedup.inputs import DedupInputs
+from evenkeel.tasks.dedup.step import DEDUP
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
+from evenkeel.tasks.embed.inputs import EmbedInputs
+from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
+from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.publish.config import StageConfig
+from evenkeel.tasks.publish.staging.inputs import StageInputs
+from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.inputs import ReportInputs
+from evenkeel.tasks.report.step import REPORT
+from evenkeel.tasks.sample.balanced.config import PartitionConfig
+from evenkeel.tasks.sample.balanced.steps import PARTITION
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.inputs import PartitionInputs, SampleInputs
+from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.strategies.balanced import Balanced
+from evenkeel.tasks.sample.strategies.top_down import TopDown
+from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
+from evenkeel.tasks.validate.step import VALIDATE
+from tests.sample.pools import write_pool
+
+TABLE = Path(__file__).parent / "golden.json"
+TOPICS, DIMENSION = 12, 8
+WORDS = [
+    "river",
+    "stone",
+    "cloud",
+    "forest",
+    "engine",
+    "letter",
+    "window",
+    "garden",
+    "mirror",
+    "planet",
+    "copper",
+    "velvet",
+]
+# Places, clocks, and sums of bytes that depend on the release of a library.
+VOLATILE = {
+    "seconds",
+    "uri",
+    "folder",
+    "location",
+    "run",
+    "sha256",
+    "bytes",
+    "content_key",
+    "content",
+    "stamp",
+    "modified",
+    "version",
+}
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What a step put out. version: of its code. floats: a weighted sum. upstream: the entries of its inputs."""
+
+    version: int
+    digest: str
+    floats: float
+    upstream: tuple[str, ...] = ()
+
+
+def write_source(folder: Path, rows: int, shards: int) -> str:
+    """Write a pool of topics with Zipf masses as JSON lines, some texts twice, and return its glob."""
+    draw = random.Random(7)
+    centres = [[draw.uniform(-9, 9) for _ in range(DIMENSION)] for _ in range(TOPICS)]
+    topics = draw.choices(range(TOPICS), [1 / (1 + topic) for topic in range(TOPICS)], k=rows)
+    lines: list[str] = []
+    for row, topic in enumerate(topics):
+        words = " ".join(draw.choice(WORDS) for _ in range(12))
+        text = json.loads(lines[row - 3])["text"] if row % 25 == 10 else f"{WORDS[topic]} {words} {row}"
+        vector = [centre + draw.gauss(0, 0.3) for centre in centres[topic]]
+        language = f"lang-{topic % 3}"
+        record = {"id": f"row-{row}", "text": text, "topic": f"t{topic}", "language": language, "vector": vector}
+        lines.append(json.dumps(record))
+    folder.mkdir(parents=True)
+    for number in range(shards):
+        part = lines[number * rows // shards : (number + 1) * rows // shards]
+        (folder / f"{number}.jsonl").write_text("\n".join(part) + "\n")
+    return f"{folder}/*.jsonl"
+
+
+@dataclass
+class Goldens:
+    """Runs steps and keeps what each put out, by entry."""
+
+    run: Run
+    found: dict[str, Golden] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, variant: str = "") -> StepRef:
+        """Return the reference to the step's output, its seconds and places put to what they are everywhere."""
+        ref = step(config, inputs, self.run).model_copy(update={"seconds": 1.0})
+        upstream = tuple(self.entries[one.uri] for one in inputs.present().values() if one.uri in self.entries)
+        entry = f"{step.name} {variant}".strip()
+        digest, floats = summarise(ref)
+        self.found[entry] = Golden(step.version, digest, floats, upstream)
+        self.entries[ref.uri] = entry
+        return ref
+
+
+def run_all(folder: Path) -> dict[str, Golden]:
+    """Run every step on the pool and return what each put out, upstream first."""
+    run_step = Goldens(Run(str(folder / "workspace"), "golden", folder / "scratch", Compute(threads=1)))
+    source = SourceConfig(uri=write_source(folder / "pool", 600, 2), groups=["topic", "language"], rows_per_block=128)
+    ingest = run_step(INGEST, ingest_request(source), NoInputs())
+    run_step(EMBED, TfidfSvdEmbedding(dimension=6, buckets=1 << 10), EmbedInputs(ingest), "tfidf-svd")
+    run_step(EMBED, ColumnEmbedding(center=True, components=4, normalise=True), EmbedInputs(ingest), "components")
+    embed = run_step(EMBED, ColumnEmbedding(), EmbedInputs(ingest))
+    semantic = DedupConfig(near=NearConfig(threshold=0.6), semantic=SemanticConfig(epsilon=0.001, clusters=8))
+    run_step(DEDUP, semantic, DedupInputs(ingest, embed), "semantic")
+    dedup = run_step(DEDUP, DedupConfig(near=None), DedupInputs(ingest, embed))
+    clustering = ClusteringConfig(levels=[24, 6], iterations=5, resampling=1)
+    cluster = run_step(CLUSTER, clustering, ClusterInputs(ingest, embed, dedup))
+    pool = ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
+    assign_more(folder, run_step, pool, clustering)
+    sampling = SamplingConfig(target=120, strategy=Balanced(rule="radius-2+sublinear-0.5"))
+    measured = run_step(PARTITION, PartitionConfig(rows=512), PartitionInputs(ingest, embed, cluster))
+    sample = run_step(SAMPLE, sampling, SampleInputs(ingest, embed, dedup, cluster, measured))
+    sample_lattice(folder, run_step)
+    stage = run_step(STAGE, StageConfig(uri=str(folder / "published")), StageInputs(ingest, dedup, cluster, sample))
+    measure = run_step(MEASURE, MeasureConfig(), MeasureInputs(ingest, embed, dedup, cluster, sample))
+    judged = ValidateInputs(ingest, embed, dedup, cluster, sample, measure)
+    validate = run_step(VALIDATE, GatesConfig(), judged)
+    everything = {**pool.steps(), "sample": sample, "stage": stage, "measure": measure, "validate": validate}
+    report = ReportConfig(dataset="golden", version=1, created="2026-01-01", location="s3://there")
+    run_step(REPORT, report, ReportInputs.of(everything))
+    return run_step.found
+
+
+def assign_more(folder: Path, run_step: Goldens, base: ClusteredPool, clustering: ClusteringConfig) -> None:
+    """Assign a pool that has grown by a shard to the clusters of the first."""
+    source = SourceConfig(uri=write_source(folder / "more", 900, 3), groups=["topic", "language"], rows_per_block=128)
+    ingest = INGEST(ingest_request(source), NoInputs(), run_step.run)
+    embed = EMBED(ColumnEmbedding(), EmbedInputs(ingest), run_step.run)
+    dedup = DEDUP(DedupConfig(near=None), DedupInputs(ingest, embed), run_step.run)
+    inputs = AssignInputs(ingest, embed, dedup, base.cluster, base.ingest)
+    run_step(ASSIGN, AssignConfig(metric=clustering.metric), inputs)
+
+
+def sample_lattice(folder: Path, run_step: Goldens) -> None:
+    """Sample leaves that lie on a lattice, whose distances come out the same on every machine."""
+    half = [(1 + x, y, x * y % 3) for x in range(5) for y in range(-3, 4)]
+    places = np.array([*half, *[(-x, -y, -z) for x, y, z in half]])
+    leaf = np.repeat(np.arange(len(places)), 1 + np.arange(len(places)) % 9)
+    done = write_pool(folder / "lattice", places[leaf], levels=[leaf])
+    strategy = Balanced(rule="spread-0.05-1+spread-0.2-0")
+    inputs = sample_inputs(strategy, ClusteredPool(**done), run_step)
+    run_step(SAMPLE, SamplingConfig(target=50, strategy=strategy), inputs, "spread")
+    run_step(SAMPLE, SamplingConfig(target=90, strategy=TopDown()), SampleInputs.of(done), "top-down")
+
+
+def summarise(ref: StepRef) -> tuple[str, float]:
+    """Return the digest of everything exact in an output, and the weighted sum of its floating-point numbers."""
+    digest, floats = hashlib.sha256(), [0.0]
+
+    def exact(value: object) -> None:
+        digest.update(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+    def array(values: np.ndarray) -> None:
+        exact([list(values.shape), values.dtype.kind])
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            exact(int(finite.sum()))
+            weights = 1 + np.arange(values.size).reshape(values.shape) % 7
+            part = float((np.abs(values.astype(np.float64)) * weights)[finite].sum()) / max(1, values.size)
+            floats.append(floats[-1] + part * (1 + len(floats) % 11))
+        else:
+            exact(values.tolist())
+
+    exact(_plain(dict(ref.counts)))
+    _json(dict(ref.facts), exact, array)
+    for folder in [ref.uri, *([ref.facts["location"]] if ref.step == "stage" else [])]:
+        for uri in sorted(storage.list_files(folder)):
+            name = uri.removeprefix(folder).strip("/")
+            if name in (DONE, USED) or name.startswith("attempts"):
+                continue
+            exact(re.sub(r"[0-9a-f]{12,}", "#", name))
+            _file(uri, exact, array)
+    return digest.hexdigest()[:20], float(f"{floats[-1]:.7g}")
+
+
+Exact = Callable[[object], None]
+
+
+def _file(uri: str, exact: Exact, array: Callable[[np.ndarray], None]) -> None:
+    if uri.endswith(".npy"):
+        array(np.asarray(read_array(uri)))
+    elif uri.endswith(".parquet"):
+        for name, column in zip((table := read_table(uri)).column_names, table.columns, strict=True):
+            exact([name, str(column.type)])
+            if pa.types.is_floating(column.type):
+                array(column.to_numpy(zero_copy_only=False))
+            elif pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
+                array(np.asarray(column.to_pylist()))
+            else:
+                exact([value.hex() if isinstance(value, bytes) else value for value in column.to_pylist()])
+    elif uri.endswith(".json"):
+        _json(storage.read_json(uri), exact, array)
+    elif uri.endswith((".html", ".md")):
+        exact(_words(storage.read_bytes(uri).decode()))
+
+
+def _json(value: object, exact: Exact, array: Callable[[np.ndarray], None]) -> None:
+    exact(_plain(value))
+    array(np.array(list(_floats(value)), np.float64))
+
+
+def _plain(value: object) -> object:
+    """Return a JSON value without floating-point numbers, places and clocks."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in sorted(value.items()) if name not in VOLATILE}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, str):
+        return _words(value)
+    return "float" if isinstance(value, float) else value
+
+
+def _floats(value: object) -> Iterator[float]:
+    if isinstance(value, dict):
+        for _, one in sorted((name, one) for name, one in value.items() if name not in VOLATILE):
+            yield from _floats(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _floats(one)
+    elif isinstance(value, float):
+        yield value
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a page or a sentence: no picture, no mark-up, no number."""
+    text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>|(?:\w+:/)?/\S+|[0-9a-f]{12,}", " ", text)
+    return re.findall(r"[^\W\d_]+", text)
+
+
+def read_recorded() -> dict[str, Golden]:
+    """Return what golden.json says."""
+    recorded: dict[str, dict[str, Any]] = json.loads(TABLE.read_text())
+    return {entry: Golden(**{**about, "upstream": tuple(about["upstream"])}) for entry, about in recorded.items()}
+
+
+def main() -> None:
+    """Run every step and write golden.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = run_all(Path(folder))
+    TABLE.write_text(json.dumps({entry: vars(golden) for entry, golden in found.items()}, indent=2) + "\n")
+    print(f"{len(found)} entries in {TABLE}")
+
+
+if __name__ == "__main__":
+    main()
