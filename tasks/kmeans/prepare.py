@@ -13,6 +13,7 @@ from evenkeel.tasks.kmeans.options import Metric
 from evenkeel.tasks.kmeans.parallel import parallel_for
 
 ROWS_PER_COPY = 128
+LARGEST_SCALE = 126.0  # as a power of two: float32 holds this one and its inverse
 
 
 class Matrix(Protocol):
@@ -138,7 +139,7 @@ def _frame_of(mean: Float32Array, peak: float) -> Frame:
     """Return the frame that centres rows of this mean and scales them, where values up to `peak` are extreme."""
     largest = peak + float(np.abs(mean).max())
     moderate = 1e-4 <= largest <= 1e4 or largest == 0
-    return Frame(mean, 1.0 if moderate else float(2.0 ** -np.ceil(np.log2(largest))))
+    return Frame(mean, 1.0 if moderate else float(2.0 ** min(-np.ceil(np.log2(largest)), LARGEST_SCALE)))
 
 
 def _scale_to_length_1(part: Float32Array, first: int, peak: float) -> None:

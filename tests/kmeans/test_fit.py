@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -136,6 +136,7 @@ def test_many_copies_of_many_rows_on_the_fast_path() -> None:
     k=st.integers(1, 60),
     precision=st.sampled_from(["fast", "exact"]),
 )
+@example(x=np.array([[2.2e-44]], np.float32), k=1, precision="fast")
 def test_any_finite_matrix_is_clustered(x: np.ndarray, k: int, precision: Precision) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
