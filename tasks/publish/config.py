@@ -55,13 +55,17 @@ class StageConfig(BaseModel):
 
     uri: str = Field(description="Folder for datasets: a path or an fsspec URI such as s3://bucket/curated.")
     payload: Literal["rows", "pointers"] = Field(
-        "rows", description="`rows` publishes the kept rows with all their columns, `pointers` only where they lie."
+        "rows",
+        description="`rows` publishes the kept rows with all their columns, `pointers` only their places in the source.",
     )
     rows_per_file: int = Field(
-        250_000, ge=1, le=100_000_000, description="Most rows in a data file; wide rows make files shorter (256 MiB)."
+        250_000, ge=1, le=100_000_000, description="Maximum rows in a data file; wide rows make it shorter (256 MiB)."
     )
     rows_per_group: int = Field(
-        10_000, ge=1, le=10_000_000, description="Most rows in a row group, the unit of streaming; wide rows: 16 MiB."
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="Maximum rows in a row group, the unit of streaming; wide rows: 16 MiB.",
     )
 
     @field_validator("uri")

@@ -1,4 +1,4 @@
-"""Rows that were taken down: the list beside a dataset that every coming version is held against."""
+"""The ids that were taken down from a dataset: the list beside it that keeps them out of all coming versions."""
 
 import hashlib
 import json

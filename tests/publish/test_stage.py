@@ -47,20 +47,20 @@ def test_data_files_hold_exactly_the_selection_in_order(
     assert footer.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_every_row_has_one_fate(tmp_path: Path, destination: DestinationConfig, run: Run) -> None:
+def test_every_row_has_one_disposition(tmp_path: Path, destination: DestinationConfig, run: Run) -> None:
     small = small_steps.make(tmp_path / "steps")
     ref = STAGE(destination.staging(), StageInputs.of(small.refs), run)
     staged = read_staged(ref)
-    fates = pd.read_parquet(storage.join(staged.folder, "fates"))
+    others = pd.read_parquet(storage.join(staged.folder, "fates"))
 
-    assert not fates["ek_row_id"].duplicated().any()
-    assert not set(fates["ek_id"]) & set(staged_rows(staged.folder)["ek_id"])
-    assert len(fates) + ref.counts["kept"] == ref.counts["read"] == 501
-    assert fates["fate"].value_counts().to_dict() == {
+    assert not others["ek_row_id"].duplicated().any()
+    assert not set(others["ek_id"]) & set(staged_rows(staged.folder)["ek_id"])
+    assert len(others) + ref.counts["kept"] == ref.counts["read"] == 501
+    assert others["fate"].value_counts().to_dict() == {
         name: ref.counts[name] for name in ("deduplicated", "not_sampled", "quarantined")
     }
-    assert set(fates.loc[fates["fate"] == "quarantined", "reason"]) == {"excluded", "empty text"}
-    twins, rows = fates[fates["fate"] == "deduplicated"], staged_rows(staged.folder)
+    assert set(others.loc[others["fate"] == "quarantined", "reason"]) == {"excluded", "empty text"}
+    twins, rows = others[others["fate"] == "deduplicated"], staged_rows(staged.folder)
     assert set(twins["duplicate_of"]) <= set(rows["ek_row_id"])
     stand = 1 + rows["ek_row_id"].map(twins["duplicate_of"].value_counts()).fillna(0).astype(int)
     assert rows["ek_group_size"].tolist() == stand.tolist()

@@ -50,7 +50,7 @@ def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: Dest
     assert prune(rule, "demo", workspace).versions == [4, 6]
 
 
-def test_evidence_of_a_blocked_run_is_no_part_of_any_version_and_goes_with_a_prune(
+def test_the_report_of_a_blocked_run_is_part_of_no_version_and_is_pruned(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
     publish_one()

@@ -116,7 +116,7 @@ def test_a_row_taken_down_is_in_no_coming_version(recipe_file: Path) -> None:
     assert (code, second["status"], second["version"]) == (0, "published", 2)
     assert victim not in set(pd.read_parquet(second["data"])["id"])
     assert second["totals"]["read"] == sum(
-        second["totals"][fate] for fate in ("kept", "deduplicated", "not_sampled", "quarantined")
+        second["totals"][name] for name in ("kept", "deduplicated", "not_sampled", "quarantined")
     )
     code, output = invoke("diff", recipe_file, "v1", "v2", "--json")
     assert json.loads(output)["removed"] >= 1
