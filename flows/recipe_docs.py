@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from evenkeel.flows.recipe import Recipe
-from evenkeel.infra.registry import MemberOf
+from evenkeel.infra.registry import MemberOf, NameOf
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
 LONGEST_UNION = 20  # expectations have a page of their own
@@ -27,7 +27,7 @@ def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tu
         models = list(_models(field.annotation, field.metadata))
         if len(models) > LONGEST_UNION:
             models = []
-        yield path, _type_name(field.annotation), _default(field), field.description or ""
+        yield path, _type_name(field.annotation, field.metadata), _default(field), field.description or ""
         for inner in models:
             label = path
             if len(models) > 1:
@@ -77,7 +77,10 @@ def _only_value(field: FieldInfo) -> str | None:
     return None
 
 
-def _type_name(annotation: Any) -> str:
+def _type_name(annotation: Any, marks: Iterable[object] = ()) -> str:
+    for mark in marks:
+        if isinstance(mark, NameOf):
+            return ", ".join(f"`{name}`" for name in (*mark.also, *sorted(mark.registry.ours())))
     if annotation is type(None):
         return "none"
     if isinstance(annotation, type) and not typing.get_origin(annotation):

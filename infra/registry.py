@@ -10,6 +10,7 @@ import logging
 import pkgutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -78,6 +79,11 @@ class Registry(Generic[Member]):
             self._added[name] = self._load(added[0])
         return self._added[name]
 
+    def check(self, name: str) -> None:
+        """Raise as `get` does. One of ours that stands in the file of its name is not imported for it."""
+        if name in _points(self.group) or _module_of(name) not in _modules(self.folder):
+            self.get(name)
+
     def names(self) -> list[str]:
         """Return the names of all members, ours first; nothing of an installed package is imported."""
         ours = sorted(self.ours())
@@ -116,7 +122,7 @@ class Registry(Generic[Member]):
 
     def _ours(self, name: str) -> type[Member] | None:
         """Return our member of a name. One in the file of its name is found without importing the others."""
-        module = name.replace("-", "_")
+        module = _module_of(name)
         if module in _modules(self.folder) and name in (found := self._in_module(module)):
             return found[name]
         return self.ours().get(name)
@@ -168,7 +174,9 @@ class MemberOf:
             raise PydanticKnownError("model_attributes_type")
         if (name := value.get(registry.tag)) is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": repr(registry.tag)})
-        return _validator(_found(registry, str(name)), registry.tag, str(name)).validate_python(value)
+        with _one_line():
+            member = registry.get(str(name))
+        return _validator(member, registry.tag, str(name)).validate_python(value)
 
 
 class NameOf:
@@ -185,7 +193,8 @@ class NameOf:
 
     def _validate(self, name: str) -> str:
         if name not in self.also:
-            _found(self.registry, name)
+            with _one_line():
+                self.registry.check(name)
         return name
 
 
@@ -220,10 +229,11 @@ def _added(registry: Registry[object], name: str | None) -> Iterator[tuple[str, 
         yield f"{registry.kind} {name}", str(plugin)
 
 
-def _found(registry: Registry[Member], name: str) -> type[Member]:
-    """Return a member, or raise ValueError in one line: pydantic puts the field before it."""
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn RecipeError into ValueError in one line: pydantic puts the field before it."""
     try:
-        return registry.get(name)
+        yield
     except RecipeError as error:
         raise ValueError(f"{error.message}; {error.remedy}" if error.remedy else error.message) from error
 
@@ -234,6 +244,10 @@ def _named_schema(member: type[BaseModel]) -> CoreSchema:
     if "ref" in schema or schema["type"] == "definitions":
         return schema
     return cast(CoreSchema, {**schema, "ref": f"{member.__module__}.{member.__qualname__}:{id(member)}"})
+
+
+def _module_of(name: str) -> str:
+    return name.replace("-", "_")
 
 
 @lru_cache

@@ -74,7 +74,8 @@ def signature(item: griffe.Object | griffe.Alias) -> str:
     """Return a function as it is declared, or a class as it is called; a long one with a line for each parameter."""
     if isinstance(item, griffe.Class):
         declared, returns = item.members.get("__init__"), ""
-        fields = [each for each in item.members.values() if isinstance(each, griffe.Attribute) and each.annotation]
+        attributes = [each for each in item.members.values() if isinstance(each, griffe.Attribute) and each.annotation]
+        fields = [each for each in attributes if "instance-attribute" in each.labels]  # not those of the class
         shown = parameters(declared) if isinstance(declared, griffe.Function) else [field(each) for each in fields]
     else:
         item = item.final_target if isinstance(item, griffe.Alias) else item  # what is inherited

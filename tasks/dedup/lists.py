@@ -13,8 +13,9 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.config import DedupConfig, ExclusionList, IdList
-from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
-from evenkeel.tasks.ingest.readers import ShardUnreadable, read_batches
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.reader import LocalShard, ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.source import find_shards
 
 ROWS = 1 << 16
@@ -75,7 +76,7 @@ def read_vectors(one: ExclusionList, column: str, scratch: Path) -> npt.NDArray[
 
 def _batches(file: ListedShard, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, npt.NDArray[Any] | None]]:
     try:
-        for batch in read_batches(file.format, path, None, ROWS, vector):
+        for batch in read_batches(file.format, LocalShard(path, ROWS, vector)):
             yield batch.table, batch.vectors
     except ShardUnreadable as error:
         raise InputError("an exclusion list cannot be read", found=str(error), where=file.uri) from error

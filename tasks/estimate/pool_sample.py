@@ -11,12 +11,19 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
-from evenkeel.tasks.ingest.docstrings import environment_files
-from evenkeel.tasks.ingest.harvest import SCHEMA, docstrings
+from evenkeel.tasks.ingest.compressed import decompressed
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import inspect_shard, plan_columns
-from evenkeel.tasks.ingest.readers import Batch, ShardSchema, ShardUnreadable, read_batches
-from evenkeel.tasks.ingest.readers.compressed import decompressed
+from evenkeel.tasks.ingest.reader import (
+    Batch,
+    Harvester,
+    LocalShard,
+    ShardSchema,
+    ShardUnreadable,
+    read_batches,
+    reader_of,
+)
 
 MAX_SHARDS = 64
 COUNTED_BYTES = 4 << 20
@@ -64,8 +71,8 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
 
     Raises InputError where no shard can be read.
     """
-    if shards[0].format == "docstrings":
-        return _sample_environment(source, shards[0], rows)
+    if isinstance(reader := reader_of(shards[0].format), Harvester):
+        return _sample_harvest(source, reader, shards, rows)
     some = _evenly_spaced([shard for shard in shards if shard.bytes], MAX_SHARDS)
     found = [
         (shard, seen)
@@ -93,38 +100,20 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
     return _keep(size, table, source, speed)
 
 
-def _sample_environment(source: SourceConfig, environment: ListedShard, rows: int) -> PoolSample:
-    """Parse evenly spaced files for up to two seconds, or until there are enough docstrings."""
-    files = _evenly_spaced(environment_files(), 2000)
-    np.random.default_rng(0).shuffle(files)
-    begun, parsed = time.monotonic(), 0
-    found: list[tuple[str, str, str, str, str]] = []
-    for file in files:
-        if len(found) >= rows or time.monotonic() - begun > 2.0:
-            break
-        parsed += file.bytes
-        try:
-            content = (Path(file.root) / file.path).read_bytes()
-            package = file.path.split("/", 1)[0].removesuffix(".py")
-            found += [(name, text, package, kind, file.path) for name, text, kind in docstrings(content, file.module)]
-        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
-            continue
-    spent = time.monotonic() - begun
-    density = len(found) / max(1, parsed)
-    columns = zip(*found[:rows], strict=True) if found else [()] * len(SCHEMA)
-    texts = [[part.encode("utf-8", "replace").decode() for part in column] for column in columns]
-    table = pa.table(texts, schema=SCHEMA)
-    plain = source.model_copy(update={"id": "id", "text": "text"})
+def _sample_harvest(source: SourceConfig, harvester: Harvester, shards: Sequence[ListedShard], rows: int) -> PoolSample:
+    found = harvester.sample(shards[0], rows)
+    names = found.table.column_names
+    plain = source.model_copy(update={role: role for role in ("id", "text") if role in names})
     size = PoolSize(
-        rows=round(density * environment.bytes),
+        rows=found.rows,
         exact=False,
-        bytes=environment.bytes,
+        bytes=sum(shard.bytes for shard in shards),
         dimension=None,
         itemsize=4,
-        text_bytes=_bytes_per_row(table, "text"),
-        payload_bytes=sum(_bytes_per_row(table, name) for name in table.column_names),
+        text_bytes=_bytes_per_row(found.table, plain.text),
+        payload_bytes=sum(_bytes_per_row(found.table, name) for name in names),
     )
-    return _keep(size, table, plain, parsed / max(spent, 1e-3))
+    return _keep(size, found.table, plain, found.speed)
 
 
 def _keep(size: PoolSize, table: pa.Table, source: SourceConfig, speed: float) -> PoolSample:
@@ -140,7 +129,7 @@ def _rows_in(shard: ListedShard, seen: ShardSchema) -> tuple[int, bool]:
     with fs.open(path, "rb") as raw, decompressed(raw, shard.uri) as plain:
         lines, read = _count_lines(plain)
         consumed = raw.tell()
-    header = 1 if shard.format == "csv" else 0
+    header = reader_of(shard.format).header_lines
     if consumed >= shard.bytes and read < COUNTED_BYTES:
         return max(0, lines - header), False
     return round(max(0, lines - header) * shard.bytes / max(1, consumed)), False
@@ -165,7 +154,7 @@ def _first_rows(shards: Sequence[ListedShard], rows: int, vector: str | None, fo
         fetched = time.monotonic() - begun
         parts: list[pa.Table] = []
         try:
-            for batch in read_batches(shard.format, path, ids, rows, vector):
+            for batch in read_batches(shard.format, LocalShard(path, rows, vector, ids)):
                 parts.append(_as_table(batch, vector or "vector"))
                 if sum(part.num_rows for part in parts) >= rows:
                     break

@@ -12,6 +12,9 @@ from evenkeel.infra.dtypes import Int64Array
 from evenkeel.tasks.ingest.reasons import Reason
 
 NO_GROUP = "(none)"
+_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_NUMBER = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?$"
+_BOOLEAN = r"^(true|false)$"
 
 
 def as_text(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -172,3 +175,13 @@ def _utf8(texts: pa.ChunkedArray) -> list[bytes]:
 def refuse(codes: npt.NDArray[np.uint8], bad: npt.NDArray[np.bool_], reason: Reason) -> None:
     """Set the reason, in place, of those rows of (n,) uint8 that are bad and have none yet."""
     codes[bad & (codes == Reason.SOUND)] = reason
+
+
+def plain_types(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return strings as whole numbers, numbers or booleans where all are written as those are written back."""
+    if not pa.types.is_string(column.type) or column.null_count == len(column):
+        return column
+    for pattern, kind in ((_INTEGER, pa.int64()), (_NUMBER, pa.float64()), (_BOOLEAN, pa.bool_())):
+        if pc.all(pc.match_substring_regex(column, pattern)).as_py():
+            return column.cast(kind)
+    return column

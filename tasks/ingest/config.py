@@ -1,11 +1,12 @@
 """The config of a source: where its shards lie, what their columns mean, and how many bad rows a run accepts."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Format = Literal["auto", "parquet", "jsonl", "csv", "npy", "docstrings"]
-ShardFormat = Literal["parquet", "jsonl", "csv", "npy", "docstrings"]
+from evenkeel.infra.registry import NameOf
+from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.reader import READERS
 
 
 class SourceConfig(BaseModel):
@@ -18,7 +19,9 @@ class SourceConfig(BaseModel):
         "memory://); `docstrings://` is the Python environment this runs in.",
         examples=["s3://bucket/pool/*.parquet"],
     )
-    format: Format = Field("auto", description="How the shards are written; `auto` goes by their suffix.")
+    format: Annotated[str, NameOf(READERS, also=("auto",))] = Field(
+        "auto", description="How the shards are written; `auto` goes by their suffix."
+    )
     id: str | None = Field(
         None,
         description="Column with a row's own id. Default: `id` where every shard has it, else shard and row number.",
@@ -65,21 +68,6 @@ class SourceConfig(BaseModel):
         if not uri or (isinstance(uri, list) and not all(uri)):
             raise ValueError("name at least one file, folder or glob")
         return uri
-
-
-class ListedShard(BaseModel):
-    """One shard as the store listed it when the run began; `fingerprint` is its ETag, checksum or time of change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    uri: str
-    name: str = Field(description="Path below the source's fixed part: what ids of rows without an id are made of.")
-    format: ShardFormat
-    bytes: int
-    fingerprint: str
-    ids: str | None = Field(None, description="The file with the ids (or all other columns) of an .npy shard.")
-    ids_fingerprint: str = ""
-    number: int = Field(0, ge=0, lt=1 << 24, description="What its row ids begin with; kept while the dataset lives.")
 
 
 class IngestRequest(BaseModel):

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder, StepRef, claim
-from evenkeel.tasks.ingest.config import ListedShard
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.step import Run
 
 VERSION = 1

@@ -3,7 +3,7 @@
 import os
 
 from evenkeel.infra import storage
-from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.listing import ListedShard
 
 _FINGERPRINTS = (
     "ETag",

@@ -4,17 +4,18 @@ import difflib
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.ingest.columns import common_type, plain_type
-from evenkeel.tasks.ingest.config import ListedShard, SourceConfig
-from evenkeel.tasks.ingest.readers import ShardSchema, describe
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.reader import ShardSchema, describe, format_of, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
 
@@ -54,7 +55,7 @@ class ShardJob:
     scratch: Path
     rows_per_block: int
     max_row_bytes: int
-    backend: str = "cpu"
+    backend: Backend = "cpu"
     version: int = 0
     registry: str = ""
 
@@ -68,25 +69,22 @@ def inspect_shard(shard: ListedShard) -> ShardSchema | str:
 
 
 def _inspect(uri: str, form: str, ids: str | None) -> ShardSchema:
-    from evenkeel.tasks.ingest.readers.delimited import inspect_csv
-    from evenkeel.tasks.ingest.readers.jsonl import inspect_jsonl
-    from evenkeel.tasks.ingest.readers.npy import inspect_ids, inspect_npy
-    from evenkeel.tasks.ingest.readers.parquet import inspect_parquet
-    from evenkeel.tasks.ingest.source import shard_format
-
-    beside = None
-    if ids is not None:
-        other = shard_format(ids)
-        beside = inspect_ids() if other in (None, "npy") else _inspect(ids, cast(str, other), None)
     fs, path = storage.filesystem(uri)
     with fs.open(path, "rb") as stream:
-        if form == "parquet":
-            return inspect_parquet(stream)
-        if form == "jsonl":
-            return inspect_jsonl(stream, posixpath.basename(uri))
-        if form == "csv":
-            return inspect_csv(stream, posixpath.basename(uri))
-        return inspect_npy(stream, beside)
+        found = reader_of(form).inspect(stream, posixpath.basename(uri))
+    if ids is None:
+        return found
+    other = _inspect_ids(ids)
+    fields = [field for field in other.schema if field.name not in found.schema.names]
+    return replace(found, schema=pa.schema([*fields, *found.schema]), sample=other.sample)
+
+
+def _inspect_ids(uri: str) -> ShardSchema:
+    """Return the schema of the columns that lie in a file beside a shard: all of a table, or ids alone."""
+    form = format_of(uri)
+    if form is None or reader_of(form).takes_ids:
+        return ShardSchema(schema=pa.schema([("id", pa.string())]))
+    return _inspect(uri, form, None)
 
 
 def plan_columns(
@@ -203,7 +201,7 @@ def _common_types(
                 if not is_vector(kind):
                     refused[number] = (Reason.TYPE_MISMATCH, f"{name!r} is {kind}, no vector", found.rows)
                     break
-            elif shards[number].format == "parquet":
+            elif reader_of(shards[number].format).types == "declared":
                 common = common_type(merged[name], kind) if name in merged else kind
                 if common is None:
                     detail = f"{name!r} is {kind}, but {merged[name]} in {origin[name]}"

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import content_key
-from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ShardJob, inspect_shard
-from evenkeel.tasks.ingest.readers import ShardSchema
+from evenkeel.tasks.ingest.reader import READERS, ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
@@ -45,7 +45,13 @@ def reading_key(job: ShardJob) -> str:
         "refused": str(job.plan.refused.get(job.number, "")),
         "backend": job.backend,
     }
-    return content_key("shard", job.version, reading, {})
+    return content_key("shard", job.version, reading, _package(job.shard))
+
+
+def _package(shard: ListedShard) -> dict[str, str]:
+    """Return the installed package that reads a shard, where it is not us."""
+    plugin = READERS.plugin(shard.format)
+    return {} if plugin is None else {"reader": str(plugin)}
 
 
 def register(job: ShardJob, report: ShardReport) -> None:
@@ -96,7 +102,7 @@ def keep_original(out: str, part: str, block: str) -> None:
 def inspect_once(registry: str, shard: ListedShard) -> ShardSchema | str:
     """Return the schema of a shard, or why it cannot be read: from the registry where an earlier run inspected it."""
     about = shard.model_dump(mode="json", exclude={"name", "number"})
-    place = storage.join(registry, "schemas", f"{content_key('schema', INSPECTION, about, {})}.json")
+    place = storage.join(registry, "schemas", f"{content_key('schema', INSPECTION, about, _package(shard))}.json")
     try:
         return _from_json(storage.read_json(place))
     except FileNotFoundError:

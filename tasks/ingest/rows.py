@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest import columns
-from evenkeel.tasks.ingest.config import ListedShard
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.pool import SHARD_BITS
-from evenkeel.tasks.ingest.readers import Batch
+from evenkeel.tasks.ingest.reader import Batch, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.schemas import conform_table, stack
 from evenkeel.tasks.ingest.vectors import check_matrix, to_matrix
@@ -58,10 +58,10 @@ def together(parts: list[CheckedRows]) -> CheckedRows:
 
 def typed(payload: pa.Table, plan: ColumnPlan) -> pa.Table:
     """Return a payload of strings with numbers as numbers; the recipe's id, text and groups stay as written."""
-    from evenkeel.tasks.ingest.readers.delimited import plain_types
-
     kept = {plan.id, plan.text, *plan.groups}
-    arrays = {name: payload[name] if name in kept else plain_types(payload[name]) for name in payload.column_names}
+    arrays = {
+        name: payload[name] if name in kept else columns.plain_types(payload[name]) for name in payload.column_names
+    }
     return pa.table(arrays)
 
 
@@ -145,7 +145,7 @@ def _matrix(batch: Batch, plan: ColumnPlan, codes: npt.NDArray[np.uint8]) -> Arr
 def _payload(payload: pa.Table, plan: ColumnPlan, shard: ListedShard) -> pa.Table:
     """Return the user's columns in the planned types, dictionaries and views decoded."""
     kinds = [(item.name, plan.types.get(item.name, columns.plain_type(item.type))) for item in payload.schema]
-    if shard.format == "parquet":
+    if reader_of(shard.format).types == "declared":
         names = {name for name, _ in kinds}
         kinds += [(name, kind) for name, kind in plan.types.items() if name not in names]
         order = {name: at for at, name in enumerate(plan.types)}

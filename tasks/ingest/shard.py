@@ -19,13 +19,11 @@ from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
-from evenkeel.tasks.ingest.readers import Batch, ShardUnreadable, read_batches
-from evenkeel.tasks.ingest.readers.parquet import count_rows
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, ShardUnreadable, format_of, read_batches, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
 from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, row_table, together, typed
-from evenkeel.tasks.ingest.source import shard_format
 
 _PART_ROWS = 1 << 18
 
@@ -63,7 +61,8 @@ def _read(job: ShardJob) -> ShardReport:
         ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
         writer = _Writer(job)
         try:
-            for batch in read_batches(job.shard.format, path, ids, job.rows_per_block, job.plan.vector, job.backend):
+            local = LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend)
+            for batch in read_batches(job.shard.format, local):
                 writer.add(batch)
         except ShardUnreadable as error:
             writer.discard()
@@ -76,7 +75,7 @@ def _read(job: ShardJob) -> ShardReport:
 def _claimed_rows(job: ShardJob, path: Path) -> int | None:
     """Return the row count in the footer of an unreadable shard, None where it cannot be read."""
     try:
-        return count_rows(path) if job.shard.format == "parquet" else None
+        return reader_of(job.shard.format).count_rows(path)
     except (ValueError, OSError):
         return None
 
@@ -178,7 +177,7 @@ class _Writer:
     def _write_block(self, rows: CheckedRows) -> None:
         job, name = self.job, f"s{self.job.number:06d}-b{len(self.blocks):06d}"
         table = row_table(rows, job)
-        payload = typed(rows.payload, job.plan) if "csv" in (job.shard.format, _ids_format(job)) else rows.payload
+        payload = typed(rows.payload, job.plan) if _is_text(job) else rows.payload
         if "" in payload.column_names:
             payload = payload.drop_columns([""])
         if payload.num_columns == 0:
@@ -195,8 +194,10 @@ class _Writer:
         self.blocks.append(BlockReport(name=name, rows=table.num_rows, first=first, schema_=schema))
 
 
-def _ids_format(job: ShardJob) -> str | None:
-    return None if job.shard.ids is None else shard_format(job.shard.ids)
+def _is_text(job: ShardJob) -> bool:
+    """Tell whether the values of a shard, or of the file beside it, come as text."""
+    forms = (job.shard.format, None if job.shard.ids is None else format_of(job.shard.ids))
+    return any(form is not None and reader_of(form).types == "text" for form in forms)
 
 
 def _remove_block(out: str, name: str) -> None:

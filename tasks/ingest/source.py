@@ -7,22 +7,10 @@ from collections.abc import Mapping
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError
-from evenkeel.tasks.ingest.config import IngestRequest, ListedShard, ShardFormat, SourceConfig
-from evenkeel.tasks.ingest.docstrings import environment_fingerprint
+from evenkeel.tasks.ingest.config import IngestRequest, SourceConfig
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
-
-DOCSTRINGS = "docstrings://"
-_SUFFIXES: dict[str, ShardFormat] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".npy": "npy",
-}
-_COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.reader import READERS, Harvester, format_of, reader_of, suffixes
 
 
 def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = None) -> IngestRequest:
@@ -44,20 +32,17 @@ def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = Non
 
 def find_shards(source: SourceConfig) -> list[ListedShard]:
     """Return the shards of a source in pool order: by place in `uri`, then by name."""
-    if source.format == "docstrings" or source.uri == DOCSTRINGS:
-        size, fingerprint = environment_fingerprint()
-        return [
-            ListedShard(uri=DOCSTRINGS, name="docstrings", format="docstrings", bytes=size, fingerprint=fingerprint)
-        ]
+    if (harvester := _harvester(source)) is not None:
+        return harvester.list_shards()
     shards: dict[str, ListedShard] = {}
     for place in [source.uri] if isinstance(source.uri, str) else source.uri:
         for uri, name in _expand(place, wanted=source.format):
             size, fingerprint = fingerprint_of(uri)
-            form = shard_format(uri) if source.format == "auto" else source.format
+            form = format_of(uri) if source.format == "auto" else source.format
             if form is None:
                 raise RecipeError(
                     f"the format of {uri} is unknown: its name has none of the suffixes",
-                    expected=", ".join(sorted(_SUFFIXES)) + " (also .gz, .zst)",
+                    expected=", ".join(sorted(suffixes())) + " (also .gz, .zst)",
                     remedy="set source.format",
                 )
             shards.setdefault(uri, ListedShard(uri=uri, name=name, format=form, bytes=size, fingerprint=fingerprint))
@@ -68,12 +53,13 @@ def find_shards(source: SourceConfig) -> list[ListedShard]:
     return _with_ids(_with_unique_names(list(shards.values())), source)
 
 
-def shard_format(uri: str) -> ShardFormat | None:
-    """Return the format of a file by its suffix, None where the suffix is unknown."""
-    name = uri.lower()
-    for suffix in _COMPRESSED:
-        name = name.removesuffix(suffix)
-    return _SUFFIXES.get(posixpath.splitext(name)[1])
+def _harvester(source: SourceConfig) -> Harvester | None:
+    """Return the reader that lists the shards of a source itself, None where they are files."""
+    if source.format != "auto":
+        named = reader_of(source.format)
+        return named if isinstance(named, Harvester) else None
+    ours = [reader() for reader in READERS.ours().values() if issubclass(reader, Harvester)]
+    return next((one for one in ours if isinstance(source.uri, str) and source.uri.startswith(one.scheme)), None)
 
 
 def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
@@ -94,7 +80,7 @@ def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
         root, found = "/".join(fixed), [item for item in fs.glob(path) if fs.isfile(item)]
     elif fs.isdir(path):
         below = [item for item in fs.find(path) if not _hidden(item[len(path) :])]
-        root, found = path, [item for item in below if wanted != "auto" or shard_format(item)]
+        root, found = path, [item for item in below if wanted != "auto" or format_of(item)]
     elif fs.exists(path):
         root, found = posixpath.dirname(path), [path]
     else:
@@ -121,11 +107,12 @@ def _with_ids(shards: list[ListedShard], source: SourceConfig) -> list[ListedSha
         return shards
     places = [source.ids] if isinstance(source.ids, str) else source.ids
     files = [uri for place in places for uri, _ in _expand(place, wanted="any")]
-    if len(files) != len(shards) or any(shard.format != "npy" for shard in shards):
+    taking = sum(reader_of(shard.format).takes_ids for shard in shards)
+    if not len(files) == len(shards) == taking:
         raise RecipeError(
             "source.ids needs one file for each .npy shard",
             expected=f"{len(shards)} .npy shards and as many files of ids",
-            found=f"{sum(shard.format == 'npy' for shard in shards)} .npy shards, {len(files)} files of ids",
+            found=f"{taking} .npy shards, {len(files)} files of ids",
             remedy="give source.ids as one file per shard, in the order of the shards' names",
         )
     return [

@@ -14,11 +14,13 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
-from evenkeel.tasks.ingest.config import IngestRequest, ListedShard
+from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
 from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
 from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
+from evenkeel.tasks.ingest.reader import Harvester, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import inspect_once, keep_original
@@ -102,12 +104,9 @@ INGEST = Step(name="ingest", version=2, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
-    """Return the shards to read, and, where they are the environment's docstrings, the counts of their harvest."""
-    if all(shard.format != "docstrings" for shard in request.shards):
-        return request.shards, {}
-    from evenkeel.tasks.ingest.docstrings import harvest_shards
-
-    return harvest_shards(request.shards[0], run)
+    """Return the shards to read, and, where their reader had to write them first, the counts of that."""
+    reader = reader_of(request.shards[0].format) if request.shards else None
+    return reader.write_shards(request.shards, run) if isinstance(reader, Harvester) else (request.shards, {})
 
 
 def _counter(run: Run, total: int, begin: float, end: float, what: str) -> Callable[[int], None]:

@@ -1,14 +1,17 @@
 """Convert Arrow columns of vectors to matrices through their flat buffers, without a Python object per number."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evenkeel.infra.dtypes import Array, DType
 from evenkeel.tasks.ingest.reasons import Reason
 
+SAMPLE = 256
 Codes = npt.NDArray[np.uint8]
 
 
@@ -27,6 +30,11 @@ def is_vector(kind: pa.DataType) -> bool:
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
     empty = _is_list(kind) and pa.types.is_null(kind.value_type)
     return is_list_of_numbers(kind) or bool(pa.types.is_fixed_size_binary(kind) or text or empty)
+
+
+def vector_lengths(column: pa.Array) -> dict[int, int]:
+    """Return how often each length of list occurs in the first rows of a column."""
+    return dict(Counter(pc.list_value_length(column[:SAMPLE]).drop_null().to_pylist()))
 
 
 def to_matrix(column: pa.ChunkedArray, dimension: int, dtype: npt.DTypeLike) -> tuple[Array, Codes]:

@@ -39,7 +39,10 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
 def run(scratch: Scratch, recipe: dict[str, Any], last: str = "stage") -> dict[str, dict[str, Any]]:
     """Return the references of all steps of a recipe that holds what the page says."""
     path = scratch.folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump({**recipe, **scratch.recipe}))
+    sections = {
+        name: value if name != "source" else {**recipe[name], **value} for name, value in scratch.recipe.items()
+    }
+    path.write_text(yaml.safe_dump({**recipe, **sections}))
     found: dict[str, dict[str, Any]] = json.loads(scratch.python("-m", "tests.contributing.steps", str(path), last))
     return found
 
@@ -138,3 +141,40 @@ def test_embedder_in_our_tree(tmp_path: Path) -> None:
     assert (
         "| `embedding[letters].alphabet` | str | `abcdefghijklmnopqrstuvwxyz` | The letters that are counted." in found
     )
+
+
+def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    scratch = Scratch("reader", tmp_path / "site")
+    scratch.test()
+    (tmp_path / "notes").mkdir()
+    for shard in ("a.txt", "b.txt"):
+        lines = [f"note {row} of {shard} about {'abcdefgh'[row % 8] * 9}" for row in range(100)]
+        (tmp_path / "notes" / shard).write_bytes("\n".join(lines).encode() + b"\n\xff\n" * (shard == "a.txt"))
+    recipe["source"]["max_quarantined"] = 0.02
+
+    done = run(scratch, recipe)
+    assert done["ingest"]["counts"] | {"read": 201, "pool": 200, "quarantined": 1} == done["ingest"]["counts"]
+    assert done["ingest"]["facts"]["formats"] == ["lines"]
+    assert done["sample"]["counts"]["kept"] == 60
+
+    scratch.install("1.1")
+    again = run(scratch, recipe)
+    assert changed(done, again) == set(done)
+    assert again["ingest"]["counts"] == done["ingest"]["counts"]
+    reports = [json.loads(path.read_text()) for path in (Path(again["ingest"]["uri"]) / "reports").iterdir()]
+    assert [report["taken"] for report in reports] == [False, False], "another version of the reader reads anew"
+
+
+def test_reader_in_our_tree(tmp_path: Path) -> None:
+    found = Scratch("reader", tmp_path / "site").in_our_tree(
+        "evenkeel.tasks.ingest.readers",
+        """
+        from evenkeel.flows.recipe_docs import table
+        from evenkeel.tasks.ingest.config import SourceConfig
+        from evenkeel.tasks.ingest.reader import reader_of
+        print(type(reader_of(SourceConfig(uri="notes", format="lines").format)).__name__)
+        print(table())
+        """,
+    )
+    assert found.startswith("LinesReader")
+    assert "| `source.format` | `auto`, `csv`, `docstrings`, `jsonl`, `lines`, `npy`, `parquet` | `auto`" in found

@@ -3,47 +3,50 @@
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from evenkeel.tasks.ingest.readers import Batch, ShardSchema, ShardUnreadable
-from evenkeel.tasks.ingest.readers.compressed import decompressed
-from evenkeel.tasks.ingest.readers.parquet import vector_lengths
-from evenkeel.tasks.ingest.vectors import is_list_of_numbers
+from evenkeel.tasks.ingest.compressed import decompressed
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, ShardUnreadable
+from evenkeel.tasks.ingest.vectors import is_list_of_numbers, vector_lengths
 
 PIECE = 4 << 20
 LONGEST_LINE = 256 << 20
 _EXACT = float(1 << 53)
 
 
-def inspect_jsonl(stream: BinaryIO, name: str) -> ShardSchema:
-    """Return the schema of the first rows and the lengths of their vectors."""
-    with decompressed(stream, name) as plain:
-        for piece in _pieces(plain, 1 << 20):
-            table = _batch(piece, 0).table
-            lengths = {
-                field.name: vector_lengths(table[field.name].combine_chunks())
-                for field in table.schema
-                if is_list_of_numbers(field.type)
-            }
-            return ShardSchema(schema=table.schema, lengths=lengths, sample=True)
-    return ShardSchema(schema=pa.schema([]), rows=0)
+class JsonlReader(Reader):
+    """JSON lines: one object per line."""
 
+    name: ClassVar[str] = "jsonl"
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
 
-def read_jsonl(path: Path) -> Iterator[Batch]:
-    """Yield one batch per piece of the file; blank lines are no rows, bad lines are rejects."""
-    first = 0
-    with path.open("rb") as raw, decompressed(raw, path.name) as plain:
-        for piece in _pieces(plain, PIECE):
-            batch = _batch(piece, first)
-            first += len(batch.rows) + len(batch.rejects)
-            if len(batch.rows) or batch.rejects:
-                yield batch
+    def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
+        """Return the schema of the first rows and the lengths of their vectors."""
+        with decompressed(stream, name) as plain:
+            for piece in _pieces(plain, 1 << 20):
+                table = _batch(piece, 0).table
+                lengths = {
+                    field.name: vector_lengths(table[field.name].combine_chunks())
+                    for field in table.schema
+                    if is_list_of_numbers(field.type)
+                }
+                return ShardSchema(schema=table.schema, lengths=lengths, sample=True)
+        return ShardSchema(schema=pa.schema([]), rows=0)
+
+    def batches(self, shard: LocalShard) -> Iterator[Batch]:
+        """Yield one batch per piece of the file; blank lines are no rows, bad lines are rejects."""
+        first = 0
+        with shard.path.open("rb") as raw, decompressed(raw, shard.path.name) as plain:
+            for piece in _pieces(plain, PIECE):
+                batch = _batch(piece, first)
+                first += len(batch.rows) + len(batch.rejects)
+                if len(batch.rows) or batch.rejects:
+                    yield batch
 
 
 def _pieces(plain: BinaryIO, size: int) -> Iterator[bytes]:

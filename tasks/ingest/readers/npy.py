@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,49 +11,48 @@ import pyarrow as pa
 
 from evenkeel.infra.arrays import map_foreign
 from evenkeel.infra.dtypes import Array, DType
-from evenkeel.tasks.ingest.readers import Batch, ShardSchema, read_batches
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, format_of, read_batches
 
 VECTOR = "vector"
 
 
-def inspect_npy(stream: BinaryIO, ids: ShardSchema | None) -> ShardSchema:
-    """Return the columns of the second file, the number of vectors and their length."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    _check(shape, dtype)
-    fields = [] if ids is None else [field for field in ids.schema if field.name != VECTOR]
-    kind = pa.float16() if dtype == np.float16 else pa.float32()
-    schema = pa.schema([*fields, pa.field(VECTOR, pa.list_(kind, shape[1]))])
-    return ShardSchema(
-        schema=schema, rows=shape[0], lengths={VECTOR: {shape[1]: shape[0]}}, sample=bool(ids and ids.sample)
-    )
+class NpyReader(Reader):
+    """Vectors in .npy files; `source.ids` names files with their ids, or all other columns."""
 
+    name: ClassVar[str] = "npy"
+    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
+    takes_ids: ClassVar[bool] = True
 
-def inspect_ids() -> ShardSchema:
-    """Return the schema of a file that holds ids alone."""
-    return ShardSchema(schema=pa.schema([("id", pa.string())]))
+    def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
+        """Return the number of vectors and their length."""
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        _check(shape, dtype)
+        kind = pa.float16() if dtype == np.float16 else pa.float32()
+        schema = pa.schema([pa.field(VECTOR, pa.list_(kind, shape[1]))])
+        return ShardSchema(schema=schema, rows=shape[0], lengths={VECTOR: {shape[1]: shape[0]}})
 
-
-def read_npy(path: Path, ids: Path | None, rows: int) -> Iterator[Batch]:
-    """Yield slices of the vectors beside the rows of the second file."""
-    vectors = map_foreign(path)
-    _check(vectors.shape, vectors.dtype)
-    if ids is None:
-        for begin in range(0, len(vectors), rows):
-            part = vectors[begin : begin + rows]
-            numbers = np.arange(begin, begin + len(part), dtype=np.int64)
-            yield Batch(rows=numbers, table=pa.table({"": pa.nulls(len(part))}), vectors=part)
-        return
-    read = 0
-    for batch in _read_ids(ids, rows):
-        read += len(batch.rows) + len(batch.rejects)
-        if read > len(vectors):
-            raise ValueError(f"{ids.name} has more rows than the {len(vectors):,} vectors")
-        table = batch.table.drop_columns([VECTOR]) if VECTOR in batch.table.column_names else batch.table
-        yield Batch(rows=batch.rows, table=table, vectors=_take(vectors, batch.rows), rejects=batch.rejects)
-    if read != len(vectors):
-        raise ValueError(f"{ids.name} has {read:,} rows for {len(vectors):,} vectors")
+    def batches(self, shard: LocalShard) -> Iterator[Batch]:
+        """Yield slices of the vectors beside the rows of the second file."""
+        ids, rows = shard.ids, shard.batch
+        vectors = map_foreign(shard.path)
+        _check(vectors.shape, vectors.dtype)
+        if ids is None:
+            for begin in range(0, len(vectors), rows):
+                part = vectors[begin : begin + rows]
+                numbers = np.arange(begin, begin + len(part), dtype=np.int64)
+                yield Batch(rows=numbers, table=pa.table({"": pa.nulls(len(part))}), vectors=part)
+            return
+        read = 0
+        for batch in _read_ids(ids, rows):
+            read += len(batch.rows) + len(batch.rejects)
+            if read > len(vectors):
+                raise ValueError(f"{ids.name} has more rows than the {len(vectors):,} vectors")
+            table = batch.table.drop_columns([VECTOR]) if VECTOR in batch.table.column_names else batch.table
+            yield Batch(rows=batch.rows, table=table, vectors=_take(vectors, batch.rows), rejects=batch.rejects)
+        if read != len(vectors):
+            raise ValueError(f"{ids.name} has {read:,} rows for {len(vectors):,} vectors")
 
 
 def _take(vectors: Array, rows: npt.NDArray[np.int64]) -> Array:
@@ -69,11 +68,9 @@ def _check(shape: tuple[int, ...], dtype: DType) -> None:
 
 
 def _read_ids(path: Path, rows: int) -> Iterator[Batch]:
-    from evenkeel.tasks.ingest.source import shard_format
-
-    form = shard_format(path.name)
-    if form is not None and form != "npy":
-        yield from read_batches(form, path, None, rows, None)
+    form = format_of(path.name)
+    if form is not None and form != NpyReader.name:
+        yield from read_batches(form, LocalShard(path, rows))
         return
     for begin, part in _plain_ids(path, rows):
         yield Batch(rows=np.arange(begin, begin + len(part), dtype=np.int64), table=pa.table({"id": part}))

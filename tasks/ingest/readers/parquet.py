@@ -3,66 +3,63 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenkeel.tasks.ingest.readers import Batch, ShardSchema
-from evenkeel.tasks.ingest.vectors import is_list_of_numbers
-
-_SAMPLE = 256
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
+from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
 
-def inspect_parquet(stream: BinaryIO) -> ShardSchema:
-    """Return the schema and row count of the footer, and the lengths of the first vectors."""
-    file = pq.ParquetFile(stream)
-    schema = file.schema_arrow
-    if len(set(schema.names)) < len(schema.names):
-        twice = next(name for name, times in Counter(schema.names).items() if times > 1)
-        raise ValueError(f"two columns are named {twice!r}")
-    lengths: dict[str, dict[int, int]] = {}
-    for name in (field.name for field in schema if is_list_of_numbers(field.type)):
-        for batch in file.iter_batches(batch_size=_SAMPLE, columns=[name], use_threads=False):
-            lengths[name] = vector_lengths(batch.column(0))
-            break
-    return ShardSchema(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
+class ParquetReader(Reader):
+    """Parquet: the schema from the footer, the rows in batches; page checksums are verified where the file has them."""
+
+    name: ClassVar[str] = "parquet"
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
+    types: ClassVar[Literal["declared"]] = "declared"
+
+    def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
+        """Return the schema and row count of the footer, and the lengths of the first vectors."""
+        file = pq.ParquetFile(stream)
+        schema = file.schema_arrow
+        if len(set(schema.names)) < len(schema.names):
+            twice = next(name for name, times in Counter(schema.names).items() if times > 1)
+            raise ValueError(f"two columns are named {twice!r}")
+        lengths: dict[str, dict[int, int]] = {}
+        for column in (field.name for field in schema if is_list_of_numbers(field.type)):
+            for batch in file.iter_batches(batch_size=SAMPLE, columns=[column], use_threads=False):
+                lengths[column] = vector_lengths(batch.column(0))
+                break
+        return ShardSchema(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
+
+    def batches(self, shard: LocalShard) -> Iterator[Batch]:
+        """Yield batches of at most `shard.batch` rows."""
+        first = 0
+        tables = _on_gpu(shard) if shard.backend == "gpu" else _on_cpu(shard)
+        for table in tables:
+            yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
+            first += table.num_rows
+
+    def count_rows(self, path: Path) -> int:
+        """Return how many rows the footer names."""
+        return int(pq.read_metadata(path).num_rows)
 
 
-def count_rows(path: Path) -> int:
-    """Return how many rows the footer of a shard names."""
-    return int(pq.read_metadata(path).num_rows)
-
-
-def vector_lengths(column: pa.Array) -> dict[int, int]:
-    """Return how often each length of list occurs in the first rows of a column."""
-    import pyarrow.compute as pc
-
-    return dict(Counter(pc.list_value_length(column[:_SAMPLE]).drop_null().to_pylist()))
-
-
-def read_parquet(path: Path, rows: int, vector: str | None, backend: str) -> Iterator[Batch]:
-    """Yield batches of at most `rows` rows; page checksums are verified where the file has them."""
-    first = 0
-    tables = _on_gpu(path, rows, vector) if backend == "gpu" else _on_cpu(path, rows, None)
-    for table in tables:
-        yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
-        first += table.num_rows
-
-
-def _on_cpu(path: Path, rows: int, columns: list[str] | None) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path, memory_map=True, buffer_size=1 << 20, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+def _on_cpu(shard: LocalShard) -> Iterator[pa.Table]:
+    with pq.ParquetFile(shard.path, memory_map=True, buffer_size=1 << 20, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(batch_size=shard.batch, use_threads=False):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
 
 
-def _on_gpu(path: Path, rows: int, vector: str | None) -> Iterator[pa.Table]:
+def _on_gpu(shard: LocalShard) -> Iterator[pa.Table]:
     """Decode the row groups on the GPU with cuDF (untested on hardware); the vector column stays with Arrow, which is
     faster for it and knows float16."""
     import cudf
 
+    path, rows, vector = shard.path, shard.batch, shard.vector
     with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
         names: list[str] = file.schema_arrow.names
         rest = [name for name in names if name != vector]

@@ -1,0 +1,169 @@
+"""What a reader is, and all the readers there are."""
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+
+from evenkeel.infra.registry import Registry
+from evenkeel.tasks.ingest.listing import ListedShard
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from evenkeel.infra.compute import Backend
+    from evenkeel.infra.dtypes import Array
+    from evenkeel.tasks.step import Run
+
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+
+
+class ShardUnreadable(Exception):
+    """A shard cannot be read to its end; none of its rows may be used."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a shard.
+
+    rows: (n,) int64, their numbers in the shard. table: n rows of the shard's columns (one named "" where it has none).
+    vectors: (n, d) where they do not lie in the table. rejects: (row number, detail) of rows that do not parse.
+    """
+
+    rows: "npt.NDArray[np.int64]"
+    table: "pa.Table"
+    vectors: "Array | None" = None
+    rejects: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ShardSchema:
+    """The schema of a shard before it is read.
+
+    rows: None where the format does not say how many. lengths: by column of vectors, how often each length occurs in
+    the first rows. sample: the schema is that of the first rows alone.
+    """
+
+    schema: "pa.Schema"
+    rows: int | None = None
+    lengths: dict[str, dict[int, int]] = field(default_factory=dict)
+    sample: bool = False
+
+
+@dataclass(frozen=True)
+class LocalShard:
+    """A shard to be read, as a file on this machine.
+
+    batch: about how many rows a batch may hold. vector: the column with the vectors, where it is known. ids: the file
+    with the ids, or all other columns, of a shard of vectors.
+    """
+
+    path: Path
+    batch: int
+    vector: str | None = None
+    ids: Path | None = None
+    backend: "Backend" = "cpu"
+
+
+@dataclass(frozen=True)
+class SourceSample:
+    """Some rows of a source, about how many it has, and the bytes read per second."""
+
+    table: "pa.Table"
+    rows: int
+    speed: float
+
+
+class Reader:
+    """Turns shards of one format into batches of rows.
+
+    name: what `source.format` calls it. suffixes: of the files that `format: auto` reads by it (of our readers alone).
+    types: where the type of a column comes from. `declared`: from the file; a shard whose types differ from the others'
+    is refused. `inferred`: from the values of each batch. `text`: all values are text, and a column becomes numbers or
+    booleans where all its values are written like that. takes_ids: shards hold vectors alone, and `source.ids` names
+    files with their other columns. header_lines: of a format of lines, those that are no rows.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    types: ClassVar[Literal["declared", "inferred", "text"]] = "inferred"
+    takes_ids: ClassVar[bool] = False
+    header_lines: ClassVar[int] = 0
+
+    def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
+        """Return the schema of the shard called `name` from its footer, header or first rows.
+
+        It is called for every shard before any work begins, and never reads a whole one.
+        """
+        raise NotImplementedError
+
+    def batches(self, shard: LocalShard) -> Iterator[Batch]:
+        """Yield the rows in order. A row that does not parse is among the rejects of its batch.
+
+        Raises ShardUnreadable, ValueError, OSError or KeyError where the shard cannot be read to its end.
+        """
+        raise NotImplementedError
+
+    def count_rows(self, path: Path) -> int | None:
+        """Return how many rows a shard claims to have that could not be read, None where it does not say."""
+        return None
+
+
+class Harvester(Reader):
+    """A reader of a source that is not made of files: it lists the shards itself, and writes them before they are read.
+
+    scheme: what `source.uri` begins with.
+    """
+
+    scheme: ClassVar[str]
+
+    def list_shards(self) -> list[ListedShard]:
+        """Return the shards; their fingerprints differ whenever what they hold does."""
+        raise NotImplementedError
+
+    def write_shards(self, shards: Sequence[ListedShard], run: "Run") -> tuple[list[ListedShard], dict[str, int]]:
+        """Write the shards in the format of another reader and return those, and counts for people."""
+        raise NotImplementedError
+
+    def sample(self, shard: ListedShard, rows: int) -> SourceSample:
+        """Return up to `rows` rows within a few seconds."""
+        raise NotImplementedError
+
+
+READERS: Registry[Reader] = Registry(
+    "reader", Reader, tag="name", folder="evenkeel.tasks.ingest.readers", group="evenkeel.readers"
+)
+
+
+def reader_of(form: str) -> Reader:
+    """Return the reader of a format."""
+    return READERS.get(form)()
+
+
+def suffixes() -> Mapping[str, str]:
+    """Return the format of each suffix that `format: auto` knows."""
+    return {suffix: name for name, reader in READERS.ours().items() for suffix in reader.suffixes}
+
+
+def format_of(uri: str) -> str | None:
+    """Return the format of a file by its suffix, None where the suffix is unknown."""
+    name = uri.lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
+    return suffixes().get(posixpath.splitext(name)[1])
+
+
+def read_batches(form: str, shard: LocalShard) -> Iterator[Batch]:
+    """Yield the batches of a shard. Raises ShardUnreadable where it cannot be read to its end."""
+    try:
+        yield from reader_of(form).batches(shard)
+    except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
+        raise ShardUnreadable(describe(error)) from error
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
