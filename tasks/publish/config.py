@@ -56,7 +56,8 @@ class StageConfig(BaseModel):
     uri: str = Field(description="Folder for datasets: a path or an fsspec URI such as s3://bucket/curated.")
     payload: Literal["rows", "pointers"] = Field(
         "rows",
-        description="`rows` publishes the kept rows with all their columns, `pointers` only their places in the source.",
+        description="`rows` publishes the kept rows with all their columns, `pointers` only their places in the "
+        "source.",
     )
     rows_per_file: int = Field(
         250_000, ge=1, le=100_000_000, description="Maximum rows in a data file; wide rows make it shorter (256 MiB)."
