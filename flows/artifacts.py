@@ -1,8 +1,7 @@
-"""Artifacts of a run: worth some patience with a server that restarts, not worth the run."""
+"""Show artifacts on the page of a run; a server that restarts is waited for, one that stays away costs no run."""
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
@@ -16,7 +15,7 @@ def artifact_key(dataset: str, what: str) -> str:
     return f"{dataset}-{what}".replace("_", "-").replace(" ", "-")
 
 
-def show(create: Callable[..., Any], *args: Any, **options: Any) -> None:
+def show(create: Callable[..., object], *args: object, **options: object) -> None:
     """Call one of Prefect's `create_..._artifact`; where the server stays away for a minute, say so and go on."""
     patience = Retrying(
         retry=retry_if_exception_type((httpx.HTTPError, OSError)),

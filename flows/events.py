@@ -17,4 +17,5 @@ def emit(recipe: Recipe, what: str, payload: dict[str, object]) -> None:
 
 def emit_drift(recipe: Recipe, lineage: Lineage) -> None:
     """Emit that the pool has drifted too far from the clusters there were."""
-    emit(recipe, "drifted", {"since": lineage.changes.since, "reason": lineage.why, "drift": lineage.drift})
+    drift = None if lineage.drift is None else lineage.drift.model_dump()
+    emit(recipe, "drifted", {"since": lineage.changes.since, "reason": lineage.why, "drift": drift})

@@ -1,4 +1,4 @@
-"""What was published before: the versions that a coming one is compared with."""
+"""Find the published versions that a coming version is compared with."""
 
 from datetime import UTC, datetime
 
@@ -11,8 +11,8 @@ from evenkeel.tasks.versions.listing import list_versions, read_manifest
 def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[Version]:
     """Return the versions before the coming one, oldest first.
 
-    Where the newest one already holds exactly the coming rows, it is the coming one and does not count: so a second
-    run of the same recipe is compared with what the first was compared with, and finds every step done.
+    Where the newest version already holds exactly the coming rows, it is the coming version and is left out. So a
+    second run of the same recipe is compared with the same version as the first, and finds every step done.
     """
     known = list_versions(recipe.destination, recipe.dataset, workspace)[::-1]
     while known and known[-1].content_key == content_key:
@@ -21,9 +21,9 @@ def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[V
 
 
 def day_made(recipe: Recipe, workspace: str, content_key: str) -> str:
-    """Return the day that the card names: that of the current version where it holds these rows already, else today.
+    """Return the day on the card: that of the current version where it holds these rows already, else today.
 
-    So the card of an unchanged version is not drawn anew on another day. UTC, as 2026-03-31.
+    So the card of an unchanged version stays the same on another day. UTC, as 2026-03-31.
     """
     known = list_versions(recipe.destination, recipe.dataset, workspace)
     same = bool(known) and known[0].content_key == content_key
@@ -44,7 +44,7 @@ def profile_of(version: Version) -> StepRef:
 def sampled_alike(recipe: Recipe, previous: StepRef) -> bool:
     """Tell whether the last version was sampled by the same section of the recipe.
 
-    Where it was not, a person has asked for another size or rule: the card still shows the difference, but the gates
-    do not hold the coming version to the shares of the last one.
+    Where it was not, a person has asked for another size or rule: the card shows the difference, but the gates do not
+    compare the shares of the coming version with those of the last one.
     """
     return bool(previous.facts["sampling"] == recipe.sampling.model_dump(mode="json"))

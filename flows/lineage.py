@@ -1,6 +1,4 @@
-"""What a coming version builds on: the shards by number, what became of them, and the clusters made before."""
-
-from typing import Any
+"""Resolve what a coming version builds on: the numbered shards, how they changed, and the clusters made before."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,6 +8,7 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.cluster.config import ReusableClustering
+from evenkeel.tasks.cluster.drift import Drift
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import EMBEDDERS
@@ -65,7 +64,7 @@ class Base(BaseModel):
 
 
 class Lineage(BaseModel):
-    """Where a coming version comes from.
+    """What a coming version builds on.
 
     current: the manifest of the current version. base: whose clusters are used, None for new ones; `why` says why.
     drift: how far the pool has moved from the base, once that is measured.
@@ -76,16 +75,16 @@ class Lineage(BaseModel):
     current: Manifest | None
     base: Base | None = None
     why: str = "this is the first version"
-    drift: dict[str, Any] | None = None
+    drift: Drift | None = None
 
-    def document(self) -> dict[str, Any]:
-        """Return what the manifest of the coming version says of all this, for the next run to read."""
+    def document(self) -> dict[str, object]:
+        """Return what the manifest of the coming version records of the lineage, for the next run to read."""
         shards = {shard.name: [shard.number, shard_fingerprint(shard)] for shard in self.request.shards}
         return {
             "code": CODE,
             "base": None if self.base is None else self.base.model_dump(mode="json"),
             "clusters": self.why,
-            "drift": self.drift,
+            "drift": None if self.drift is None else self.drift.model_dump(),
             "source": {"shards": shards, "changes": self.changes.model_dump(mode="json")},
         }
 

@@ -51,7 +51,7 @@ def perform(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run:
     progress = StepProgress(step.name)
     ref = StepRef.model_validate(visible(_Call(step, config, inputs, replace(run, progress=progress), finished)))
     if finished is None and (listener := LISTENER.get()) is not None:
-        listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.said}")
+        listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.message}")
     return ref
 
 

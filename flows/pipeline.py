@@ -166,8 +166,8 @@ def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:
     """Return why the pool is clustered anew, None where its clusters do. The lineage learns how far it has drifted."""
     if "drift" not in assigned.facts:
         return None
-    lineage.drift = assigned.facts["drift"]
-    return Drift.model_validate(lineage.drift).reason(assigned.counts["rows"], recipe.clustering.drift_limit)
+    lineage.drift = Drift.model_validate(assigned.facts["drift"])
+    return lineage.drift.reason(assigned.counts["rows"], recipe.clustering.drift_limit)
 
 
 def _takedowns(recipe: Recipe) -> str:

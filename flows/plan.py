@@ -1,4 +1,4 @@
-"""What a run would do and take: shards, steps done already, rows, memory, seconds, money; and what cannot fit."""
+"""Plan a run: which steps are done already, the rows, memory, seconds and money of the others, and what cannot fit."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -105,17 +105,17 @@ class Plan(BaseModel):
 
 @dataclass
 class LookOnly:
-    """Runs no step: says where each output would lie, and keeps what was seen, and the cost of what is to do."""
+    """Runs no step; records for each whether it is done, and what it costs where it is not."""
 
     run: Run
-    seen: list[PlannedStep] = field(default_factory=list)
+    steps: list[PlannedStep] = field(default_factory=list)
     costs: dict[str, Callable[[Workload], float]] = field(default_factory=dict)
 
     def __call__(self, step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
         """Return the reference to the finished output, or to where it would be."""
         folder = step.folder(config, inputs, self.run)
         finished = step.finished(config, inputs, self.run)
-        self.seen.append(
+        self.steps.append(
             PlannedStep(
                 name=step.name,
                 key=folder.key,
@@ -151,7 +151,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
         bytes=sum(shard.bytes for shard in request.shards),
         changes=changes,
         clusters=lineage.why,
-        steps=look.seen,
+        steps=look.steps,
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,

@@ -1,4 +1,4 @@
-"""Some five seconds of the real steps on some of the real rows: how fast this machine does this pool's work."""
+"""Measure how fast this machine is: the real steps run on some of the real rows for about five seconds."""
 
 import tempfile
 import time
@@ -22,7 +22,7 @@ from evenkeel.tasks.workload import Workload
 FIRST_ROWS = 1_000
 SAMPLE_ROWS = 20_000
 PROBE_SECONDS = 5.0
-FURTHEST = 4.0  # a step's own speed may differ so much from that of all steps together
+MAX_DEVIATION = 4.0  # of the speed of one step from that of all steps together
 
 
 def workload_of(recipe: Recipe, size: PoolSize, dimension: int, levels: list[int] | None = None) -> Workload:
@@ -42,9 +42,9 @@ def workload_of(recipe: Recipe, size: PoolSize, dimension: int, levels: list[int
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times longer than its cost says a step takes here: each step that was tried, and any other.
+    """How many times its cost a step takes on this machine: each step that was tried, and any other.
 
-    busy: wall seconds for each CPU-second, so that cores and whatever else runs on them count.
+    busy: wall seconds for each CPU-second, by the cores and whatever else runs on them.
     """
 
     steps: dict[str, float]
@@ -60,24 +60,25 @@ REFERENCE = Speed({}, 1.0, 1.0)
 
 
 def measure_speed(recipe: Recipe, whole: Workload, found: PoolSample, threads: int) -> Speed:
-    """Run the steps from ingest to stage on few rows, twice: only then everything is loaded and compiled.
+    """Run the steps from ingest to stage on few rows and return how fast each was.
 
-    Where that took little of the five seconds, as many rows as those allow are run, and count. CPU-seconds tell the
-    steps apart, as other work on the machine does not change them; wall seconds tell how busy it is.
+    They run twice, since only then is everything loaded and compiled, and once more on as many rows as fit into the
+    five seconds. The speed of a step is in CPU-seconds, which other work on the machine does not change; wall seconds
+    say how busy the machine is.
     """
     few = min(FIRST_ROWS, found.rows)
-    _try(recipe, whole, found, few, threads)
+    _run_sample(recipe, whole, found, few, threads)
     begun = time.monotonic()
-    trial = _try(recipe, whole, found, few, threads)
+    trial = _run_sample(recipe, whole, found, few, threads)
     spent = time.monotonic() - begun
     more = int(min(found.rows, few * max(1.0, (PROBE_SECONDS - spent) / max(spent, 0.01))))
     if more > 2 * few:
-        trial = _try(recipe, whole, found, more, threads)
+        trial = _run_sample(recipe, whole, found, more, threads)
     if not trial.expected or not (used := sum(trial.used.values())):
         return REFERENCE
     other = used / sum(trial.expected.values())
     steps = {
-        name: min(max(trial.used[name] / expected, other / FURTHEST), other * FURTHEST)
+        name: min(max(trial.used[name] / expected, other / MAX_DEVIATION), other * MAX_DEVIATION)
         for name, expected in trial.expected.items()
     }
     return Speed(steps, other, trial.wall / used)
@@ -92,8 +93,8 @@ class _Trial:
     wall: float = 0.0
 
 
-def _try(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, threads: int) -> _Trial:
-    """Run the steps on `rows` rows and return what it took, as far as it went."""
+def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, threads: int) -> _Trial:
+    """Run the steps on `rows` rows and return what they took; a step that fails ends the trial."""
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]
     size = replace(found.size, rows=rows)

@@ -1,10 +1,10 @@
-"""Progress of a step: an artifact in the Prefect UI, and a bar for whoever listens in this process."""
+"""Report how far a step is: as an artifact in the Prefect UI, and to a listener in this process."""
 
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from uuid import UUID
 
 from evenkeel.infra.errors import EvenkeelError
 
@@ -15,25 +15,25 @@ SECONDS_BETWEEN_UPDATES = 5.0  # an update asks the server: a twentieth of a sec
 
 @dataclass
 class StepProgress:
-    """Tells the terminal at once and the Prefect UI every five seconds how far the step `name` is."""
+    """Reports the progress of the step `name`: to the listener at once, to the Prefect UI every five seconds."""
 
     name: str
-    said: str = ""
-    _artifact: Any = None
-    _told: float = field(default_factory=time.monotonic)
+    message: str = ""
+    _artifact: UUID | None = None
+    _updated: float = field(default_factory=time.monotonic)
 
     def __call__(self, done: float, message: str) -> None:
         """Report the share done in [0, 1] and one line of what is happening."""
-        self.said = message
+        self.message = message
         if (listener := LISTENER.get()) is not None:
             listener(self.name, min(done, 0.999), message)
         now = time.monotonic()
-        if now - self._told < SECONDS_BETWEEN_UPDATES:
+        if now - self._updated < SECONDS_BETWEEN_UPDATES:
             return
-        self._told = now
-        self._tell_prefect(round(100 * min(max(done, 0.0), 1.0), 1), message)
+        self._updated = now
+        self._update_artifact(round(100 * min(max(done, 0.0), 1.0), 1), message)
 
-    def _tell_prefect(self, percent: float, message: str) -> None:
+    def _update_artifact(self, percent: float, message: str) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
         from prefect.context import TaskRunContext
 
@@ -41,7 +41,8 @@ class StepProgress:
             return
         try:
             if self._artifact is None:
-                self._artifact = create_progress_artifact(percent, description=f"{self.name}: {message}")
+                made = create_progress_artifact(percent, description=f"{self.name}: {message}")
+                self._artifact = made if isinstance(made, UUID) else None
             else:
                 update_progress_artifact(self._artifact, progress=percent, description=f"{self.name}: {message}")
         except EvenkeelError:

@@ -70,7 +70,7 @@ def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: 
         "balance": profile.records("balance"),
         "shards": lineage.changes.model_dump(mode="json"),
         "clusters": lineage.why,
-        "drift": lineage.drift,
+        "drift": None if lineage.drift is None else lineage.drift.model_dump(),
         "workspace": workspace,
         "steps": _steps(proven),
         "read_with": [

@@ -69,7 +69,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_passwords(cls, document: Any) -> Any:
+    def _no_passwords(cls, document: object) -> object:
         for field, value in _texts(document):
             if carries_password(value):
                 raise ValueError(f"{field}: a password has no place in a recipe: take it from the environment")
@@ -96,7 +96,7 @@ def loaded(recipe: Recipe | RecipeFile) -> Recipe:
     return recipe.load() if isinstance(recipe, RecipeFile) else recipe
 
 
-def _texts(document: Any, field: str = "") -> typing.Iterator[tuple[str, str]]:
+def _texts(document: object, field: str = "") -> typing.Iterator[tuple[str, str]]:
     """Yield every text in a plain document with the name of its field."""
     if isinstance(document, str):
         yield field, document

@@ -17,7 +17,7 @@ from evenkeel.tasks.step import Run
 def running(recipe: Recipe) -> Iterator[Run]:
     """Yield the Run of a recipe: its compute, started when first needed, and a scratch folder that goes with it.
 
-    Where Dask was used, its performance report is kept in the workspace, as `<dataset>/performance/<run>.html`.
+    Where Dask was used, its performance report is saved in the workspace, as `<dataset>/performance/<run>.html`.
     """
     workspace = absolute(recipe.workspace)
     with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
@@ -27,11 +27,11 @@ def running(recipe: Recipe) -> Iterator[Run]:
                 yield Run(workspace, recipe.dataset, Path(scratch), compute)
         finally:
             if report.exists():
-                _keep(report, storage.join(workspace, recipe.dataset, "performance"), recipe.dataset)
+                _save_report(report, storage.join(workspace, recipe.dataset, "performance"), recipe.dataset)
 
 
-def _keep(report: Path, folder: str, dataset: str) -> None:
-    """Keep Dask's performance report, and say where in the Prefect UI when this is a run that it shows."""
+def _save_report(report: Path, folder: str, dataset: str) -> None:
+    """Save Dask's performance report in the workspace, and link it on the page of the run where there is one."""
     from prefect.artifacts import create_markdown_artifact
     from prefect.runtime import flow_run
 

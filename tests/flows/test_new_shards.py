@@ -151,7 +151,7 @@ def test_other_topics_cluster_anew(document: dict[str, Any], source: Path) -> No
     assert centroid_hash(second) != centroid_hash(first)
     assert second["steps"]["cluster"]["step"] == "cluster"
     again, _ = walk(recipe)
-    assert {name: ref.model_dump(mode="json") for name, ref in again.items()}.items() <= second["steps"].items()
+    assert all(ref.model_dump(mode="json") in second["steps"].values() for ref in again.values())
 
     add(source, "shard-7.parquet", seed=6)
     third, lineage = walk(recipe)
@@ -187,7 +187,7 @@ def test_a_limit_that_is_never_reached_keeps_the_clusters(document: dict[str, An
     assert "cluster" not in lenient
     assert lenient["assign"].facts["centroid_hash"] == centroid_hash(first)
     assert lineage.drift is not None
-    assert lineage.drift["far"] > 0.9
+    assert lineage.drift.far > 0.9
 
 
 def test_changed_and_vanished_shards_are_noticed(document: dict[str, Any], source: Path) -> None:

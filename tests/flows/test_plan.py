@@ -135,7 +135,7 @@ def test_costs_grow_with_the_pool(document: dict[str, Any]) -> None:
         staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, look), look)
         prove_version(recipe, run.workspace, staged, look)
     sizes = [PoolSize(rows, True, 100 * rows, 64, 4, 300.0, 400.0) for rows in (10**4, 10**5, 10**6)]
-    assert len(look.costs) == len(look.seen)
+    assert len(look.costs) == len(look.steps)
     look.costs["assign"] = partial(ASSIGN.cost, AssignConfig())
     for cost in look.costs.values():
         costs = [cost(workload_of(recipe, size, 64)) for size in sizes]
