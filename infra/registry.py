@@ -1,8 +1,9 @@
 """Open kinds: what a recipe chooses by name, such as a strategy or a reader, and where the choices come from.
 
-Ours are the classes in the modules of a folder, so a new file there is all that it takes. An installed package adds its
-own by an entry point of the kind's group; it is imported only when a recipe names it, so a broken one disturbs nobody
-else. Which package and version it was enters the key of every step that uses it (`plugins_used`).
+Ours are the classes in the modules of a folder, so a new file there is all that it takes. An installed package adds
+its own by an entry point of the kind's group. It is imported when a recipe names it, or for the form that offers all
+choices; a broken one is an error for those alone who name it. Its name and version are part of the key of every step
+that uses it (`plugins_used`).
 """
 
 import difflib

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import grimp
@@ -82,3 +83,17 @@ def test_light_modules_import_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not set(loaded.stdout.split()) & (HEAVY | {"prefect"})
+
+
+def test_a_recipe_loads_without_compiled_or_heavy_code() -> None:
+    """Commands that only list versions read the recipe too: of a strategy or embedder they need the options alone."""
+    code = """
+        import sys
+        from evenkeel.flows.recipe import load
+        load("docstrings", ["embedding.method=tfidf-svd"])
+        print(*sorted({name.split(".")[0] for name in sys.modules}))
+    """
+    loaded = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert not set(loaded.stdout.split()) & (HEAVY | {"prefect", "numba", "scipy", "pandas"})

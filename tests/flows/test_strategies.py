@@ -21,7 +21,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "metaclip": {"concepts": ["about 1", "about 2", "about 11", "note"]},
     "quality": {"scores": {"score": 1.0}},
 }
-NAMES = sorted(STRATEGIES.ours())
+NAMES = [
+    name
+    for name, model in sorted(STRATEGIES.ours().items())
+    if name in OPTIONS or not any(field.is_required() for field in model.model_fields.values())
+]
 ONLY_TRUE = ["coverage", "follows_plan", "no_worse_than", "largest_share", "effective_classes"]
 
 

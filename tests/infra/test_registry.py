@@ -8,15 +8,18 @@ import pytest
 
 from evenkeel.flows.recipe import json_schema, parse
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.registry import plugins_used
+from evenkeel.infra.registry import REGISTRIES, plugins_used
 from evenkeel.infra.workspace import content_key
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from tests.contributing.scratch import install
 
 GOOD = """
-from typing import Literal
+from typing import ClassVar, Literal
 from pydantic import Field
+from evenkeel.expectations.expectation import Nothing
+from evenkeel.tasks.embed.embedder import TextEmbedder
+from evenkeel.tasks.ingest.reader import Reader
 from evenkeel.tasks.sample.strategy import Strategy
 
 class Made(Strategy):
@@ -24,6 +27,21 @@ class Made(Strategy):
 
     name: Literal["made"] = "made"
     strength: float = Field(1.0, ge=0, description="How firmly.")
+
+class MadeEmbedder(TextEmbedder):
+    \"\"\"Embed by length.\"\"\"
+
+    method: Literal["made"] = "made"
+
+class MadeReader(Reader):
+    name = "made"
+
+class MadeExpectation(Nothing):
+    \"\"\"Nothing is wrong.\"\"\"
+
+    concern: ClassVar[str] = "made"
+    table: ClassVar[str] = "totals"
+    expect: Literal["made"] = "made"
 
 class Misnamed(Strategy):
     name: Literal["else"] = "else"
@@ -119,3 +137,26 @@ def test_a_name_that_nobody_gave_is_told_with_what_was_meant(add: Add) -> None:
     assert "there is no strategy 'qqq'; there are balanced, closest" in problem("qqq")
     assert "Unable to extract tag using discriminator 'name'" in problem({})
     assert "Input should be a valid dictionary" in problem(7)
+
+
+def test_a_recipe_says_which_packages_it_draws_on(add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    classes = {"embedders": "MadeEmbedder", "readers": "MadeReader", "expectations": "MadeExpectation"}
+    points = {f"evenkeel.{kind}": {"made": f"made_up:{name}"} for kind, name in classes.items()}
+    install(tmp_path / "others", "others", "3", points)
+    monkeypatch.syspath_prepend(tmp_path / "others")
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_added", {})
+    document = {"dataset": "d", "source": {"uri": "a", "format": "made"}, "destination": {"uri": "b"}}
+    chosen = {
+        "embedding": {"method": "made"},
+        "sampling": {"target": 1, "strategy": "made"},
+        "gates": {"add": [{"expect": "made"}]},
+    }
+    assert plugins_used(parse(document | chosen)) == {
+        "reader made": "others 3",
+        "embedder made": "others 3",
+        "strategy made": "made-up 1.0",
+        "expectation made": "others 3",
+    }
+    assert plugins_used(parse({**document, "source": {"uri": "a"}, "sampling": {"target": 1}})) == {}
