@@ -1,5 +1,7 @@
 """A step says what it takes, and refuses anything else: mypy before the run, a StepError in it."""
 
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evenkeel.flows import pipeline
 from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
@@ -21,7 +24,7 @@ from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.step import Run, Step
 
 ROOT = Path(__file__).parent.parent
 DONE = {
@@ -80,6 +83,19 @@ def test_optional_inputs_that_are_not_there_leave_the_key_as_it_is(tmp_path: Pat
     plain, based = EmbedInputs(DONE["ingest"]), EmbedInputs(DONE["ingest"], DONE["embed"])
     assert list(plain.present()) == ["ingest"]
     assert EMBED.key(AutoEmbedding(), plain, run_at(tmp_path)) != EMBED.key(AutoEmbedding(), based, run_at(tmp_path))
+
+
+def test_the_table_of_the_architecture_has_every_step_with_its_inputs() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    table = page.split("| step | inputs | writes |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| (\w[\w-]*) \| (.*?) \|", table, re.MULTILINE))
+    declared = {
+        step.name: ", ".join(field.name for field in dataclasses.fields(step.takes[1][0])) or "(source)"
+        for step in vars(pipeline).values()
+        if isinstance(step, Step)
+    }
+    assert {name: rows.get(name) for name in declared} == declared
+    assert rows.keys() - declared.keys() == {"publish"}
 
 
 @pytest.mark.slow
