@@ -129,4 +129,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 11, sample, cost=cost)
+SAMPLE = Step("sample", 12, sample, cost=cost)

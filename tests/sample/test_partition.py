@@ -14,6 +14,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.strategies.balanced import blend_greedily
 from evenkeel.tasks.sample.sweep import draw_sweep, sweep
 from evenkeel.tasks.step import Run
 from tests.sample.pools import inputs_of, make_run, sampled, write_pool
@@ -146,3 +147,22 @@ def test_adjusted_rand_agrees_with_scikit_learn() -> None:
         first, second = rng.integers(0, cells, 400), rng.integers(0, 5, 400)
         second[:200] = first[:200] % 5
         assert adjusted_rand(first, second) == pytest.approx(adjusted_rand_score(first, second), abs=1e-12)
+
+
+class LastBits:
+    """An imbalance that falls by rounding alone when the same candidates are added again."""
+
+    def weights(self, shares: np.ndarray) -> np.ndarray:
+        return shares
+
+    def imbalance(self, weights: np.ndarray) -> float:
+        return float(abs(weights[0] - weights[1]) / weights.sum() - 1e-16 * weights.sum())
+
+    def summary(self) -> list[dict[str, float]]:
+        return []
+
+
+def test_a_blend_is_not_repeated_for_rounding_errors() -> None:
+    parts, lowest = blend_greedily(LastBits(), {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0])})
+    assert sorted(parts) == ["a", "b"]
+    assert lowest == pytest.approx(0.0, abs=1e-12)

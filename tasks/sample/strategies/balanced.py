@@ -24,6 +24,7 @@ from evenkeel.tasks.sample.quotas.allocation import blend
 from evenkeel.tasks.sample.strategy import Strategy
 
 MAX_PARTS = 6
+ROUNDING = 1e-12
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 
@@ -68,7 +69,10 @@ class Balanced(Strategy):
 
 
 def blend_greedily(measure: ImbalanceMeasure, weights: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
-    """Return up to six candidates, repeats allowed, whose mean is the most balanced, and its imbalance."""
+    """Return up to six candidates, repeats allowed, whose mean is the most balanced, and its imbalance.
+
+    The mean of the same candidates twice over differs in the last bits alone; the shortest list is taken.
+    """
     parts: list[str] = []
     total: NDArray[np.float64] = np.zeros(1)
     values: list[float] = []
@@ -76,8 +80,8 @@ def blend_greedily(measure: ImbalanceMeasure, weights: dict[str, NDArray[np.floa
         tried = {name: measure.imbalance(total + part) for name, part in weights.items()}
         best = min(tried, key=lambda name: tried[name])
         parts, total, values = [*parts, best], total + weights[best], [*values, tried[best]]
-    best_length = int(np.argmin(values)) + 1
-    return parts[:best_length], values[best_length - 1]
+    shortest = int(np.argmax(np.array(values) <= min(values) + ROUNDING))
+    return parts[: shortest + 1], values[shortest]
 
 
 def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
