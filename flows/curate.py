@@ -22,6 +22,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
 from evenkeel.tasks.publish.extras import keep_blocked
 from evenkeel.tasks.publish.layout import check_destination
+from evenkeel.tasks.publish.opening import require_keeping
 
 
 def run_name() -> str:
@@ -44,6 +45,7 @@ def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = Fal
     if dry_run:
         return show_plan(recipe)
     with running(recipe) as run:
+        require_keeping(recipe.destination, recipe.dataset, run.workspace)
         lineage = resolve_lineage(recipe, run.workspace)
         save_shard_numbers(recipe, run.workspace, lineage.request)
         pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found))

@@ -1,5 +1,8 @@
-"""The Iceberg catalog that says which versions exist: SQLite beside the workspace, PostgreSQL, REST or any by name."""
+"""The Iceberg catalog that says which versions exist: SQLite beside the data, PostgreSQL, REST or any by name."""
 
+import hashlib
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import RecipeError, StorageError
+from evenkeel.infra.errors import StorageError
 
 NAME = "evenkeel"
+CATALOG_FILE = "catalog.db"
 LOCK_SECONDS = 60
 ANSWERS = (RESTError, SQLAlchemyError, BotoCoreError, ClientError)
 
@@ -32,15 +36,15 @@ class StorageIO(FsspecFileIO):
 
 
 @contextmanager
-def open_catalog(uri: str | None, workspace: str) -> Iterator[Catalog]:
-    """Open the catalog at `uri`, or the SQLite file `catalog.db` in a local `workspace`.
+def open_catalog(uri: str | None, destination: str) -> Iterator[Catalog]:
+    """Open the catalog at `uri`, or else the SQLite file that belongs to `destination` (see `embedded`).
 
     uri: `sqlite:///path`, `postgresql://host/database`, `http(s)://` of a REST catalog, or the name of a catalog from
     PyIceberg's own configuration (.pyiceberg.yaml, PYICEBERG_CATALOG__*). Passwords and tokens come from the
     environment (PGPASSWORD, ~/.pgpass, PYICEBERG_CATALOG__EVENKEEL__TOKEN), never from here.
-    Raises RecipeError where the workspace cannot hold a SQLite file, StorageError where the catalog does not answer.
+    Raises StorageError where the catalog does not answer.
     """
-    catalog = _open(uri, workspace)
+    catalog = _open(uri or f"sqlite:///{embedded(destination)}")
     try:
         yield catalog
     finally:
@@ -70,9 +74,38 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def _open(uri: str | None, workspace: str) -> Catalog:
+def embedded(destination: str) -> Path:
+    """Return the SQLite file that is the catalog of a destination whose recipe names none.
+
+    It lies beside the data, as `<destination>/catalog.db`, so that every process on every machine that sees the data
+    finds the same one, from whatever folder it was started. On an object store no SQLite file can lie: there it is in
+    the user's data folder (XDG_DATA_HOME), by destination.
+    """
+    if storage.is_local(destination):
+        return Path(storage.filesystem(destination)[1]) / CATALOG_FILE
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    name = hashlib.sha256(destination.rstrip("/").encode()).hexdigest()[:16]
+    return Path(data).absolute() / "evenkeel" / "catalogs" / name / CATALOG_FILE
+
+
+def is_missing(uri: str | None, destination: str) -> bool:
+    """Tell whether the catalog is a SQLite file that does not exist; opening it would create it."""
     if uri is None:
-        uri = f"sqlite:///{_beside(workspace)}"
+        return not embedded(destination).exists()
+    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2]).exists()
+
+
+def address(uri: str | None, destination: str) -> str:
+    """Return what a person calls the catalog; of a SQLite file also the machine, where others do not see the file."""
+    if uri is None and storage.is_local(destination):
+        return CATALOG_FILE
+    path = embedded(destination) if uri is None else Path(uri.partition(":///")[2]).absolute()
+    if uri is None or uri.startswith("sqlite"):
+        return f"sqlite:///{path} on {socket.gethostname()}"
+    return uri
+
+
+def _open(uri: str) -> Catalog:
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     options = {"py-io-impl": f"{StorageIO.__module__}.{StorageIO.__qualname__}"}
     with answering(uri, OSError, ValueError, NotInstalledError):
@@ -98,14 +131,3 @@ def _sql(uri: str, options: dict[str, str]) -> SqlCatalog:
     )
     settings = {"uri": uri, "pool_pre_ping": "true", **options}
     return patience(SqlCatalog, NAME, **settings)
-
-
-def _beside(workspace: str) -> Path:
-    if not storage.is_local(workspace):
-        raise RecipeError(
-            "a workspace on an object store cannot hold a SQLite catalog",
-            where="destination.catalog",
-            found=workspace,
-            remedy="name a catalog that many machines can share: postgresql://host/database or https://...",
-        )
-    return Path(storage.filesystem(workspace)[1]) / "catalog.db"

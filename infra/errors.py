@@ -12,6 +12,7 @@ EvenkeelError                   exit code 1
 ├── AccountingError             1   rows in != kept + deduplicated + not sampled + quarantined
 ├── GateFailed                  3   the version was not published: a blocking expectation failed
 ├── VersionNotFound             1   no such version, tag or dataset
+├── CatalogMismatch             1   a dataset's versions are kept by another catalog than the one in use, or by none
 ├── PublishConflict             1   someone else committed first; nothing was lost, run again
 ├── CommitStateUnknown          1   the catalog did not answer; look before running again
 └── StepError                   1   a step was called with what it does not take; a mistake in code, not in a recipe
@@ -101,6 +102,10 @@ class GateFailed(EvenkeelError):
 
 class VersionNotFound(EvenkeelError):
     """No such version, tag or dataset."""
+
+
+class CatalogMismatch(EvenkeelError):
+    """The versions of a dataset are kept by another catalog than the one in use, or by none any more."""
 
 
 class PublishConflict(EvenkeelError):

@@ -66,6 +66,29 @@ def write_bytes(uri: str, data: bytes) -> None:
         fs.pipe_file(path, data, **_media_type(fs, path))
 
 
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Write `data` to `uri` unless a file is there already, and return whether it was written.
+
+    Of several that do this at once one succeeds: on a local disk by a hard link, on S3 by a conditional request.
+    """
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        with store_errors("write", uri):
+            return _link(Path(path), data)
+    if exists(uri):
+        return False
+    with store_errors("write", uri):
+        try:
+            fs.pipe_file(path, data, **({"mode": "create"} if "s3" in fs.protocol else {}), **_media_type(fs, path))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if "PreconditionFailed" not in str(error) and "pre-conditions" not in str(error):
+                raise
+            return False
+    return True
+
+
 def read_json(uri: str) -> Any:
     """Return the JSON document at `uri`."""
     return json.loads(read_bytes(uri))
@@ -223,6 +246,26 @@ def local_copy(uri: str, scratch: Path) -> Path:
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
+
+
+def _link(target: Path, data: bytes) -> bool:
+    """Let `target` hold `data` unless it exists, whole from the first moment; return whether it did not exist."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(_draft(target.name))
+    draft.write_bytes(data)
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        try:
+            with target.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def _draft(name: str) -> str:

@@ -40,6 +40,7 @@ SECTIONS = {
     "Operate": {
         "curate": Place("server", "Submit RECIPE to a Prefect server, whose workers curate it."),
         "serve": Place("serve", "Start a Prefect server and a worker on this machine, and deploy everything."),
+        "repair": Place("repair", "Rebuild a lost catalog from the folders of DESTINATION, or adopt copied ones."),
         "diagnose": Place("server", "Check everything that a run of RECIPE needs."),
     },
 }

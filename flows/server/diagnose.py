@@ -19,7 +19,7 @@ from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra import storage
-from evenkeel.infra.catalog import open_catalog
+from evenkeel.infra.catalog import address, is_missing, open_catalog
 from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
 from evenkeel.infra.errors import EvenkeelError, ResourceError
 from evenkeel.tasks.ingest.source import ingest_request
@@ -140,8 +140,11 @@ def destination(recipe: Recipe) -> str:
 
 def catalog(recipe: Recipe) -> str:
     """Open the catalog of versions and list what it knows."""
-    with open_catalog(recipe.destination.catalog, recipe.workspace) as opened:
-        return f"{recipe.destination.catalog or 'SQLite in the workspace'}: {len(opened.list_namespaces())} namespaces"
+    place = recipe.destination.catalog, recipe.destination.uri
+    if is_missing(*place):
+        return f"{address(*place)}: the first publication creates it"
+    with open_catalog(*place) as opened:
+        return f"{address(*place)}: {len(opened.list_namespaces())} namespaces"
 
 
 def compute(recipe: Recipe) -> str:

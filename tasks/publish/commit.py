@@ -28,7 +28,8 @@ from pyiceberg.table.update import (
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from evenkeel.infra.errors import PublishConflict
-from evenkeel.tasks.publish.table import FACTS_KEY, HIGHEST_PROPERTY, VersionFacts, home
+from evenkeel.tasks.publish.marker import HIGHEST_PROPERTY
+from evenkeel.tasks.publish.table import FACTS_KEY, VersionFacts, home
 
 CONFLICT_SECONDS = 120.0
 FOOTERS_AT_ONCE = 16
@@ -164,6 +165,23 @@ def make_current(table: Table, branch: str, version: int, tag: str | None) -> No
         held = table.refresh().metadata.refs.get(f"v{version}")
         if held is None or held.snapshot_id != snapshot:
             raise CommitFailedException("the catalog took the commit, but kept another one")
+
+
+def ensure_root(table: Table) -> None:
+    """Commit an empty snapshot to a table without any: Iceberg's branches need one to start from."""
+    while not table.metadata.snapshots:
+        try:
+            with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+                pass
+        except CommitFailedException:
+            table.refresh()
+
+
+def name_version(table: Table, branch: str, version: int, tags: list[str]) -> None:
+    """In one commit: tag the audited snapshot `v<version>` and with `tags`, and drop the branch; `main` stays."""
+    updates, requirements = point(table, table.metadata.refs[branch].snapshot_id, [f"v{version}", *tags])
+    updates += (RemoveSnapshotRefUpdate(ref_name=branch),)
+    apply(table, updates, (*requirements, stays(table, branch)))
 
 
 def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[TableRequirement, ...]) -> None:

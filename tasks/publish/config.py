@@ -86,7 +86,8 @@ class DestinationConfig(StageConfig):
     catalog: str | None = Field(
         None,
         description="The Iceberg catalog: postgresql://host/database, https://... (REST), sqlite:///path, or the name "
-        "of one from PyIceberg's configuration. Default: catalog.db in the workspace, for one machine.",
+        "of one from PyIceberg's configuration. "
+        "Default: a SQLite file, `<destination>/catalog.db`; for an object store, in the user's data folder.",
     )
     retention: Retention = Field(default_factory=Retention, description="What prune keeps.")
 

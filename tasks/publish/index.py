@@ -3,11 +3,13 @@
 from pyiceberg.table import Table
 
 from evenkeel.infra import storage
+from evenkeel.tasks.publish.marker import update_marker
 from evenkeel.tasks.publish.table import home, is_home, versions
 
 
 def write_index(table: Table) -> None:
-    """Write `versions.json` and Iceberg's version hint into the dataset's folder."""
+    """Write `versions.json` and Iceberg's version hint into the dataset's folder, and bring its marker up to date."""
+    update_marker(table, home(table))
     index = [version.model_dump(mode="json", exclude={"metrics"}) for version in versions(table)]
     storage.write_json(storage.join(home(table), "versions.json"), index)
     if is_home(table):

@@ -23,8 +23,10 @@ from evenkeel.tasks.publish.extras import Extras, copy_extras
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import MANIFEST, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, make_manifest
+from evenkeel.tasks.publish.marker import highest_of, require_still_kept
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.staging.step import read_staged
-from evenkeel.tasks.publish.table import HIGHEST_PROPERTY, Version, VersionFacts, dataset_table, home, versions
+from evenkeel.tasks.publish.table import Version, VersionFacts, home, versions
 
 CATALOG_ERRORS = (*ANSWERS, OSError)
 UNANSWERED = wait_chain(wait_fixed(0.1), wait_fixed(1), wait_fixed(3))
@@ -113,10 +115,11 @@ class _Publication:
             if mine is not None:
                 self.staged = _copy_run(self.staged)
             self.copied = copy_extras(self.extras, self.staged.folder)
-        number = 1 + max(int(table.metadata.properties.get(HIGHEST_PROPERTY, "0")), *(v.version for v in known), 0)
+        number = 1 + max(highest_of(table), *(v.version for v in known), 0)
         self.register(table, self.write_manifest(number, current.version if current is not None else None))
         audit.require_files(self.staged.folder, [*self.staged.files, *self.copied])
         audit.refuse_excluded(self.config.uri, self.dataset, self.staged.folder, self.staged.data)
+        require_still_kept(table, home(table))
         try:
             commit.make_current(table, self.branch, number, self.config.tag)
         except CATALOG_ERRORS as error:

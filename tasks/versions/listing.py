@@ -6,13 +6,14 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError, VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import FORMAT, Manifest
-from evenkeel.tasks.publish.table import Version, dataset_table, find, versions
+from evenkeel.tasks.publish.opening import published_table
+from evenkeel.tasks.publish.table import Version, find, versions
 
 
 def list_versions(config: DestinationConfig, dataset: str, workspace: str) -> list[Version]:
     """Return all versions of a dataset, newest first; empty where nothing is published yet."""
     try:
-        with dataset_table(config, dataset, workspace) as table:
+        with published_table(config, dataset, workspace) as table:
             return versions(table)
     except VersionNotFound:
         return []
@@ -20,7 +21,7 @@ def list_versions(config: DestinationConfig, dataset: str, workspace: str) -> li
 
 def read_version(config: DestinationConfig, dataset: str, ref: str | int, workspace: str) -> Version:
     """Return the version that `ref` means: 3, "v3", a tag or "latest". Raises VersionNotFound, naming what there is."""
-    with dataset_table(config, dataset, workspace) as table:
+    with published_table(config, dataset, workspace) as table:
         return find(table, ref)
 
 

@@ -20,7 +20,8 @@ from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import BLOCKED, PRUNED, VERSIONS
-from evenkeel.tasks.publish.table import Version, dataset_table, facts_of, find, home, is_home, versions
+from evenkeel.tasks.publish.opening import dataset_table
+from evenkeel.tasks.publish.table import Version, facts_of, find, home, is_home, versions
 from evenkeel.tasks.versions.outputs import prune_outputs
 
 

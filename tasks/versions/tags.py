@@ -6,7 +6,8 @@ from evenkeel.infra.errors import RecipeError, VersionNotFound
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, check_tag_name
 from evenkeel.tasks.publish.index import write_index
-from evenkeel.tasks.publish.table import Version, dataset_table, find
+from evenkeel.tasks.publish.opening import dataset_table
+from evenkeel.tasks.publish.table import Version, find
 
 
 def tag(config: DestinationConfig, dataset: str, ref: str | int, name: str, workspace: str) -> Version:

@@ -14,6 +14,7 @@ from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.exclusions import exclude_ids, excluded_ids, find_ids
 from evenkeel.tasks.publish.layout import BESIDE, OURS, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, content_key
+from evenkeel.tasks.publish.opening import require_keeping
 from evenkeel.tasks.publish.publish import PublishResult, publish_files
 from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.beside import write_table
@@ -56,6 +57,8 @@ def takedown(
     wanted = sorted({one for one in ids if one})
     if not wanted:
         raise InputError("no ids to take down", remedy="name at least one")
+    if not dry_run:
+        require_keeping(config, dataset, workspace)
     known = list_versions(config, dataset, workspace)
     held = {version.version: _holds(version, wanted) for version in known}
     result = Takedown(

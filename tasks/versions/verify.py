@@ -10,7 +10,8 @@ from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.layout import MANIFEST
 from evenkeel.tasks.publish.manifest import FileEntry
-from evenkeel.tasks.publish.table import dataset_table, find
+from evenkeel.tasks.publish.opening import published_table
+from evenkeel.tasks.publish.table import find
 from evenkeel.tasks.versions.listing import read_manifest
 
 
@@ -45,7 +46,7 @@ def verify(
     config: DestinationConfig, dataset: str, ref: str | int, workspace: str, compute: Compute | None = None
 ) -> Verification:
     """Read every file of a version and compare store, manifest and catalog with each other."""
-    with dataset_table(config, dataset, workspace) as table:
+    with published_table(config, dataset, workspace) as table:
         version = find(table, ref)
         listed = {task.file.file_path for task in table.scan(snapshot_id=version.snapshot_id).plan_files()}
     try:

@@ -20,11 +20,12 @@ from evenkeel.infra import storage
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, content_key
+from evenkeel.tasks.publish.marker import HIGHEST_PROPERTY
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.publish import publish, publish_files
 from evenkeel.tasks.publish.staging.gather import write_data_file
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE, read_staged
-from evenkeel.tasks.publish.table import HIGHEST_PROPERTY, dataset_table
 from evenkeel.tasks.reading.stream import RowStream
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions

@@ -92,7 +92,6 @@ class Curation:
         for name in STEPS[STEPS.index(step) :]:
             shutil.rmtree(self.steps / name, ignore_errors=True)
         shutil.rmtree(self.folder / "published", ignore_errors=True)
-        (self.folder / "workspace" / "catalog.db").unlink(missing_ok=True)
 
     def began(self, step: str) -> bool:
         return bool(self.files(step)) or (self.is_local and any((self.steps / step).glob("*/*")))

@@ -9,7 +9,7 @@ import pytest
 
 from evenkeel.infra import storage
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.verify import verify
 from tests.faults.publishing import Job

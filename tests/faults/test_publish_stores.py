@@ -47,7 +47,7 @@ def test_a_catalog_that_is_down_is_said_so(job: Callable[..., Job], tmp_path: Pa
 
 def test_a_catalog_locked_for_a_while_is_waited_for(job: Callable[..., Job]) -> None:
     job(0).run()
-    lock = sqlite3.connect(Path(job(0).workspace) / "catalog.db", check_same_thread=False, isolation_level=None)
+    lock = sqlite3.connect(Path(job(0).config.uri) / "catalog.db", check_same_thread=False, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     timer = threading.Timer(1.0, lock.rollback)
     timer.start()

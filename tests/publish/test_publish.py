@@ -12,10 +12,12 @@ from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.workspace import DONE
 from evenkeel.tasks.publish import audit
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.earlier import FORMAT_PROPERTY
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.publish.table import FORMAT_PROPERTY, dataset_table, find, versions
+from evenkeel.tasks.publish.table import find, versions
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
 from tests.publish import small_steps
@@ -173,7 +175,7 @@ def test_a_catalog_of_a_newer_product_is_refused(
 ) -> None:
     publish_one()
     with dataset_table(destination, "demo", workspace) as table:
-        table.transaction().set_properties({FORMAT_PROPERTY: "2"}).commit_transaction()
+        table.transaction().set_properties({FORMAT_PROPERTY: "9"}).commit_transaction()
     with pytest.raises(RecipeError, match="newer Evenkeel"):
         publish_one(seed=1)
     with pytest.raises(RecipeError, match="newer Evenkeel"):
@@ -183,7 +185,8 @@ def test_a_catalog_of_a_newer_product_is_refused(
 def test_a_dataset_does_not_move_silently(
     publish_one: Publish, destination: DestinationConfig, workspace: str, tmp_path: Path
 ) -> None:
-    publish_one()
+    destination = destination.model_copy(update={"catalog": f"sqlite:///{tmp_path}/catalog.db"})
+    publish_one(destination)
     elsewhere = destination.model_copy(update={"uri": str(tmp_path / "elsewhere")})
     with pytest.raises(RecipeError, match="published elsewhere"):
         list_versions(elsewhere, "demo", workspace)

@@ -40,11 +40,12 @@ def test_duckdb(result: PublishResult, ids: list[str]) -> None:
         assert sorted(row[0] for row in connection.execute(query).fetchall()) == ids
 
 
-def test_pyiceberg(result: PublishResult, version: Version, ids: list[str], workspace: str) -> None:
+def test_pyiceberg(result: PublishResult, version: Version, ids: list[str]) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import StaticTable
 
-    catalog = SqlCatalog("evenkeel", uri=f"sqlite:///{workspace}/catalog.db")
+    destination = Path(version.location).parents[2]
+    catalog = SqlCatalog("evenkeel", uri=f"sqlite:///{destination}/catalog.db")
     table = catalog.load_table("evenkeel.demo")
     rows = table.scan(snapshot_id=table.metadata.refs["v2"].snapshot_id, selected_fields=("ek_id",)).to_arrow()
     assert sorted(rows["ek_id"].to_pylist()) == ids

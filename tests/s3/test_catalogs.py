@@ -14,10 +14,10 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.publish.table import dataset_table
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune

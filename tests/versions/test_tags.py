@@ -6,7 +6,7 @@ import pytest
 
 from evenkeel.infra.errors import RecipeError, VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.table import dataset_table
+from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.versions.listing import read_version
 from evenkeel.tasks.versions.tags import rollback, tag, untag
 from tests.publish.fixtures import Publish
