@@ -59,8 +59,9 @@ def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
         ("prune", ("--drop", "latest"), 2, "is held and cannot be dropped"),
         ("takedown", (), 1, "no ids to take down"),
         ("export", ("--to", "jsonl", "--out", "s3://bucket/x"), 2, "a local folder"),
-        ("versions", ("--set", "destination.catalog=postgresql://nobody@127.0.0.1:9/x"), 1, "does not answer"),
-        ("versions", ("--set", "destination.uri=/elsewhere"), 2, "is published elsewhere"),
+        ("untag", ("latest", "--set", "destination.catalog=postgresql://nobody@127.0.0.1:9/x"), 1, "does not answer"),
+        ("untag", ("latest", "--set", "destination.catalog=sqlite:////tmp/none.db"), 1, "evenkeel repair"),
+        ("untag", ("latest", "--set", "destination.uri=/elsewhere"), 1, "has no versions yet"),
         ("verify", ("--set", "dataset=other"), 1, "has no versions yet"),
     ],
 )
