@@ -94,7 +94,10 @@ class _Trial:
 
 
 def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, threads: int) -> _Trial:
-    """Run the steps on `rows` rows and return what they took; a step that fails ends the trial."""
+    """Run the steps on `rows` rows and return what they took; a step that fails ends the trial.
+
+    Everything lies in a folder of its own that goes with the trial, the staged files too: `dedup.exclude` is left out.
+    """
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]
     size = replace(found.size, rows=rows)
@@ -106,6 +109,7 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
         smaller = recipe.model_copy(
             update={
                 "source": found.source.model_copy(update={"uri": str(sample)}),
+                "destination": recipe.destination.model_copy(update={"uri": folder, "catalog": None}),
                 "dedup": recipe.dedup.model_copy(update={"exclude": []}),
                 "clustering": recipe.clustering.model_copy(update={"levels": levels}),
                 "sampling": recipe.sampling.model_copy(

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
+from evenkeel.infra.writable import is_s3, s3_time
 
 FileInfo: TypeAlias = dict[str, object]
 
@@ -53,8 +54,17 @@ def listing(base: str) -> dict[str, FileInfo]:
     return {name[len(path.rstrip("/")) + 1 :]: info for name, info in found.items()}
 
 
-def store_time(folder: str) -> datetime:
-    """Return the time by the clock of the store, which also dates its files; writes and removes a small file."""
+def store_time(folder: str, *, write: bool = True) -> datetime:
+    """Return the time by the clock of the store, which also dates its files.
+
+    S3 says it with any answer; elsewhere a small file is written and removed. Without `write` nothing is, and this
+    machine's clock stands in for that of any store but S3.
+    """
+    fs, path = storage.filesystem(folder)
+    if is_s3(fs):
+        return s3_time(fs, path)
+    if not write:
+        return datetime.now(UTC)
     probe = storage.join(folder, f".clock-{secrets.token_hex(4)}")
     storage.write_bytes(probe, b"evenkeel\n")
     fs, path = storage.filesystem(probe)

@@ -11,6 +11,7 @@ from evenkeel.flows.answer import Answer
 from evenkeel.flows.cli import terminal
 from evenkeel.flows.cli.verb import verb
 from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.watchdog import end_children_with_this_process
 
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
@@ -23,6 +24,7 @@ def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
     if not verbose:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+    end_children_with_this_process(mark=True)
     from evenkeel.flows.curate import curate  # Prefect reads the environment when it is imported
 
     if not verbose:

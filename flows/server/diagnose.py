@@ -1,7 +1,6 @@
 """Checks what a run needs - packages, server, workers, source, store, catalog, compute - and says what to do."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -18,10 +17,10 @@ from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.submit import online_workers
-from evenkeel.infra import storage
 from evenkeel.infra.catalog import address, is_missing, open_catalog
 from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
 from evenkeel.infra.errors import EvenkeelError, ResourceError
+from evenkeel.infra.writable import require_writable
 from evenkeel.tasks.ingest.source import ingest_request
 
 
@@ -129,13 +128,13 @@ def source(recipe: Recipe) -> str:
 
 
 def workspace(recipe: Recipe) -> str:
-    """Write, read and remove a small file where steps keep their outputs."""
-    return _round_trip(recipe.workspace)
+    """Check that files can be written where steps keep their outputs; none is left there."""
+    return _takes_files(recipe.workspace)
 
 
 def destination(recipe: Recipe) -> str:
-    """Write, read and remove a small file where versions are published."""
-    return _round_trip(recipe.destination.uri)
+    """Check that files can be written where versions are published; none is left there."""
+    return _takes_files(recipe.destination.uri)
 
 
 def catalog(recipe: Recipe) -> str:
@@ -180,12 +179,6 @@ def _server_client() -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def _round_trip(folder: str) -> str:
-    uri = storage.join(folder, f".diagnose-{uuid.uuid4().hex}")
-    storage.write_bytes(uri, b"evenkeel")
-    try:
-        if storage.read_bytes(uri) != b"evenkeel":
-            raise ResourceError("the store returned other bytes than were written", where=folder)
-    finally:
-        storage.remove(uri)
-    return f"{folder} takes and returns files"
+def _takes_files(folder: str) -> str:
+    require_writable(folder)
+    return f"{folder} takes files"

@@ -4,7 +4,6 @@ Card and Data Docs of runs whose gates failed lie in `<destination>/<dataset>/bl
 """
 
 import hashlib
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import BinaryIO
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError
+from evenkeel.infra.writable import require_writable
 from evenkeel.tasks.publish.config import check_dataset_name
 
 VERSIONS = "versions"
@@ -34,14 +34,12 @@ def dataset_folder(destination: str, dataset: str) -> str:
 
 
 def check_destination(destination: str, dataset: str) -> None:
-    """Write and remove a probe, so that a missing bucket or a read-only place is found before the work, not after.
+    """Find a missing bucket or a read-only place before the work, not after; leaves no file and makes no folder.
 
     Raises StorageError with the reason.
     """
-    probe = storage.join(dataset_folder(destination, dataset), f".probe-{secrets.token_hex(4)}")
     try:
-        storage.write_bytes(probe, b"evenkeel\n")
-        storage.remove(probe)
+        require_writable(dataset_folder(destination, dataset))
     except FileNotFoundError as error:
         raise StorageError(
             f"the destination {destination} does not exist",

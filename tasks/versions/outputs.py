@@ -32,7 +32,7 @@ def prune_outputs(
     found = [folder for folder in folders(base, depth=2) if KEY.fullmatch(folder.uri.rpartition("/")[2])]
     if not found:
         return []
-    before = store_time(base) - timedelta(days=days)
+    before = store_time(base, write=not dry_run) - timedelta(days=days)
     idle = [
         folder for folder in found if folder.uri not in needed and (folder.touched < before or PRUNING in folder.names)
     ]

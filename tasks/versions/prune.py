@@ -19,8 +19,8 @@ from evenkeel.infra.listing import Folder, folders, listing, store_time, touched
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.index import write_index
-from evenkeel.tasks.publish.layout import BLOCKED, PRUNED, VERSIONS
-from evenkeel.tasks.publish.opening import dataset_table
+from evenkeel.tasks.publish.layout import BLOCKED, PRUNED, VERSIONS, dataset_folder
+from evenkeel.tasks.publish.opening import dataset_table, kept_table
 from evenkeel.tasks.publish.table import Version, facts_of, find, home, is_home, versions
 from evenkeel.tasks.versions.outputs import prune_outputs
 
@@ -58,10 +58,12 @@ def prune(
     """Remove versions that the retention rule lets go, files of dead runs, and step outputs that are no longer needed.
 
     drop: versions to remove whatever the rule says; tagged and current ones are refused with RecipeError. Everything is
-    judged by the store's clock. Interrupted, it goes on where it stopped when it is run again.
+    judged by the store's clock. A dry run writes nothing; interrupted, a prune goes on where it stopped when run again.
     """
-    with dataset_table(config, dataset, workspace) as table:
-        now = store_time(home(table))
+    folder = dataset_folder(config.uri, dataset)
+    opened = kept_table(config, dataset, workspace, folder) if dry_run else dataset_table(config, dataset, workspace)
+    with opened as table:
+        now = store_time(home(table), write=not dry_run)
         grace = now - timedelta(hours=config.retention.grace_hours)
         if dry_run:
             kept, gone = _sort_out(table, config.retention, now, drop)

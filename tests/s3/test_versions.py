@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,9 @@ import pytest
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
+from evenkeel.infra.listing import store_time
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.layout import check_destination
 from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -45,6 +48,29 @@ def publish_one(tmp_path: Path, destination: DestinationConfig) -> Publish:
         return publish(config, "demo", ref, {"card.html": b"<card>"}, {}, run.workspace)
 
     return one
+
+
+def test_who_looks_at_a_store_leaves_nothing_there(
+    store: Store, publish_one: Publish, destination: DestinationConfig, tmp_path: Path
+) -> None:
+    check_destination(destination.uri, "demo")
+    assert storage.list_files(destination.uri) == []
+    publish_one()
+    fs, path = storage.filesystem(destination.uri)
+
+    def contents() -> object:
+        fs.invalidate_cache()
+        uploads = fs.call_s3("list_multipart_uploads", Bucket=BUCKET).get("Uploads", [])
+        return fs.find(path, detail=True), uploads
+
+    before, workspace = contents(), str(tmp_path / "workspace")
+    check_destination(destination.uri, "demo")
+    prune(destination, "demo", workspace)
+    assert verify(destination, "demo", 1, workspace).sound
+    assert contents() == before
+    assert abs((store_time(destination.uri) - datetime.now(UTC)).total_seconds()) < 60
+    with pytest.raises(StorageError, match="does not exist"):
+        check_destination("s3://no-such-bucket/published", "demo")
 
 
 def test_the_life_of_versions_on_a_store(
