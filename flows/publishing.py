@@ -61,7 +61,7 @@ def evidence(proven: ProvenVersion) -> dict[str, str]:
 
 
 def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: PublishResult) -> dict[str, Any]:
-    """Return what the command line and the run's result say: version, fates, balance, card, how to read it."""
+    """Return what the command line and the run's result say: version, dispositions, balance, card, how to read it."""
     profile = Profile.open(proven.measure)
     return {
         **published.model_dump(mode="json"),

@@ -38,7 +38,9 @@ class Recipe(BaseModel):
     embedding: AnyEmbedding = Field(
         default_factory=lambda: EMBEDDERS.get("auto").model_validate({}), description="How rows become vectors."
     )
-    dedup: DedupConfig = Field(default_factory=DedupConfig, description="Which rows stand for one another.")
+    dedup: DedupConfig = Field(
+        default_factory=DedupConfig, description="Which rows are duplicates, and which must not be in the dataset."
+    )
     clustering: ReusableClustering = Field(
         default_factory=ReusableClustering, description="The hierarchy of clusters over the vectors."
     )

@@ -86,7 +86,7 @@ class Compute:
         """Return `[function(item) for item in items]`, in order, computed on the workers.
 
         `function` is a module-level function or a functools.partial of one; items and results are small (paths, names,
-        sums), never blocks of data. `work` is the number of bytes the items stand for: below `inline_below` the map
+        sums), never blocks of data. `work` is the number of bytes that the items name: below `inline_below` the map
         runs here, in threads. `on_done` is called with the number of finished items. Failures are raised unchanged.
         """
         small = len(items) < 2 or (work is not None and work < self.inline_below)

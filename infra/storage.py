@@ -278,7 +278,7 @@ def _is_draft(name: str) -> bool:
 
 
 def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
-    """Return what S3 is told of a file by its name, so that a browser shows a page from there and does not save it."""
+    """Return the content type of a file for S3, by its name, so that a browser shows a page and does not save it."""
     kind, _ = mimetypes.guess_type(path)
     if kind is None or "s3" not in fs.protocol:
         return {}

@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step function returns: counts (rows by fate and kind) and small JSON facts for people and later steps."""
+    """What a step function returns: counts (rows by disposition and kind), and small facts as JSON for later steps."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)

@@ -87,7 +87,6 @@ VOLATILE = {
     "bytes",
     "content_key",
     "content",
-    "stamp",
     "modified",
     "version",
 }

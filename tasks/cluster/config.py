@@ -86,7 +86,7 @@ class ReusableClustering(ClusteringConfig):
 
 
 class AssignConfig(BaseModel):
-    """What assigning new rows to finished clusters is told."""
+    """How new rows are assigned to finished clusters."""
 
     model_config = ConfigDict(extra="forbid")
 

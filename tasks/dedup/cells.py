@@ -14,7 +14,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
@@ -30,7 +30,7 @@ MEMBER = np.dtype(
         ("cell", "<i4"),
         ("block", "<i4"),
         ("row", "<u4"),
-        ("demerit", "<u4"),
+        ("priority", "<u4"),
         ("centrality", "<f4"),
         ("identity", "<u8"),
         ("row_id", "<u8"),
@@ -125,7 +125,7 @@ def _place_block(
     table = pool.table(block, columns)
     members = np.zeros(table.num_rows, MEMBER)
     members["block"], members["row"] = number, np.arange(len(members))
-    members["demerit"] = demerit(table, columns)
+    members["priority"] = keep_priority(table, columns)
     members["identity"], members["row_id"] = table["identity"].to_numpy(), table["row_id"].to_numpy()
     stored = vectors.block(block)
     pointing = np.empty(len(members), bool)

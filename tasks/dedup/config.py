@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 
 class NearConfig(BaseModel):
@@ -19,10 +19,15 @@ class NearConfig(BaseModel):
     )
     groups: Literal["direct", "linked"] = Field(
         "direct",
-        description="direct = a dropped row is itself that similar to the row that stands for it; linked = chains "
-        "count: one row stands for a whole connected component",
+        description="direct = a dropped row is itself that similar to its representative; linked = a group is a whole "
+        "connected component of similar pairs",
     )
-    longest: int = Field(262_144, ge=1024, description="characters of a text that are read; the rest is ignored")
+    max_characters: int = Field(
+        262_144,
+        ge=1024,
+        validation_alias=AliasChoices("max_characters", "longest"),
+        description="characters of a text that are read; the rest is ignored",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="chooses the hash functions")
 
 
@@ -46,7 +51,10 @@ class SemanticConfig(BaseModel):
     )
     clusters: int | None = Field(None, ge=1, description="cells to compare within; empty = root of the rows")
     passes: int = Field(
-        2, ge=1, le=10, description="clusterings to compare within; another one finds pairs that a border had parted"
+        2,
+        ge=1,
+        le=10,
+        description="clusterings to compare within; another finds pairs that lay on two sides of a border",
     )
     prototypes: float = Field(
         0.0, ge=0, lt=1, description="share of what is left to drop after that: the rows nearest their centroid (D4)"
@@ -69,7 +77,11 @@ class ExclusionList(BaseModel):
         description="files, folders or globs: Parquet (a published version's data too), JSONL, CSV, also .gz and .zst; "
         ".npy vectors, .txt with one item per line",
     )
-    stamp: str = Field("", description="what the files were when the run began; filled in by the run")
+    fingerprint: str = Field(
+        "",
+        validation_alias=AliasChoices("fingerprint", "stamp"),
+        description="fingerprint of the files when the run began; filled in by the run",
+    )
 
 
 class IdList(ExclusionList):
@@ -94,15 +106,26 @@ class TextList(ExclusionList):
 
 
 class NgramList(ExclusionList):
-    """Benchmarks: rows that share a run of words with one of these texts (decontamination as in GPT-3)."""
+    """Benchmarks: rows that share word n-grams with one of these texts (decontamination as in GPT-3)."""
 
     model_config = ConfigDict(extra="forbid", title="ngrams")
 
     by: Literal["ngrams"] = "ngrams"
     column: str = Field("text", description="the column with the texts; .txt has just one")
-    words: int = Field(13, ge=3, le=100, description="length of a run; a shorter text of the list is one run")
-    shortest: int = Field(8, ge=3, le=100, description="texts of the list with fewer words than this are ignored")
-    runs: int = Field(1, ge=1, description="how many runs of words a row must share to be excluded")
+    words: int = Field(13, ge=3, le=100, description="words per n-gram; a shorter text of the list is one n-gram")
+    min_words: int = Field(
+        8,
+        ge=3,
+        le=100,
+        validation_alias=AliasChoices("min_words", "shortest"),
+        description="texts of the list with fewer words than this are ignored",
+    )
+    min_shared: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("min_shared", "runs"),
+        description="n-grams that a row must share to be excluded",
+    )
 
 
 class VectorList(ExclusionList):
@@ -126,7 +149,7 @@ Exclusion = Annotated[IdList | TextList | NgramList | VectorList, Field(discrimi
 
 
 class DedupConfig(BaseModel):
-    """Which rows stand for one another. Of every group one row is kept: the best by score, then by hash of its id."""
+    """Which rows are duplicates. Of each group one row is kept: the best by score, then by the hash of its id."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Dropped rows and the rows that stand for them: collected stage by stage, resolved once, written sorted."""
+"""Dropped rows and their representatives: collected stage by stage, resolved once, written sorted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from evenkeel.infra.tables import write_table
 Ids = npt.NDArray[np.uint64]
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
 EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE = range(5)
-REFUSED = KINDS[EXCLUDED:]  # stand for themselves; quarantined
+REFUSED = KINDS[EXCLUDED:]  # name themselves; quarantined
 ROWS_PER_GROUP = 1 << 16
 
 
@@ -70,7 +70,7 @@ class Drops:
     def followed_by(self, later: "Drops") -> "Drops":
         """Return both, after a later stage that dropped only rows this one had kept.
 
-        A row that stood for others and is dropped hands them on to the row that stands for it now; they take the
+        Where a representative is dropped, its rows are given to its own representative; they take the
         weaker kind and the smaller similarity of the two links. Raises AccountingError where a row is dropped twice.
         """
         if not (len(self) and len(later)):
@@ -90,7 +90,7 @@ class Drops:
         return Drops(row_id, *(np.concatenate(pair)[order] for pair in columns))
 
     def sizes(self) -> tuple[Ids, npt.NDArray[np.int32]]:
-        """Return the kept rows that stand for others, ascending, and for how many, themselves included."""
+        """Return the representatives, ascending, and how many rows each represents, itself included."""
         kept, copies = np.unique(self.duplicate_of[self.kind < EXCLUDED], return_counts=True)
         return kept, (copies + 1).astype(np.int32)
 

@@ -28,7 +28,7 @@ class Duplicates:
         return ~_found(dropped, row_ids)[1]
 
     def sizes(self, row_ids: Ids) -> npt.NDArray[np.int32]:
-        """Return how many rows each of some kept rows stands for, itself included: (n,) int32, 1 for most."""
+        """Return the size of the duplicate group of each of some kept rows: (n,) int32, 1 for most."""
         groups = self._range("groups.parquet", ["row_id", "size"], row_ids)
         at, found = _found(groups["row_id"].to_numpy(), row_ids)
         sizes = np.ones(len(row_ids), np.int32)
@@ -40,7 +40,7 @@ class Duplicates:
         return read_table(storage.join(self.uri, "dropped.parquet"))
 
     def groups(self) -> pa.Table:
-        """Return every kept row that stands for more than itself: row_id, size; sorted by row_id."""
+        """Return the representatives of groups of more than one row: row_id, size; sorted by row_id."""
         return read_table(storage.join(self.uri, "groups.parquet"))
 
     def _range(self, name: str, columns: list[str], row_ids: Ids) -> pa.Table:

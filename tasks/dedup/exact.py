@@ -17,12 +17,12 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.dedup.drops import EXACT, Drops, Ids
 from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
 
-RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
+RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
 RECORDS_PER_RANGE = 1 << 24
 
 
@@ -52,7 +52,7 @@ def _write_run(
     else:
         hashes = _vector_hashes(vectors.block(block))
     records["hash"], records["more"] = hashes[:, 0], hashes[:, 1]
-    records["demerit"] = demerit(table, columns)
+    records["priority"] = keep_priority(table, columns)
     records["identity"] = table["identity"].to_numpy()
     records["row_id"] = table["row_id"].to_numpy()
     records = records[before.kept(records["row_id"])]

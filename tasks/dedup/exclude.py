@@ -1,4 +1,4 @@
-"""Rows that must not be in the dataset: the pool held against lists of ids, texts, runs of words and vectors.
+"""Rows that must not be in the dataset: the pool held against lists of ids, texts, n-grams and vectors.
 
 Every list is prepared once into sorted arrays; every block of the pool is then held against all lists in one pass.
 """
@@ -21,7 +21,7 @@ from evenkeel.tasks.dedup.drops import EXCLUDED, ROWS_PER_GROUP, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.lists import read_texts, read_vectors
 from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
-from evenkeel.tasks.dedup.ngrams import runs_of, shared_runs
+from evenkeel.tasks.dedup.ngrams import ngram_hashes, shared_ngrams
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.embed.words import word_hashes
@@ -94,7 +94,7 @@ def prepare(config: Exclusion, vectors: Vectors, folder: str, run: Run) -> Prepa
 def _prepare_texts(prepared: Prepared, config: TextList | NgramList, texts: pa.ChunkedArray) -> None:
     if isinstance(config, NgramList):
         words, offsets = word_hashes(texts, LONGEST)
-        runs = runs_of(words, offsets, config.words, config.shortest)
+        runs = ngram_hashes(words, offsets, config.words, config.min_words)
         prepared.write(widths=np.array(list(runs), np.int64), **{f"runs-{width}": runs[width] for width in runs})
         return
     prepared.write(hashes=np.unique(_text_keys(hash_and_count(texts)[0])))
@@ -148,7 +148,7 @@ def _hold_block(
         elif isinstance(one.config, NgramList):
             words, offsets = word_hashes(pool.text(block), LONGEST)
             runs = {int(width): np.asarray(one.array(f"runs-{width}")) for width in one.array("widths")}
-            sharing = np.flatnonzero(shared_runs(words, offsets, runs) >= one.config.runs)
+            sharing = np.flatnonzero(shared_ngrams(words, offsets, runs) >= one.config.min_shared)
             found.append((sharing, np.ones(len(sharing), np.float32)))
         else:
             found.append(_alike_texts(one, one.config, table["text_hash"], pool.text(block)))

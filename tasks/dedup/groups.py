@@ -1,16 +1,18 @@
-"""From similar pairs to groups: who stands for whom."""
+"""Similar pairs become duplicate groups, each with one representative."""
 
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 PARTNERS = 32
-Rows = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 
-def bucket_pairs(bucket: npt.NDArray[np.uint64], row: Rows) -> Rows:
+def bucket_pairs(bucket: npt.NDArray[np.uint64], row: Indices) -> Indices:
     """Return (pairs, 2) int64 of rows that share a bucket, better row first.
 
     Rows come sorted by bucket, best row first. Up to 33 rows: all pairs. A fuller bucket: every row with the 32 best of
@@ -25,23 +27,25 @@ def bucket_pairs(bucket: npt.NDArray[np.uint64], row: Rows) -> Rows:
     return pairs
 
 
-def cover(rows: int, pairs: Rows, similarity: npt.NDArray[np.float32]) -> tuple[Rows, npt.NDArray[np.float32]]:
-    """Return for each row the row that stands for it (itself where kept) and their similarity.
+def cover(rows: int, pairs: Indices, similarity: npt.NDArray[np.float32]) -> tuple[Indices, npt.NDArray[np.float32]]:
+    """Return the representative of each row (itself where kept) and their similarity.
 
     Rows are numbered best first. Each in turn is kept unless a kept row is similar to it: no two kept rows are a pair,
-    and every dropped row is a pair with the row that stands for it.
+    and every dropped row is a pair with its representative.
     """
     low, high = pairs.min(axis=1), pairs.max(axis=1)
     order = np.lexsort((low, high))
-    stands, closest = _cover(rows, low[order], high[order], similarity[order])
-    return stands, closest
+    representative, closest = _cover(rows, low[order], high[order], similarity[order])
+    return representative, closest
 
 
-def link(rows: int, pairs: Rows) -> Rows:
+def link(rows: int, pairs: Indices) -> Indices:
     """Return for each row the best row of its connected component. Rows are numbered best first."""
-    stands = np.arange(rows)
-    _link(stands, pairs)
-    return stands
+    graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (rows, rows))
+    component = connected_components(graph, directed=False)[1]
+    best: Indices = np.unique(component, return_index=True)[1]
+    representative: Indices = best[component]
+    return representative
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -60,28 +64,10 @@ def _bucket_pairs(row: Any, before: Any, partners: int, pairs: Any) -> None:
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _cover(rows: int, low: Any, high: Any, similarity: Any) -> Any:
     """Pairs come sorted by the worse row: when it is reached, all better rows are decided."""
-    stands = np.arange(rows)
+    representative = np.arange(rows)
     closest = np.ones(rows, np.float32)
     for pair in range(len(low)):
         better, worse = low[pair], high[pair]
-        if stands[better] == better and (stands[worse] == worse or similarity[pair] > closest[worse]):
-            stands[worse], closest[worse] = better, similarity[pair]
-    return stands, closest
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _link(stands: Any, pairs: Any) -> None:
-    for pair in range(len(pairs)):
-        one, other = pairs[pair, 0], pairs[pair, 1]
-        while stands[one] != one:
-            stands[one] = stands[stands[one]]
-            one = stands[one]
-        while stands[other] != other:
-            stands[other] = stands[stands[other]]
-            other = stands[other]
-        if one < other:
-            stands[other] = one
-        elif other < one:
-            stands[one] = other
-    for row in range(len(stands)):
-        stands[row] = stands[stands[row]]
+        if representative[better] == better and (representative[worse] == worse or similarity[pair] > closest[worse]):
+            representative[worse], closest[worse] = better, similarity[pair]
+    return representative, closest

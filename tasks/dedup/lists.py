@@ -1,4 +1,4 @@
-"""Exclusion lists: finding their files, stamping them, reading one column of them."""
+"""Exclusion lists: find their files, take their fingerprints, read one column of them."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ ROWS = 1 << 16
 
 
 def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupConfig:
-    """Return what the dedup step is called with: the config, each exclusion list stamped with what its files are now.
+    """Return what the dedup step is called with: the config, each exclusion list with the fingerprint of its files.
 
     takedowns: a folder of takedown files, one more list where it has any. Cheap: lists the store, opens nothing. So a
     changed list changes the key of the step. Raises InputError where a list is not there.
@@ -30,8 +30,8 @@ def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupCon
     lists = list(config.exclude)
     if takedowns is not None and storage.list_files(takedowns):
         lists.append(IdList(uri=takedowns))
-    stamped = [one.model_copy(update={"stamp": _stamp(find_files(one))}) for one in lists]
-    return config.model_copy(update={"exclude": stamped})
+    named = [one.model_copy(update={"fingerprint": _fingerprint(find_files(one))}) for one in lists]
+    return config.model_copy(update={"exclude": named})
 
 
 def find_files(one: ExclusionList) -> list[ListedShard]:
@@ -105,6 +105,6 @@ def _takedown(uri: str, path: Path) -> list[str] | None:
     return [str(one) for one in ids] if isinstance(ids, list) else None
 
 
-def _stamp(files: list[ListedShard]) -> str:
+def _fingerprint(files: list[ListedShard]) -> str:
     known = json.dumps([(file.uri, file.bytes, file.fingerprint) for file in files])
     return hashlib.sha256(known.encode()).hexdigest()[:20]

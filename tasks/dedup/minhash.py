@@ -54,7 +54,7 @@ def band_hashes(
 
     Either backend gives the same buckets.
     """
-    words, offsets = word_hashes(texts, config.longest)
+    words, offsets = word_hashes(texts, config.max_characters)
     rng = np.random.default_rng([config.seed, 0x31A5])
     size = bands.bands * bands.rows
     turn = rng.integers(0, 2**32, size, np.uint32)
@@ -72,7 +72,7 @@ def band_hashes(
 
 def sketches(texts: pa.ChunkedArray, config: NearConfig) -> tuple[npt.NDArray[np.uint32], Offsets]:
     """Return the (at most 512) smallest shingle hashes of every text, ascending: flat uint32 and (n + 1,) offsets."""
-    words, offsets = word_hashes(texts, config.longest)
+    words, offsets = word_hashes(texts, config.max_characters)
     most = np.minimum(np.maximum(np.diff(offsets) - config.shingle + 1, 1), SKETCH)
     flat = np.empty(int(most.sum()), np.uint32)
     ends = np.zeros(len(offsets), np.int64)

@@ -23,12 +23,12 @@ from evenkeel.tasks.dedup.drops import NEAR, Drops, Ids
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.groups import bucket_pairs, cover, link
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
-from evenkeel.tasks.dedup.rank import demerit, rank_columns
+from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 
 BUCKET = np.dtype([("bucket", "<u8"), ("row", "<u4")])
-RANK = np.dtype([("demerit", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
+RANK = np.dtype([("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
 ROWS_PER_RANGE = 1 << 24
 Pairs = npt.NDArray[np.int64]
 
@@ -56,7 +56,7 @@ class _Near:
 def near_duplicates(
     pool: Pool, config: NearConfig, best: str | None, before: Duplicates, folder: str, run: Run
 ) -> tuple[Drops, dict[str, Any]]:
-    """Return rows that are nearly another, each with the row that stands for it, and facts; `before` take no part."""
+    """Return rows that are nearly another, each with its representative, and facts; `before` take no part."""
     bands = choose_bands(config.threshold, config.recall)
     starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
     ranges = -(-pool.rows // ROWS_PER_RANGE)
@@ -89,7 +89,7 @@ def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: 
         return
     table = near.pool.table(near.pool.blocks[block], columns)
     ranks = np.empty(table.num_rows, RANK)
-    ranks["demerit"] = demerit(table, columns)
+    ranks["priority"] = keep_priority(table, columns)
     ranks["identity"] = table["identity"].to_numpy()
     ranks["row_id"] = table["row_id"].to_numpy()
     hashes, wordy = band_hashes(near.pool.text(near.pool.blocks[block]), near.config, near.bands, near.backend)
@@ -121,7 +121,7 @@ def _meet(near: _Near, part: tuple[int, int]) -> Pairs:
     shared = np.append(equal, False) | np.append(False, equal)
     bucket, row = bucket[shared], row[shared]
     ranks = _ranks(near, row)
-    order = np.lexsort((row, ranks["identity"], ranks["demerit"], bucket))
+    order = np.lexsort((row, ranks["identity"], ranks["priority"], bucket))
     return _distinct([bucket_pairs(bucket[order], row[order])])
 
 
@@ -188,7 +188,7 @@ def _choose(near: _Near, pairs: Pairs, found: npt.NDArray[np.float32], run: Run)
     """Return which rows are dropped in favour of which."""
     rows = np.unique(pairs)
     ranks = _ranks(near, rows)
-    order = np.lexsort((rows, ranks["identity"], ranks["demerit"]))
+    order = np.lexsort((rows, ranks["identity"], ranks["priority"]))
     place = np.empty(len(rows), np.int64)
     place[order] = np.arange(len(rows))
     ends = place[np.searchsorted(rows, pairs)]

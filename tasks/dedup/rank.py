@@ -24,8 +24,11 @@ def rank_columns(pool: Pool, best: str | None) -> list[str]:
     return ["row_id", "identity", f"score.{best}"]
 
 
-def demerit(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint32]:
-    """Return (n,) uint32 that falls as the score rises; a missing score is the worst, no score column is 0 for all."""
+def keep_priority(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint32]:
+    """Return the priority of rows to be kept, (n,) uint32, smallest first: it falls as the score rises.
+
+    A missing score has the largest; without a score column all have 0.
+    """
     if len(columns) < 3:
         return np.zeros(table.num_rows, np.uint32)
     score = table[columns[2]].to_numpy().astype(np.float32)

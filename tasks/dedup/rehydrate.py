@@ -1,4 +1,4 @@
-"""Rehydration: rows that stood for many come back a few times.
+"""Rehydration: representatives of large duplicate groups are kept more than once.
 
 FineWeb2 (Penedo et al. 2025, arXiv 2506.20920): how often a text occurred says something of its worth, so a kept row is
 repeated by the size of its group, far below that size.

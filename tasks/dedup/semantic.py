@@ -39,7 +39,7 @@ def semantic_duplicates(
     folder: str,
     run: Run,
 ) -> tuple[Drops, dict[str, Any]]:
-    """Return rows whose vector repeats another's, each with the row that stands for it, and facts.
+    """Return rows whose vector repeats another's, each with its representative, and facts.
 
     Rows that `before` dropped and rows with a zero vector take no part.
     """
@@ -77,7 +77,7 @@ def in_order(members: Members, keep: str) -> Members:
     keys = {
         "closest": [-members["centrality"]],
         "furthest": [members["centrality"]],
-        "score": [members["demerit"]],
+        "score": [members["priority"]],
         "random": [],
     }[keep]
     return members[np.lexsort((members["row_id"], members["identity"], *keys, members["cell"]))]
@@ -86,7 +86,7 @@ def in_order(members: Members, keep: str) -> Members:
 def _compare(
     cells: Cells, keep: str, least: float, batch: tuple[int, int]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Floats]:
-    """Return the dropped rows of some cells, the rows that stand for them and their cosine similarities."""
+    """Return the dropped rows of some cells, their representatives and their cosine similarities."""
     members = in_order(cells.members(*batch), keep)
     stands, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
     edges = np.flatnonzero(np.diff(members["cell"], prepend=-1, append=-1))
@@ -98,7 +98,7 @@ def _compare(
 
 
 def _thin(cells: Cells, members: Members, least: np.float32) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Return for each member of one cell, in order, the member that stands for it and their similarity."""
+    """Return for each member of one cell, in order, its representative and their similarity."""
     stands, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
     kept, places, count = _room(len(members), cells), np.empty(len(members), np.int64), 0
     for start in range(0, len(members), BLOCK):

@@ -32,7 +32,7 @@ def fit(rows: PreparedRows, centroids: Float32Array, options: Options, hooks: Ho
 
 
 def _renumbered(hooks: Hooks, ran: int) -> Hooks:
-    """Return hooks that are told of an iteration as the one after `ran`, and of nothing else."""
+    """Return hooks that count iterations on from `ran`, and do nothing else."""
     follow = hooks.on_iteration
     if follow is None:
         return NO_HOOKS

@@ -44,7 +44,7 @@ def near_duplicates_left(
     leaves, first = np.unique(leaf[order], return_index=True)
     members = [part[:ROWS_PER_CLUSTER] for part in np.split(order, first[1:])]
     if pool.has_text:
-        flat, offsets = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, longest=CHARACTERS))
+        flat, offsets = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, max_characters=CHARACTERS))
         rates = [share_alike(flat, offsets, part, jaccard) for part in members]
     else:
         vectors = _read_vectors(embed, pool, scratch, row_id)

@@ -17,7 +17,7 @@ from evenkeel.tasks.dedup import exact
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.inputs import DedupInputs
-from evenkeel.tasks.dedup.rank import demerit
+from evenkeel.tasks.dedup.rank import keep_priority
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
@@ -135,9 +135,9 @@ def test_readers_ask_only_for_a_range(run: Run, tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=2, max_size=20))
-def test_demerit_falls_as_the_score_rises(scores: list[float]) -> None:
+def test_priority_falls_as_the_score_rises(scores: list[float]) -> None:
     table = pa.table({"score.q": pa.array(scores, pa.float32())})
-    worth = demerit(table, ["row_id", "identity", "score.q"]).astype(np.int64)
+    worth = keep_priority(table, ["row_id", "identity", "score.q"]).astype(np.int64)
     values = np.array(scores, np.float32)
     np.testing.assert_array_equal(
         np.sign(worth[:, None] - worth), (values > values[:, None]).astype(int) - (values < values[:, None])

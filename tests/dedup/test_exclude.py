@@ -93,14 +93,14 @@ def test_equal_and_similar_texts(run: Run, pool: StepRef, texts: list[str], tmp_
     assert set(found["by"]) == {"texts"}
 
 
-def test_shared_runs_of_words(run: Run, pool: StepRef, texts: list[str], tmp_path: Path) -> None:
+def test_shared_ngrams(run: Run, pool: StepRef, texts: list[str], tmp_path: Path) -> None:
     inside, too_short = " ".join(texts[11].split()[10:25]), " ".join(texts[12].split()[10:22])
     whole, tiny = " ".join(texts[13].split()[:9]), " ".join(texts[14].split()[:5])
     lines = [f"Q: {inside.upper()}? yes", f"{too_short} {sentence(555)}", whole, tiny]
     (tmp_path / "bench.txt").write_text("\n".join(lines))
     bench = str(tmp_path / "bench.txt")
     assert excluded(run, pool, NgramList(uri=bench))[1] == {11, 13}
-    assert excluded(run, pool, NgramList(uri=bench, words=12, runs=2))[1] == {11}
+    assert excluded(run, pool, NgramList(uri=bench, words=12, min_shared=2))[1] == {11}
     assert excluded(run, pool, NgramList(uri=bench, words=12))[1] == {11, 12, 13}
 
 

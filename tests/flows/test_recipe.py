@@ -69,6 +69,12 @@ def test_a_password_is_refused_and_not_repeated(field: str) -> None:
             {"method": "image", "model": "vit", "most_pixels": 9},
             {"method": "image", "model": "vit", "max_pixels": 9},
         ),
+        ("dedup", {"near": {"longest": 2048}}, {"near": {"max_characters": 2048}}),
+        (
+            "dedup",
+            {"exclude": [{"by": "ngrams", "uri": "b.jsonl", "shortest": 5, "runs": 2, "stamp": "x"}]},
+            {"exclude": [{"by": "ngrams", "uri": "b.jsonl", "min_words": 5, "min_shared": 2, "fingerprint": "x"}]},
+        ),
         (
             "sampling",
             {"target": 9, "strategy": {"name": "subclass", "group": "kind", "least": 4}},
