@@ -8,7 +8,7 @@ from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.running import absolute
 from evenkeel.infra import storage
-from evenkeel.infra.errors import StorageError
+from evenkeel.infra.errors import RecipeError, StorageError
 from evenkeel.infra.workspace import DONE
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import DestinationConfig
@@ -18,7 +18,7 @@ from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.versions import diff as comparing
 from evenkeel.tasks.versions import export as exporting
 from evenkeel.tasks.versions import prune as pruning
-from evenkeel.tasks.versions import tags
+from evenkeel.tasks.versions import tags, trash
 from evenkeel.tasks.versions import takedown as taking_down
 from evenkeel.tasks.versions import verify as verifying
 from evenkeel.tasks.versions.diff import VersionDiff
@@ -158,20 +158,43 @@ def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verif
     return Answer(found, sentence, ok=found.sound)
 
 
-def prune(recipe: Recipe | RecipeFile, drop: Collection[str] | None = None, dry_run: bool = True) -> Answer[Prune]:
+def prune(
+    recipe: Recipe | RecipeFile, drop: Collection[str] | None = None, at_once: bool = False, dry_run: bool = True
+) -> Answer[Prune]:
     """Remove versions that no tag and no rule keeps, files of dead runs, and step outputs that are no longer needed.
+
+    Versions go into the trash first, for the days of the retention rule.
 
     Args:
         recipe: The recipe whose destination says what is kept, or the file that holds it.
         drop: Versions to remove whatever the retention rule says.
+        at_once: Remove versions for good now, and whatever is in the trash.
         dry_run: Only say what would be removed.
     """
     destination, dataset, workspace = _place(recipe)
-    found = pruning.prune(destination, dataset, workspace, drop=drop or (), dry_run=dry_run)
+    found = pruning.prune(destination, dataset, workspace, drop=drop or (), at_once=at_once, dry_run=dry_run)
     numbers = ", ".join(f"v{number}" for number in found.versions) or "no version"
     outputs = f"{len(found.outputs)} outputs of steps, {found.output_files} files, {found.output_bytes:,} bytes"
     did = "would remove" if dry_run else "removed"
-    return Answer(found, f"{did}: {numbers}, {found.files} files, {found.bytes:,} bytes; in the workspace: {outputs}")
+    days = f"{destination.retention.trash_days:g} days, `evenkeel restore` brings versions back"
+    trash = f"; into the trash: {len(found.trash)} folders ({days})" if found.trash else ""
+    sentence = f"{did}: {numbers}, {found.files} files, {found.bytes:,} bytes; in the workspace: {outputs}{trash}"
+    return Answer(found, sentence)
+
+
+def restore(recipe: Recipe | RecipeFile, version: str) -> Answer[Version]:
+    """Bring a pruned version back from the trash, under its number.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The number of the version: 3 or v3.
+    """
+    destination, dataset, workspace = _place(recipe)
+    number = version.removeprefix("v")
+    if not number.isdecimal():
+        raise RecipeError(f"{version!r} is not the number of a version", expected="3 or v3")
+    found = trash.restore(destination, dataset, int(number), workspace)
+    return Answer(found, f"v{found.version} of {dataset} is back, with {found.rows:,} rows; it is not current")
 
 
 def takedown(

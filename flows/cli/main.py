@@ -34,6 +34,7 @@ SECTIONS = {
         "rollback": Place("versions", "Make an earlier VERSION the current one; nothing is removed."),
         "verify": Place("versions", "Read every file of a version and compare it with its checksum."),
         "prune": Place("versions", "Remove versions, files and step outputs that are no longer needed."),
+        "restore": Place("versions", "Bring a pruned VERSION back from the trash, under its number."),
         "takedown": Place("versions", "Keep rows with these IDS out of all coming versions."),
         "export": Place("versions", "Write a version in the format of a training library, by that library."),
     },

@@ -30,6 +30,7 @@ YES = click.option("--yes", is_flag=True, help="Do it; without this only say wha
 DROP = click.option(
     "--drop", multiple=True, metavar="VERSION", help="Remove this one whatever the retention rule says."
 )
+NOW = click.option("--now", is_flag=True, help="Remove versions for good now, and whatever is in the trash.")
 FROM_FILE = click.option("--from-file", type=click.File(), help="A file with one id per line.")
 REASON = click.option("--reason", default="", help="Why, for the record.")
 REPUBLISH = click.option("--republish", is_flag=True, help="Also publish the current version again without them.")
@@ -100,14 +101,20 @@ def verify(recipe: Recipe, version: str) -> Answer[Verification]:
     return operations.verify(recipe, version)
 
 
-@verb(YES, DROP)
-def prune(recipe: Recipe, yes: bool, drop: tuple[str, ...]) -> Answer[Prune]:
+@verb(YES, DROP, NOW)
+def prune(recipe: Recipe, yes: bool, drop: tuple[str, ...], now: bool) -> Answer[Prune]:
     """Remove versions, files and step outputs that are no longer needed.
 
     These are versions that no tag and no retention rule holds, files of dead runs, and outputs of steps that no kept
-    version builds on.
+    version builds on. Versions go into the trash first; `evenkeel restore` brings them back.
     """
-    return _offered(operations.prune(recipe, drop, dry_run=not yes), yes)
+    return _offered(operations.prune(recipe, drop, now, dry_run=not yes), yes)
+
+
+@verb(VERSION)
+def restore(recipe: Recipe, version: str) -> Answer[Version]:
+    """Bring a pruned VERSION back from the trash, under its number."""
+    return operations.restore(recipe, version)
 
 
 @verb(IDS, YES, FROM_FILE, REASON, REPUBLISH)

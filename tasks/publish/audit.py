@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, StagedFilesMissing
 from evenkeel.tasks.publish.exclusions import excluded_ids, find_ids
-from evenkeel.tasks.publish.layout import PRUNED
+from evenkeel.tasks.publish.layout import IN_TRASH, PRUNED
 from evenkeel.tasks.publish.manifest import FileEntry
 
 
@@ -21,6 +21,14 @@ def require_files(folder: str, files: Sequence[FileEntry]) -> None:
             raise missing(storage.join(folder, entry.path), "not there")
         if sizes[entry.path] != entry.bytes:
             raise missing(storage.join(folder, entry.path), f"{sizes[entry.path]:,} of {entry.bytes:,} bytes")
+
+
+def in_trash(folder: str) -> bool:
+    """Tell whether a prune has put a folder into the trash, where it may be a version again."""
+    try:
+        return storage.read_bytes(storage.join(folder, PRUNED)) == IN_TRASH
+    except FileNotFoundError:
+        return False
 
 
 def missing(where: str, found: str) -> StagedFilesMissing:

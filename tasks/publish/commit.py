@@ -133,7 +133,7 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     readers of the current version see no column of the coming one. Raises CommitFailedException where others commit.
     """
     if branch in table.metadata.refs:
-        apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (stays(table, branch),))
+        drop_branch(table, branch)
     transaction = begin(table)
     before = table.metadata.current_schema_id
     number = _use_schema(transaction, schema)
@@ -175,6 +175,11 @@ def ensure_root(table: Table) -> None:
                 pass
         except CommitFailedException:
             table.refresh()
+
+
+def drop_branch(table: Table, branch: str) -> None:
+    """Drop an audit branch."""
+    apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (stays(table, branch),))
 
 
 def name_version(table: Table, branch: str, version: int, tags: list[str]) -> None:

@@ -40,6 +40,9 @@ class Retention(BaseModel):
     grace_hours: float = Field(
         24, ge=0, description="Files that no version holds are removed only when they are older than this."
     )
+    trash_days: float = Field(
+        7, ge=0, description="Versions that a prune lets go stay in the trash for this many days; 0: none."
+    )
     workspace_days: float = Field(
         14,
         ge=2,

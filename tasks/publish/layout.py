@@ -17,6 +17,7 @@ from evenkeel.tasks.publish.config import check_dataset_name
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
 PRUNED = "PRUNED"
+IN_TRASH = b"in the trash of evenkeel prune\n"
 BLOCKED = "blocked"
 BESIDE = ("fates", "centroids", "selection")
 OURS = ("data", *BESIDE, MANIFEST, PRUNED)

@@ -58,7 +58,8 @@ def dataset_table(config: DestinationConfig, dataset: str, workspace: str, *, cr
     if marker is not None and not same_place(marker.location, folder):
         raise copied(marker.location, folder)
     earlier = earlier_catalog(config, workspace)
-    if not create and marker is None and is_missing(config.catalog, config.uri) and earlier is None:
+    begun = marker is not None and marker.highest > 0
+    if (begun or not create) and is_missing(config.catalog, config.uri) and earlier is None:
         raise _unknown(dataset, folder, config)
     called = address(config.catalog, config.uri)
     with open_catalog(config.catalog, config.uri) as catalog, answering(config.catalog or called):

@@ -112,7 +112,7 @@ class _Publication:
             write_index(table)
             return _result("unchanged", same)
         if self.copied is None:
-            if mine is not None:
+            if mine is not None or audit.in_trash(self.staged.folder):
                 self.staged = _copy_run(self.staged)
             self.copied = copy_extras(self.extras, self.staged.folder)
         number = 1 + max(highest_of(table), *(v.version for v in known), 0)
@@ -212,7 +212,10 @@ def _copy_run(staged: Staged) -> Staged:
     name = f"{staged.run}-{random.getrandbits(32):08x}"
     folder = storage.join(staged.folder.rpartition("/")[0], name)
     for entry in staged.files:
-        copy_hashed(storage.join(staged.folder, entry.path), storage.join(folder, entry.path))
+        try:
+            copy_hashed(storage.join(staged.folder, entry.path), storage.join(folder, entry.path))
+        except FileNotFoundError:
+            raise audit.missing(storage.join(staged.folder, entry.path), "not there") from None
     return staged.model_copy(update={"run": name, "folder": folder})
 
 

@@ -88,7 +88,7 @@ def versions(table: Table) -> list[Version]:
 def _version(dataset: str, folder: str, number: int, snapshot: Snapshot, tags: list[str], current: bool) -> Version:
     facts = facts_of(snapshot)
     assert facts is not None, f"snapshot {snapshot.snapshot_id} is named v{number} and is none of ours"
-    location = storage.join(folder, VERSIONS, facts.location.rstrip("/").rpartition("/")[2])
+    location = _folder(folder, facts)
     return Version(
         **facts.model_dump(exclude={"location"}),
         location=location,
@@ -106,6 +106,16 @@ def facts_of(snapshot: Snapshot) -> VersionFacts | None:
     summary = snapshot.summary
     text = summary.additional_properties.get(FACTS_KEY) if summary is not None else None
     return None if text is None else VersionFacts.model_validate_json(text)
+
+
+def location_of(table: Table, snapshot: Snapshot) -> str | None:
+    """Return the folder of what a snapshot holds, None where the snapshot is not one of ours."""
+    facts = facts_of(snapshot)
+    return None if facts is None else _folder(home(table), facts)
+
+
+def _folder(dataset: str, facts: VersionFacts) -> str:
+    return storage.join(dataset, VERSIONS, facts.location.rstrip("/").rpartition("/")[2])
 
 
 def find(table: Table, ref: str | int) -> Version:

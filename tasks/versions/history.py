@@ -78,10 +78,10 @@ def require_whole(folder: str, known: list[Version]) -> None:
     if missing:
         more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
         raise StorageError(
-            f"{len(missing):,} files of published versions are missing here: the folder was copied in part",
+            f"{len(missing):,} files of published versions are missing or not whole",
             found=", ".join(missing[:SHOWN]) + more,
             where=folder,
-            remedy="copy them from where they came; `--without VERSION` gives up a version for good",
+            remedy="copy them from where they came, or from a backup; `evenkeel repair --without N` gives up version N",
         )
 
 

@@ -1,5 +1,7 @@
 """Remove old versions by the retention rule, files that no version holds, and step outputs that are no longer needed.
 
+Versions go into the trash first (`tasks/versions/trash.py`).
+
 A prune and a publisher may meet. The prune writes the mark PRUNED into a folder and then reads the catalog; the
 publisher registers its audit branch in the catalog and then checks for the mark. So the second of them sees the first:
 the prune leaves the folder alone, or the publisher stops and the next run stages anew.
@@ -10,26 +12,28 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.listing import Folder, folders, listing, store_time, touched
+from evenkeel.infra.listing import folders, store_time
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.index import write_index
-from evenkeel.tasks.publish.layout import BLOCKED, PRUNED, VERSIONS, dataset_folder
+from evenkeel.tasks.publish.layout import BLOCKED, dataset_folder
 from evenkeel.tasks.publish.opening import dataset_table, kept_table
-from evenkeel.tasks.publish.table import Version, facts_of, find, home, is_home, versions
+from evenkeel.tasks.publish.table import Version, find, home, location_of, versions
+from evenkeel.tasks.versions import trash
+from evenkeel.tasks.versions.leftovers import all_folders, dispose, leftovers, stray_metadata, tidy
 from evenkeel.tasks.versions.outputs import prune_outputs
 
 
 class Prune(BaseModel):
     """What a prune removed, or would remove.
 
-    kept: version -> why. folders: of versions, dead runs and what blocked runs left. metadata: Iceberg files that
-    nothing refers to. outputs: step outputs in the workspace, whose files and bytes are counted apart.
+    kept: version -> why. versions: those that are let go. folders: of versions, dead runs and what blocked runs left,
+    removed for good. trash: folders put into the trash. metadata: Iceberg files that nothing refers to. outputs: step
+    outputs in the workspace, whose files and bytes are counted apart.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +43,7 @@ class Prune(BaseModel):
     kept: dict[int, str]
     versions: list[int]
     folders: list[str]
+    trash: list[str] = []
     metadata: int
     files: int
     bytes: int
@@ -53,12 +58,15 @@ def prune(
     workspace: str,
     *,
     drop: Collection[str | int] = (),
+    at_once: bool = False,
     dry_run: bool = True,
 ) -> Prune:
     """Remove versions that the retention rule lets go, files of dead runs, and step outputs that are no longer needed.
 
-    drop: versions to remove whatever the rule says; tagged and current ones are refused with RecipeError. Everything is
-    judged by the store's clock. A dry run writes nothing; interrupted, a prune goes on where it stopped when run again.
+    drop: versions to remove whatever the rule says; tagged and current ones are refused with RecipeError. Versions go
+    into the trash for `retention.trash_days`, from where `restore` brings them back; at_once: remove them for good now,
+    and all that is in the trash. Ages are judged by the store's clock. A dry run writes nothing;
+    interrupted, a prune goes on where it stopped when it is run again.
     """
     folder = dataset_folder(config.uri, dataset)
     opened = kept_table(config, dataset, workspace, folder) if dry_run else dataset_table(config, dataset, workspace)
@@ -69,21 +77,16 @@ def prune(
             kept, gone = _sort_out(table, config.retention, now, drop)
         else:
             kept, gone = _forget(table, config.retention, now, drop, grace)
-        removed = {version.location for version in gone}
-        held = _referenced(table) - removed
-        lost = [
-            folder
-            for folder in _folders(table)
-            if folder.uri not in held and (PRUNED in folder.names or folder.uri in removed or folder.touched < grace)
-        ]
+        lost = leftovers(table, gone, now, grace, 0 if at_once else config.retention.trash_days)
         blocked = [folder for folder in folders(storage.join(home(table), BLOCKED)) if folder.touched < grace]
-        metadata = _stray_metadata(table, grace)
+        metadata = stray_metadata(table, grace)
         if not dry_run:
             write_index(table)
-            lost = [folder for folder in lost if _remove(table, folder.uri)]
+            lost = [one for one in lost if dispose(table, one)]
+            tidy(table)
             for uri in [*metadata, *(folder.uri for folder in blocked)]:
                 storage.remove(uri)
-        lost += blocked
+        finally_gone = [*(one.folder for one in lost if one.action == "remove"), *blocked]
         rest = [version for version in versions(table) if version.version in kept]
     outputs = prune_outputs(workspace, dataset, rest, config.retention.workspace_days, dry_run=dry_run)
     return Prune(
@@ -91,10 +94,11 @@ def prune(
         dry_run=dry_run,
         kept=kept,
         versions=sorted(version.version for version in gone),
-        folders=[folder.uri for folder in lost],
+        folders=[folder.uri for folder in finally_gone],
+        trash=[one.folder.uri for one in lost if one.action == "trash"],
         metadata=len(metadata),
-        files=sum(folder.files for folder in lost) + len(metadata),
-        bytes=sum(folder.bytes for folder in lost),
+        files=sum(folder.files for folder in finally_gone) + len(metadata),
+        bytes=sum(folder.bytes for folder in finally_gone),
         outputs=[output.uri for output in outputs],
         output_files=sum(output.files for output in outputs),
         output_bytes=sum(output.bytes for output in outputs),
@@ -108,6 +112,7 @@ def _sort_out(
     dropped = {find(table, ref).version for ref in drop}
     kept: dict[int, str] = {}
     gone = []
+    written = {folder.uri: folder.touched for folder in all_folders(table)}
     for place, version in enumerate(versions(table)):
         reasons = ["current"] if version.current else []
         reasons += [f"tag {tag}" for tag in version.tags]
@@ -119,7 +124,8 @@ def _sort_out(
             )
         if version.version not in dropped:
             reasons += [f"among the last {rule.keep_last}"] if place < rule.keep_last else []
-            young = now - datetime.fromisoformat(version.created) < timedelta(days=rule.keep_days)
+            since = written.get(version.location) or datetime.fromisoformat(version.created)
+            young = now - since < timedelta(days=rule.keep_days)
             reasons += [f"younger than {rule.keep_days:g} days"] if young else []
         if reasons:
             kept[version.version] = ", ".join(reasons)
@@ -146,13 +152,15 @@ def _forget(
 def _drop_names(
     table: Table, rule: Retention, now: datetime, drop: Collection[str | int], grace: datetime
 ) -> tuple[dict[int, str], list[Version]]:
-    idle = {folder.uri for folder in _folders(table) if folder.touched < grace}
+    idle = {folder.uri for folder in all_folders(table) if folder.touched < grace}
     kept, gone = _sort_out(table, rule, now, drop)
     names = {f"v{version.version}" for version in gone}
     for name, ref in table.metadata.refs.items():
         snapshot = table.metadata.snapshot_by_id(ref.snapshot_id)
-        if name.startswith("audit-") and snapshot is not None and _location(snapshot) in idle:
+        if name.startswith("audit-") and snapshot is not None and location_of(table, snapshot) in idle:
             names.add(name)
+    for version in gone:
+        trash.put(table, version)
     if names:
         updates = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names))
         commit.apply(table, updates, tuple(commit.stays(table, name) for name in sorted(names)))
@@ -172,49 +180,3 @@ def _drop_snapshots(table: Table) -> None:
     lost = [snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.snapshot_id not in held]
     if lost:
         commit.apply(table, (RemoveSnapshotsUpdate(snapshot_ids=lost),), ())
-
-
-def _referenced(table: Table) -> set[str]:
-    """Return the folders that a version or an audit branch holds."""
-    heads = {ref.snapshot_id for ref in table.metadata.refs.values()}
-    held = (_location(snapshot) for snapshot in table.metadata.snapshots if snapshot.snapshot_id in heads)
-    return {location for location in held if location is not None}
-
-
-def _location(snapshot: Snapshot) -> str | None:
-    facts = facts_of(snapshot)
-    return facts.location if facts is not None else None
-
-
-def _remove(table: Table, folder: str) -> bool:
-    """Remove a folder unless a publisher has registered it by now; return whether it was removed."""
-    storage.write_bytes(storage.join(folder, PRUNED), b"being removed by evenkeel prune\n")
-    table.refresh()
-    if folder in _referenced(table):
-        storage.remove(storage.join(folder, PRUNED))
-        return False
-    storage.remove(folder)
-    return True
-
-
-def _folders(table: Table) -> list[Folder]:
-    """Return every folder below `versions/`, sorted."""
-    return folders(storage.join(home(table), VERSIONS))
-
-
-def _stray_metadata(table: Table, grace: datetime) -> list[str]:
-    """Return Iceberg's own files that the table no longer refers to and that no commit under way can be writing.
-
-    A catalog that keeps them in a warehouse of its own also removes them itself.
-    """
-    if not is_home(table):
-        return []
-    known = {"version-hint.text", table.metadata_location.rpartition("/")[2]}
-    known |= {entry.metadata_file.rpartition("/")[2] for entry in table.metadata.metadata_log}
-    for snapshot in table.metadata.snapshots:
-        known.add(snapshot.manifest_list.rpartition("/")[2])
-        known |= {manifest.manifest_path.rpartition("/")[2] for manifest in snapshot.manifests(table.io)}
-    base = storage.join(home(table), "metadata")
-    return sorted(
-        storage.join(base, path) for path, info in listing(base).items() if path not in known and touched(info) < grace
-    )

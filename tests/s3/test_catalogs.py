@@ -107,7 +107,9 @@ def test_the_life_of_versions(destination: DestinationConfig, tmp_path: Path) ->
     with dataset_table(destination, dataset, workspace) as table:
         assert set(table.scan().to_arrow()["ek_id"].to_pylist()) == set(pd.read_parquet(results[2].data)["ek_id"])
 
-    eager = destination.model_copy(update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0)})
+    eager = destination.model_copy(
+        update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0, trash_days=0)}
+    )
     removed = prune(eager, dataset, workspace, drop=[3], dry_run=False)
     assert (removed.versions, sorted(removed.kept)) == ([3], [1, 2])
     assert [version.version for version in list_versions(destination, dataset, workspace)] == [2, 1]
@@ -181,7 +183,9 @@ def test_a_name_given_while_a_version_is_pruned_brings_it_back(
         return found
 
     monkeypatch.setattr(pruning, "_sort_out", slow)
-    eager = rest_destination.model_copy(update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0)})
+    eager = rest_destination.model_copy(
+        update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0, trash_days=0)}
+    )
     assert prune(eager, dataset, workspace, dry_run=False).versions == []
     assert read_version(rest_destination, dataset, "late", workspace).version == 1
     assert verify(rest_destination, dataset, 1, workspace).sound

@@ -20,6 +20,7 @@ from evenkeel.tasks.versions.listing import list_versions
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.repair import repair
 from evenkeel.tasks.versions.tags import rollback, tag
+from evenkeel.tasks.versions.trash import restore
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
@@ -99,3 +100,17 @@ def test_a_lost_catalog_is_rebuilt_from_the_bucket_and_a_copy_adopted(
     assert publish_from("one", copy, seed=4).version == 5
     assert all(verify(copy, "demo", number, "").sound for number in (1, 2, 3, 4, 5))
     assert all(uri.startswith(copy.uri) for uri in (v.location for v in list_versions(copy, "demo", "")))
+
+
+def test_a_pruned_version_comes_back_from_the_trash_of_a_bucket(
+    store: Store, publish_from: Publish, destination: DestinationConfig
+) -> None:
+    first, _ = publish_from("one", seed=0), publish_from("one", seed=1)
+    eager = destination.model_copy(update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0)})
+    assert prune(eager, "demo", "", dry_run=False).trash == [first.location]
+    assert prune(eager, "demo", "", dry_run=False).folders == []
+    assert restore(eager, "demo", 1, "").location == first.location
+    assert verify(eager, "demo", 1, "").sound
+    assert prune(eager, "demo", "", at_once=True, dry_run=False).folders == [first.location]
+    assert storage.list_files(first.location) == []
+    assert [version.version for version in list_versions(eager, "demo", "")] == [2]

@@ -92,7 +92,9 @@ def test_the_life_of_versions_on_a_store(
     storage.write_bytes(uri, good[:-9] + bytes([good[-9] ^ 4]) + good[-8:])
     assert [damage.path for damage in verify(destination, "demo", 2, workspace).damages] == ["data/part-00000.parquet"]
 
-    eager = destination.model_copy(update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0)})
+    eager = destination.model_copy(
+        update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0, trash_days=0)}
+    )
     publish_one(seed=2)
     rollback(destination, "demo", 3, workspace)
     assert prune(eager, "demo", workspace, dry_run=False).versions == [1, 2]

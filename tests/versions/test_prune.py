@@ -16,7 +16,7 @@ from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
-from evenkeel.tasks.versions import prune as prune_module
+from evenkeel.tasks.versions import leftovers
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.tags import rollback, tag
@@ -24,14 +24,14 @@ from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.publish.fixtures import Publish
 
-EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0)
+EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0, trash_days=0)
 
 
 def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
     results = [publish_one(seed=seed) for seed in range(6)]
     tag(destination, "demo", 2, "prod", workspace)
     rollback(destination, "demo", 4, workspace)
-    rule = destination.model_copy(update={"retention": Retention(keep_last=1, keep_days=0, grace_hours=0)})
+    rule = destination.model_copy(update={"retention": EAGER})
 
     plan = prune(rule, "demo", workspace)
     assert (plan.dry_run, plan.versions) == (True, [1, 3, 5])
@@ -138,7 +138,7 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
         except StorageError as error:
             outcome.append(error.message)
 
-    real_write, real_look, real_remove = storage.write_bytes, prune_module._referenced, storage.remove
+    real_write, real_look, real_remove = storage.write_bytes, leftovers.referenced, storage.remove
 
     def write(uri: str, data: bytes) -> None:
         if uri.endswith("PRUNED"):
@@ -159,7 +159,7 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
     if moment == "before the mark":
         monkeypatch.setattr(storage, "write_bytes", write)
     elif moment == "after the mark":
-        monkeypatch.setattr(prune_module, "_referenced", look)
+        monkeypatch.setattr(leftovers, "referenced", look)
     else:
         monkeypatch.setattr(storage, "remove", remove)
     prune(destination.model_copy(update={"retention": EAGER}), "demo", workspace, dry_run=False)
