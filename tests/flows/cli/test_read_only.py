@@ -28,7 +28,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
 OUTSIDE = {"sweep", "export"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
-CHANGING = {"run", "tag", "untag", "rollback", "serve"}
+CHANGING = {"run", "tag", "untag", "rollback", "restore", "serve"}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
 """Verbs that only look, with all of their arguments."""
 
