@@ -3,11 +3,12 @@
 ingest -> embed -> dedup -> cluster or assign -> sample -> stage -> measure -> validate -> report -> publish
 """
 
-from typing import Any
+from typing import Any, Literal, cast
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from evenkeel.flows.approval import decide
 from evenkeel.flows.events import emit, emit_drift
@@ -17,9 +18,9 @@ from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, 
 from evenkeel.flows.publishing import evidence, is_new, publish_version, summary
 from evenkeel.flows.recipe import Recipe, RecipeFile
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
-from evenkeel.flows.running import running
+from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
-from evenkeel.infra.errors import GateFailed
+from evenkeel.infra.errors import DatasetBusy, GateFailed
 from evenkeel.tasks.publish.extras import keep_blocked
 from evenkeel.tasks.publish.layout import check_destination
 from evenkeel.tasks.publish.opening import require_keeping
@@ -32,18 +33,32 @@ def run_name() -> str:
 
 
 @flow(name="curate", flow_run_name=run_name, persist_result=True, result_serializer="json")
-def curate(recipe: Recipe | RecipeFile, force: bool = False, dry_run: bool = False) -> dict[str, Any]:
+def curate(
+    recipe: Recipe | RecipeFile,
+    force: bool = False,
+    dry_run: bool = False,
+    if_busy: Literal["wait", "drop"] = "wait",
+) -> dict[str, Any]:
     """Curate a pool into a balanced, validated, published version.
 
     Args:
         recipe: What to curate, how, and where to publish it; or the file that says so.
         force: Publish a new version even where nothing has changed since the last one.
         dry_run: Only say what a run would read and take, and what would not fit; curate and publish nothing.
+        if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
     """
     recipe = recipe.load() if isinstance(recipe, RecipeFile) else recipe
     check_destination(recipe.destination.uri, recipe.dataset)
     if dry_run:
         return show_plan(recipe)
+    try:
+        with one_at_a_time(recipe, wait=if_busy == "wait"):
+            return _curate(recipe, force)
+    except DatasetBusy as busy:
+        return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
+
+
+def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
     with running(recipe) as run:
         require_keeping(recipe.destination, recipe.dataset, run.workspace)
         lineage = resolve_lineage(recipe, run.workspace)

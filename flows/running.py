@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.progress import LISTENER
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.compute import open_compute
+from evenkeel.infra.lease import held
 from evenkeel.tasks.step import Run
 
 
@@ -28,6 +30,26 @@ def running(recipe: Recipe) -> Iterator[Run]:
         finally:
             if report.exists():
                 _save_report(report, storage.join(workspace, recipe.dataset, "performance"), recipe.dataset)
+
+
+@contextmanager
+def one_at_a_time(recipe: Recipe, *, wait: bool) -> Iterator[None]:
+    """Let no other run of this dataset into this destination go on meanwhile, whoever started it and from where.
+
+    wait: False raises DatasetBusy where one does, instead of waiting until it has ended.
+    """
+    folder = absolute(recipe.destination.uri)
+    with held(storage.join(folder, f".{recipe.dataset}.lock"), recipe.dataset, wait=wait, tell=_say):
+        yield
+
+
+def _say(sentence: str) -> None:
+    """Log a sentence, and show it where the command line shows the steps."""
+    from prefect.logging import get_run_logger
+
+    get_run_logger().info(sentence)
+    if (listener := LISTENER.get()) is not None:
+        listener("turn", 1.0, sentence)
 
 
 def _save_report(report: Path, folder: str, dataset: str) -> None:

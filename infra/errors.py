@@ -14,6 +14,7 @@ EvenkeelError                   exit code 1
 ├── VersionNotFound             1   no such version, tag or dataset
 ├── CatalogMismatch             1   a dataset's versions are kept by another catalog than the one in use, or by none
 ├── PublishConflict             1   someone else committed first; nothing was lost, run again
+├── DatasetBusy                 1   another run of the dataset is going on
 ├── CommitStateUnknown          1   the catalog did not answer; look before running again
 └── StepError                   1   a step was called with what it does not take; a mistake in code, not in a recipe
 
@@ -110,6 +111,10 @@ class CatalogMismatch(EvenkeelError):
 
 class PublishConflict(EvenkeelError):
     """Another publisher committed first; nothing was lost, run again."""
+
+
+class DatasetBusy(EvenkeelError):
+    """Another run of the dataset is going on."""
 
 
 class CommitStateUnknown(EvenkeelError):
