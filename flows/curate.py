@@ -11,11 +11,11 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from evenkeel.flows.approval import decide
-from evenkeel.flows.events import emit, emit_drift
+from evenkeel.flows.events import emit_blocked, emit_drift, emit_published
 from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, stage_version
-from evenkeel.flows.publishing import evidence, is_new, publish_version, summary
+from evenkeel.flows.publishing import evidence, is_new, outcome, publish_version, summary
 from evenkeel.flows.recipe import Recipe, RecipeFile
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
 from evenkeel.flows.running import one_at_a_time, running
@@ -65,18 +65,18 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         save_shard_numbers(recipe, run.workspace, lineage.request)
         pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found))
         staged = stage_version(recipe, lineage, pool, AsTasks(run))
-        proven = prove_version(recipe, run.workspace, staged, AsTasks(run))
+        proven = prove_version(recipe, run.workspace, staged, AsTasks(run), force)
         get_run_logger().info("%s; clusters: %s", lineage.changes.summary(), lineage.why)
         show_card(recipe, proven)
         require_gates(recipe, proven)
+        approval = None
         if recipe.gates.approval == "required" and (force or is_new(recipe, run.workspace, proven)):
-            require_approval(recipe, proven)
-        published = publish_version(recipe, lineage, proven, run.workspace, force)
-    get_run_logger().info("%s v%s: %s", recipe.dataset, published.version, published.status)
+            approval = require_approval(recipe, proven)
+        published = publish_version(recipe, lineage, proven, run, force, approval)
+    get_run_logger().info(outcome(published))
     show_links(recipe, published.location)
     show_version(recipe, published)
-    if published.status == "published":
-        emit(recipe, "published", published.model_dump(mode="json", include={"version", "location", "rows"}))
+    emit_published(published)
     return summary(lineage, run.workspace, proven, published)
 
 
@@ -85,7 +85,7 @@ def require_gates(recipe: Recipe, proven: ProvenVersion) -> None:
     if not (failed := proven.validate.facts["failed"]):
         return
     place = keep_blocked(recipe.destination, recipe.dataset, proven.report.key, evidence(proven))
-    emit(recipe, "blocked", {"failed": failed, "card": place})
+    emit_blocked(recipe, failed, place)
     show_links(recipe, place)
     raise GateFailed(
         f"{len(failed)} blocking expectation(s) failed; nothing was published",
@@ -95,12 +95,13 @@ def require_gates(recipe: Recipe, proven: ProvenVersion) -> None:
     )
 
 
-def require_approval(recipe: Recipe, proven: ProvenVersion) -> None:
-    """Return when a person has approved the version; raise GateFailed, and emit an event, when one declined."""
+def require_approval(recipe: Recipe, proven: ProvenVersion) -> str:
+    """Return a person's reason for approving the version; raise GateFailed, and emit an event, when one declined."""
     try:
         answer = decide(read_card(proven), proven.content_key, recipe.gates.approval_hours)
     except GateFailed as refusal:
         reason = f"{refusal.message}: {refusal.found}" if refusal.found else refusal.message
-        emit(recipe, "blocked", {"failed": [{"reason": reason}], "card": proven.report.uri})
+        emit_blocked(recipe, [{"reason": reason}], proven.report.uri)
         raise
     get_run_logger().info("approved: %s", answer.reason or "no reason given")
+    return answer.reason

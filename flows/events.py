@@ -1,21 +1,62 @@
-"""Events that a run emits to the Prefect server, for automations to act on."""
+"""Events that flows and commands emit to the Prefect server, for automations to act on."""
 
-from prefect.events import emit_event
+import os
+from typing import TYPE_CHECKING, Literal
 
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
+from evenkeel.tasks.publish.trail import user
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.publish.publish import PublishResult
+    from evenkeel.tasks.publish.table import Version
+
+What = Literal["published", "rolled-back", "promoted", "withdrawn", "held", "released", "blocked", "drifted"]
+SECONDS = 10.0
 
 
-def emit(recipe: Recipe, what: str, payload: dict[str, object]) -> None:
-    """Emit `evenkeel.version.<what>`: a version was published or blocked, or the pool has drifted."""
-    resource = {
-        "prefect.resource.id": f"evenkeel.dataset.{recipe.dataset}",
-        "prefect.resource.name": recipe.dataset,
-    }
-    emit_event(f"evenkeel.version.{what}", resource=resource, payload={"dataset": recipe.dataset, **payload})
+def emit(dataset: str, what: What, payload: dict[str, object]) -> None:
+    """Emit `evenkeel.version.<what>` for a dataset; without a Prefect server (PREFECT_API_URL) nothing is emitted.
+
+    Outside a run, waits until the server has it, ten seconds at most: the process of a command ends soon after.
+    """
+    from prefect.context import FlowRunContext
+
+    inside = FlowRunContext.get() is not None
+    if not inside and not os.environ.get("PREFECT_API_URL"):
+        return
+    from prefect.events import emit_event
+    from prefect.events.worker import EventsWorker
+
+    resource = {"prefect.resource.id": f"evenkeel.dataset.{dataset}", "prefect.resource.name": dataset}
+    emit_event(f"evenkeel.version.{what}", resource=resource, payload={"dataset": dataset, **payload})
+    if not inside:
+        EventsWorker.drain_all(timeout=SECONDS)
+
+
+def emit_published(published: "PublishResult") -> None:
+    """Emit that a version was published, if it was; one that lies beside a held version says so."""
+    if published.status not in ("published", "beside", "reinstated"):
+        return
+    fields = {"version", "previous", "location", "rows", "reason", "who"}
+    payload = published.model_dump(mode="json", include=fields)
+    emit(published.dataset, "published", {**payload, "current": published.status != "beside"})
+
+
+def emit_moved(version: "Version", what: What, previous: int | None, reason: str, who: str, **more: object) -> None:
+    """Emit what happened to a version that is there already."""
+    payload = {"version": version.version, "previous": previous, "location": version.location, "rows": version.rows}
+    emit(version.dataset, what, {**payload, "reason": reason, "who": who, **more})
+
+
+def emit_blocked(recipe: Recipe, failed: list[dict[str, object]], card: str) -> None:
+    """Emit that a run made a version that is not published, and why."""
+    reason = "; ".join(str(one["reason"]) for one in failed)
+    payload: dict[str, object] = {"version": None, "reason": reason, "who": user(), "failed": failed, "card": card}
+    emit(recipe.dataset, "blocked", payload)
 
 
 def emit_drift(recipe: Recipe, lineage: Lineage) -> None:
     """Emit that the pool has drifted too far from the clusters there were."""
     drift = None if lineage.drift is None else lineage.drift.model_dump()
-    emit(recipe, "drifted", {"since": lineage.changes.since, "reason": lineage.why, "drift": drift})
+    emit(recipe.dataset, "drifted", {"since": lineage.changes.since, "reason": lineage.why, "drift": drift})

@@ -1,50 +1,59 @@
-"""Find the published versions that a coming version is compared with."""
+"""What was published before: the versions that a coming one is compared with."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.publish.table import Version
-from evenkeel.tasks.versions.listing import list_versions, read_manifest
+from evenkeel.tasks.versions.listing import list_versions
 
 
-def earlier_versions(recipe: Recipe, workspace: str, content_key: str) -> list[Version]:
-    """Return the versions before the coming one, oldest first.
+@dataclass(frozen=True)
+class Earlier:
+    """What the coming version is compared with, and what the card says of its place among the others.
 
-    Where the newest version already holds exactly the coming rows, it is the coming version and is left out. So a
-    second run of the same recipe is compared with the same version as the first, and finds every step done.
+    same: the version that holds exactly the coming rows, which a run without `--force` finds rather than makes.
+    previous: the version that is compared with. history: the versions before the coming one, oldest first.
+    """
+
+    same: Version | None
+    previous: Version | None
+    history: list[Version]
+
+    @property
+    def number(self) -> int:
+        """The number of the coming version, if nobody publishes before it."""
+        return self.same.version if self.same else self.history[-1].version + 1 if self.history else 1
+
+    @property
+    def day(self) -> str:
+        """The day that the card names, in UTC, as 2026-03-31: that of a version that is there already, else today."""
+        return self.same.created[:10] if self.same else datetime.now(UTC).date().isoformat()
+
+
+def earlier_versions(recipe: Recipe, workspace: str, content_key: str, force: bool = False) -> Earlier:
+    """Return what the coming version is compared with: the current version.
+
+    Where the current one, or one after it that was rolled back from, already holds exactly the coming rows, it is the
+    coming one, and is compared with what it was compared with when it was made: so a second run of the same recipe
+    finds every step done. With `force` a new version is made of the same rows, and is compared with the current one.
     """
     known = list_versions(recipe.destination, recipe.dataset, workspace)[::-1]
-    while known and known[-1].content_key == content_key:
-        known.pop()
-    return known
-
-
-def day_made(recipe: Recipe, workspace: str, content_key: str) -> str:
-    """Return the day on the card: that of the current version where it holds these rows already, else today.
-
-    So the card of an unchanged version stays the same on another day. UTC, as 2026-03-31.
-    """
-    known = list_versions(recipe.destination, recipe.dataset, workspace)
-    same = bool(known) and known[0].content_key == content_key
-    return known[0].created[:10] if same else datetime.now(UTC).date().isoformat()
-
-
-def profile_of(version: Version) -> StepRef:
-    """Return the profile of a published version as an input for steps, keyed by the version's own checksum."""
-    manifest = read_manifest(version)
-    facts = {
-        "centroid_hash": manifest.centroid_hash,
-        "version": version.version,
-        "sampling": manifest.recipe.get("sampling"),
-    }
-    return StepRef(step="previous", key=version.manifest_sha256[:20], uri=version.profile, facts=facts)
+    current = next((version for version in known if version.current), None)
+    since = [version for version in known if current is not None and version.version >= current.version]
+    same = next((version for version in since if version.content_key == content_key), None)
+    if force or same is None:
+        return Earlier(None, current, known)
+    before = [version for version in known if version.version < same.version]
+    parent = next((version for version in before if version.version == same.parent), None)
+    return Earlier(same, parent or (before[-1] if before else None), before)
 
 
 def sampled_alike(recipe: Recipe, previous: StepRef) -> bool:
     """Tell whether the last version was sampled by the same section of the recipe.
 
-    Where it was not, a person has asked for another size or rule: the card shows the difference, but the gates do not
-    compare the shares of the coming version with those of the last one.
+    Where it was not, a person has asked for another size or rule: the card still shows the difference, but the gates
+    do not hold the coming version to the shares of the last one.
     """
     return bool(previous.facts["sampling"] == recipe.sampling.model_dump(mode="json"))

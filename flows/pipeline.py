@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evenkeel.flows.history import day_made, earlier_versions, profile_of, sampled_alike
+from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
@@ -31,8 +31,7 @@ from evenkeel.tasks.publish.exclusions import TAKEDOWNS
 from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.publish.table import Version
-from evenkeel.tasks.report.config import PastVersion, ReportConfig
+from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.sample.balanced.steps import KERNEL_DENSITY, PARTITION
@@ -42,8 +41,7 @@ from evenkeel.tasks.sample.strategy import Strategy
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
-
-MAX_HISTORY = 10
+from evenkeel.tasks.versions.earlier import past_versions, profile_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +125,15 @@ def sample_inputs(strategy: Strategy, pool: ClusteredPool, run_step: RunStep) ->
     return SampleInputs(ingest, embed, dedup, cluster, partition, density)
 
 
-def prove_version(recipe: Recipe, workspace: str, staged: StagedVersion, run_step: RunStep) -> ProvenVersion:
-    """Run the steps measure, validate and report."""
-    history = earlier_versions(recipe, workspace, staged.content_key)
-    last = profile_of(history[-1]) if history else None
+def prove_version(
+    recipe: Recipe, workspace: str, staged: StagedVersion, run_step: RunStep, force: bool = False
+) -> ProvenVersion:
+    """Run the steps measure, validate and report.
+
+    force: these rows become a new version even where the current one holds them; it is compared with the current one.
+    """
+    earlier = earlier_versions(recipe, workspace, staged.content_key, force)
+    last = profile_of(earlier.previous) if earlier.previous is not None else None
     comparable = last if last is not None and sampled_alike(recipe, last) else None
     done = staged.steps() if last is None else {**staged.steps(), "previous": last}
     measure = run_step(MEASURE, MeasureConfig(), MeasureInputs.of(done))
@@ -139,12 +142,26 @@ def prove_version(recipe: Recipe, workspace: str, staged: StagedVersion, run_ste
         recipe.gates,
         ValidateInputs(staged.ingest, staged.embed, staged.dedup, staged.cluster, staged.sample, measure, comparable),
     )
-    report = run_step(
-        REPORT,
-        _report_config(recipe, workspace, staged.content_key, history),
-        ReportInputs.of({**done, "measure": measure, "validate": validate}),
-    )
+    config = _report_config(recipe, staged, earlier)
+    report = run_step(REPORT, config, ReportInputs.of({**done, "measure": measure, "validate": validate}))
     return ProvenVersion(**staged.steps(), measure=measure, validate=validate, report=report, previous=last)
+
+
+def draw_card(
+    recipe: Recipe, workspace: str, proven: ProvenVersion, place: tuple[int, str], run_step: RunStep
+) -> ProvenVersion:
+    """Return a proven version with the card of the number and the folder that it is published under.
+
+    place: both. The card that the run showed was drawn for the number that it would get if nobody published before it;
+    where that came true, it is found in the workspace.
+    """
+    number, folder = place
+    drawn = earlier_versions(recipe, workspace, proven.content_key, force=True)
+    earlier = Earlier(None, drawn.previous, [version for version in drawn.history if version.version < number])
+    config = _report_config(recipe, proven, earlier).model_copy(update={"version": number})
+    if folder != proven.stage.facts["location"]:
+        config = config.model_copy(update={"location": folder})
+    return dataclasses.replace(proven, report=run_step(REPORT, config, ReportInputs.of(proven.steps())))
 
 
 def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> ClusteredPool:
@@ -174,18 +191,14 @@ def _takedowns(recipe: Recipe) -> str:
     return storage.join(dataset_folder(recipe.destination.uri, recipe.dataset), TAKEDOWNS)
 
 
-def _report_config(recipe: Recipe, workspace: str, content_key: str, history: list[Version]) -> ReportConfig:
+def _report_config(recipe: Recipe, staged: StagedVersion, earlier: Earlier) -> ReportConfig:
+    same = earlier.same
     return ReportConfig(
         dataset=recipe.dataset,
         recipe=recipe.model_dump(mode="json"),
-        version=history[-1].version + 1 if history else 1,
-        created=day_made(recipe, workspace, content_key),
+        version=earlier.number,
+        created=earlier.day,
+        location=same.location if same is not None and same.location != staged.stage.facts.get("location") else "",
         price_per_hour=recipe.price_per_hour,
-        history=[_past(version) for version in history[-MAX_HISTORY:]],
+        history=past_versions(earlier.history),
     )
-
-
-def _past(version: Version) -> PastVersion:
-    """Return what the card says of an earlier version."""
-    metrics = {name: value for name, value in version.metrics.items() if isinstance(value, float)}
-    return PastVersion(version=version.version, created=version.created, rows=version.rows, metrics=metrics)

@@ -4,49 +4,64 @@ from typing import Any
 
 from prefect import task
 
+from evenkeel.flows.history import earlier_versions
 from evenkeel.flows.lineage import Lineage
-from evenkeel.flows.pipeline import ProvenVersion
+from evenkeel.flows.pipeline import ProvenVersion, draw_card
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.registry import plugins_used
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.profile import TABLES, Profile
+from evenkeel.tasks.publish.extras import DrawExtras
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import previous_version
 
 
 def publish_version(
-    recipe: Recipe, lineage: Lineage, proven: ProvenVersion, workspace: str, force: bool
+    recipe: Recipe, lineage: Lineage, proven: ProvenVersion, run: Run, force: bool, approval: str | None = None
 ) -> PublishResult:
-    """Make the staged version visible in one commit, as a Prefect task."""
-    return PublishResult.model_validate(_publish_task(recipe, lineage, proven, workspace, force))
+    """Make the staged version visible in one commit, as a Prefect task; its card names the number that it gets.
+
+    approval: the reason of the person who approved it, None where nobody was asked.
+    """
+
+    def draw(number: int, folder: str) -> dict[str, str]:
+        named = draw_card(recipe, run.workspace, proven, (number, folder), InProcess(run))
+        return {**_profile(proven), **evidence(named)}
+
+    document = {
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.sampling.seed,
+        "metrics": proven.measure.facts,
+        "plugins": plugins_used(recipe),
+        "steps": _steps(proven),
+        **lineage.document(),
+        **({} if approval is None else {"approval": approval}),
+    }
+    return PublishResult.model_validate(_publish_task(recipe, proven.stage, draw, document, run.workspace, force))
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)
 def _publish_task(
-    recipe: Recipe, lineage: Lineage, proven: ProvenVersion, workspace: str, force: bool
+    recipe: Recipe, stage: StepRef, draw: DrawExtras, document: dict[str, object], workspace: str, force: bool
 ) -> dict[str, object]:
-    measured = proven.measure
-    extras = {
-        **{f"profile/{name}.parquet": storage.join(measured.uri, f"{name}.parquet") for name in TABLES},
-        "profile/sketch.npy": storage.join(measured.uri, "sketch.npy"),
-        **evidence(proven),
-    }
-    document = {
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": recipe.sampling.seed,
-        "metrics": measured.facts,
-        "plugins": plugins_used(recipe),
-        "steps": _steps(proven),
-        **lineage.document(),
-    }
-    result = publish(recipe.destination, recipe.dataset, proven.stage, extras, document, workspace, force)
+    result = publish(recipe.destination, recipe.dataset, stage, draw, document, workspace, force)
     return result.model_dump(mode="json")
 
 
+def _profile(proven: ProvenVersion) -> dict[str, str]:
+    """Return where the tables of a run's profile lie, by their names in a version's folder."""
+    names = [*(f"{table}.parquet" for table in TABLES), "sketch.npy"]
+    return {f"profile/{name}": storage.join(proven.measure.uri, name) for name in names}
+
+
 def is_new(recipe: Recipe, workspace: str, proven: ProvenVersion) -> bool:
-    """Tell whether publishing would make a new version rather than find the current one unchanged."""
+    """Tell whether publishing would change what readers find, rather than find the version there already."""
+    same = earlier_versions(recipe, workspace, proven.content_key).same
     current = previous_version(recipe.destination, recipe.dataset, workspace)
-    return current is None or current.content_key != proven.content_key
+    held = current is not None and current.held is not None
+    return same is None or not (same.current or held)
 
 
 def evidence(proven: ProvenVersion) -> dict[str, str]:
@@ -60,11 +75,24 @@ def evidence(proven: ProvenVersion) -> dict[str, str]:
     }
 
 
+def outcome(published: PublishResult) -> str:
+    """Say in one sentence what publishing came to, and which version is held as the current one."""
+    name = f"{published.dataset} v{published.version}"
+    held = f"; {published.held.sentence}" if published.held is not None else ""
+    return {
+        "published": f"published {name}: {published.rows:,} rows{held}",
+        "unchanged": f"{name} holds these rows already{held}",
+        "beside": f"published {name} beside{held}",
+        "reinstated": f"{name} is current again: its rows came out once more, and nobody holds v{published.previous}",
+    }[published.status]
+
+
 def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: PublishResult) -> dict[str, Any]:
     """Return what the command line and the run's result say: version, dispositions, balance, card, how to read it."""
     profile = Profile.open(proven.measure)
     return {
         **published.model_dump(mode="json"),
+        "outcome": outcome(published),
         "card": storage.join(published.location, "card.html"),
         "totals": profile.records("totals")[0],
         "balance": profile.records("balance"),

@@ -7,6 +7,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from evenkeel.flows.artifacts import artifact_key, show
 from evenkeel.flows.pipeline import ProvenVersion
 from evenkeel.flows.plan import plan
+from evenkeel.flows.publishing import outcome
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
 from evenkeel.infra import storage
@@ -67,7 +68,7 @@ def show_links(recipe: Recipe, folder: str) -> None:
 
 def show_version(recipe: Recipe, published: PublishResult) -> None:
     """Say which version came out and where it lies."""
-    lines = [f"**{recipe.dataset} v{published.version}**: {published.rows:,} rows, {published.status}", ""]
+    lines = [f"**{recipe.dataset} v{published.version}**: {outcome(published)}", ""]
     places = {"location": published.location, "data": published.data}
     lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
     key = artifact_key(recipe.dataset, "version")

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from pydantic import BaseModel, model_serializer
 
+from evenkeel.flows import events
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.running import absolute
@@ -14,6 +15,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.publish.trail import Entry, user
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.versions import diff as comparing
 from evenkeel.tasks.versions import export as exporting
@@ -23,7 +25,7 @@ from evenkeel.tasks.versions import takedown as taking_down
 from evenkeel.tasks.versions import verify as verifying
 from evenkeel.tasks.versions.diff import VersionDiff
 from evenkeel.tasks.versions.export import Exported, Format
-from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
+from evenkeel.tasks.versions.listing import list_versions, previous_version, read_manifest, read_version
 from evenkeel.tasks.versions.prune import Prune
 from evenkeel.tasks.versions.takedown import Takedown
 from evenkeel.tasks.versions.verify import Verification
@@ -49,6 +51,7 @@ def versions(recipe: Recipe | RecipeFile) -> Answer[list[Version]]:
     _, dataset, _ = place = _place(recipe)
     known = list_versions(*place)
     current = next((f"; v{version.version} is the current one" for version in known if version.current), "")
+    current += next((f"; {version.held.sentence}" for version in known if version.held), "")
     many = f"{len(known):,} version" + ("" if len(known) == 1 else "s")
     return Answer(known, f"{dataset} has {many}{current}" if known else f"{dataset} has no versions yet")
 
@@ -115,7 +118,9 @@ def tag(recipe: Recipe | RecipeFile, version: str, name: str) -> Answer[Version]
         name: The tag to move, such as production.
     """
     destination, dataset, workspace = _place(recipe)
+    before = _meaning(destination, dataset, name, workspace)
     found = tags.tag(destination, dataset, version, name, workspace)
+    events.emit_moved(found, "promoted", before, "", user(), tag=name)
     return Answer(found, f"{name} means v{found.version} of {dataset}")
 
 
@@ -131,16 +136,59 @@ def untag(recipe: Recipe | RecipeFile, name: str) -> Answer[Version]:
     return Answer(found, f"{name} means nothing any more; it meant v{found.version} of {dataset}")
 
 
-def rollback(recipe: Recipe | RecipeFile, version: str) -> Answer[Version]:
-    """Make an earlier version the current one; nothing is removed.
+def rollback(recipe: Recipe | RecipeFile, version: str, reason: str = "") -> Answer[Version]:
+    """Make an earlier version the current one and hold it: until it is released, runs publish beside it.
 
     Args:
         recipe: The recipe of the dataset, or the file that holds it.
         version: The version to go back to: 3, v3 or a tag.
+        reason: Why, for the record.
+    """
+    destination, dataset, workspace = place = _place(recipe)
+    before = previous_version(*place)
+    found = tags.rollback(destination, dataset, version, workspace, reason)
+    events.emit_moved(found, "rolled-back", before.version if before else None, reason, user())
+    held = "it is held until `evenkeel release`; runs publish beside it"
+    return Answer(found, f"v{found.version} is the current version of {dataset}; {held}")
+
+
+def hold(recipe: Recipe | RecipeFile, version: str = "latest", reason: str = "") -> Answer[Version]:
+    """Hold a version as the current one: until it is released, runs publish beside it.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        version: The version to hold: 3, v3, a tag, or the current one.
+        reason: Why, for the record.
+    """
+    destination, dataset, workspace = place = _place(recipe)
+    before = previous_version(*place)
+    found = tags.hold(destination, dataset, version, workspace, reason)
+    events.emit_moved(found, "held", before.version if before else None, reason, user())
+    return Answer(found, f"v{found.version} of {dataset} is held as the current version; runs publish beside it")
+
+
+def release(recipe: Recipe | RecipeFile, reason: str = "") -> Answer[Version]:
+    """Release the version that is held; it stays the current one until a run publishes another.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+        reason: Why, for the record.
     """
     destination, dataset, workspace = _place(recipe)
-    found = tags.rollback(destination, dataset, version, workspace)
-    return Answer(found, f"v{found.version} is the current version of {dataset}")
+    found = tags.release(destination, dataset, workspace, reason)
+    events.emit_moved(found, "released", found.version, reason, user())
+    return Answer(found, f"v{found.version} of {dataset} is released: the next run that publishes replaces it")
+
+
+def history(recipe: Recipe | RecipeFile) -> Answer[list[Entry]]:
+    """Say who did what to the versions of a dataset, when and why, newest first: the last 200 entries.
+
+    Args:
+        recipe: The recipe of the dataset, or the file that holds it.
+    """
+    _, dataset, _ = place = _place(recipe)
+    found = tags.history(*place)
+    return Answer(found, f"{len(found):,} entries in the history of {dataset}")
 
 
 def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verification]:
@@ -213,10 +261,12 @@ def takedown(
         republish: Also publish the current version again without them.
         dry_run: Only say which versions hold them.
     """
-    destination, dataset, workspace = _place(recipe)
+    destination, dataset, workspace = place = _place(recipe)
     found = taking_down.takedown(
         destination, dataset, ids, workspace, reason=reason, republish=republish, dry_run=dry_run
     )
+    if not dry_run:
+        _emit_withdrawn(list_versions(*place), found, reason)
     held = "; ".join(f"v{number} holds {len(rows)}" for number, rows in found.held.items()) or "no version holds any"
     done = "nothing is changed" if dry_run else f"excluded from all coming versions ({found.list})"
     again = f"; v{found.republished.version} is published without them" if found.republished else ""
@@ -246,3 +296,19 @@ def _place(recipe: Recipe | RecipeFile) -> tuple[DestinationConfig, str, str]:
     """Return the destination, the dataset's name and the workspace of a recipe."""
     wanted = loaded(recipe)
     return wanted.destination, wanted.dataset, absolute(wanted.workspace)
+
+
+def _meaning(destination: DestinationConfig, dataset: str, name: str, workspace: str) -> int | None:
+    """Return the number of the version that a tag means, None where there is no such tag."""
+    known = list_versions(destination, dataset, workspace)
+    return next((version.version for version in known if name in version.tags), None)
+
+
+def _emit_withdrawn(known: list[Version], found: Takedown, reason: str) -> None:
+    """Emit which versions hold rows that were taken down, and the version that was published without them."""
+    replaced = found.republished.version if found.republished is not None else None
+    for version in known:
+        if (gone := found.held.get(version.version)) is not None:
+            events.emit_moved(version, "withdrawn", None, reason, user(), taken_down=len(gone), replaced_by=replaced)
+    if found.republished is not None:
+        events.emit_published(found.republished)

@@ -35,6 +35,8 @@ def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
     with terminal.step_bars(console):
         result = curate(recipe, force)
     version = f"v{result['version']}"
+    if result["held"] is not None or result["status"] == "reinstated":
+        return Answer(result, result["outcome"])
     if result["status"] == "unchanged":
         return Answer(result, f"{recipe.dataset} is unchanged: the same rows as {version} (--force publishes anyway)")
     return Answer(result, f"{recipe.dataset} {version} is published with {result['totals']['kept']:,} rows")

@@ -7,6 +7,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.publish.trail import Entry
 from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.report.terminal import render_terminal
 from evenkeel.tasks.validate.results import read_results
@@ -19,11 +20,25 @@ def show_versions(console: Console, versions: list[Version]) -> None:
     for name in ("version", "tags", "created", "by", "rows", "files", "reason"):
         table.add_column(name, justify="right" if name in ("rows", "files") else "left")
     for version in versions:
-        name = f"v{version.version}" + (" (current)" if version.current else "")
+        held = ", held" if version.held is not None else ""
+        name = f"v{version.version}" + (f" (current{held})" if version.current else "")
         created = version.created[:19].replace("T", " ")
         cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
         table.add_row(name, *cells, version.reason)
     if versions:
+        console.print(table)
+
+
+def show_history(console: Console, entries: list[Entry]) -> None:
+    """Print what was done to versions, newest first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("when", "who", "what", "version", "before", "reason"):
+        table.add_column(name)
+    for one in entries:
+        numbers = (f"v{number}" if number is not None else "" for number in (one.version, one.previous))
+        action = f"{one.action} as {one.tag}" if one.tag else one.action
+        table.add_row(one.when[:19].replace("T", " "), one.who, action, *numbers, one.reason)
+    if entries:
         console.print(table)
 
 

@@ -12,6 +12,7 @@ from evenkeel.flows.cli.verb import verb
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.versions import VersionDetails
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.publish.trail import Entry
 from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.versions.diff import VersionDiff
 from evenkeel.tasks.versions.export import Exported, Format
@@ -86,10 +87,34 @@ def untag(recipe: Recipe, name: str) -> Answer[Version]:
     return operations.untag(recipe, name)
 
 
-@verb(VERSION)
-def rollback(recipe: Recipe, version: str) -> Answer[Version]:
-    """Make an earlier VERSION the current one; nothing is removed."""
-    return operations.rollback(recipe, version)
+@verb(VERSION, REASON)
+def rollback(recipe: Recipe, version: str, reason: str) -> Answer[Version]:
+    """Make an earlier VERSION the current one and hold it there.
+
+    Nothing is removed. Until `evenkeel release`, runs publish beside it.
+    """
+    return operations.rollback(recipe, version, reason)
+
+
+@verb(OR_LATEST, REASON)
+def hold(recipe: Recipe, version: str, reason: str) -> Answer[Version]:
+    """Hold VERSION, or the current one, as current.
+
+    Until `evenkeel release`, runs publish beside it.
+    """
+    return operations.hold(recipe, version, reason)
+
+
+@verb(REASON)
+def release(recipe: Recipe, reason: str) -> Answer[Version]:
+    """Release the version that is held: the next one published replaces it."""
+    return operations.release(recipe, reason)
+
+
+@verb(show=tables.show_history)
+def history(recipe: Recipe) -> Answer[list[Entry]]:
+    """Say who did what to the versions of RECIPE's dataset, when and why."""
+    return operations.history(recipe)
 
 
 @verb(OR_LATEST)

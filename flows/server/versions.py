@@ -33,6 +33,8 @@ def as_flow(operation: Callable[Parameters, Answer[BaseModel]]) -> Flow[Paramete
 
 tag = as_flow(versions.tag)
 rollback = as_flow(versions.rollback)
+hold = as_flow(versions.hold)
+release = as_flow(versions.release)
 prune = as_flow(versions.prune)
 takedown = as_flow(versions.takedown)
 export = as_flow(versions.export)

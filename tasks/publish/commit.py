@@ -151,15 +151,18 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
     return written.snapshot_id
 
 
-def make_current(table: Table, branch: str, version: int, tag: str | None) -> None:
-    """In one commit: make the audited snapshot current, tag it `v<version>`, move `tag` to it and drop the branch.
+def make_visible(
+    table: Table, branch: str, version: int, names: Sequence[str], more: tuple[TableUpdate, ...] = ()
+) -> None:
+    """In one commit: tag the audited snapshot `v<version>`, let `names` mean it too, drop the branch, and do `more`.
 
+    names: those that follow the current version, "main" among them; none where the version lies beside a held one.
     A REST server is asked again whether it kept the commit: some take two at once and forget one.
     """
     snapshot = table.metadata.refs[branch].snapshot_id
-    moved = [f"v{version}"] if tag is None else [f"v{version}", tag]
-    updates, requirements = point(table, snapshot, [*moved, "main"])
+    updates, requirements = point(table, snapshot, [f"v{version}", *names])
     updates += (RemoveSnapshotRefUpdate(ref_name=branch), SetPropertiesUpdate(updates={HIGHEST_PROPERTY: str(version)}))
+    updates += more
     apply(table, updates, (*requirements, stays(table, branch)))
     if isinstance(table.catalog, RestCatalog):
         held = table.refresh().metadata.refs.get(f"v{version}")
@@ -182,10 +185,10 @@ def drop_branch(table: Table, branch: str) -> None:
     apply(table, (RemoveSnapshotRefUpdate(ref_name=branch),), (stays(table, branch),))
 
 
-def name_version(table: Table, branch: str, version: int, tags: list[str]) -> None:
-    """In one commit: tag the audited snapshot `v<version>` and with `tags`, and drop the branch; `main` stays."""
+def name_version(table: Table, branch: str, version: int, tags: list[str], more: tuple[TableUpdate, ...] = ()) -> None:
+    """In one commit: tag the audited snapshot `v<version>` and with `tags`, drop its branch, do `more`; not current."""
     updates, requirements = point(table, table.metadata.refs[branch].snapshot_id, [f"v{version}", *tags])
-    updates += (RemoveSnapshotRefUpdate(ref_name=branch),)
+    updates += (RemoveSnapshotRefUpdate(ref_name=branch), *more)
     apply(table, updates, (*requirements, stays(table, branch)))
 
 

@@ -10,6 +10,7 @@ from evenkeel.tasks.publish.redact import refuse_password
 DATASET_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 TAG_NAME = r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?"
 VERSION_TAG = r"v[1-9][0-9]{0,8}"
+LATEST = "latest"
 
 
 def check_dataset_name(name: str) -> str:
@@ -22,9 +23,11 @@ def check_dataset_name(name: str) -> str:
 
 
 def check_tag_name(name: str) -> str:
-    """Return `name`, or raise ValueError: tags are free names; `v7`, `main` and `audit-...` belong to the versions."""
+    """Return `name`, or raise ValueError: tags are free names; `v7`, `main`, `latest`, `audit-...` are not."""
     if not re.fullmatch(TAG_NAME, name) or ".." in name:
         raise ValueError(f"{name!r} is not a tag: 1 to 64 lower-case letters, digits, '-', '_' and single '.' inside")
+    if name == LATEST:
+        raise ValueError("`latest` always means the current version: roll back to another one, or choose another name")
     if re.fullmatch(r"v[0-9]+", name) or name == "main" or name.startswith("audit-"):
         raise ValueError(f"the name {name!r} is kept for the versions themselves: choose another")
     return name
@@ -85,7 +88,10 @@ class StageConfig(BaseModel):
 class DestinationConfig(StageConfig):
     """Where versions are published, what they hold and how long they are kept."""
 
-    tag: str | None = Field("latest", description="A name that is moved to every new version; null moves none.")
+    tag: str | None = Field(
+        LATEST,
+        description="A tag that follows the current version, as `latest` always does; null moves no other than that.",
+    )
     catalog: str | None = Field(
         None,
         description="The Iceberg catalog: postgresql://host/database, https://... (REST), sqlite:///path, or the name "
@@ -97,12 +103,17 @@ class DestinationConfig(StageConfig):
     @field_validator("tag")
     @classmethod
     def _tag(cls, tag: str | None) -> str | None:
-        return tag if tag is None else check_tag_name(tag)
+        return tag if tag in (None, LATEST) else check_tag_name(str(tag))
 
     @field_validator("catalog")
     @classmethod
     def _catalog(cls, catalog: str | None) -> str | None:
         return catalog if catalog is None else refuse_password(catalog)
+
+    @property
+    def followers(self) -> list[str]:
+        """The names that follow the current version: Iceberg's branch `main`, `latest`, the tag of the recipe."""
+        return ["main", LATEST] if self.tag in (None, LATEST) else ["main", LATEST, str(self.tag)]
 
     def staging(self) -> StageConfig:
         """Return the part that the STAGE step is keyed by."""

@@ -1,6 +1,6 @@
 """The files of a version beside its rows, such as card, Data Docs and profile."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from evenkeel.infra import storage
@@ -11,6 +11,8 @@ from evenkeel.tasks.publish.manifest import FileEntry
 
 Extras = Mapping[str, str | bytes]
 """Path in the version's folder -> bytes, or the URI of a file or folder to copy."""
+DrawExtras = Callable[[int, str], Extras]
+"""Draws the extras of a version that name it: called with its number and its folder, again where either changes."""
 
 
 def copy_extras(extras: Extras, folder: str) -> list[FileEntry]:

@@ -16,6 +16,9 @@ from evenkeel.tasks.publish.config import check_dataset_name
 
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
+INDEX = "versions.json"
+POINTER = "latest/version.json"
+POINTER_TEXT = "latest/data.txt"
 PRUNED = "PRUNED"
 IN_TRASH = b"in the trash of evenkeel prune\n"
 BLOCKED = "blocked"

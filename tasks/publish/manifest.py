@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.infra import storage
+from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish.redact import redacted
 
 FORMAT = 1
@@ -90,6 +92,26 @@ class Manifest(Staged):
     def encode(self) -> bytes:
         """Return the bytes of `manifest.json`."""
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def read_checked(uri: str, sha256: str) -> Manifest:
+    """Return the manifest at `uri`. Raises StorageError where it is gone, altered or from a newer Evenkeel."""
+    try:
+        data = storage.read_bytes(uri)
+    except FileNotFoundError:
+        raise StorageError("the manifest is missing", where=uri, remedy="restore it from a backup") from None
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise StorageError(
+            "the manifest was altered after it was published",
+            expected=f"sha256 {sha256}",
+            found=f"sha256 {found}",
+            where=uri,
+            remedy="restore it from a backup, or publish anew",
+        )
+    manifest = Manifest.model_validate_json(data)
+    if manifest.format > FORMAT:
+        raise StorageError("the manifest is of a newer Evenkeel", where=uri, remedy="upgrade Evenkeel")
+    return manifest
 
 
 def content_key(files: list[FileEntry]) -> str:

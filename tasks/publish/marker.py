@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
 from evenkeel.infra import storage
@@ -121,10 +122,13 @@ def require_kept(marker: Marker, table: Table, catalog: str) -> None:
 
 
 def require_still_kept(table: Table, folder: str) -> None:
-    """Raise CatalogMismatch where the folder has come under another catalog since the table was opened."""
+    """Raise CatalogMismatch where the folder has come under another catalog since the table was opened.
+
+    Raises CommitFailedException where another version was published meanwhile.
+    """
     marker = read_marker(folder)
-    if marker is not None:
-        require_kept(marker, table, "the catalog in use")
+    if marker is not None and _require_kept_now(marker, table):
+        raise CommitFailedException("another version was published meanwhile")
 
 
 def update_marker(table: Table, folder: str) -> None:
@@ -132,7 +136,23 @@ def update_marker(table: Table, folder: str) -> None:
     marker = read_marker(folder)
     if marker is None:
         return
-    require_kept(marker, table, "the catalog in use")
+    _require_kept_now(marker, table)
     uuid, highest = str(table.metadata.table_uuid), highest_of(table)
     if (marker.table, marker.highest) != (uuid, highest):
         write_marker(marker.model_copy(update={"table": uuid, "highest": highest}))
+
+
+def _require_kept_now(marker: Marker, table: Table) -> bool:
+    """Raise CatalogMismatch where a folder has another keeper; return whether the table had to be read again to see.
+
+    Another publisher may have committed since the table was read, and the marker knows its version already.
+    """
+    seen = table.metadata_location
+    try:
+        require_kept(marker, table, "the catalog in use")
+    except CatalogMismatch:
+        if table.refresh().metadata_location == seen:
+            raise
+        require_kept(marker, table, "the catalog in use")
+        return True
+    return False

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.update import TableUpdate
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from evenkeel.infra import storage
@@ -17,9 +18,9 @@ from evenkeel.infra.catalog import ANSWERS, first_line
 from evenkeel.infra.errors import CommitStateUnknown, StagedFilesMissing, StorageError
 from evenkeel.infra.tables import read_schema
 from evenkeel.infra.workspace import DONE, StepRef
-from evenkeel.tasks.publish import audit, commit
+from evenkeel.tasks.publish import audit, commit, trail
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.extras import Extras, copy_extras
+from evenkeel.tasks.publish.extras import DrawExtras, Extras, copy_extras
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import MANIFEST, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Staged, make_manifest
@@ -32,12 +33,21 @@ CATALOG_ERRORS = (*ANSWERS, OSError)
 UNANSWERED = wait_chain(wait_fixed(0.1), wait_fixed(1), wait_fixed(3))
 
 
+Status = Literal["published", "unchanged", "beside", "reinstated"]
+
+
 class PublishResult(BaseModel):
-    """What publishing came to. location: the version's folder; data: its Parquet files; previous: the one before."""
+    """What publishing came to.
+
+    status: `published`; `unchanged`, where a version holds these rows already; `beside`, where another version is held
+    as the current one; `reinstated`, where a version that was rolled back from holds these rows and nobody holds the
+    current one any more. location: the version's folder; data: its Parquet files; previous: the version before it. who:
+    published it. held: what is held as the current version, if any is.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    status: Literal["published", "unchanged"]
+    status: Status
     dataset: str
     version: int
     tag: str
@@ -48,20 +58,23 @@ class PublishResult(BaseModel):
     bytes: int
     previous: int | None
     manifest: str
+    reason: str = ""
+    who: str = ""
+    held: trail.Hold | None = None
 
 
 def publish(
     config: DestinationConfig,
     dataset: str,
     staged: StepRef,
-    extras: Extras,
+    extras: Extras | DrawExtras,
     document: Mapping[str, object],
     workspace: str,
     force: bool = False,
 ) -> PublishResult:
     """Publish what the STAGE step left as the next version, or say that nothing has changed.
 
-    extras: the files beside the rows: card, docs, profile.
+    extras: the files beside the rows: card, docs, profile; or a function that draws them once the number is known.
     document: what the manifest says beyond the files; `recipe`, `seed`, `metrics`, `reason` have their own places.
     force: publish even where the current version holds the same rows and dispositions.
     Raises PublishConflict where others kept committing first, CommitStateUnknown where the catalog stopped answering
@@ -78,14 +91,18 @@ def publish_files(
     config: DestinationConfig,
     dataset: str,
     staged: Staged,
-    extras: Extras,
+    extras: Extras | DrawExtras,
     document: Mapping[str, object],
     workspace: str,
     *,
     force: bool = False,
+    replace: bool = False,
 ) -> PublishResult:
-    """Publish files that lie in a version's folder already; see `publish`."""
-    publication = _Publication(config, dataset, staged, extras, document)
+    """Publish files that lie in a version's folder already; see `publish`.
+
+    replace: take the place of the current version even where it is held; the hold moves to the new one.
+    """
+    publication = _Publication(config, dataset, staged, extras, document, replace)
     with dataset_table(config, dataset, workspace, create=True) as table:
         return commit.retried(table, lambda: publication.attempt(table, force))
 
@@ -94,10 +111,19 @@ class _Publication:
     """One publication: what is the same in all its attempts."""
 
     def __init__(
-        self, config: DestinationConfig, dataset: str, staged: Staged, extras: Extras, document: Mapping[str, object]
+        self,
+        config: DestinationConfig,
+        dataset: str,
+        staged: Staged,
+        extras: Extras | DrawExtras,
+        document: Mapping[str, object],
+        replace: bool = False,
     ) -> None:
-        self.config, self.dataset, self.staged, self.extras, self.document = config, dataset, staged, extras, document
+        self.config, self.dataset, self.staged, self.document = config, dataset, staged, document
+        self.replace = replace
+        self.draw: DrawExtras = extras if callable(extras) else lambda *_: extras
         self.copied: list[FileEntry] | None = None
+        self.drawn_for = 0
         self.footers: list[DataFile] | None = None
 
     def attempt(self, table: Table, force: bool) -> PublishResult:
@@ -105,32 +131,73 @@ class _Publication:
         known = versions(table)
         current = next((version for version in known if version.current), None)
         mine = next((version for version in known if version.location == self.staged.folder), None)
+        held = trail.read_hold(table.metadata)
+        beside = held is not None and not self.replace
         if mine is not None and self.copied is not None:  # an earlier attempt landed after all
-            return _result("published", mine)
-        same = mine or (current if current is not None and current.content_key == self.staged.content_key else None)
+            return _result("beside" if beside else "published", mine, held)
+        same = next((one for one in known[::-1] if self.is_of(one, current)), mine)
         if same is not None and not force:
-            write_index(table)
-            return _result("unchanged", same)
-        if self.copied is None:
-            if mine is not None or audit.in_trash(self.staged.folder):
-                self.staged = _copy_run(self.staged)
-            self.copied = copy_extras(self.extras, self.staged.folder)
+            return self.found(table, same, current)
+        if self.copied is None and (mine is not None or audit.in_trash(self.staged.folder)):
+            self.staged = _copy_run(self.staged)
         number = 1 + max(highest_of(table), *(v.version for v in known), 0)
+        self.copied = self.copy_extras(number)
         self.register(table, self.write_manifest(number, current.version if current is not None else None))
         audit.require_files(self.staged.folder, [*self.staged.files, *self.copied])
         audit.refuse_excluded(self.config.uri, self.dataset, self.staged.folder, self.staged.data)
         require_still_kept(table, home(table))
         try:
-            commit.make_current(table, self.branch, number, self.config.tag)
+            names = [] if beside else self.config.followers
+            commit.make_visible(table, self.branch, number, names, self.recorded(table, number, current))
         except CATALOG_ERRORS as error:
             self.require_committed(table, number, error)
         write_index(table)
-        return _result("published", next(version for version in versions(table) if version.version == number))
+        made = next(version for version in versions(table) if version.version == number)
+        return _result("beside" if beside else "published", made, trail.read_hold(table.metadata))
+
+    def is_of(self, version: Version, current: Version | None) -> bool:
+        """Tell whether a version holds these very rows: the current one, or one after it that was rolled back from."""
+        newer = current is None or version.version >= current.version
+        return newer and version.content_key == self.staged.content_key
+
+    def found(self, table: Table, same: Version, current: Version | None) -> PublishResult:
+        """Return the version that holds these rows already, and make it current where it was rolled back from.
+
+        A held version stays the current one, and so does one that was published after `same`.
+        """
+        held = trail.read_hold(table.metadata)
+        if held is not None or current is None or same.version <= current.version:
+            write_index(table)
+            return _result("unchanged", same, held)
+        one = trail.entry(
+            "published", same.version, previous=current.version, reason="its rows came out of a run again"
+        )
+        updates, requirements = commit.point(table, same.snapshot_id, self.config.followers)
+        more = trail.record(table.metadata, one)
+        commit.apply(table, (*updates, *more), (*requirements, commit.stays(table, f"v{same.version}")))
+        write_index(table)
+        return _result("reinstated", same, None).model_copy(update={"previous": current.version})
+
+    def recorded(self, table: Table, number: int, current: Version | None) -> tuple[TableUpdate, ...]:
+        """Return the updates that record the publication, its approval, and that a hold moves to what replaces it."""
+        previous, held = current.version if current is not None else None, trail.read_hold(table.metadata)
+        approval = self.document.get("approval")
+        entries = [] if approval is None else [trail.entry("approved", number, reason=str(approval))]
+        reason = str(self.document.get("reason") or "")
+        entries.append(trail.entry("published", number, previous=previous, reason=reason))
+        moved = trail.hold(held, number) if held is not None and self.replace else ()
+        return (*trail.record(table.metadata, *entries), *moved)
 
     @property
     def branch(self) -> str:
         """The name of the audit branch, which no reader reads."""
         return f"audit-{self.staged.run}"
+
+    def copy_extras(self, number: int) -> list[FileEntry]:
+        """Copy the extras of version `number`, drawn anew where an earlier attempt drew them for another number."""
+        if self.copied is None or self.drawn_for != number:
+            self.copied, self.drawn_for = copy_extras(self.draw(number, self.staged.folder), self.staged.folder), number
+        return self.copied
 
     def write_manifest(self, number: int, parent: int | None) -> VersionFacts:
         """Write the manifest and return the facts that the catalog keeps beside the snapshot."""
@@ -219,7 +286,7 @@ def _copy_run(staged: Staged) -> Staged:
     return staged.model_copy(update={"run": name, "folder": folder})
 
 
-def _result(status: Literal["published", "unchanged"], version: Version) -> PublishResult:
+def _result(status: Status, version: Version, held: trail.Hold | None) -> PublishResult:
     return PublishResult(
         status=status,
         dataset=version.dataset,
@@ -232,4 +299,7 @@ def _result(status: Literal["published", "unchanged"], version: Version) -> Publ
         bytes=version.bytes,
         previous=version.parent,
         manifest=version.manifest,
+        reason=version.reason,
+        who=version.created_by,
+        held=held,
     )

@@ -8,9 +8,10 @@ from pyiceberg.table.snapshots import Snapshot
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import VersionNotFound
-from evenkeel.tasks.publish.config import VERSION_TAG
+from evenkeel.tasks.publish.config import LATEST, VERSION_TAG
 from evenkeel.tasks.publish.folder import HOME_PROPERTY
 from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS
+from evenkeel.tasks.publish.trail import Hold, read_hold
 
 FACTS_KEY = "evenkeel"
 
@@ -36,7 +37,11 @@ class VersionFacts(BaseModel):
 
 
 class Version(VersionFacts):
-    """One published version, as the catalog knows it. data: the folder of its Parquet files; tags: its other names."""
+    """One published version, as the catalog knows it.
+
+    data: the folder of its Parquet files. tags: its other names, `latest` among those of the current one. held: who
+    holds it as the current one and why, None where nobody does.
+    """
 
     dataset: str
     version: int
@@ -44,6 +49,7 @@ class Version(VersionFacts):
     current: bool
     data: str
     snapshot_id: int
+    held: Hold | None = None
 
     @property
     def manifest(self) -> str:
@@ -71,18 +77,23 @@ def versions(table: Table) -> list[Version]:
     """Return every version, newest first, from the table's metadata alone: no file of a version is read."""
     current = table.metadata.refs["main"].snapshot_id if "main" in table.metadata.refs else None
     snapshots = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
-    tags: dict[int, list[str]] = {}
+    tags: dict[int, list[str]] = {} if current is None else {current: [LATEST]}
+    held = read_hold(table.metadata)
     numbers: dict[int, int] = {}
     for name, ref in table.metadata.refs.items():
         if re.fullmatch(VERSION_TAG, name):
             numbers[int(name[1:])] = ref.snapshot_id
-        elif ref.snapshot_ref_type == "tag":
+        elif ref.snapshot_ref_type == "tag" and name != LATEST:
             tags.setdefault(ref.snapshot_id, []).append(name)
     dataset = table.name()[-1]
-    return [
-        _version(dataset, home(table), number, snapshots[snapshot], sorted(tags.get(snapshot, [])), snapshot == current)
+    folder = home(table)
+    known = [
+        _version(dataset, folder, number, snapshots[snapshot], sorted(tags.get(snapshot, [])), snapshot == current)
         for number, snapshot in sorted(numbers.items(), reverse=True)
     ]
+    if held is None:
+        return known
+    return [one.model_copy(update={"held": held}) if one.version == held.version else one for one in known]
 
 
 def _version(dataset: str, folder: str, number: int, snapshot: Snapshot, tags: list[str], current: bool) -> Version:
@@ -119,7 +130,7 @@ def _folder(dataset: str, facts: VersionFacts) -> str:
 
 
 def find(table: Table, ref: str | int) -> Version:
-    """Return the version that `ref` means: 3, "3", "v3", a tag, or "latest" (without such a tag, the current one).
+    """Return the version that `ref` means: 3, "3", "v3", a tag, or "latest", which is the current one.
 
     Raises VersionNotFound, naming what there is.
     """
@@ -128,10 +139,6 @@ def find(table: Table, ref: str | int) -> Version:
     for version in known:
         if wanted in (str(version.version), f"v{version.version}", *version.tags):
             return version
-    if wanted == "latest":
-        for version in known:
-            if version.current:
-                return version
     have = ", ".join([f"v{version.version}" for version in known[:20]] + sorted(tag for v in known for tag in v.tags))
     raise VersionNotFound(
         f"dataset {table.name()[-1]!r} has no version {wanted!r}",

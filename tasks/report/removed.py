@@ -25,7 +25,7 @@ class Removed:
 def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
     """Return up to `each` dropped rows of every kind of duplicate, the least similar first; ties by row id.
 
-    Rows on exclusion lists are not shown.
+    Rows on exclusion lists are not shown, nor are those whose texts the pool does not hold.
     """
     dropped = Duplicates.open(dedup).dropped()
     chosen: list[tuple[str, float, int, int]] = []
@@ -35,4 +35,8 @@ def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
         for one in mine.take(order).to_pylist():
             chosen.append((kind, one["similarity"], one["row_id"], one["duplicate_of"]))
     known = read_examples(pool, [row for _, _, *rows in chosen for row in rows])
-    return [Removed(kind, similarity, known[row], known[of]) for kind, similarity, row, of in chosen]
+    return [
+        Removed(kind, similarity, known[row], known[of])
+        for kind, similarity, row, of in chosen
+        if row in known and of in known
+    ]

@@ -1,7 +1,7 @@
 """What a dataset's folder says of its versions, for a catalog that lost them: Iceberg's metadata, or a copy."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 from pyiceberg.table import Table
@@ -13,6 +13,7 @@ from evenkeel.tasks.publish.folder import as_table, metadata_files, read_metadat
 from evenkeel.tasks.publish.layout import MANIFEST, PRUNED, VERSIONS
 from evenkeel.tasks.publish.marker import Marker, highest_of
 from evenkeel.tasks.publish.table import Version, versions
+from evenkeel.tasks.publish.trail import trail_properties
 from evenkeel.tasks.versions.listing import read_manifest
 
 SHOWN = 10
@@ -25,12 +26,14 @@ class History:
     metadata: the metadata file that a catalog can go on from; None where the folder is a copy, whose paths lead
     elsewhere, or holds no metadata, so that the table must be made anew.
     replaces: the uuids of tables whose metadata is here and is no longer needed then.
+    trail: the properties of the table that hold its audit trail.
     """
 
     versions: list[Version]
     highest: int
     metadata: str | None
     replaces: list[str]
+    trail: dict[str, str] = field(default_factory=dict)
 
 
 def read_history(folder: str, dataset: str, marker: Marker | None) -> History:
@@ -50,14 +53,15 @@ def read_history(folder: str, dataset: str, marker: Marker | None) -> History:
         *(version.version for version in (*known, *copy)),
         0,
     )
+    trail = trail_properties(best.metadata) if best is not None else {}
     if copy and copy[0].version > max((version.version for version in known), default=0):
-        return History(copy, highest, None, sorted(found))
+        return History(copy, highest, None, sorted(found), trail)
     if best is None or not known:
         raise VersionNotFound(
             f"the folder holds no versions of {dataset!r}", where=folder, remedy="name the destination and the dataset"
         )
     here = same_place(best.metadata.location, folder)
-    return History(known, highest, best.metadata_location if here else None, sorted(found))
+    return History(known, highest, best.metadata_location if here else None, sorted(found), trail)
 
 
 def without(history: History, left_out: Collection[int]) -> list[Version]:

@@ -1,11 +1,8 @@
 """List the versions of a dataset, and read what one of them is."""
 
-import hashlib
-
-from evenkeel.infra import storage
-from evenkeel.infra.errors import StorageError, VersionNotFound
+from evenkeel.infra.errors import VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.manifest import FORMAT, Manifest
+from evenkeel.tasks.publish.manifest import Manifest, read_checked
 from evenkeel.tasks.publish.opening import published_table
 from evenkeel.tasks.publish.table import Version, find, versions
 
@@ -32,21 +29,4 @@ def previous_version(config: DestinationConfig, dataset: str, workspace: str) ->
 
 def read_manifest(version: Version) -> Manifest:
     """Return the manifest of a version. Raises StorageError where it is gone, altered or from a newer Evenkeel."""
-    try:
-        data = storage.read_bytes(version.manifest)
-    except FileNotFoundError:
-        raise StorageError(
-            "the manifest is missing", where=version.manifest, remedy="restore it from a backup"
-        ) from None
-    if (found := hashlib.sha256(data).hexdigest()) != version.manifest_sha256:
-        raise StorageError(
-            "the manifest was altered after it was published",
-            expected=f"sha256 {version.manifest_sha256}",
-            found=f"sha256 {found}",
-            where=version.manifest,
-            remedy="restore it from a backup, or publish anew",
-        )
-    manifest = Manifest.model_validate_json(data)
-    if manifest.format > FORMAT:
-        raise StorageError("the manifest is of a newer Evenkeel", where=version.manifest, remedy="upgrade Evenkeel")
-    return manifest
+    return read_checked(version.manifest, version.manifest_sha256)

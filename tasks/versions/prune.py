@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 from pyiceberg.table import Table
-from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
+from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate, TableUpdate
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.listing import folders, store_time
-from evenkeel.tasks.publish import commit
+from evenkeel.tasks.publish import commit, trail
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import BLOCKED, dataset_folder
@@ -162,7 +162,8 @@ def _drop_names(
     for version in gone:
         trash.put(table, version)
     if names:
-        updates = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names))
+        updates: tuple[TableUpdate, ...] = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in sorted(names))
+        updates += trail.record(table.metadata, *(trail.entry("pruned", version.version) for version in gone))
         commit.apply(table, updates, tuple(commit.stays(table, name) for name in sorted(names)))
     return kept, gone
 

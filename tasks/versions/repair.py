@@ -16,8 +16,8 @@ from evenkeel.infra import storage
 from evenkeel.infra.catalog import NAME, address, answering, is_missing, open_catalog
 from evenkeel.infra.errors import CatalogMismatch, EvenkeelError, RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.tables import read_schema
-from evenkeel.tasks.publish import commit
-from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish import commit, trail
+from evenkeel.tasks.publish.config import LATEST, DestinationConfig
 from evenkeel.tasks.publish.earlier import FORMAT, FORMAT_PROPERTY, MOVED_PROPERTY
 from evenkeel.tasks.publish.folder import HOME_PROPERTY, same_place
 from evenkeel.tasks.publish.index import write_index
@@ -167,7 +167,9 @@ def _take(config: DestinationConfig, dataset: str, folder: str, history: History
             commit.ensure_root(table)
             for version in known[::-1]:
                 _bring(table, version)
-            properties[REPLACES_PROPERTY] = ",".join(history.replaces)
+            properties |= {REPLACES_PROPERTY: ",".join(history.replaces), **history.trail}
+        for held in (version.held for version in known if version.held is not None):
+            properties[trail.HELD_PROPERTY] = held.model_dump_json()
         _settle(table, known, {**properties, FORMAT_PROPERTY: str(FORMAT)})
         uuid = str(table.metadata.table_uuid)
         write_marker(
@@ -203,9 +205,12 @@ def _settle(table: Table, known: list[Version], properties: dict[str, str]) -> N
     updates: list[TableUpdate] = [SetPropertiesUpdate(updates=properties)]
     if MOVED_PROPERTY in table.metadata.properties:
         updates.append(RemovePropertiesUpdate(removals=[MOVED_PROPERTY]))
+    updates += trail.record(table.metadata, trail.entry("repaired", current))
+    if trail.HELD_PROPERTY not in properties:
+        updates += trail.release(table.metadata)
     kept = {table.metadata.refs[name].snapshot_id for name in numbers}
     for name, ref in table.metadata.refs.items():
         if name != "main" and not name.startswith("audit-") and ref.snapshot_id not in kept:
             updates.append(RemoveSnapshotRefUpdate(ref_name=name))
-    pointed, requirements = commit.point(table, table.metadata.refs[f"v{current}"].snapshot_id, ["main"])
+    pointed, requirements = commit.point(table, table.metadata.refs[f"v{current}"].snapshot_id, ["main", LATEST])
     commit.apply(table, (*updates, *pointed), requirements)

@@ -16,7 +16,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.listing import listing, touched
 from evenkeel.infra.tables import read_schema
-from evenkeel.tasks.publish import audit, commit
+from evenkeel.tasks.publish import audit, commit, trail
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import IN_TRASH, PRUNED, VERSIONS
@@ -102,7 +102,8 @@ def restore(config: DestinationConfig, dataset: str, version: int, workspace: st
                 return
             commit.register(table, branch, schema, footers, facts)
             _take_mark(table, branch, found.location)
-            commit.name_version(table, branch, version, [])
+            more = trail.record(table.metadata, trail.entry("restored", version))
+            commit.name_version(table, branch, version, [], more)
 
         commit.retried(table, once)
         forget(table, record.run)

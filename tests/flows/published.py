@@ -16,7 +16,7 @@ from tests.publish import small_steps
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
     """The recipe of a dataset with two versions."""
-    destination = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=60)
+    destination = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=60, tag="newest")
     run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
     for seed in (0, 1):
         small = small_steps.make(tmp_path / f"steps-{seed}", seed=seed)

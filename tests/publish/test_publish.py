@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyiceberg.table import Table
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
@@ -13,6 +14,7 @@ from evenkeel.infra.workspace import DONE
 from evenkeel.tasks.publish import audit
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.earlier import FORMAT_PROPERTY
+from evenkeel.tasks.publish.marker import require_still_kept
 from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.publish import publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -190,3 +192,20 @@ def test_a_dataset_does_not_move_silently(
     elsewhere = destination.model_copy(update={"uri": str(tmp_path / "elsewhere")})
     with pytest.raises(RecipeError, match="published elsewhere"):
         list_versions(elsewhere, "demo", workspace)
+
+
+def test_a_publisher_whom_another_overtakes_before_its_commit_publishes_the_next_number(
+    publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The marker knows the other's version before this publisher's table does: that is no other catalog."""
+    publish_one()
+    place = "evenkeel.tasks.publish.publish.require_still_kept"
+
+    def late(table: Table, folder: str) -> None:
+        monkeypatch.setattr(place, require_still_kept)
+        publish_one(seed=2)
+        require_still_kept(table, folder)
+
+    monkeypatch.setattr(place, late)
+    assert publish_one(seed=1).version == 3
+    assert [version.version for version in list_versions(destination, "demo", workspace)] == [3, 2, 1]

@@ -124,14 +124,14 @@ def test_a_publisher_that_comes_second_gets_the_next_version(
 ) -> None:
     dataset, workspace = f"d{uuid.uuid4().hex[:12]}", str(tmp_path / "workspace")
     publish_one(tmp_path, destination, dataset)
-    real, between = commit.make_current, []
+    real, between = commit.make_visible, []
 
     def late(*arguments: Any) -> None:
-        monkeypatch.setattr(commit, "make_current", real)
+        monkeypatch.setattr(commit, "make_visible", real)
         between.append(publish_one(tmp_path / "other", destination, dataset, seed=1, width=20))
         real(*arguments)
 
-    monkeypatch.setattr(commit, "make_current", late)
+    monkeypatch.setattr(commit, "make_visible", late)
     assert publish_one(tmp_path, destination, dataset, seed=2, width=30).version == 3
     assert [result.version for result in between] == [2]
     known = list_versions(destination, dataset, workspace)

@@ -19,7 +19,7 @@ from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions import leftovers
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
-from evenkeel.tasks.versions.tags import rollback, tag
+from evenkeel.tasks.versions.tags import release, rollback, tag
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.publish.fixtures import Publish
@@ -47,7 +47,10 @@ def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: Dest
     with dataset_table(rule, "demo", workspace) as table:
         assert len(table.scan().to_arrow()) == 200
     assert publish_one(seed=9).version == 7
-    assert prune(rule, "demo", workspace).versions == [4, 6]
+    assert prune(rule, "demo", workspace).versions == [6]  # v4 is held as the current one
+    release(destination, "demo", workspace)
+    assert publish_one(seed=10).version == 8
+    assert prune(rule, "demo", workspace).versions == [4, 6, 7]
 
 
 def test_the_report_of_a_blocked_run_is_part_of_no_version_and_is_pruned(

@@ -18,6 +18,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "plan": [(), ("--no-probe",), ("--set", "sampling.target=100")],
     "versions": [()],
     "show": [(), ("v1",), ("--dropped", "2")],
+    "history": [()],
     "diff": [("v1", "latest")],
     "verify": [()],
     "prune": [(), ("--set", "destination.retention.keep_days=0", "--set", "destination.retention.grace_hours=0")],
@@ -28,7 +29,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
 OUTSIDE = {"sweep", "export"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
-CHANGING = {"run", "tag", "untag", "rollback", "restore", "serve"}
+CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve"}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
 """Verbs that only look, with all of their arguments."""
 

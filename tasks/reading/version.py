@@ -1,0 +1,122 @@
+"""Open a published version by the dataset's folder alone: no catalog, no recipe, no workspace."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import VersionNotFound
+from evenkeel.infra.tables import read_groups, read_table
+from evenkeel.tasks.publish.config import LATEST
+from evenkeel.tasks.publish.layout import INDEX, MANIFEST, POINTER, VERSIONS
+from evenkeel.tasks.publish.manifest import Manifest, read_checked
+from evenkeel.tasks.reading.stream import Batch, RowStream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """A published version and its rows.
+
+    version: its number. tags: its other names when it was opened. location: its folder. data: the folder of its Parquet
+    files. files: each of them, in published order. manifest: counts, columns, recipe, metrics, and where it came from.
+    """
+
+    dataset: str
+    version: int
+    tags: tuple[str, ...]
+    location: str
+    data: str
+    files: tuple[str, ...]
+    manifest: Manifest
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds, copies not counted."""
+        return self.manifest.counts["kept"]
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows, in published order, as one Arrow table in memory."""
+        return pa.concat_tables([read_table(uri, columns) for uri in self.files])
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Return all rows, in published order, as a pandas frame."""
+        frame: pd.DataFrame = self.to_arrow(columns).to_pandas()
+        return frame
+
+    def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows in published order, a row group at a time."""
+        for uri in self.files:
+            yield from read_groups(uri, columns)
+
+    def stream(
+        self, columns: Sequence[str] | None = None, *, batch: int = 256, seed: int = 0, shuffle: bool = True
+    ) -> RowStream:
+        """Return a stream of shuffled batches for training; `RowStream(version.data, ...)` has more options."""
+        return RowStream(self.data, columns=columns, batch=batch, seed=seed, shuffle=shuffle)
+
+    def batches(self, columns: Sequence[str] | None = None, *, batch: int = 256, epoch: int = 0) -> Iterator[Batch]:
+        """Yield the shuffled batches of an epoch: dicts of columns, rows as often as their copies say."""
+        return self.stream(columns, batch=batch).batches(epoch)
+
+
+def open_version(address: str, version: str | int = LATEST) -> PublishedVersion:
+    """Open a version of the dataset whose folder is `address`: `<destination>/<dataset>`, local or on a store.
+
+    version: 3, "v3", a tag, or "latest", the current one. What is there is read from the copies that lie in the folder,
+    which a commit may be a moment ahead of. Raises VersionNotFound, naming what there is, and StorageError where the
+    manifest is gone or altered.
+    """
+    wanted = str(version).strip()
+    found = _pointer(address) if wanted == LATEST else None
+    if found is None:
+        known = _index(address)
+        found = next((one for one in known if wanted in _names(one)), None)
+        if found is None:
+            raise VersionNotFound(
+                f"there is no version {wanted!r}",
+                found=", ".join(f"v{one['version']}" for one in known[:20]) or "none",
+                where=address,
+            )
+    run = str(found["location"]).rstrip("/").rpartition("/")[2]
+    location = storage.join(address, VERSIONS, run)  # wherever the folder is mounted or was copied to
+    manifest = read_checked(storage.join(location, MANIFEST), str(found["manifest_sha256"]))
+    return PublishedVersion(
+        dataset=manifest.dataset,
+        version=manifest.version,
+        tags=tuple(found["tags"]),
+        location=location,
+        data=storage.join(location, "data"),
+        files=tuple(storage.join(location, entry.path) for entry in manifest.data),
+        manifest=manifest,
+    )
+
+
+def _pointer(address: str) -> dict[str, Any] | None:
+    try:
+        pointer: dict[str, Any] = storage.read_json(storage.join(address, POINTER))
+    except FileNotFoundError:  # of a dataset that was last published by an earlier release
+        return None
+    return pointer
+
+
+def _index(address: str) -> list[dict[str, Any]]:
+    try:
+        known: list[dict[str, Any]] = storage.read_json(storage.join(address, INDEX))
+    except FileNotFoundError:
+        raise VersionNotFound(
+            "there is no published dataset here",
+            expected=f"a folder with {INDEX}: <destination>/<dataset>",
+            where=address,
+            remedy="check the address and the credentials; `evenkeel show RECIPE` prints where the data lies",
+        ) from None
+    return known
+
+
+def _names(one: dict[str, Any]) -> list[str]:
+    current = [LATEST] if one["current"] else []
+    return [str(one["version"]), f"v{one['version']}", *one["tags"], *current]

@@ -1,0 +1,165 @@
+"""A published version in the layout that steps leave, so that validate and report draw it anew without its workspace.
+
+The pool is the rows of the version: what was dropped is published as dispositions only, without texts.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evenkeel.infra import storage
+from evenkeel.infra.tables import read_table, write_table
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.hierarchy import Level, read_level, write_level
+from evenkeel.tasks.dedup.drops import KINDS
+from evenkeel.tasks.ingest.columns import NO_GROUP, conform
+from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
+from evenkeel.tasks.publish.manifest import Manifest, Staged
+from evenkeel.tasks.publish.staging.dispositions import FOLDER
+
+PREFIX = "ek_"
+
+
+def as_steps(staged: Staged, manifest: Manifest, folder: str) -> dict[str, StepRef]:
+    """Write ingest, dedup, cluster and sample below `folder` from the files of a version, and return them by name.
+
+    staged: the files. manifest: what the version they were made of says of its steps. A data file is in memory at a
+    time; `folder` takes as much room as the version's own columns.
+    """
+    steps = {name: StepRef.model_validate(step) for name, step in manifest.document["steps"].items()}
+    refs = {
+        name: ref.model_copy(update={"uri": storage.join(folder, name), "key": f"{ref.key}-{staged.run}"[:60]})
+        for name, ref in steps.items()
+    }
+    _write_pool(staged, manifest, steps["ingest"], refs["ingest"].uri)
+    _write_dropped(staged, refs["dedup"].uri)
+    _write_clusters(staged, steps["cluster"], refs["cluster"].uri)
+    _write_selection(staged, refs["sample"].uri)
+    facts = {"location": staged.folder, "content_key": staged.content_key}
+    refs["stage"] = StepRef(step="stage", key=staged.run, uri=storage.join(folder, "stage"), facts=facts)
+    return refs
+
+
+def texts_of(manifest: Manifest) -> str | None:
+    """Return the column of texts that the version holds, None where it holds none."""
+    text = manifest.document["steps"]["ingest"]["facts"].get("columns", {}).get("text")
+    return text if manifest.payload == "rows" and text in manifest.columns else None
+
+
+def group_values(rows: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a group column of published rows as the strings that groups are counted by."""
+    return pc.fill_null(conform(rows[name], pa.string()), NO_GROUP)
+
+
+def dispositions_of(staged: Staged) -> Iterator[pa.Table]:
+    """Yield the dispositions of the rows that a version does not hold, a file at a time."""
+    for entry in staged.files:
+        if entry.path.startswith(f"{FOLDER}/"):
+            yield read_table(storage.join(staged.folder, entry.path))
+
+
+def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str) -> None:
+    blocks: list[Block] = []
+    payload: dict[str, str] = {}
+    for entry in staged.data:
+        rows = read_table(storage.join(staged.folder, entry.path)).sort_by("ek_row_id")
+        theirs = rows.select([name for name in rows.column_names if not name.startswith(PREFIX)])
+        payload = {field.name: str(field.type) for field in theirs.schema}
+        for shard in np.unique(rows["ek_shard"].to_numpy()).tolist():
+            mine = pc.equal(rows["ek_shard"], shard)
+            block = Block(name=f"s{shard:05d}-f{len(blocks):05d}", shard=shard, rows=pc.sum(mine).as_py())
+            blocks.append(block)
+            write_table(storage.join(folder, "rows", f"{block.name}.parquet"), _row_table(rows.filter(mine), staged))
+            if theirs.num_columns:
+                write_table(storage.join(folder, "payload", f"{block.name}.parquet"), theirs.filter(mine))
+    columns = ingest.facts.get("columns", {})
+    info = PoolInfo(
+        read=staged.counts["read"],
+        rows=staged.counts["kept"],
+        quarantined=staged.counts["quarantined"],
+        id=columns.get("id"),
+        text=texts_of(manifest),
+        vector=None,
+        dimension=ingest.facts.get("dimension"),
+        dtype=ingest.facts.get("dtype"),
+        groups=staged.groups,
+        scores=[],
+        payload=payload if staged.payload == "rows" else {},
+        reasons=_reasons(staged),
+    )
+    in_order = sorted(blocks, key=lambda block: block.name)
+    names = {number: name for name, (number, _) in manifest.document.get("source", {}).get("shards", {}).items()}
+    shards = [
+        Shard(**one.model_dump(), name=names.get(one.number, one.uri.rpartition("/")[2])) for one in staged.shards
+    ]
+    storage.write_json(storage.join(folder, "pool.json"), info.model_dump(mode="json"))
+    storage.write_json(storage.join(folder, "blocks.json"), [block.model_dump() for block in in_order])
+    storage.write_json(storage.join(folder, "shards.json"), [shard.model_dump() for shard in shards])
+
+
+def _row_table(rows: pa.Table, staged: Staged) -> pa.Table:
+    columns = {
+        "row_id": rows["ek_row_id"].cast(pa.uint64()),
+        "shard": rows["ek_shard"],
+        "row": rows["ek_row"],
+        "id": rows["ek_id"],
+        "identity": pa.array(rows["ek_identity"].to_numpy().view(np.uint64)),
+    }
+    return pa.table({**columns, **{f"group.{name}": group_values(rows, name) for name in staged.groups}})
+
+
+def _reasons(staged: Staged) -> dict[str, int]:
+    """Return how many rows were quarantined for each reason that is not deduplication's."""
+    reasons: dict[str, int] = {}
+    for table in dispositions_of(staged):
+        refused = table.filter(pc.equal(table["fate"], "quarantined"))
+        for one in refused["reason"].value_counts().to_pylist():
+            if one["values"] not in KINDS:
+                reasons[one["values"]] = reasons.get(one["values"], 0) + one["counts"]
+    return reasons
+
+
+def _write_dropped(staged: Staged, folder: str) -> None:
+    parts = []
+    for table in dispositions_of(staged):
+        mine = table.filter(pc.is_in(table["reason"], pa.array(KINDS)))
+        representative = pc.coalesce(mine["duplicate_of"], mine["ek_row_id"])
+        columns = {
+            "row_id": mine["ek_row_id"].cast(pa.uint64()),
+            "duplicate_of": representative.cast(pa.uint64()),
+            "kind": mine["reason"],
+            "similarity": mine["similarity"],
+        }
+        parts.append(pa.table(columns))
+    write_table(storage.join(folder, "dropped.parquet"), pa.concat_tables(parts).sort_by("row_id"))
+
+
+def _write_clusters(staged: Staged, cluster: StepRef, folder: str) -> None:
+    levels: list[Level] = []
+    for number in range(1, staged.levels + 1):
+        level = read_level(storage.join(staged.folder, "centroids", f"level-{number}"), 0.0)
+        write_level(storage.join(folder, f"level-{number}"), level)
+        levels.append(level)
+    known = cluster.facts.get("levels", [])
+    about = [
+        {"clusters": level.clusters, "wanted": level.clusters, "inertia": 0.0, **(known[at] if at < len(known) else {})}
+        for at, level in enumerate(levels)
+    ]
+    dimension = levels[0].centroids.shape[1] if levels else 0
+    info = {"blocks": [], "centroid_hash": staged.centroid_hash or "", "dimension": dimension, "levels": about}
+    storage.write_json(storage.join(folder, "levels.json"), info)
+
+
+def _write_selection(staged: Staged, folder: str) -> None:
+    names = {"ek_row_id": "row_id", "ek_copies": "copies", "ek_weight": "weight", "ek_cluster_1": "leaf"}
+    parts = [read_table(storage.join(staged.folder, entry.path), list(names)) for entry in staged.data]
+    rows = pa.concat_tables([part.select(list(names)) for part in parts]).rename_columns(list(names.values()))
+    rows = rows.set_column(0, "row_id", rows["row_id"].cast(pa.uint64())).replace_schema_metadata(None)
+    plain = pa.schema([pa.field(field.name, field.type) for field in rows.schema])
+    write_table(storage.join(folder, "selection.parquet"), rows.cast(plain).sort_by("row_id"))
+    for entry in staged.files:
+        if entry.path.startswith("selection/"):
+            table = read_table(storage.join(staged.folder, entry.path))
+            write_table(storage.join(folder, entry.path.rpartition("/")[2]), table)
