@@ -1,1 +1,1 @@
-"""Deduplication: excluded, exact, near and semantic duplicates, each naming the row that is kept."""
+"""Deduplication: excluded, exact, near and semantic duplicates, each dropped row with its representative."""

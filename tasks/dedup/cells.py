@@ -1,17 +1,17 @@
 """Vectors of a pool in cells: k-means clusters made for comparing like with like, read a few cells at a time."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.dtypes import Array, Float32Array, Int64Array
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
@@ -23,8 +23,6 @@ from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.options import Options
 from evenkeel.tasks.step import Run
 
-Floats = npt.NDArray[np.float32]
-Members = npt.NDArray[Any]
 MEMBER = np.dtype(
     [
         ("cell", "<i4"),
@@ -36,15 +34,15 @@ MEMBER = np.dtype(
         ("row_id", "<u8"),
     ]
 )
-LEAST_ROWS, MOST_CELLS, ROWS_TO_FIT = 1000, 1 << 15, 32
-SCORES_AT_A_TIME = 1 << 25
+MIN_ROWS_PER_CELL, MAX_CELLS, ROWS_TO_FIT_A_CELL = 1000, 1 << 15, 32
+MAX_SCORES = 1 << 25
 ROWS_PER_BATCH = 1 << 16
 CELLS = Options(iterations=8, metric="cosine")
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Where the members of each cell lie. sizes: rows of each cell."""
+    """The rows of each cell, in files. sizes: rows of each cell."""
 
     pool: Pool
     vectors: Vectors
@@ -52,7 +50,7 @@ class Cells:
     scratch: Path
     sizes: tuple[int, ...]
 
-    def members(self, first: int, last: int) -> Members:
+    def members(self, first: int, last: int) -> Array:
         """Return the members of cells first .. last - 1, sorted by cell."""
         parts = []
         for block in self.pool.blocks:
@@ -62,7 +60,7 @@ class Cells:
         members = np.concatenate(parts)
         return members[np.argsort(members["cell"], kind="stable")]
 
-    def rows(self, members: Members) -> Floats:
+    def rows(self, members: Array) -> Float32Array:
         """Return the vectors of some members, scaled to length 1: (n, d) float32."""
         found = np.empty((len(members), self.vectors.dimension), np.float32)
         for block in np.unique(members["block"]):
@@ -71,7 +69,7 @@ class Cells:
         return normalise(found)
 
     def batches(self) -> list[tuple[int, int]]:
-        """Return runs of whole cells, (first, last + 1), of about 65,536 rows each (more where one cell has more)."""
+        """Return ranges of cells, (first, last + 1), of about 65,536 rows each (more where one cell has more)."""
         ends = np.cumsum(self.sizes)
         cuts = [0]
         while cuts[-1] < len(ends):
@@ -91,12 +89,12 @@ def make_cells(
 ) -> Cells:
     """Cluster a seeded sample of the rows that `before` kept, by cosine, and put every kept row in its nearest cell.
 
-    Rows with a zero vector point nowhere and are in no cell. The number of cells grows as the root of the number of
-    rows, which makes placing and comparing cost the same; no cell is meant to have fewer than 1,000 rows.
+    Rows with a zero vector have no direction and are in no cell. The number of cells grows as the root of the number of
+    rows, so that placing and comparing cost the same; on average no cell has fewer than 1,000 rows.
     """
-    wanted = config.clusters or max(1, min(pool.rows // LEAST_ROWS, math.isqrt(pool.rows), MOST_CELLS))
+    wanted = config.clusters or max(1, min(pool.rows // MIN_ROWS_PER_CELL, math.isqrt(pool.rows), MAX_CELLS))
     parts = []
-    for block, positions in sample_rows(pool.blocks, max(20_000, wanted * ROWS_TO_FIT), config.seed):
+    for block, positions in sample_rows(pool.blocks, max(20_000, wanted * ROWS_TO_FIT_A_CELL), config.seed):
         ids = pool.table(block, ["row_id"])["row_id"].to_numpy()[positions]
         parts.append(np.asarray(vectors.block(block))[positions[before.kept(ids)]])
     sample = normalise(np.concatenate([np.empty((0, vectors.dimension), vectors.dtype), *parts]))
@@ -111,15 +109,28 @@ def make_cells(
     return Cells(pool, vectors, folder, run.scratch, tuple(int(size) for size in sizes))
 
 
+def most_similar(rows: Float32Array, others: Iterable[Float32Array]) -> tuple[Int64Array, Float32Array]:
+    """Return the most similar of other rows, counted through their blocks, (n,), and the similarity, -2 for none."""
+    nearest, similarity, first = np.zeros(len(rows), np.int64), np.full(len(rows), -2, np.float32), 0
+    for block in others:
+        scores = rows @ block.T
+        best = scores.argmax(axis=1)
+        closer = scores[np.arange(len(rows)), best]
+        nearest = np.where(closer > similarity, first + best, nearest)
+        similarity = np.maximum(similarity, closer)
+        first += len(block)
+    return nearest, similarity
+
+
 def _place_block(
     pool: Pool,
     vectors: Vectors,
     columns: list[str],
     before: Duplicates,
-    centroids: Floats,
+    centroids: Float32Array,
     folder: str,
     number: int,
-) -> npt.NDArray[np.int64]:
+) -> Int64Array:
     """Write the members of a block, sorted by cell; return how many each cell got, (cells,) int64."""
     block = pool.blocks[number]
     table = pool.table(block, columns)
@@ -129,7 +140,7 @@ def _place_block(
     members["identity"], members["row_id"] = table["identity"].to_numpy(), table["row_id"].to_numpy()
     stored = vectors.block(block)
     pointing = np.empty(len(members), bool)
-    chunk = max(1, SCORES_AT_A_TIME // len(centroids))
+    chunk = max(1, MAX_SCORES // len(centroids))
     for start in range(0, len(members), chunk):
         part = slice(start, start + chunk)
         rows = normalise(stored[part])

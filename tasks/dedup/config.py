@@ -1,26 +1,26 @@
 """What a recipe may say about duplicates."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 
 class NearConfig(BaseModel):
-    """Near duplicates of texts: MinHash, locality-sensitive hashing, verified Jaccard similarity."""
+    """Near-duplicates of texts: MinHash, locality-sensitive hashing, verified Jaccard similarity."""
 
     model_config = ConfigDict(extra="forbid", title="near")
 
     threshold: float = Field(
-        0.7, ge=0.2, le=1, description="share of shingles in common (Jaccard) that makes two texts one"
+        0.7, ge=0.2, le=1, description="Jaccard similarity of shingles from which two texts are near-duplicates"
     )
     shingle: int = Field(3, ge=1, le=32, description="words per shingle; a shorter text is one shingle")
     recall: float = Field(
-        0.95, ge=0.5, lt=1, description="wanted chance that a pair right at the threshold is found; higher costs time"
+        0.95, ge=0.5, lt=1, description="probability that a pair exactly at the threshold is found; higher costs time"
     )
     groups: Literal["direct", "linked"] = Field(
         "direct",
-        description="direct = a dropped row is itself that similar to its representative; linked = a group is a whole "
-        "connected component of similar pairs",
+        description="direct = a dropped row is itself that similar to its representative; linked = one row is kept of "
+        "every connected component",
     )
     max_characters: int = Field(
         262_144,
@@ -40,21 +40,21 @@ class SemanticConfig(BaseModel):
         None,
         ge=0,
         lt=1,
-        description="a row goes whose cosine with a kept row is at least 1 - epsilon; empty: 0.05, or by rate",
+        description="a row is dropped if its cosine with a kept row is at least 1 - epsilon; empty: 0.05, or by rate",
     )
     rate: float | None = Field(
         None, gt=0, lt=1, description="share of rows to drop; epsilon is then found for it, on a sample of cells"
     )
     keep: Literal["score", "closest", "furthest", "random"] = Field(
         "score",
-        description="who is kept: the best by dedup.best, the closest to or furthest from the centroid, or any",
+        description="which row is kept: the best by dedup.best, the closest to or furthest from the centroid, or any",
     )
     clusters: int | None = Field(None, ge=1, description="cells to compare within; empty = root of the rows")
     passes: int = Field(
         2,
         ge=1,
         le=10,
-        description="clusterings to compare within; another finds pairs that lay on two sides of a border",
+        description="clusterings to compare within; another one finds pairs that a cell border had separated",
     )
     prototypes: float = Field(
         0.0, ge=0, lt=1, description="share of what is left to drop after that: the rows nearest their centroid (D4)"
@@ -69,7 +69,7 @@ class SemanticConfig(BaseModel):
 
 
 class ExclusionList(BaseModel):
-    """A list that the pool is held against."""
+    """A list of what must not be in the dataset."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,12 +80,12 @@ class ExclusionList(BaseModel):
     fingerprint: str = Field(
         "",
         validation_alias=AliasChoices("fingerprint", "stamp"),
-        description="fingerprint of the files when the run began; filled in by the run",
+        description="of the files as they were when the run began; filled in by the run",
     )
 
 
 class IdList(ExclusionList):
-    """Takedowns: rows with one of these ids."""
+    """Takedowns: excludes rows with one of these ids."""
 
     model_config = ConfigDict(extra="forbid", title="ids")
 
@@ -94,25 +94,25 @@ class IdList(ExclusionList):
 
 
 class TextList(ExclusionList):
-    """Earlier versions, test sets: rows whose text is, or nearly is, one of these."""
+    """Earlier versions, test sets: excludes rows whose text equals, or nearly equals, one of these."""
 
     model_config = ConfigDict(extra="forbid", title="texts")
 
     by: Literal["texts"] = "texts"
     column: str = Field("text", description="the column with the texts; .txt has just one")
     near: NearConfig | None = Field(
-        default_factory=NearConfig, description="how alike is too alike; null = only equal texts"
+        default_factory=NearConfig, description="which texts are near-duplicates of one; null = only equal texts"
     )
 
 
 class NgramList(ExclusionList):
-    """Benchmarks: rows that share word n-grams with one of these texts (decontamination as in GPT-3)."""
+    """Benchmarks: excludes rows that share word n-grams with one of these texts (decontamination as in GPT-3)."""
 
     model_config = ConfigDict(extra="forbid", title="ngrams")
 
     by: Literal["ngrams"] = "ngrams"
     column: str = Field("text", description="the column with the texts; .txt has just one")
-    words: int = Field(13, ge=3, le=100, description="words per n-gram; a shorter text of the list is one n-gram")
+    words: int = Field(13, ge=3, le=100, description="words of an n-gram; a shorter text of the list is one n-gram")
     min_words: int = Field(
         8,
         ge=3,
@@ -124,12 +124,12 @@ class NgramList(ExclusionList):
         1,
         ge=1,
         validation_alias=AliasChoices("min_shared", "runs"),
-        description="n-grams that a row must share to be excluded",
+        description="how many n-grams a row must share to be excluded",
     )
 
 
 class VectorList(ExclusionList):
-    """Benchmarks: rows whose vector points the way of one of these (decontamination by embedding)."""
+    """Benchmarks: excludes rows whose vector is similar to one of these (decontamination by embedding)."""
 
     model_config = ConfigDict(extra="forbid", title="vectors")
 
@@ -139,7 +139,7 @@ class VectorList(ExclusionList):
     similarity: float = Field(0.95, gt=0, le=1, description="cosine from which a row is excluded")
 
 
-def _tabs(schema: dict[str, Any]) -> None:
+def _tabs(schema: dict[str, object]) -> None:
     """Spell the union as `anyOf`, which forms render as tabs."""
     schema["anyOf"] = schema.pop("oneOf")
     schema.pop("discriminator", None)
@@ -149,7 +149,7 @@ Exclusion = Annotated[IdList | TextList | NgramList | VectorList, Field(discrimi
 
 
 class DedupConfig(BaseModel):
-    """Which rows are duplicates. Of each group one row is kept: the best by score, then by the hash of its id."""
+    """Which duplicates are dropped. One row of every group is kept: the best by score, then by hash of its id."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -158,9 +158,12 @@ class DedupConfig(BaseModel):
     )
     exact: bool = Field(True, description="drop rows whose text (or vector, where there is no text) occurs already")
     near: NearConfig | None = Field(
-        default_factory=NearConfig, description="drop rows whose text is nearly another's; null = off. Needs texts"
+        default_factory=NearConfig,
+        description="drop rows whose text is a near-duplicate of another's; null = off. Needs texts",
     )
-    semantic: SemanticConfig | None = Field(None, description="drop rows whose vector is nearly another's; null = off")
+    semantic: SemanticConfig | None = Field(
+        None, description="drop rows whose vector is similar to another's; null = off"
+    )
     best: str | None = Field(
         None, description="score column (named in source.scores) whose highest row of a group is kept; empty = none"
     )

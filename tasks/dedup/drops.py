@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, UInt64Array
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.tables import write_table
 
-Ids = npt.NDArray[np.uint64]
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
 EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE = range(5)
-REFUSED = KINDS[EXCLUDED:]  # name themselves; quarantined
+QUARANTINED = KINDS[EXCLUDED:]  # of no duplicate group: such rows name themselves
 ROWS_PER_GROUP = 1 << 16
 
 
@@ -23,23 +23,26 @@ ROWS_PER_GROUP = 1 << 16
 class Drops:
     """Dropped rows, sorted by row id.
 
-    row_id, duplicate_of: (n,) uint64. kind: (n,) uint8, index into KINDS. similarity: (n,) float32 in [0, 1].
+    row_id, duplicate_of: (n,) uint64, the row and its representative. kind: (n,) uint8, index into KINDS.
+    similarity: (n,) float32 in [0, 1].
     """
 
-    row_id: Ids
-    duplicate_of: Ids
+    row_id: UInt64Array
+    duplicate_of: UInt64Array
     kind: npt.NDArray[np.uint8]
-    similarity: npt.NDArray[np.float32]
+    similarity: Float32Array
 
     @classmethod
-    def of(cls, row_id: Ids, duplicate_of: Ids, kind: int, similarity: npt.NDArray[Any] | float = 1.0) -> Self:
+    def of(
+        cls, row_id: UInt64Array, duplicate_of: UInt64Array, kind: int, similarity: Float32Array | float = 1.0
+    ) -> Self:
         """Return drops of one kind, sorted by row id."""
         order = np.argsort(row_id, kind="stable")
-        alike = np.broadcast_to(np.asarray(similarity, np.float32), row_id.shape)[order]
-        return cls(row_id[order], duplicate_of[order], np.full(len(order), kind, np.uint8), alike)
+        similarities = np.broadcast_to(np.asarray(similarity, np.float32), row_id.shape)[order]
+        return cls(row_id[order], duplicate_of[order], np.full(len(order), kind, np.uint8), similarities)
 
     @classmethod
-    def gathered(cls, parts: Sequence[tuple[Ids, Ids, npt.NDArray[np.float32]]], kind: int) -> Self:
+    def gathered(cls, parts: Sequence[tuple[UInt64Array, UInt64Array, Float32Array]], kind: int) -> Self:
         """Return drops of one kind from parts (row_id, duplicate_of, similarity) in any order."""
         nothing = (np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.float32))
         row_id, duplicate_of, similarity = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))
@@ -51,27 +54,27 @@ class Drops:
         return cls.of(np.empty(0, np.uint64), np.empty(0, np.uint64), EXACT)
 
     def __len__(self) -> int:
-        """How many rows are dropped."""
+        """Return how many rows are dropped."""
         return len(self.row_id)
 
-    def holds(self, row_ids: Ids) -> npt.NDArray[np.bool_]:
-        """Tell which of some rows are dropped: (n,) bool."""
+    def contain(self, row_ids: UInt64Array) -> BoolArray:
+        """Return which of some rows are dropped, (n,) bool."""
         if not len(self):
             return np.zeros(len(row_ids), bool)
         at = np.minimum(np.searchsorted(self.row_id, row_ids), len(self) - 1)
-        found: npt.NDArray[np.bool_] = self.row_id[at] == row_ids
+        found: BoolArray = self.row_id[at] == row_ids
         return found
 
     def without(self, other: "Drops") -> "Drops":
-        """Return these, less the rows that another stage has dropped already."""
-        new = ~other.holds(self.row_id)
+        """Return these, less the rows that another stage has dropped."""
+        new = ~other.contain(self.row_id)
         return Drops(self.row_id[new], self.duplicate_of[new], self.kind[new], self.similarity[new])
 
     def followed_by(self, later: "Drops") -> "Drops":
         """Return both, after a later stage that dropped only rows this one had kept.
 
-        Where a representative is dropped, its rows are given to its own representative; they take the
-        weaker kind and the smaller similarity of the two links. Raises AccountingError where a row is dropped twice.
+        A group whose representative is dropped later gets the representative of that; its rows take the weaker kind
+        and the smaller similarity of the two links. Raises AccountingError where a row is dropped twice.
         """
         if not (len(self) and len(later)):
             return later if len(later) else self
@@ -89,8 +92,8 @@ class Drops:
         )
         return Drops(row_id, *(np.concatenate(pair)[order] for pair in columns))
 
-    def sizes(self) -> tuple[Ids, npt.NDArray[np.int32]]:
-        """Return the representatives, ascending, and how many rows each represents, itself included."""
+    def sizes(self) -> tuple[UInt64Array, Int32Array]:
+        """Return the representatives, ascending, and the sizes of their groups, themselves included."""
         kept, copies = np.unique(self.duplicate_of[self.kind < EXCLUDED], return_counts=True)
         return kept, (copies + 1).astype(np.int32)
 

@@ -1,18 +1,16 @@
 """The duplicates of a pool: what dedup leaves for every later step."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import BoolArray, Int32Array, Int64Array, UInt64Array
 from evenkeel.infra.tables import read_range, read_table
 from evenkeel.infra.workspace import StepRef
 
-Ids = npt.NDArray[np.uint64]
-
 
 class Duplicates:
-    """Read access to finished deduplication; cheap to open, small to send to a worker, holds no rows."""
+    """Read access to finished deduplication: cheap to open, small to send to a worker, no rows in memory."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -22,13 +20,13 @@ class Duplicates:
         """Open the duplicates that a dedup step left, given its reference or the URI of its folder."""
         return cls(ref if isinstance(ref, str) else ref.uri)
 
-    def kept(self, row_ids: Ids) -> npt.NDArray[np.bool_]:
-        """Tell which of some rows, (n,) uint64, are kept: (n,) bool. Reads only the range of ids asked about."""
+    def kept(self, row_ids: UInt64Array) -> BoolArray:
+        """Return which of some rows, (n,) uint64, are kept: (n,) bool. Reads only the range of these ids."""
         dropped = self._range("dropped.parquet", ["row_id"], row_ids)["row_id"].to_numpy()
         return ~_found(dropped, row_ids)[1]
 
-    def sizes(self, row_ids: Ids) -> npt.NDArray[np.int32]:
-        """Return the size of the duplicate group of each of some kept rows: (n,) int32, 1 for most."""
+    def sizes(self, row_ids: UInt64Array) -> Int32Array:
+        """Return the sizes of the duplicate groups of some kept rows, themselves included: (n,) int32, 1 for most."""
         groups = self._range("groups.parquet", ["row_id", "size"], row_ids)
         at, found = _found(groups["row_id"].to_numpy(), row_ids)
         sizes = np.ones(len(row_ids), np.int32)
@@ -40,16 +38,16 @@ class Duplicates:
         return read_table(storage.join(self.uri, "dropped.parquet"))
 
     def groups(self) -> pa.Table:
-        """Return the representatives of groups of more than one row: row_id, size; sorted by row_id."""
+        """Return every representative and the size of its group: row_id, size; sorted by row_id."""
         return read_table(storage.join(self.uri, "groups.parquet"))
 
-    def _range(self, name: str, columns: list[str], row_ids: Ids) -> pa.Table:
+    def _range(self, name: str, columns: list[str], row_ids: UInt64Array) -> pa.Table:
         """Read the rows of a file whose row ids lie between the least and the greatest of `row_ids`."""
         low, high = (int(row_ids.min()), int(row_ids.max())) if len(row_ids) else (1, 0)
         return read_range(storage.join(self.uri, name), low, high, columns=columns)
 
 
-def _found(ascending: Ids, row_ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _found(ascending: UInt64Array, row_ids: UInt64Array) -> tuple[Int64Array, BoolArray]:
     """Return where each id is in `ascending`, and whether it is there."""
     if not len(ascending):
         return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)

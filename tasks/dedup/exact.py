@@ -1,4 +1,4 @@
-"""Exact duplicates: rows whose text (or vector, where there is no text) hashes alike, over the whole pool.
+"""Exact duplicates: rows whose texts (or vectors, where there is no text) have one hash, over the whole pool.
 
 Each block leaves a run of records sorted by hash; then every range of hashes is gathered from all runs and grouped on
 its own. Memory is bounded by a block, then by a range, and nothing depends on how many workers there are.
@@ -7,15 +7,14 @@ its own. Memory is bounded by a block, then by a range, and nothing depends on h
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.tasks.dedup.drops import EXACT, Drops, Ids
+from evenkeel.infra.dtypes import Array, UInt64Array
+from evenkeel.tasks.dedup.drops import EXACT, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.embed.vectors import Vectors
@@ -29,7 +28,7 @@ RECORDS_PER_RANGE = 1 << 24
 def exact_duplicates(
     pool: Pool, vectors: Vectors, best: str | None, before: Duplicates, folder: str, run: Run
 ) -> Drops:
-    """Return the rows that repeat another, each with the best row of its group; rows in `before` take no part."""
+    """Return the rows that repeat another, each with the best row of its group; those dropped `before` take no part."""
     columns = rank_columns(pool, best)
     size = pool.rows * RECORD.itemsize
     run.compute.map(partial(_write_run, pool, vectors, columns, before, folder), pool.blocks, work=size)
@@ -59,13 +58,13 @@ def _write_run(
     write_array(storage.join(folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
 
 
-def _vector_hashes(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+def _vector_hashes(vectors: Array) -> UInt64Array:
     digests = b"".join([xxhash.xxh3_128_digest(row) for row in np.ascontiguousarray(vectors)])
     return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
-def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> npt.NDArray[np.uint64]:
-    """Return (2, n) uint64: dropped rows and their best rows, for one of `ranges` equal ranges of hashes."""
+def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> UInt64Array:
+    """Return dropped rows and their representatives, (2, n), of one of `ranges` equal ranges of hashes."""
     low, high = part * 2**64 // ranges, (part + 1) * 2**64 // ranges - 1
     pieces = []
     for uri in runs:
@@ -80,6 +79,6 @@ def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> 
     records = records[np.lexsort([records[name] for name in reversed(RECORD.names or ())])]
     new = np.ones(len(records), bool)
     new[1:] = (records["hash"][1:] != records["hash"][:-1]) | (records["more"][1:] != records["more"][:-1])
-    ids: Ids = records["row_id"]
+    ids: UInt64Array = records["row_id"]
     best = ids[new][np.cumsum(new) - 1]
     return np.stack([ids[~new], best[~new]])

@@ -1,27 +1,27 @@
-"""Rows that must not be in the dataset: the pool held against lists of ids, texts, n-grams and vectors.
+"""Rows that must not be in the dataset: those that match a list of ids, texts, n-grams or vectors.
 
-Every list is prepared once into sorted arrays; every block of the pool is then held against all lists in one pass.
+Every list is prepared once into sorted arrays; every block of the pool is then matched against all lists in one pass.
 """
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.tables import write_table
 from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
 from evenkeel.tasks.dedup.drops import EXCLUDED, ROWS_PER_GROUP, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.lists import read_texts, read_vectors
-from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
-from evenkeel.tasks.dedup.ngrams import ngram_hashes, shared_ngrams
+from evenkeel.tasks.dedup.minhash import Sketches, band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.dedup.ngrams import count_listed, listed_ngrams
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.embed.words import word_hashes
@@ -29,25 +29,31 @@ from evenkeel.tasks.ingest.columns import hash_and_count, identities
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
 
-LONGEST = 262_144
-SCORES_AT_A_TIME = 1 << 25
-Rows = npt.NDArray[np.int64]
-Alike = npt.NDArray[np.float32]
+MAX_CHARACTERS = 262_144
+MAX_SCORES = 1 << 25
+
+
+class ListFacts(TypedDict):
+    """What a list is, and how many rows it excludes."""
+
+    by: str
+    uri: str | list[str]
+    rows: int
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A list made ready: its arrays lie in `folder`."""
+    """A list that is ready to be matched: its arrays lie in `folder`."""
 
     config: Exclusion
     folder: str
     scratch: Path
 
-    def array(self, name: str) -> npt.NDArray[Any]:
+    def array(self, name: str) -> Array:
         """Return one of the list's arrays, memory-mapped."""
         return map_array(storage.join(self.folder, f"{name}.npy"), self.scratch)
 
-    def write(self, **arrays: npt.NDArray[Any]) -> None:
+    def write(self, **arrays: Array) -> None:
         """Write some of the list's arrays."""
         for name, array in arrays.items():
             write_array(storage.join(self.folder, f"{name}.npy"), array)
@@ -55,28 +61,28 @@ class Prepared:
 
 def excluded_rows(
     pool: Pool, vectors: Vectors, lists: list[Exclusion], folder: str, out: str, run: Run
-) -> tuple[Drops, list[dict[str, Any]]]:
-    """Return the rows that a list excludes, and per list what it is and how many rows it excludes.
+) -> tuple[Drops, list[ListFacts]]:
+    """Return the rows that a list excludes, and facts about every list.
 
     Writes `excluded.parquet` to the folder `out`: row_id, list (number in the recipe), by, similarity.
     Raises InputError where a list cannot be read or does not fit the pool.
     """
     prepared = [prepare(one, vectors, storage.join(folder, f"list-{number}"), run) for number, one in enumerate(lists)]
     work = sum(shard.bytes for shard in pool.shards)
-    parts = run.compute.map(partial(_hold_block, pool, vectors, prepared), pool.blocks, work=work)
-    row_id, number, alike = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = run.compute.map(partial(_match_block, pool, vectors, prepared), pool.blocks, work=work)
+    row_id, number, similarity = (np.concatenate(column) for column in zip(*parts, strict=True))
     by = pa.array([lists[one].by for one in number], pa.string())
-    table = pa.table({"row_id": row_id, "list": number.astype(np.int32), "by": by, "similarity": alike})
+    table = pa.table({"row_id": row_id, "list": number.astype(np.int32), "by": by, "similarity": similarity})
     write_table(storage.join(out, "excluded.parquet"), table, ROWS_PER_GROUP)
     first = np.unique(row_id, return_index=True)[1]
-    drops = Drops.of(row_id[first], row_id[first], EXCLUDED, alike[first])
+    drops = Drops.of(row_id[first], row_id[first], EXCLUDED, similarity[first])
     return drops, [
         {"by": one.by, "uri": one.uri, "rows": int((number == place).sum())} for place, one in enumerate(lists)
     ]
 
 
 def prepare(config: Exclusion, vectors: Vectors, folder: str, run: Run) -> Prepared:
-    """Read a list and leave it in `folder` as sorted arrays."""
+    """Read a list and write it to `folder` as sorted arrays."""
     prepared = Prepared(config, folder, run.scratch)
     if isinstance(config, IdList):
         parts = [identities(ids) for ids in read_texts(config, config.column, run.scratch)]
@@ -93,21 +99,21 @@ def prepare(config: Exclusion, vectors: Vectors, folder: str, run: Run) -> Prepa
 
 def _prepare_texts(prepared: Prepared, config: TextList | NgramList, texts: pa.ChunkedArray) -> None:
     if isinstance(config, NgramList):
-        words, offsets = word_hashes(texts, LONGEST)
-        runs = ngram_hashes(words, offsets, config.words, config.min_words)
-        prepared.write(widths=np.array(list(runs), np.int64), **{f"runs-{width}": runs[width] for width in runs})
+        words, offsets = word_hashes(texts, MAX_CHARACTERS)
+        ngrams = listed_ngrams(words, offsets, config.words, config.min_words)
+        prepared.write(lengths=np.array(list(ngrams), np.int64), **{f"ngrams-{n}": ngrams[n] for n in ngrams})
         return
     prepared.write(hashes=np.unique(_text_keys(hash_and_count(texts)[0])))
     if config.near is not None:
         buckets, wordy = band_hashes(texts, config.near, choose_bands(config.near.threshold, config.near.recall))
         buckets[:, ~wordy] = np.uint64(2**64 - 1)
         order = np.argsort(buckets, axis=1, kind="stable")
-        flat, offsets = sketches(texts, config.near)
-        prepared.write(buckets=np.take_along_axis(buckets, order, axis=1), texts=order, sketches=flat, offsets=offsets)
+        sorted_buckets, sketched = np.take_along_axis(buckets, order, axis=1), sketches(texts, config.near)
+        prepared.write(buckets=sorted_buckets, texts=order, sketches=sketched.hashes, offsets=sketched.offsets)
 
 
-def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> npt.NDArray[np.float32]:
-    """Return the vectors of a list, scaled to length 1; its texts are embedded as the pool's were."""
+def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Float32Array:
+    """Return the vectors of a list, scaled to length 1; texts are embedded as the pool's were."""
     if config.text is None:
         found = read_vectors(config, config.column, run.scratch)
     else:
@@ -117,7 +123,7 @@ def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> npt.ND
         found = np.concatenate([np.empty((0, vectors.dimension), np.float32), *parts])
     if len(found) and found.shape[1] != vectors.dimension:
         raise InputError(
-            "the vectors of an exclusion list are not like the pool's",
+            "the vectors of an exclusion list are not of the pool's dimension",
             expected=f"{vectors.dimension} dimensions",
             found=f"{found.shape[1]}",
             where=str(config.uri),
@@ -126,19 +132,19 @@ def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> npt.ND
     return normalise(found)
 
 
-def _hold_block(
+def _match_block(
     pool: Pool, vectors: Vectors, lists: list[Prepared], block: Block
-) -> tuple[npt.NDArray[np.uint64], Rows, Alike]:
+) -> tuple[UInt64Array, Int64Array, Float32Array]:
     """Return the excluded rows of a block: row id, number of the list, similarity."""
     table = pool.table(block, ["row_id", "identity", "text_hash"])
     row_ids = table["row_id"].to_numpy()
     found = []
     for one in lists:
         if isinstance(one.config, IdList):
-            listed = _among(one.array("identities"), table["identity"].to_numpy())
-            found.append((listed, np.ones(len(listed), np.float32)))
+            taken_down = _on_list(one.array("identities"), table["identity"].to_numpy())
+            found.append((taken_down, np.ones(len(taken_down), np.float32)))
         elif isinstance(one.config, VectorList):
-            found.append(_alike_vectors(one, one.config.similarity, vectors.block(block)))
+            found.append(_similar_vectors(one, one.config.similarity, vectors.block(block)))
         elif not pool.has_text:
             raise InputError(
                 f"an exclusion list by {one.config.by} needs texts, and the source has none",
@@ -146,36 +152,36 @@ def _hold_block(
                 remedy="name the column: source.text",
             )
         elif isinstance(one.config, NgramList):
-            words, offsets = word_hashes(pool.text(block), LONGEST)
-            runs = {int(width): np.asarray(one.array(f"runs-{width}")) for width in one.array("widths")}
-            sharing = np.flatnonzero(shared_ngrams(words, offsets, runs) >= one.config.min_shared)
+            words, offsets = word_hashes(pool.text(block), MAX_CHARACTERS)
+            listed = {int(length): np.asarray(one.array(f"ngrams-{length}")) for length in one.array("lengths")}
+            sharing = np.flatnonzero(count_listed(words, offsets, listed) >= one.config.min_shared)
             found.append((sharing, np.ones(len(sharing), np.float32)))
         else:
-            found.append(_alike_texts(one, one.config, table["text_hash"], pool.text(block)))
+            found.append(_similar_texts(one, one.config, table["text_hash"], pool.text(block)))
     rows = np.concatenate([rows for rows, _ in found])
     number = np.repeat(np.arange(len(lists)), [len(rows) for rows, _ in found])
-    return row_ids[rows], number, np.concatenate([alike for _, alike in found])
+    return row_ids[rows], number, np.concatenate([similarity for _, similarity in found])
 
 
-def _alike_texts(
+def _similar_texts(
     one: Prepared, config: TextList, hashes: pa.ChunkedArray, texts: pa.ChunkedArray
-) -> tuple[Rows, Alike]:
-    alike = np.zeros(len(texts), np.float32)
-    alike[_among(one.array("hashes"), _text_keys(hashes))] = 1
+) -> tuple[Int64Array, Float32Array]:
+    """Return the rows whose text equals or nearly equals one of the list, and how similar they are."""
+    similarity = np.zeros(len(texts), np.float32)
+    similarity[_on_list(one.array("hashes"), _text_keys(hashes))] = 1
     if config.near is not None and len(one.array("offsets")) > 1:
-        rows, references = _meetings(one, config.near, texts)
-        flat, offsets = sketches(texts.take(pa.array(rows)), config.near)
+        rows, references = _candidate_pairs(one, config.near, texts)
         found = np.empty(len(rows), np.float32)
-        listed, ends = np.asarray(one.array("sketches")), np.asarray(one.array("offsets"))
-        similarities(flat, offsets, np.arange(len(rows)), listed, ends, references, found)
+        listed = Sketches(np.asarray(one.array("sketches")), np.asarray(one.array("offsets")))
+        similarities(sketches(texts.take(pa.array(rows)), config.near), np.arange(len(rows)), listed, references, found)
         near = found >= config.near.threshold
-        np.maximum.at(alike, rows[near], found[near])
-    excluded = np.flatnonzero(alike)
-    return excluded, alike[excluded]
+        np.maximum.at(similarity, rows[near], found[near])
+    excluded = np.flatnonzero(similarity)
+    return excluded, similarity[excluded]
 
 
-def _meetings(one: Prepared, near: NearConfig, texts: pa.ChunkedArray) -> tuple[Rows, Rows]:
-    """Return pairs (row, text of the list) that share a bucket; at most 32 of the list per bucket."""
+def _candidate_pairs(one: Prepared, near: NearConfig, texts: pa.ChunkedArray) -> tuple[Int64Array, Int64Array]:
+    """Return pairs (row, text of the list) that share a bucket, with at most 32 texts of a bucket."""
     buckets, wordy = band_hashes(texts, near, choose_bands(near.threshold, near.recall))
     listed, places = one.array("buckets"), one.array("texts")
     pairs = []
@@ -189,24 +195,25 @@ def _meetings(one: Prepared, near: NearConfig, texts: pa.ChunkedArray) -> tuple[
     return np.ascontiguousarray(distinct[:, 0]), np.ascontiguousarray(distinct[:, 1])
 
 
-def _alike_vectors(one: Prepared, least: float, stored: npt.NDArray[Any]) -> tuple[Rows, Alike]:
+def _similar_vectors(one: Prepared, threshold: float, stored: Array) -> tuple[Int64Array, Float32Array]:
+    """Return the rows whose cosine with a vector of the list reaches the threshold, and the largest cosine of each."""
     listed = np.asarray(one.array("vectors"))
-    alike = np.full(len(stored), -1, np.float32)
-    chunk = max(1, SCORES_AT_A_TIME // max(len(listed), 1))
+    similarity = np.full(len(stored), -1, np.float32)
+    chunk = max(1, MAX_SCORES // max(len(listed), 1))
     for start in range(0, len(stored) if len(listed) else 0, chunk):
         part = slice(start, start + chunk)
-        alike[part] = (normalise(stored[part]) @ listed.T).max(axis=1)
-    excluded = np.flatnonzero(alike >= np.float32(least) - np.float32(1e-6))
-    return excluded, np.clip(alike[excluded], 0, 1)
+        similarity[part] = (normalise(stored[part]) @ listed.T).max(axis=1)
+    excluded = np.flatnonzero(similarity >= np.float32(threshold) - np.float32(1e-6))
+    return excluded, np.clip(similarity[excluded], 0, 1)
 
 
-def _text_keys(hashes: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def _text_keys(hashes: pa.Array | pa.ChunkedArray) -> UInt64Array:
     """Return the first 64 bits of 128-bit hashes of texts."""
     return np.frombuffer(b"".join(hashes.to_pylist()), np.uint64)[::2]
 
 
-def _among(listed: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64]) -> Rows:
-    """Return where `values` are on a sorted list."""
+def _on_list(listed: UInt64Array, values: UInt64Array) -> Int64Array:
+    """Return the places of those `values` that are on a sorted list."""
     if not len(listed):
         return np.empty(0, np.int64)
     at = np.minimum(np.searchsorted(listed, values), len(listed) - 1)

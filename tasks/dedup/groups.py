@@ -1,18 +1,16 @@
-"""Similar pairs become duplicate groups, each with one representative."""
+"""From similar pairs to groups: which row represents which."""
 
-from typing import Any
-
-import numba
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from evenkeel.infra.compiled import compiled
+from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
+
 PARTNERS = 32
-Indices = npt.NDArray[np.int64]
 
 
-def bucket_pairs(bucket: npt.NDArray[np.uint64], row: Indices) -> Indices:
+def bucket_pairs(bucket: UInt64Array, row: Int64Array) -> Int64Array:
     """Return (pairs, 2) int64 of rows that share a bucket, better row first.
 
     Rows come sorted by bucket, best row first. Up to 33 rows: all pairs. A fuller bucket: every row with the 32 best of
@@ -27,29 +25,29 @@ def bucket_pairs(bucket: npt.NDArray[np.uint64], row: Indices) -> Indices:
     return pairs
 
 
-def cover(rows: int, pairs: Indices, similarity: npt.NDArray[np.float32]) -> tuple[Indices, npt.NDArray[np.float32]]:
-    """Return the representative of each row (itself where kept) and their similarity.
+def direct_representatives(rows: int, pairs: Int64Array, similarity: Float32Array) -> tuple[Int64Array, Float32Array]:
+    """Return the representative of each row (itself where kept) and how similar it is.
 
     Rows are numbered best first. Each in turn is kept unless a kept row is similar to it: no two kept rows are a pair,
     and every dropped row is a pair with its representative.
     """
     low, high = pairs.min(axis=1), pairs.max(axis=1)
     order = np.lexsort((low, high))
-    representative, closest = _cover(rows, low[order], high[order], similarity[order])
-    return representative, closest
+    return _choose_direct(rows, low[order], high[order], similarity[order])
 
 
-def link(rows: int, pairs: Indices) -> Indices:
-    """Return for each row the best row of its connected component. Rows are numbered best first."""
-    graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (rows, rows))
-    component = connected_components(graph, directed=False)[1]
-    best: Indices = np.unique(component, return_index=True)[1]
-    representative: Indices = best[component]
-    return representative
+def linked_representatives(rows: int, pairs: Int64Array) -> Int64Array:
+    """Return the best row of each row's connected component. Rows are numbered best first."""
+    linked = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(rows, rows))
+    number, component = connected_components(linked, directed=False)
+    best = np.full(number, rows)
+    np.minimum.at(best, component, np.arange(rows))
+    found: Int64Array = best[component]
+    return found
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _bucket_pairs(row: Any, before: Any, partners: int, pairs: Any) -> None:
+@compiled
+def _bucket_pairs(row: Int64Array, before: Int64Array, partners: int, pairs: Int64Array) -> None:
     used = 0
     for at in range(len(row)):
         first = at - before[at]
@@ -61,13 +59,16 @@ def _bucket_pairs(row: Any, before: Any, partners: int, pairs: Any) -> None:
             used += 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _cover(rows: int, low: Any, high: Any, similarity: Any) -> Any:
-    """Pairs come sorted by the worse row: when it is reached, all better rows are decided."""
+@compiled
+def _choose_direct(
+    rows: int, low: Int64Array, high: Int64Array, similarity: Float32Array
+) -> tuple[Int64Array, Float32Array]:
+    """Choose representatives; pairs come sorted by the worse row, so all better rows are decided before it."""
     representative = np.arange(rows)
     closest = np.ones(rows, np.float32)
     for pair in range(len(low)):
         better, worse = low[pair], high[pair]
-        if representative[better] == better and (representative[worse] == worse or similarity[pair] > closest[worse]):
+        undecided = representative[worse] == worse
+        if representative[better] == better and (undecided or similarity[pair] > closest[worse]):
             representative[worse], closest[worse] = better, similarity[pair]
     return representative, closest

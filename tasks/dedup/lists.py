@@ -1,16 +1,15 @@
-"""Exclusion lists: find their files, take their fingerprints, read one column of them."""
+"""Exclusion lists: finding their files, fingerprinting them, reading one column of them."""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import Array, Float32Array
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.config import DedupConfig, ExclusionList, IdList
 from evenkeel.tasks.ingest.config import SourceConfig
@@ -22,7 +21,7 @@ ROWS = 1 << 16
 
 
 def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupConfig:
-    """Return what the dedup step is called with: the config, each exclusion list with the fingerprint of its files.
+    """Return what the dedup step is called with: the config, with the fingerprint of each exclusion list as it is now.
 
     takedowns: a folder of takedown files, one more list where it has any. Cheap: lists the store, opens nothing. So a
     changed list changes the key of the step. Raises InputError where a list is not there.
@@ -30,8 +29,8 @@ def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupCon
     lists = list(config.exclude)
     if takedowns is not None and storage.list_files(takedowns):
         lists.append(IdList(uri=takedowns))
-    named = [one.model_copy(update={"fingerprint": _fingerprint(find_files(one))}) for one in lists]
-    return config.model_copy(update={"exclude": named})
+    known = [one.model_copy(update={"fingerprint": _fingerprint(find_files(one))}) for one in lists]
+    return config.model_copy(update={"exclude": known})
 
 
 def find_files(one: ExclusionList) -> list[ListedShard]:
@@ -57,7 +56,7 @@ def read_texts(one: ExclusionList, column: str, scratch: Path) -> Iterator[pa.Ch
                 yield _column(table, column, file.uri).cast(pa.string()).drop_null()
 
 
-def read_vectors(one: ExclusionList, column: str, scratch: Path) -> npt.NDArray[np.float32]:
+def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array:
     """Return the vectors of a list, (n, d) float32. Raises InputError where they are not all of one length."""
     parts = []
     for file in find_files(one):
@@ -74,7 +73,7 @@ def read_vectors(one: ExclusionList, column: str, scratch: Path) -> npt.NDArray[
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def _batches(file: ListedShard, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, npt.NDArray[Any] | None]]:
+def _batches(file: ListedShard, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, Array | None]]:
     try:
         for batch in read_batches(file.format, LocalShard(path, ROWS, vector)):
             yield batch.table, batch.vectors

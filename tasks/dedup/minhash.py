@@ -1,4 +1,4 @@
-"""MinHash of texts: shingles of words, hashed so that two texts meet in a bucket the likelier the more alike they are.
+"""MinHash of texts: sets of shingles are hashed so that similar texts probably share a bucket.
 
 MinHash is Broder 1997; bands of rows and their S-curve, Leskovec et al., Mining of Massive Datasets, chapter 3. The
 hash functions are multiplicative (Dietzfelbinger et al. 1997) on 32 bits, which vectorises to eight at a time.
@@ -6,40 +6,47 @@ hash functions are multiplicative (Dietzfelbinger et al. 1997) on 32 bits, which
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-import numba
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from evenkeel.infra.compiled import compiled, inlined
 from evenkeel.infra.compute import Backend
+from evenkeel.infra.dtypes import BoolArray, Float32Array, Int64Array, UInt32Array, UInt64Array
 from evenkeel.tasks.dedup.config import NearConfig
-from evenkeel.tasks.embed.words import Hashes, Offsets, mix, word_hashes
+from evenkeel.tasks.embed.words import mix, word_hashes
 
-MOST_HASHES = 144
-SKETCH = 512
+MAX_HASHES = 144
+SKETCH_SIZE = 512
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How a signature is cut: two texts meet when all rows of at least one band agree."""
+    """How a signature is cut: two texts share a bucket if all rows of at least one band agree."""
 
     bands: int
     rows: int
 
-    def chance(self, similarity: float) -> float:
-        """Return the chance that two texts of this Jaccard similarity meet: the S-curve."""
+    def probability(self, similarity: float) -> float:
+        """Return the probability that two texts of this Jaccard similarity share a bucket: the S-curve."""
         return float(1 - (1 - similarity**self.rows) ** self.bands)
+
+
+class Sketches(NamedTuple):
+    """The (at most 512) smallest shingle hashes of every text, flat and ascending, and where they begin, (n + 1,)."""
+
+    hashes: UInt32Array
+    offsets: Int64Array
 
 
 def choose_bands(threshold: float, recall: float) -> Bands:
     """Return the steepest S-curve of at most 144 hashes that passes through (threshold, recall) or above."""
     best = Bands(1, 1)
-    for rows in range(1, MOST_HASHES + 1):
+    for rows in range(1, MAX_HASHES + 1):
         missed = 1 - threshold**rows
         bands = 1 if missed <= 0 else math.ceil(math.log(1 - recall) / math.log(missed) - 1e-12)
-        if bands * rows > MOST_HASHES:
+        if bands * rows > MAX_HASHES:
             break
         best = Bands(max(bands, 1), rows)
         if threshold == 1:
@@ -49,7 +56,7 @@ def choose_bands(threshold: float, recall: float) -> Bands:
 
 def band_hashes(
     texts: pa.ChunkedArray, config: NearConfig, bands: Bands, backend: Backend = "cpu"
-) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+) -> tuple[UInt64Array, BoolArray]:
     """Return the bucket of every text in every band, (bands, n) uint64, and which texts have a word, (n,) bool.
 
     Either backend gives the same buckets.
@@ -61,69 +68,76 @@ def band_hashes(
     factor = rng.integers(0, 2**32, size, np.uint32) | np.uint32(1)
     buckets = np.empty((bands.bands, len(texts)), np.uint64)
     if backend == "gpu":
-        from evenkeel.tasks.dedup.minhash_gpu import least_hashes
+        from evenkeel.tasks.dedup.minhash_gpu import min_hashes
 
         shingles, ends = _shingles(words, offsets, config.shingle)
-        _bucket_rows(least_hashes(shingles, ends, turn, factor), buckets)
+        _bucket_rows(min_hashes(shingles, ends, turn, factor), buckets)
     else:
         _band_hashes(words, offsets, config.shingle, turn, factor, buckets)
     return buckets, np.diff(offsets) > 0
 
 
-def sketches(texts: pa.ChunkedArray, config: NearConfig) -> tuple[npt.NDArray[np.uint32], Offsets]:
-    """Return the (at most 512) smallest shingle hashes of every text, ascending: flat uint32 and (n + 1,) offsets."""
+def sketches(texts: pa.ChunkedArray, config: NearConfig) -> Sketches:
+    """Return the sketch of every text."""
     words, offsets = word_hashes(texts, config.max_characters)
-    most = np.minimum(np.maximum(np.diff(offsets) - config.shingle + 1, 1), SKETCH)
+    most = np.minimum(np.maximum(np.diff(offsets) - config.shingle + 1, 1), SKETCH_SIZE)
     flat = np.empty(int(most.sum()), np.uint32)
     ends = np.zeros(len(offsets), np.int64)
     used = _sketches(words, offsets, config.shingle, flat, ends)
-    return flat[:used], ends
+    return Sketches(flat[:used], ends)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _shingle(words: Any, start: int, stop: int) -> Any:
+@inlined
+def _shingle(words: UInt64Array, start: int, stop: int) -> np.uint64:
     value = np.uint64(0x9E3779B97F4A7C15)
     for place in range(start, stop):
         value = (value ^ words[place]) * np.uint64(0xBF58476D1CE4E5B9)
         value ^= value >> np.uint64(29)
-    return mix(value)
+    return np.uint64(mix(value))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _band_hashes(words: Any, offsets: Any, width: int, turn: Any, factor: Any, buckets: Any) -> None:
+@compiled
+def _band_hashes(
+    words: UInt64Array,
+    offsets: Int64Array,
+    width: int,
+    turn: UInt32Array,
+    factor: UInt32Array,
+    buckets: UInt64Array,
+) -> None:
     bands, size = buckets.shape[0], len(turn)
     rows = size // bands
-    least = np.empty(size, np.uint32)
+    minima = np.empty(size, np.uint32)
     for text in range(len(offsets) - 1):
         start, stop = offsets[text], offsets[text + 1]
-        least[:] = np.uint32(0xFFFFFFFF)
+        minima[:] = np.uint32(0xFFFFFFFF)
         for first in range(start, max(stop - width, start) + 1):
             value = np.uint32(_shingle(words, first, min(first + width, stop)) >> np.uint64(32))
             for one in range(size):
                 hashed = np.uint32((value ^ turn[one]) * factor[one])
-                least[one] = min(least[one], hashed)
+                minima[one] = min(minima[one], hashed)
         for band in range(bands):
-            buckets[band, text] = _bucket(least, band, rows)
+            buckets[band, text] = _bucket(minima, band, rows)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _bucket(least: Any, band: int, rows: int) -> Any:
+@inlined
+def _bucket(minima: UInt32Array, band: int, rows: int) -> np.uint64:
     bucket = np.uint64(band)
     for one in range(band * rows, (band + 1) * rows):
-        bucket = mix(bucket ^ np.uint64(least[one]))
+        bucket = mix(bucket ^ np.uint64(minima[one]))
     return bucket
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _bucket_rows(least: Any, buckets: Any) -> None:
+@compiled
+def _bucket_rows(minima: UInt32Array, buckets: UInt64Array) -> None:
     bands = buckets.shape[0]
-    for text in range(len(least)):
+    for text in range(len(minima)):
         for band in range(bands):
-            buckets[band, text] = _bucket(least[text], band, least.shape[1] // bands)
+            buckets[band, text] = _bucket(minima[text], band, minima.shape[1] // bands)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _shingles(words: Any, offsets: Any, width: int) -> Any:
+@compiled
+def _shingles(words: UInt64Array, offsets: Int64Array, width: int) -> tuple[UInt32Array, Int64Array]:
     """Return the hashes of all shingles, flat uint32, and where each text's begin, (n + 1,) int64."""
     ends = np.zeros(len(offsets), np.int64)
     for text in range(len(offsets) - 1):
@@ -138,8 +152,8 @@ def _shingles(words: Any, offsets: Any, width: int) -> Any:
     return flat, ends
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _sketches(words: Any, offsets: Any, width: int, flat: Any, ends: Any) -> int:
+@compiled
+def _sketches(words: UInt64Array, offsets: Int64Array, width: int, flat: UInt32Array, ends: Int64Array) -> int:
     used = 0
     for text in range(len(offsets) - 1):
         start, stop = offsets[text], offsets[text + 1]
@@ -155,26 +169,28 @@ def _sketches(words: Any, offsets: Any, width: int, flat: Any, ends: Any) -> int
                 if place == 0 or found[place] != found[place - 1]:
                     flat[used] = found[place]
                     used += 1
-                    if used - begin == SKETCH:
+                    if used - begin == SKETCH_SIZE:
                         break
         ends[text + 1] = used
     return used
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def similarities(
-    flat: Any, offsets: Any, rows: Any, other_flat: Any, other_offsets: Any, other_rows: Any, found: Any
+    left: Sketches, rows: Int64Array, right: Sketches, other_rows: Int64Array, found: Float32Array
 ) -> None:
-    """Write the Jaccard similarity of pairs of texts from their sketches; exact below 512 distinct shingles each.
+    """Write the Jaccard similarity of pairs of texts, from their sketches, to found (pairs,).
 
-    Above, the 512 smallest hashes of the union decide (Broder's bottom-k estimate, standard error under 0.023).
-    rows, other_rows: (pairs,) int64 into the sketches on either side. found: (pairs,) float32.
+    It is exact below 512 distinct shingles each; above, the 512 smallest hashes of the union decide (Broder's bottom-k
+    estimate, standard error under 0.023). rows, other_rows: (pairs,) into the sketches on either side.
     """
+    flat, offsets = left
+    other_flat, other_offsets = right
     for pair in range(len(rows)):
         at, end = offsets[rows[pair]], offsets[rows[pair] + 1]
         other, other_end = other_offsets[other_rows[pair]], other_offsets[other_rows[pair] + 1]
         both = union = 0
-        while union < SKETCH and (at < end or other < other_end):
+        while union < SKETCH_SIZE and (at < end or other < other_end):
             if other == other_end or (at < end and flat[at] < other_flat[other]):
                 at += 1
             elif at == end or flat[at] > other_flat[other]:

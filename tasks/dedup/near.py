@@ -1,8 +1,8 @@
-"""Near duplicates of texts over the whole pool, out of core: hash, meet, verify, choose.
+"""Near-duplicates of texts over the whole pool, out of core: hash, pair, verify, choose.
 
 1. Every block leaves its rows' buckets, sorted, band by band. 2. Every (band, range of buckets) is gathered from all
-blocks; rows that share a bucket become pairs. 3. Pairs are verified on sketches of their shingles. 4. One row stands
-for each group. Nothing depends on the number of workers; what the driver holds grows with the pairs, not the pool.
+blocks; rows that share a bucket become pairs. 3. Pairs are verified on sketches of their shingles. 4. One row of each
+group is kept. Nothing depends on the number of workers; the memory of the driver grows with the pairs, not the pool.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compute import Backend
+from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
 from evenkeel.tasks.dedup.config import NearConfig
-from evenkeel.tasks.dedup.drops import NEAR, Drops, Ids
+from evenkeel.tasks.dedup.drops import NEAR, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.dedup.groups import bucket_pairs, cover, link
-from evenkeel.tasks.dedup.minhash import Bands, band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.dedup.groups import bucket_pairs, direct_representatives, linked_representatives
+from evenkeel.tasks.dedup.minhash import Bands, Sketches, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
@@ -30,12 +29,11 @@ from evenkeel.tasks.step import Run
 BUCKET = np.dtype([("bucket", "<u8"), ("row", "<u4")])
 RANK = np.dtype([("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
 ROWS_PER_RANGE = 1 << 24
-Pairs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Near:
-    """What every task of the search knows. Rows are numbered through the pool: `starts[b]` is block b's first."""
+    """What every task of the search is given. Rows are numbered through the pool: `starts[b]` is block b's first."""
 
     pool: Pool
     config: NearConfig
@@ -49,14 +47,14 @@ class _Near:
     def path(self, part: str, block: int) -> str:
         return storage.join(self.folder, part, f"{self.pool.blocks[block].name}.npy")
 
-    def array(self, part: str, block: int) -> npt.NDArray[Any]:
+    def array(self, part: str, block: int) -> Array:
         return map_array(self.path(part, block), self.scratch)
 
 
 def near_duplicates(
     pool: Pool, config: NearConfig, best: str | None, before: Duplicates, folder: str, run: Run
-) -> tuple[Drops, dict[str, Any]]:
-    """Return rows that are nearly another, each with its representative, and facts; `before` take no part."""
+) -> tuple[Drops, dict[str, object]]:
+    """Return near-duplicates with their representatives, and facts; rows dropped `before` take no part."""
     bands = choose_bands(config.threshold, config.recall)
     starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
     ranges = -(-pool.rows // ROWS_PER_RANGE)
@@ -64,27 +62,27 @@ def near_duplicates(
     blocks = range(len(pool.blocks))
     work = sum(shard.bytes for shard in pool.shards)
 
-    run.progress(0.1, "near duplicates: hashing texts")
+    run.progress(0.1, "near-duplicates: hashing texts")
     run.compute.map(partial(_hash_block, near, rank_columns(pool, best), before), blocks, work=work)
-    run.progress(0.5, "near duplicates: gathering buckets")
-    parts = run.compute.map(partial(_meet, near), list(product(range(bands.bands), range(ranges))), work=work)
+    run.progress(0.5, "near-duplicates: gathering buckets")
+    parts = run.compute.map(partial(_pairs_of_range, near), list(product(range(bands.bands), range(ranges))), work=work)
     pairs = _distinct(parts)
-    run.progress(0.7, f"near duplicates: verifying {len(pairs):,} pairs")
+    run.progress(0.7, f"near-duplicates: verifying {len(pairs):,} pairs")
     found = _verify(near, pairs, "pairs", run)
-    alike = found >= config.threshold
-    drops = _choose(near, pairs[alike], found[alike], run)
-    facts = {
+    similar = found >= config.threshold
+    drops = _choose(near, pairs[similar], found[similar], run)
+    facts: dict[str, object] = {
         "bands": bands.bands,
         "rows": bands.rows,
         "pairs": len(pairs),
-        "pairs_verified": int(alike.sum()),
-        "chance_at_threshold": round(bands.chance(config.threshold), 4),
+        "pairs_verified": int(similar.sum()),
+        "probability_at_threshold": round(bands.probability(config.threshold), 4),
     }
     return drops, facts
 
 
 def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: int) -> None:
-    """Write the sorted buckets of each band, (bands, rows with words), and what ranks the block's rows."""
+    """Write the sorted buckets of each band, (bands, rows with words), and the ranks of the block's rows."""
     if storage.exists(near.path("buckets", block)):
         return
     table = near.pool.table(near.pool.blocks[block], columns)
@@ -103,7 +101,7 @@ def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: 
     write_array(near.path("buckets", block), buckets)
 
 
-def _meet(near: _Near, part: tuple[int, int]) -> Pairs:
+def _pairs_of_range(near: _Near, part: tuple[int, int]) -> Int64Array:
     """Return distinct pairs of rows, (pairs, 2) int64, better row first, that share a bucket of one band and range."""
     band, range_ = part
     low, high = (np.uint64(range_ * 2**64 // near.ranges), np.uint64((range_ + 1) * 2**64 // near.ranges - 1))
@@ -125,7 +123,7 @@ def _meet(near: _Near, part: tuple[int, int]) -> Pairs:
     return _distinct([bucket_pairs(bucket[order], row[order])])
 
 
-def _verify(near: _Near, pairs: Pairs, part: str, run: Run) -> npt.NDArray[np.float32]:
+def _verify(near: _Near, pairs: Int64Array, part: str, run: Run) -> Float32Array:
     """Return the similarity of every pair, (pairs,) float32."""
     starts = np.array(near.starts)
     candidates = np.unique(pairs)
@@ -146,68 +144,63 @@ def _verify(near: _Near, pairs: Pairs, part: str, run: Run) -> npt.NDArray[np.fl
     return found
 
 
-def _places(candidates: Pairs, cuts: Pairs, pairs: Pairs, which: Pairs) -> Pairs:
+def _places(candidates: Int64Array, cuts: Int64Array, pairs: Int64Array, which: Int64Array) -> Int64Array:
     """Return (n, 2) int64: where the sketches of some pairs' rows are within their blocks."""
     at = np.searchsorted(candidates, pairs[which])
     return at - cuts[np.searchsorted(cuts, at, side="right") - 1]
 
 
-def _sketch_block(near: _Near, part: str, item: tuple[int, Pairs]) -> None:
+def _sketch_block(near: _Near, part: str, item: tuple[int, Int64Array]) -> None:
     """Write the sketches of some rows of a block: one flat array, and where each ends."""
     block, rows = item
     texts = near.pool.text(near.pool.blocks[block]).take(rows)
-    flat, offsets = sketches(texts, near.config)
-    write_array(near.path(f"{part}-sketches", block), flat)
-    write_array(near.path(f"{part}-offsets", block), offsets)
+    found = sketches(texts, near.config)
+    write_array(near.path(f"{part}-sketches", block), found.hashes)
+    write_array(near.path(f"{part}-offsets", block), found.offsets)
 
 
-def _compare(near: _Near, part: str, job: tuple[int, Pairs, Pairs]) -> npt.NDArray[np.float32]:
+def _compare(near: _Near, part: str, job: tuple[int, Int64Array, Int64Array]) -> Float32Array:
     """Return the similarity of pairs whose first rows lie in one block; (other block, places) come sorted by block."""
     block, others, places = job
-    flat, offsets = _sketches_of(near, part, block)
+    left = _sketches_of(near, part, block)
     found = np.empty(len(others), np.float32)
     edges = np.flatnonzero(np.diff(others, prepend=-1, append=-1))
     for first, last in pairwise(edges):
         other = int(others[first])
-        similarities(
-            flat,
-            offsets,
-            np.ascontiguousarray(places[first:last, 0]),
-            *_sketches_of(near, part, other),
-            np.ascontiguousarray(places[first:last, 1]),
-            found[first:last],
-        )
+        mine, theirs = (np.ascontiguousarray(places[first:last, side]) for side in (0, 1))
+        similarities(left, mine, _sketches_of(near, part, other), theirs, found[first:last])
     return found
 
 
-def _sketches_of(near: _Near, part: str, block: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    return np.asarray(near.array(f"{part}-sketches", block)), np.asarray(near.array(f"{part}-offsets", block))
+def _sketches_of(near: _Near, part: str, block: int) -> Sketches:
+    hashes, offsets = (np.asarray(near.array(f"{part}-{name}", block)) for name in ("sketches", "offsets"))
+    return Sketches(hashes, offsets)
 
 
-def _choose(near: _Near, pairs: Pairs, found: npt.NDArray[np.float32], run: Run) -> Drops:
-    """Return which rows are dropped in favour of which."""
+def _choose(near: _Near, pairs: Int64Array, found: Float32Array, run: Run) -> Drops:
+    """Return the dropped rows of similar pairs, with their representatives."""
     rows = np.unique(pairs)
     ranks = _ranks(near, rows)
     order = np.lexsort((rows, ranks["identity"], ranks["priority"]))
     place = np.empty(len(rows), np.int64)
     place[order] = np.arange(len(rows))
     ends = place[np.searchsorted(rows, pairs)]
-    ids: Ids = ranks["row_id"][order]
+    ids: UInt64Array = ranks["row_id"][order]
     if near.config.groups == "direct":
-        stands, similarity = cover(len(rows), ends, found)
+        representative, similarity = direct_representatives(len(rows), ends, found)
     else:
-        stands = link(len(rows), ends)
-        gone = np.flatnonzero(stands != np.arange(len(rows)))
+        representative = linked_representatives(len(rows), ends)
+        gone = np.flatnonzero(representative != np.arange(len(rows)))
         by_place = rows[order]
         similarity = np.ones(len(rows), np.float32)
-        groups = np.stack([by_place[stands[gone]], by_place[gone]], axis=1)
+        groups = np.stack([by_place[representative[gone]], by_place[gone]], axis=1)
         similarity[gone] = _verify(near, groups, "groups", run)
-    gone = np.flatnonzero(stands != np.arange(len(rows)))
-    return Drops.of(ids[gone], ids[stands[gone]], NEAR, similarity[gone])
+    gone = np.flatnonzero(representative != np.arange(len(rows)))
+    return Drops.of(ids[gone], ids[representative[gone]], NEAR, similarity[gone])
 
 
-def _ranks(near: _Near, rows: Pairs) -> npt.NDArray[Any]:
-    """Return what ranks some rows of the pool, in their order."""
+def _ranks(near: _Near, rows: Int64Array) -> Array:
+    """Return the ranks of some rows of the pool, in their order."""
     block = np.searchsorted(near.starts, rows, side="right") - 1
     ranks = np.empty(len(rows), RANK)
     for one in np.unique(block):
@@ -216,7 +209,7 @@ def _ranks(near: _Near, rows: Pairs) -> npt.NDArray[Any]:
     return ranks
 
 
-def _distinct(parts: Sequence[Pairs]) -> Pairs:
+def _distinct(parts: Sequence[Int64Array]) -> Int64Array:
     """Return the distinct pairs of all parts, sorted."""
     pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -1,4 +1,4 @@
-"""Prototypes: the rows nearest the middle of their cell, of which a set needs few.
+"""Prototypes: the rows nearest the centroid of their cell, of which a dataset needs few.
 
 The second half of D4 (Tirumala et al. 2023, arXiv 2308.12284; after Sorscher et al. 2022, arXiv 2206.14486): cluster
 once more what semantic deduplication left, and drop a share of it, the rows nearest their centroid first.
@@ -7,9 +7,10 @@ once more what semantic deduplication left, and drop a share of it, the rows nea
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-from evenkeel.tasks.dedup.cells import Cells, Floats, make_cells
+from evenkeel.infra.dtypes import Float32Array, UInt64Array
+from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -17,7 +18,7 @@ from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 
-KEPT_BLOCK = 4096
+KEPT_PER_BLOCK = 4096
 
 
 def drop_prototypes(
@@ -33,8 +34,6 @@ def drop_prototypes(
 
     The row furthest from the centroid of its cell is never dropped, so that every cell keeps someone.
     """
-    from threadpoolctl import threadpool_limits
-
     with threadpool_limits(1):
         cells = make_cells(pool, vectors, config, best, before, folder, run)
         parts = run.compute.map(partial(_centralities, cells), cells.batches())
@@ -47,33 +46,27 @@ def drop_prototypes(
     return Drops.gathered(dropped, SEMANTIC)
 
 
-def _centralities(cells: Cells, batch: tuple[int, int]) -> Floats:
-    """Return the similarity of every row of some cells to its centroid, all but the least of each cell."""
+def _centralities(cells: Cells, batch: tuple[int, int]) -> Float32Array:
+    """Return the similarity of every row of some cells to its centroid, without the smallest of each cell."""
     members = cells.members(*batch)
     members = members[np.lexsort((members["row_id"], members["centrality"], members["cell"]))]
-    found: Floats = members["centrality"][np.diff(members["cell"], prepend=-1) == 0]
+    found: Float32Array = members["centrality"][np.diff(members["cell"], prepend=-1) == 0]
     return found
 
 
-def _drop(
-    cells: Cells, least: np.float32, batch: tuple[int, int]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Floats]:
+def _drop(cells: Cells, threshold: np.float32, batch: tuple[int, int]) -> tuple[UInt64Array, UInt64Array, Float32Array]:
+    """Return the rows of some cells that are at least as near their centroid, and their representatives."""
     members = cells.members(*batch)
     members = members[np.lexsort((members["row_id"], members["centrality"], members["cell"]))]
     spared = np.diff(members["cell"], prepend=-1) != 0
-    gone = (members["centrality"] >= least) & ~spared
-    ids, stands, similarity = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], [np.empty(0, np.float32)]
+    gone = (members["centrality"] >= threshold) & ~spared
+    ids, representatives, similarity = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], [np.empty(0, np.float32)]
     for cell in np.unique(members["cell"][gone]):
         mine = members["cell"] == cell
         lost, left = members[mine & gone], members[mine & ~gone]
-        nearest, alike = np.zeros(len(lost), np.int64), np.full(len(lost), -2, np.float32)
-        for first in range(0, len(left), KEPT_BLOCK):
-            scores = cells.rows(lost) @ cells.rows(left[first : first + KEPT_BLOCK]).T
-            best = scores.argmax(axis=1)
-            closer = scores[np.arange(len(lost)), best]
-            nearest = np.where(closer > alike, first + best, nearest)
-            alike = np.maximum(alike, closer)
+        blocks = (cells.rows(left[first : first + KEPT_PER_BLOCK]) for first in range(0, len(left), KEPT_PER_BLOCK))
+        nearest, closeness = most_similar(cells.rows(lost), blocks)
         ids.append(lost["row_id"])
-        stands.append(left["row_id"][nearest])
-        similarity.append(np.clip(alike, 0, 1))
-    return np.concatenate(ids), np.concatenate(stands), np.concatenate(similarity)
+        representatives.append(left["row_id"][nearest])
+        similarity.append(np.clip(closeness, 0, 1))
+    return np.concatenate(ids), np.concatenate(representatives), np.concatenate(similarity)

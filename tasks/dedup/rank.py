@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from evenkeel.infra.dtypes import UInt32Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.ingest.pool import Pool
 
 
 def rank_columns(pool: Pool, best: str | None) -> list[str]:
-    """Return the columns of the row table that ranks are made of. Raises RecipeError for an unknown score."""
+    """Return the columns of the row table that rank rows. Raises RecipeError for an unknown score."""
     if best is None:
         return ["row_id", "identity"]
     if best not in pool.scores:
@@ -24,7 +24,7 @@ def rank_columns(pool: Pool, best: str | None) -> list[str]:
     return ["row_id", "identity", f"score.{best}"]
 
 
-def keep_priority(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint32]:
+def keep_priority(table: pa.Table, columns: Sequence[str]) -> UInt32Array:
     """Return the priority of rows to be kept, (n,) uint32, smallest first: it falls as the score rises.
 
     A missing score has the largest; without a score column all have 0.

@@ -33,14 +33,14 @@ class Stages:
     drops: Drops = field(default_factory=Drops.none)
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def refuse(self) -> None:
-        """Leave out rows whose image embed could not read."""
+    def drop_unreadable(self) -> None:
+        """Drop rows whose image could not be read."""
         row_id = self.vectors.unreadable()
         self.drops = Drops.of(row_id, row_id, UNREADABLE, 0.0)
 
     def exclude(self) -> None:
-        """Hold the pool against the exclusion lists."""
-        self.run.progress(0.0, f"holding rows against {len(self.config.exclude)} exclusion lists")
+        """Drop rows that an exclusion list names."""
+        self.run.progress(0.0, f"matching rows against {len(self.config.exclude)} exclusion lists")
         found, self.facts["excluded"] = excluded_rows(
             self.pool, self.vectors, self.config.exclude, self._folder("lists"), self.out.uri, self.run
         )
@@ -54,13 +54,13 @@ class Stages:
         self.drops = self.drops.followed_by(found)
 
     def near(self, config: NearConfig) -> None:
-        """Drop near duplicates."""
+        """Drop near-duplicates."""
         best, before = self.config.best, self._so_far("near")
         found, self.facts["near"] = near_duplicates(self.pool, config, best, before, self._folder("buckets"), self.run)
         self.drops = self.drops.followed_by(found)
 
     def semantic(self, config: SemanticConfig) -> None:
-        """Drop semantic duplicates, clustering anew in every pass, then prototypes."""
+        """Drop semantic duplicates, with other clusters in every pass, then prototypes."""
         for number in range(1, config.passes + 1):
             self.run.progress(0.8, f"semantic duplicates: clustering {number} of {config.passes}")
             best, before = self.config.best, self._so_far(f"semantic-{number}")
@@ -68,32 +68,31 @@ class Stages:
                 self.pool, self.vectors, config, best, before, self._folder(f"cells-{number}"), self.run
             )
             self.drops = self.drops.followed_by(found)
-            self.facts.setdefault("semantic", facts)
-            again = {"seed": config.seed + 1, "epsilon": facts["epsilon"], "rate": None}
-            config = config.model_copy(update=again)
-            if facts["cells"] < 2:
+            self.facts.setdefault("semantic", facts._asdict())
+            config = config.model_copy(update={"seed": config.seed + 1, "epsilon": facts.epsilon, "rate": None})
+            if facts.cells < 2:
                 break
         if config.prototypes:
             best, before = self.config.best, self._so_far("prototypes")
             found = drop_prototypes(self.pool, self.vectors, config, best, before, self._folder("cells-last"), self.run)
-            self.facts["semantic"]["prototypes"] = len(found)
+            self.facts["semantic"] |= {"prototypes": len(found)}
             self.drops = self.drops.followed_by(found)
 
     def _folder(self, name: str) -> str:
         return self.out.path("stages", name)
 
     def _so_far(self, stage: str) -> Duplicates:
-        """Return what is dropped when a stage begins, in a form that workers can read a range of."""
+        """Write what is dropped when a stage begins, so that workers can read a range of it."""
         folder = self._folder(f"before-{stage}")
         self.drops.write(folder)
         return Duplicates.open(folder)
 
 
 def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -> Outcome:
-    """Write which rows are dropped and which rows stand for them."""
+    """Write which rows are dropped, and their representatives."""
     pool, vectors = Pool.open(inputs.ingest, run.scratch), Vectors.open(inputs.embed, run.scratch)
     stages = Stages(pool, vectors, config, out, run)
-    stages.refuse()
+    stages.drop_unreadable()
     if config.exclude:
         stages.exclude()
     if config.exact:
@@ -123,4 +122,4 @@ def cost(config: DedupConfig, work: Workload) -> float:
     return seconds
 
 
-DEDUP = Step(name="dedup", version=2, function=dedup, cost=cost)
+DEDUP = Step(name="dedup", version=3, function=dedup, cost=cost)

@@ -11,7 +11,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.tables import read_range, write_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.dedup.drops import QUARANTINED
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.dispositions import DispositionCounts
@@ -74,7 +74,7 @@ class Surveyor:
         selected = read_range(storage.join(self.sample.uri, "selection.parquet"), *bounds)
         clustered = self.rows.table(block.name)
         _check_disjoint(block.name, row_id, dropped, selected, clustered)
-        excluded = int(pc.sum(pc.is_in(dropped["kind"], pa.array(REFUSED))).as_py() or 0)
+        excluded = int(pc.sum(pc.is_in(dropped["kind"], pa.array(QUARANTINED))).as_py() or 0)
         dispositions = DispositionCounts(
             kept=selected.num_rows,
             deduplicated=dropped.num_rows - excluded,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.dedup.drops import KINDS, REFUSED
+from evenkeel.tasks.dedup.drops import KINDS, QUARANTINED
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.examples import Example, read_examples
@@ -29,7 +29,7 @@ def removed_rows(dedup: StepRef | str, pool: Pool, each: int) -> list[Removed]:
     """
     dropped = Duplicates.open(dedup).dropped()
     chosen: list[tuple[str, float, int, int]] = []
-    for kind in (kind for kind in KINDS if kind not in REFUSED):
+    for kind in (kind for kind in KINDS if kind not in QUARANTINED):
         mine = dropped.filter(pc.equal(dropped["kind"], kind))
         order = np.argsort(mine["similarity"].to_numpy(), kind="stable")[:each]
         for one in mine.take(order).to_pylist():

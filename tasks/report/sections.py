@@ -7,7 +7,7 @@ import numpy as np
 
 from evenkeel.expectations.wording import percent
 from evenkeel.infra.quantities import duration
-from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.dedup.drops import QUARANTINED
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
@@ -142,9 +142,9 @@ def dispositions(facts: CardFacts) -> Dispositions:
     """Return rows by disposition with the reasons."""
     totals, read = facts.totals, max(facts.totals["read"], 1)
     dropped = {kind: f"{count:,} {KINDS[kind]}" for kind, count in facts.dropped.items() if kind in KINDS and count}
-    duplicates = [words for kind, words in dropped.items() if kind not in REFUSED]
+    duplicates = [words for kind, words in dropped.items() if kind not in QUARANTINED]
     refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
-    refused += [dropped[kind] for kind in REFUSED if kind in dropped]
+    refused += [dropped[kind] for kind in QUARANTINED if kind in dropped]
     why = {
         "kept": "in this version",
         "deduplicated": ", ".join(duplicates) or "none",

@@ -1,14 +1,14 @@
 """Count near-duplicates in the version: kept rows that nearly repeat another kept row of their cluster."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array, triu
 
+from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.config import NearConfig
-from evenkeel.tasks.dedup.minhash import similarities, sketches
+from evenkeel.tasks.dedup.minhash import Sketches, similarities, sketches
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.selection import Selection
@@ -16,10 +16,6 @@ from evenkeel.tasks.validate.locate import locate
 
 ROWS_PER_CLUSTER = 512
 CHARACTERS = 4096
-Ids = npt.NDArray[np.uint64]
-Rows = npt.NDArray[np.int64]
-Offsets = npt.NDArray[np.int64]
-Sketches = npt.NDArray[np.uint32]
 
 
 def near_duplicates_left(
@@ -44,27 +40,29 @@ def near_duplicates_left(
     leaves, first = np.unique(leaf[order], return_index=True)
     members = [part[:ROWS_PER_CLUSTER] for part in np.split(order, first[1:])]
     if pool.has_text:
-        flat, offsets = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, max_characters=CHARACTERS))
-        rates = [share_alike(flat, offsets, part, jaccard) for part in members]
+        read = _read_sketches(pool, row_id, NearConfig(threshold=jaccard, max_characters=CHARACTERS))
+        rates = [share_similar(read, part, jaccard) for part in members]
     else:
         vectors = _read_vectors(embed, pool, scratch, row_id)
         rates = [_share_close(vectors[part], cosine) for part in members]
     return pd.Series(rates, index=leaves, dtype=np.float64)
 
 
-def _read_sketches(pool: Pool, row_ids: Ids, config: NearConfig) -> tuple[Sketches, Offsets]:
-    """Return the sketches of the texts of some rows (ascending ids): flat uint32 and (n + 1,) offsets."""
+def _read_sketches(pool: Pool, row_ids: UInt64Array, config: NearConfig) -> Sketches:
+    """Return the sketches of the texts of some rows (ascending ids)."""
     parts = [
         (here[0], *sketches(pool.text(block).take(pa.array(places)), config))
         for block, here, places in locate(pool, row_ids)
     ]
     parts.sort(key=lambda part: part[0])
     sizes = [np.diff(offsets) for _, _, offsets in parts]
-    return np.concatenate([flat for _, flat, _ in parts]), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    return Sketches(np.concatenate([flat for _, flat, _ in parts]), offsets)
 
 
-def share_alike(flat: Sketches, offsets: Offsets, rows: Rows, threshold: float) -> float:
+def share_similar(sketches: Sketches, rows: Int64Array, threshold: float) -> float:
     """Return the share of some rows that have another of them at a Jaccard similarity of `threshold` or more."""
+    flat, offsets = sketches
     sizes = np.diff(offsets)[rows]
     held = np.concatenate([flat[offsets[row] : offsets[row + 1]] for row in rows])
     hashes, columns = np.unique(held, return_inverse=True)
@@ -75,23 +73,23 @@ def share_alike(flat: Sketches, offsets: Offsets, rows: Rows, threshold: float) 
     possible = shared.data >= threshold * np.maximum(sizes[shared.row], sizes[shared.col]) - 1e-3
     left, right = shared.row[possible].astype(np.int64), shared.col[possible].astype(np.int64)
     found = np.empty(len(left), np.float32)
-    similarities(flat, offsets, rows[left], flat, offsets, rows[right], found)
-    alike = np.zeros(len(rows), bool)
-    alike[left[found >= threshold]] = alike[right[found >= threshold]] = True
-    return float(alike.mean())
+    similarities(sketches, rows[left], sketches, rows[right], found)
+    similar = np.zeros(len(rows), bool)
+    similar[left[found >= threshold]] = similar[right[found >= threshold]] = True
+    return float(similar.mean())
 
 
-def _read_vectors(embed: StepRef, pool: Pool, scratch: str, row_ids: Ids) -> npt.NDArray[np.float32]:
+def _read_vectors(embed: StepRef, pool: Pool, scratch: str, row_ids: UInt64Array) -> Float32Array:
     """Return the vectors of some rows (ascending ids), (n, d) float32, each of length 1."""
     vectors = Vectors.open(embed, scratch)
     found = np.zeros((len(row_ids), vectors.dimension), np.float32)
     for block, here, places in locate(pool, row_ids):
         found[np.searchsorted(row_ids, here)] = vectors.block(block.name)[places]
-    unit: npt.NDArray[np.float32] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    unit: Float32Array = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     return unit
 
 
-def _share_close(vectors: npt.NDArray[np.float32], cosine: float) -> float:
+def _share_close(vectors: Float32Array, cosine: float) -> float:
     """Return the share of vectors (n, d) of length 1 that have another one at `cosine` or more."""
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -1)

@@ -1,4 +1,4 @@
-"""Drops: rows hand on those they stood for, and nothing is lost or counted twice."""
+"""Drops: groups move to the last representative, and nothing is lost or counted twice."""
 
 import numpy as np
 import pytest
@@ -32,11 +32,11 @@ def test_every_row_has_one_fate_and_names_a_kept_row(case: tuple[int, list[Drops
     for stage in found:
         drops = drops.followed_by(stage)
     rows = np.arange(n, dtype=np.uint64)
-    dropped = drops.holds(rows)
+    dropped = drops.contain(rows)
     assert len(drops) == sum(map(len, found)) == dropped.sum() == sum(drops.counts().values())
     excluded = drops.kind == EXCLUDED
     np.testing.assert_array_equal(drops.duplicate_of[excluded], drops.row_id[excluded])
-    assert not drops.holds(drops.duplicate_of[~excluded]).any()
+    assert not drops.contain(drops.duplicate_of[~excluded]).any()
     kept, sizes = drops.sizes()
     assert sizes.sum() - len(kept) == len(drops) - excluded.sum()
     assert (np.diff(drops.row_id.astype(np.int64)) > 0).all()

@@ -59,8 +59,8 @@ def test_of_every_group_the_best_row_is_kept(
     for text, score, name, row_id in zip(texts, scores, ids, Pool.open(pool).row_ids().tolist(), strict=True):
         worth = -np.inf if np.isnan(score) else score
         groups[text].append((-worth, xxhash.xxh3_64_intdigest(name.encode()), row_id))
-    stands = {row: min(group)[2] for group in groups.values() for *_, row in group}
-    expected = {row: best for row, best in stands.items() if row != best}
+    best_of = {row: min(group)[2] for group in groups.values() for *_, row in group}
+    expected = {row: best for row, best in best_of.items() if row != best}
     dropped = duplicates.dropped()
     assert dict(zip(dropped["row_id"].to_pylist(), dropped["duplicate_of"].to_pylist(), strict=True)) == expected
     assert dropped["row_id"].to_pylist() == sorted(expected)

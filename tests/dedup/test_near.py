@@ -1,4 +1,4 @@
-"""Near duplicates: what brute force finds on real texts, nothing else, for any number of workers."""
+"""Near-duplicates: what brute force finds on real texts, nothing else, for any number of workers."""
 
 import ast
 import os
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from evenkeel.tasks.dedup import near as near_module
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig
-from evenkeel.tasks.dedup.groups import PARTNERS, bucket_pairs, cover, link
+from evenkeel.tasks.dedup.groups import PARTNERS, bucket_pairs, direct_representatives, linked_representatives
 from evenkeel.tasks.dedup.minhash import band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
@@ -184,11 +184,11 @@ def test_all_rows_almost_identical_leave_one(run: Run, tmp_path: Path) -> None:
 @given(st.floats(0.2, 1), st.floats(0.5, 0.99))
 def test_bands_pass_through_the_wanted_point(threshold: float, recall: float) -> None:
     bands = choose_bands(threshold, recall)
-    assert bands.chance(threshold) >= recall or bands.rows == 1
+    assert bands.probability(threshold) >= recall or bands.rows == 1
     assert bands.bands * bands.rows <= 144
 
 
-def test_texts_meet_as_often_as_the_s_curve_says() -> None:
+def test_texts_share_a_bucket_as_often_as_the_s_curve_says() -> None:
     rng = np.random.default_rng(0)
     config = NearConfig(threshold=0.7, shingle=1)
     bands = choose_bands(0.7, 0.95)
@@ -199,24 +199,24 @@ def test_texts_meet_as_often_as_the_s_curve_says() -> None:
     buckets, _ = band_hashes(texts, config, bands)
     met = (buckets[:, :3000] == buckets[:, 3000:]).any(axis=0)
     alike = (60 - changed) / (60 + changed)
-    expected = np.array([bands.chance(s) for s in alike])
+    expected = np.array([bands.probability(s) for s in alike])
     for low in np.arange(0.3, 0.95, 0.1):
         near = (alike >= low) & (alike < low + 0.1)
         spread = np.sqrt((expected[near] * (1 - expected[near])).sum()) / near.sum()
         assert abs(met[near].mean() - expected[near].mean()) < 4 * spread + 0.01
-    flat, offsets = sketches(texts, config)
+    both = sketches(texts, config)
     found = np.empty(3000, np.float32)
-    similarities(flat, offsets, np.arange(3000), flat, offsets, np.arange(3000, 6000), found)
+    similarities(both, np.arange(3000), both, np.arange(3000, 6000), found)
     np.testing.assert_allclose(found, alike, atol=1e-6)
 
 
 def test_long_texts_are_compared_by_their_smallest_hashes() -> None:
     words = [f"w{i}" for i in range(40_000)]
     texts = pa.chunked_array([pa.array([" ".join(words[:30_000]), " ".join(words[5_000:35_000])])])
-    flat, offsets = sketches(texts, NearConfig())
+    both = sketches(texts, NearConfig())
     found = np.empty(1, np.float32)
-    similarities(flat, offsets, np.array([0]), flat, offsets, np.array([1]), found)
-    assert len(flat) == 1024
+    similarities(both, np.array([0]), both, np.array([1]), found)
+    assert len(both.hashes) == 1024
     assert abs(found[0] - 25 / 35) < 0.09
 
 
@@ -241,15 +241,15 @@ def test_groups_are_what_they_say(case: tuple[int, set[tuple[int, int]]]) -> Non
     rows, edges = case
     edges = {(min(e), max(e)) for e in edges if e[0] != e[1]}
     pairs = np.array(sorted(edges), np.int64).reshape(-1, 2)
-    stands, _ = cover(rows, pairs, np.linspace(0.7, 1, len(pairs), dtype=np.float32))
-    kept = stands == np.arange(rows)
+    representative, _ = direct_representatives(rows, pairs, np.linspace(0.7, 1, len(pairs), dtype=np.float32))
+    kept = representative == np.arange(rows)
     assert not any(kept[i] and kept[j] for i, j in edges)
-    assert all(kept[stands[row]] and (kept[row] or (stands[row], row) in edges) for row in range(rows))
-    _, labels = sparse.csgraph.connected_components(
-        sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(rows, rows)), directed=False
-    )
-    best = {label: int(np.flatnonzero(labels == label)[0]) for label in labels}
-    assert link(rows, pairs).tolist() == [best[label] for label in labels]
+    assert all(kept[representative[row]] and (kept[row] or (representative[row], row) in edges) for row in range(rows))
+    best = list(range(rows))
+    for _ in range(rows):
+        for one, other in edges:
+            best[one] = best[other] = min(best[one], best[other])
+    assert linked_representatives(rows, pairs).tolist() == best
 
 
 SIMULATED = """

@@ -14,7 +14,7 @@ def test_copies_step_with_group_size() -> None:
 def test_the_cleanest_sizes_come_most_often_and_the_dirtiest_once() -> None:
     sizes = np.arange(2, 22)
     removed = np.concatenate([np.linspace(0.5, 0.2, 10), np.linspace(0.2, 0.8, 10)])
-    table = rehydration_table(sizes, removed, most=5)
+    table = rehydration_table(sizes, removed, max_copies=5)
     assert table[1] == 1
     assert max(table.values()) == 5
     assert table[21] == table[20] == 1

@@ -29,7 +29,7 @@ def semantic(**settings: object) -> DedupConfig:
 
 
 def links(pool: StepRef, duplicates: Duplicates) -> dict[int, int]:
-    """Dropped row -> the row that stands for it, as positions in the pool."""
+    """Dropped row -> its representative, as positions in the pool."""
     position = {row_id: i for i, row_id in enumerate(Pool.open(pool).row_ids().tolist())}
     dropped = duplicates.dropped()
     return {
@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Run:
 def test_one_cell_gives_what_a_plain_loop_gives(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, kept_block: int, in_memory: int
 ) -> None:
-    for name, value in (("BLOCK", block), ("KEPT_BLOCK", kept_block), ("IN_MEMORY", in_memory)):
+    for name, value in (("ROWS_PER_BLOCK", block), ("KEPT_PER_BLOCK", kept_block), ("MAX_BYTES_IN_MEMORY", in_memory)):
         monkeypatch.setattr(semantic_module, name, value)
     points, quality = clumps(300, 12), np.random.default_rng(1).random(300)
     pool = make_pool(run, tmp_path / "p", {"v": points, "q": quality}, shards=3, scores=["q"])
@@ -143,8 +143,8 @@ def test_prototypes_fall_to_a_kept_row_of_their_cell(run: Run, tmp_path: Path) -
     ref, duplicates = dedup(run, pool, semantic(epsilon=0.02, clusters=4, prototypes=0.25))
     assert ref.facts["semantic"]["prototypes"] == int(0.25 * plain)
     assert ref.counts["kept"] == plain - int(0.25 * plain)
-    stands = np.array(duplicates.dropped()["duplicate_of"].to_pylist(), np.uint64)
-    assert duplicates.kept(stands).all()
+    representatives = np.array(duplicates.dropped()["duplicate_of"].to_pylist(), np.uint64)
+    assert duplicates.kept(representatives).all()
 
 
 def test_two_thresholds_at_once_are_refused() -> None:
@@ -165,7 +165,7 @@ def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path:
 
 
 def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("BLOCK", 128), ("KEPT_BLOCK", 512), ("IN_MEMORY", 0)):
+    for name, value in (("ROWS_PER_BLOCK", 128), ("KEPT_PER_BLOCK", 512), ("MAX_BYTES_IN_MEMORY", 0)):
         monkeypatch.setattr(semantic_module, name, value)
     peaks = []
     for rows in (1000, 4000):

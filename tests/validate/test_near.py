@@ -11,7 +11,7 @@ from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.minhash import similarities, sketches
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.validate.near import near_duplicates_left, share_alike
+from evenkeel.tasks.validate.near import near_duplicates_left, share_similar
 from tests.validate.pools import curate
 
 SENTENCE = "the quick brown fox jumps over the lazy dog and runs far away into the deep dark forest number"
@@ -53,16 +53,16 @@ def test_deduplication_and_the_gate_call_the_same_pairs_near_duplicates(tmp_path
         at = rng.choice(len(parts), max(1, int(len(parts) * rng.uniform(0, 0.15))), replace=False)
         texts.append(" ".join("altered" if place in at else part for place, part in enumerate(parts)))
     texts += ["", "日本語の文章です", "日本語の文章です!"]
-    flat, offsets = sketches(pa.chunked_array([texts]), NearConfig(threshold=threshold))
+    both = sketches(pa.chunked_array([texts]), NearConfig(threshold=threshold))
     left, right = np.triu_indices(len(texts), k=1)
     found = np.empty(len(left), np.float32)
-    similarities(flat, offsets, left, flat, offsets, right, found)
+    similarities(both, left, both, right, found)
     alike = np.unique(np.concatenate([left[found >= threshold], right[found >= threshold]]))
     assert 0 < len(alike) < len(texts)
-    assert share_alike(flat, offsets, np.arange(len(texts)), threshold) == len(alike) / len(texts)
+    assert share_similar(both, np.arange(len(texts)), threshold) == len(alike) / len(texts)
 
 
 def test_texts_without_words_have_no_near_duplicates() -> None:
-    flat, offsets = sketches(pa.chunked_array([["", "...", "", "one word"]]), NearConfig())
-    assert share_alike(flat, offsets, np.arange(3), 0.7) == 0
-    assert share_alike(flat, offsets, np.arange(4), 0.7) == 0
+    found = sketches(pa.chunked_array([["", "...", "", "one word"]]), NearConfig())
+    assert share_similar(found, np.arange(3), 0.7) == 0
+    assert share_similar(found, np.arange(4), 0.7) == 0

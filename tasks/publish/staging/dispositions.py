@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra.errors import AccountingError
-from evenkeel.tasks.dedup.drops import REFUSED
+from evenkeel.tasks.dedup.drops import QUARANTINED
 
 FOLDER = "fates"
 SCHEMA = pa.schema(
@@ -46,7 +46,7 @@ def of_a_block(rows: pa.Table, kept: npt.NDArray[np.int64], dropped: pa.Table | 
                 "a row is both selected and dropped as a duplicate", found=f"row {ids[at][~lost[at]][0]}"
             )
         kind = dropped["kind"].to_numpy(zero_copy_only=False)
-        refused = np.isin(kind, REFUSED)
+        refused = np.isin(kind, QUARANTINED)
         disposition[at] = np.where(refused, "quarantined", "deduplicated")
         reason[at] = kind
         representative[at] = np.where(refused, -1, dropped["duplicate_of"].to_numpy().astype(np.int64))
