@@ -5,10 +5,9 @@ import numpy as np
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.coarse import NPROBE, nearest_lists
 from evenkeel.tasks.kmeans.inverted import fill_lists
-from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, kernel
+from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, dots, kernel
 from evenkeel.tasks.kmeans.lloyd import codebook
 from evenkeel.tasks.kmeans.parallel import parallel_for
-from evenkeel.tasks.kmeans.tile import dots
 
 NEIGHBOURS = 32
 SPARE = 8
@@ -131,7 +130,16 @@ def list_neighbours(
             r2, r3 = which[first + rows[i2]], which[first + rows[i3]]
             for j in range(begin[g], stop, 3):
                 c0, c1, c2 = member[j], member[min(j + 1, stop - 1)], member[min(j + 2, stop - 1)]
-                dots(centroids, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
+                dots(
+                    centroids[r0],
+                    centroids[r1],
+                    centroids[r2],
+                    centroids[r3],
+                    centroids[c0],
+                    centroids[c1],
+                    centroids[c2],
+                    tile,
+                )
                 for b in range(min(3, stop - j)):
                     c = member[j + b]
                     for a in range(min(4, high - at)):

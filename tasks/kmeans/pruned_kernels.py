@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, kernel
-from evenkeel.tasks.kmeans.tile import dots
+from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, dots, kernel
 
 LANES = 16
 ROW_TILE = 32
@@ -86,7 +85,7 @@ def rank_in_lists(
                     for j in range(start, stop, 3):
                         c0, c1 = neighbours[g, j], neighbours[g, min(j + 1, stop - 1)]
                         c2 = neighbours[g, min(j + 2, stop - 1)]
-                        dots(x, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
+                        dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], tile)
                         for b in range(min(3, stop - j)):
                             c = neighbours[g, j + b]
                             for r in range(i - low, min(i + 4, high) - low):
@@ -159,7 +158,7 @@ def nearest_probed(
             r1, r2, r3 = rows[min(at + 1, high - 1)], rows[min(at + 2, high - 1)], rows[min(at + 3, high - 1)]
             for j in range(begin[g], stop, 3):
                 c0, c1, c2 = member[j], member[min(j + 1, stop - 1)], member[min(j + 2, stop - 1)]
-                dots(x, r0, r1, r2, r3, centroids, c0, c1, c2, tile)
+                dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], tile)
                 for b in range(min(3, stop - j)):
                     c = member[j + b]
                     for a in range(m):
@@ -192,7 +191,16 @@ def nearest_many(
             for i in range(start, stop, 4):
                 i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
                 for j in range(low, high, 3):
-                    dots(x, i, i1, i2, i3, centroids, j, min(j + 1, high - 1), min(j + 2, high - 1), tile)
+                    dots(
+                        x[i],
+                        x[i1],
+                        x[i2],
+                        x[i3],
+                        centroids[j],
+                        centroids[min(j + 1, high - 1)],
+                        centroids[min(j + 2, high - 1)],
+                        tile,
+                    )
                     for b in range(min(3, high - j)):
                         for a in range(min(4, stop - i)):
                             score[i + a - start, j + b] = half[j + b] - tile[b, a]
