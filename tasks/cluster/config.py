@@ -19,6 +19,12 @@ class ClusteringConfig(BaseModel):
         max_length=8,
         description="clusters per level, finest first, as [3000, 300, 30]; empty = derived from the number of rows",
     )
+    upper: Literal["auto", "ward", "k-means", "spherical"] = Field(
+        "auto",
+        description="how levels above the first are made: ward = Ward linkage; spherical = k-means on directions from "
+        "the mean row; auto = Ward, moved towards directions where that costs little inertia; k-means = as published, "
+        "with resampling",
+    )
     resampling: int = Field(
         5,
         ge=0,

@@ -18,9 +18,11 @@ from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.resample import OnIteration, fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
+from evenkeel.tasks.cluster.upper import Children, Upper
 from evenkeel.tasks.kmeans.bounds import bound_children
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.options import Device, Iteration
+from evenkeel.tasks.kmeans.ward import ward_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -49,9 +51,11 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     started = time.monotonic()
     job = _Job(config, out, run, IterationLog())
     levels = [_leaves(job, source, sizes, wanted[0])]
+    leaves = np.ones(levels[0].clusters)
     for number, k in enumerate(wanted[1:], start=2):
         share = UPPER_SHARE / (len(wanted) - 1)
-        levels[-1:] = _upper_level(job, levels[-1], number, k, (LEVEL_1_SHARE + share * (number - 2), share))
+        levels[-1:] = _upper_level(job, levels[-1], leaves, (number, k), (LEVEL_1_SHARE + share * (number - 2), share))
+        leaves = _sums(levels[-2].parents, leaves, levels[-1].clusters)
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
     digest = centroid_hash(levels)
@@ -141,20 +145,27 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
     return _level(model.centroids, counts, squared)
 
 
-def _upper_level(job: _Job, below: Level, number: int, k: int, progress: tuple[float, float]) -> tuple[Level, Level]:
-    """Cluster the centroids of a level; return that level with its parents, and theirs."""
+def _upper_level(
+    job: _Job, below: Level, leaves: Float64Array, wanted: tuple[int, int], progress: tuple[float, float]
+) -> tuple[Level, Level]:
+    """Group the clusters of a level; return that level with its parents, and theirs.
+
+    leaves: (k,) below each. wanted: the number of the level and of its clusters.
+    """
     config, children = job.config, below.centroids
+    number, k = wanted
     job.log.level = number
     job.run.progress(progress[0], f"level {number}: {below.clusters:,} centroids around {k:,}")
     follow, checkpoint = job.follow(below.clusters, *progress), Checkpoint(job.parts(f"level-{number}"))
-    model = fit_level(children, k, config, job.seed(number), job.device, follow, checkpoint)
-    parents, clusters = model.labels, len(model.centroids)
+    held = Children(children, leaves, below.counts.astype(np.float64))
+    centroids, parents = Upper(config, job.device).fit(held, k, job.seed(number), follow, checkpoint)
+    clusters = len(centroids)
     if config.sibling_ratio is not None:
-        parents = bound_children(children, parents, model.centroids, config.sibling_ratio)
-    gaps = (children - model.centroids[parents]).astype(np.float64)
+        parents = bound_children(children, parents, centroids, config.sibling_ratio)
+    gaps = (children - centroids[parents]).astype(np.float64)
     squared = _sums(parents, np.einsum("ij,ij->i", gaps, gaps), clusters)
     counts = np.bincount(parents, weights=below.counts, minlength=clusters).astype(np.int64)
-    above = _level(model.centroids, counts, squared, np.bincount(parents, minlength=clusters))
+    above = _level(centroids, counts, squared, np.bincount(parents, minlength=clusters))
     return Level(children, parents, below.counts, below.radii, below.inertia), above
 
 
@@ -171,11 +182,14 @@ def _level(
 
 
 def cost(config: ClusteringConfig, work: Workload) -> float:
-    """Return the CPU-seconds of clustering a pool: a k-means per level, repeated by resampling."""
+    """Return the CPU-seconds of clustering a pool: a resampled k-means of the rows, and what lies above."""
     rounds = 1 + config.resampling * config.resampling_share
     below = (work.rows, *work.levels)
-    levels = zip(below, work.levels, strict=False)
-    return 0.25 + sum(k_means_seconds(rows, clusters, work.dimension, rounds) for rows, clusters in levels)
+    levels = list(zip(below, work.levels, strict=False))
+    if config.upper == "k-means":
+        return 0.25 + sum(k_means_seconds(rows, clusters, work.dimension, rounds) for rows, clusters in levels)
+    upper = sum(ward_seconds(clusters, work.dimension) for clusters, _ in levels[1:])
+    return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=3, function=cluster, by_backend=True, cost=cost)
+CLUSTER = Step(name="cluster", version=4, function=cluster, by_backend=True, cost=cost)
