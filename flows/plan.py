@@ -38,7 +38,8 @@ class Estimate(BaseModel):
     """What the steps that are still to do would take.
 
     rows: of the pool; `exact` where every footer was read. seconds: of each step to do, on the compute asked for.
-    total: of all of them and the start. price: of one hour, in any currency; money: for all of it.
+    total: of all of them and the start. price: of one hour, in any currency; money: for all of it. note: what the
+    user should know of the source: that a column was guessed to be the vector.
     """
 
     rows: int
@@ -52,6 +53,7 @@ class Estimate(BaseModel):
     price: float | None = None
     money: float | None = None
     shortfalls: list[Shortfall] = []
+    note: str = ""
 
 
 class Plan(BaseModel):
@@ -85,6 +87,7 @@ class Plan(BaseModel):
             f"time: about {duration(found.total)} on this machine as busy as it is now"
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
+        lines += [found.note] if found.note else []
         return lines + [f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls]
 
     @property
@@ -195,4 +198,5 @@ def _estimate(
         price=price,
         money=None if price is None else round(price * total / 3600, 4),
         shortfalls=shortfalls(required, work, limits, run.workspace),
+        note=found.note,
     )

@@ -72,6 +72,8 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
         f"+ {totals['not_sampled']:,} not sampled + {totals['quarantined']:,} quarantined",
         highlight=False,
     )
+    for note in result["notes"]:
+        console.print(f"note: {note}", highlight=False, markup=False)
     console.print()
     console.print(balance_table(result["balance"]))
     console.print()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -24,6 +24,7 @@ from evenkeel.tasks.ingest.reader import (
     read_batches,
     reader_of,
 )
+from evenkeel.tasks.ingest.schemas import stack, storable
 
 MAX_SHARDS = 64
 COUNTED_BYTES = 4 << 20
@@ -52,13 +53,15 @@ class PoolSize:
 class PoolSample:
     """The size of a source, some of its rows, and how fast it is read.
 
-    source: the source settings that read the rows from Parquet. bytes_per_second: of reading the source.
+    source: the source settings that read the rows from Parquet. bytes_per_second: of reading the source. note: what the
+    user should know of the columns: that the vector was guessed.
     """
 
     size: PoolSize
     table: pa.Table
     source: SourceConfig
     bytes_per_second: float
+    note: str = ""
 
     @property
     def rows(self) -> int:
@@ -97,7 +100,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
         text_bytes=text,
         payload_bytes=sum(_bytes_per_row(table, name) for name in table.column_names if name != plan.vector),
     )
-    return _keep(size, table, source, speed)
+    return replace(_keep(size, table, source, speed), note=plan.about_guess)
 
 
 def _sample_harvest(source: SourceConfig, harvester: Harvester, shards: Sequence[ListedShard], rows: int) -> PoolSample:
@@ -161,7 +164,7 @@ def _first_rows(shards: Sequence[ListedShard], rows: int, vector: str | None, fo
         except ShardUnreadable:
             continue
         if parts:
-            table = pa.concat_tables(parts, promote_options="permissive").slice(0, rows)
+            table = storable(stack(parts).slice(0, rows))
             return table, shard.bytes / max(fetched, 1e-3) if not storage.is_local(shard.uri) else float("inf")
     raise InputError("no shard can be read to its end", where=shards[0].uri, remedy="evenkeel diagnose says why")
 

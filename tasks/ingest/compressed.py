@@ -5,18 +5,26 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, cast
 
 import zstandard
 
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+
 
 @contextmanager
 def decompressed(raw: BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """Yield a stream of the plain content of `raw`; broken compressed data raises OSError when it is read."""
+    """Yield a stream of the plain content of `raw`; broken compressed data raises OSError when it is read.
+
+    A file of 0 bytes is no compressed file of nothing, but an upload that failed.
+    """
     with ExitStack() as stack:
         try:
+            if name.lower().endswith(COMPRESSED) and not raw.read(1):
+                raise EOFError("the file has 0 bytes")
+            raw.seek(0)
             yield stack.enter_context(_open(raw, name.lower()))
         except (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError) as error:
             raise OSError(f"compressed data ends early or is damaged ({error})") from error
@@ -28,9 +36,9 @@ def _open(raw: BinaryIO, name: str) -> BinaryIO:
     if name.endswith(".zst"):
         return cast(BinaryIO, io.BufferedReader(_WholeZstd(raw), 1 << 20))
     if name.endswith(".bz2"):
-        return cast(BinaryIO, bz2.BZ2File(raw, "rb"))
+        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, bz2.BZ2Decompressor), 1 << 20))
     if name.endswith(".xz"):
-        return cast(BinaryIO, lzma.LZMAFile(raw, "rb"))
+        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, lzma.LZMADecompressor), 1 << 20))
     return cast(BinaryIO, _Kept(raw))
 
 
@@ -50,12 +58,49 @@ class _Kept(io.BufferedIOBase):
         return self._raw.read(size)
 
 
+class _WholeStreams(io.RawIOBase):
+    """bzip2 or xz streams one after another; what follows the last and is none raises, where the library ignores it."""
+
+    def __init__(self, raw: BinaryIO, begin: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+        self._raw = raw
+        self._begin = begin
+        self._stream = begin()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        while True:
+            if self._stream.eof:
+                rest = (self._stream.unused_data or self._raw.read(1 << 17)).lstrip(b"\0")  # xz allows such padding
+                if not rest:
+                    if not self._raw.read(1):
+                        return 0
+                    raise EOFError("bytes follow the last stream")
+                self._stream, self._rest = self._begin(), rest
+            if not self._rest and self._stream.needs_input:
+                self._rest = self._raw.read(1 << 17)
+                if not self._rest:
+                    raise EOFError("the last stream is cut short")
+            plain = self._stream.decompress(self._rest, len(buffer))
+            self._rest = b""
+            if plain:
+                buffer[: len(plain)] = plain
+                return len(plain)
+
+
+def _zstd_frame() -> "zstandard.ZstdDecompressionObj":
+    """Return what reads a frame, of the longest window there is: `zstd --long=31`."""
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
 class _WholeZstd(io.RawIOBase):
     """Zstandard frames one after another; unlike the library's own reader it raises where the last one is cut short."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._frame = _zstd_frame()
         self._begun = False
         self._ready = b""
 
@@ -78,7 +123,7 @@ class _WholeZstd(io.RawIOBase):
         plain = []
         while compressed:
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._frame = _zstd_frame()
             self._begun = True
             plain.append(self._frame.decompress(compressed))
             compressed = self._frame.unused_data if self._frame.eof else b""

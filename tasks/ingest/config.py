@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evenkeel.infra.registry import NameOf
 from evenkeel.tasks.ingest.listing import ListedShard
@@ -28,7 +28,14 @@ class SourceConfig(BaseModel):
     )
     text: str | None = Field(None, description="Column with the text. Default: `text` where every shard has it.")
     vector: str | None = Field(
-        None, description="Column with the vector. Default: the only column of float lists, where there is just one."
+        None,
+        description="Column with the vector. Default: the only column of float lists, where there is just one "
+        "(`guess_vector`).",
+    )
+    guess_vector: bool = Field(
+        True,
+        description="Whether the only column of float lists is taken for the vector where `vector` names none. `plan` "
+        "and `run` say so, and the column stays in the version. `false`: it is a column like any other.",
     )
     groups: list[str] = Field(
         default_factory=list, description="Columns whose balance is reported: language, domain, package, ..."
@@ -61,6 +68,15 @@ class SourceConfig(BaseModel):
         description="What a run does where a shard of the last version has changed or vanished: `replace` reads the "
         "changed one anew and lets the rows of the vanished one leave; `fail` stops and names them.",
     )
+
+    @model_validator(mode="after")
+    def _vector_is_a_column_of_its_own(self) -> "SourceConfig":
+        others = {"id": self.id, "text": self.text, **{f"groups.{at}": name for at, name in enumerate(self.groups)}}
+        others |= {f"scores.{at}": name for at, name in enumerate(self.scores)}
+        for role, name in others.items():
+            if name is not None and name == self.vector:
+                raise ValueError(f"vector and {role} both name the column {name!r}: a vector is nothing else")
+        return self
 
     @field_validator("uri")
     @classmethod

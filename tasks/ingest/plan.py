@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
-from evenkeel.infra.errors import InputError
-from evenkeel.tasks.ingest.columns import common_type, plain_type
+from evenkeel.infra.errors import EvenkeelError, InputError
+from evenkeel.tasks.ingest.column_types import common_type, is_bytes, plain_type
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.reader import ShardSchema, describe, format_of, reader_of
@@ -40,6 +40,22 @@ class ColumnPlan:
     refused: dict[int, tuple[Reason, str, int | None]] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
 
+    @property
+    def kept_vector(self) -> str | None:
+        """Return the vector column where it was guessed: it stays a column of the user's, too."""
+        return self.vector if "vector" in self.guessed else None
+
+    @property
+    def about_guess(self) -> str:
+        """Return a sentence for people where the vector was guessed, else ""."""
+        if self.kept_vector is None:
+            return ""
+        instead = ", texts are not embedded" if self.text else ""
+        return (
+            f"column {self.vector!r} was guessed to be the vector{instead} "
+            "(source.vector names it, source.guess_vector: false turns the guess off)"
+        )
+
 
 @dataclass(frozen=True)
 class ShardJob:
@@ -64,7 +80,9 @@ def inspect_shard(shard: ListedShard) -> ShardSchema | str:
     """Return the schema of a shard, from its footer, header or first rows, or why it cannot be read."""
     try:
         return _inspect(shard.uri, shard.format, shard.ids)
-    except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
+    except EvenkeelError:
+        raise
+    except Exception as error:  # whatever a reader stumbles on is that shard's alone
         return describe(error)
 
 
@@ -115,7 +133,9 @@ def plan_columns(
         if missing and not found.sample:
             refused[number] = (Reason.MISSING_COLUMN, ", ".join(map(repr, missing)), found.rows)
             del fit[number]
-    types = _common_types(fit, shards, refused, roles["vector"])
+    types = _common_types(fit, shards, refused, roles["vector"], keep="vector" in guessed)
+    labels = {roles["id"], roles["text"], *source.groups}
+    types = {name: pa.string() if name in labels and is_bytes(kind) else kind for name, kind in types.items()}
     fit = {number: found for number, found in fit.items() if number not in refused}
     dimension, dtype = _vectors(roles["vector"], source, fit, shards)
     return ColumnPlan(
@@ -149,15 +169,23 @@ def _roles(source: SourceConfig, fit: dict[int, ShardSchema]) -> tuple[dict[str,
     if source.text is None and texts and all(map(_is_text, texts)):
         roles["text"] = "text"
         guessed.append("text")
-    floats = [name for name in everywhere if all(map(is_list_of_floats, kinds[name]))]
-    if source.vector is None and len(floats) == 1:
+    floats = [name for name in everywhere if all(map(is_list_of_floats, kinds[name])) and _one_length(name, fit)]
+    if source.vector is None and source.guess_vector and len(floats) == 1:
         roles["vector"] = floats[0]
         guessed.append("vector")
     return roles, tuple(guessed)
 
 
+def _one_length(name: str, fit: dict[int, ShardSchema]) -> bool:
+    """Tell whether most lists in the first rows of a column have one length: others are no vectors."""
+    lengths: Counter[int] = Counter()
+    for found in fit.values():
+        lengths.update(found.lengths.get(name, {}))
+    return not lengths or max(lengths.values()) * 2 >= lengths.total()
+
+
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_bytes(kind))
 
 
 def _all_known(named: Sequence[str], fit: dict[int, ShardSchema]) -> None:
@@ -189,19 +217,23 @@ def _common_types(
     shards: Sequence[ListedShard],
     refused: dict[int, tuple[Reason, str, int | None]],
     vector: str | None,
+    keep: bool,
 ) -> dict[str, pa.DataType]:
-    """Return the type of each column over all typed shards; a shard with a type of its own is refused."""
+    """Return the type of each column over all typed shards; a shard with a type of its own is refused.
+
+    keep: the vector is one of the columns, too.
+    """
     types: dict[str, pa.DataType] = {}
     origin: dict[str, str] = {}
     for number, found in fit.items():
         merged = dict(types)
         for item in found.schema:
             name, kind = item.name, plain_type(item.type)
-            if name == vector:
-                if not is_vector(kind):
-                    refused[number] = (Reason.TYPE_MISMATCH, f"{name!r} is {kind}, no vector", found.rows)
-                    break
-            elif reader_of(shards[number].format).types == "declared":
+            if name == vector and not is_vector(kind):
+                refused[number] = (Reason.TYPE_MISMATCH, f"{name!r} is {kind}, no vector", found.rows)
+                break
+            if (keep or name != vector) and reader_of(shards[number].format).types == "declared":
+                kind = _list_of_floats(kind) if name == vector else kind
                 common = common_type(merged[name], kind) if name in merged else kind
                 if common is None:
                     detail = f"{name!r} is {kind}, but {merged[name]} in {origin[name]}"
@@ -213,6 +245,11 @@ def _common_types(
                 origin.setdefault(name, shards[number].name)
             types = merged
     return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in types.items()}
+
+
+def _list_of_floats(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which a vector stays a column of the user's: no catalog knows half floats or fixed sizes."""
+    return pa.list_(pa.float64() if kind.value_type == pa.float64() else pa.float32())
 
 
 def _vectors(

@@ -108,7 +108,10 @@ class Reader:
         raise NotImplementedError
 
     def count_rows(self, path: Path) -> int | None:
-        """Return how many rows a shard claims to have that could not be read, None where it does not say."""
+        """Return how many rows a shard itself claims to have, None where it does not say.
+
+        A shard that gives another number of rows is unreadable.
+        """
         return None
 
 
@@ -160,7 +163,9 @@ def read_batches(form: str, shard: LocalShard) -> Iterator[Batch]:
     """Yield the batches of a shard. Raises ShardUnreadable where it cannot be read to its end."""
     try:
         yield from reader_of(form).batches(shard)
-    except (ValueError, OSError, EOFError, NotImplementedError, KeyError) as error:
+    except ShardUnreadable:
+        raise
+    except Exception as error:  # whatever a reader stumbles on is that shard's alone
         raise ShardUnreadable(describe(error)) from error
 
 

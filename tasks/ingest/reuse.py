@@ -18,7 +18,7 @@ from evenkeel.tasks.ingest.reader import READERS, ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
-INSPECTION = 1  # raise it when `inspect_shard` returns something else for the same shard
+INSPECTION = 2  # raise it when `inspect_shard` returns something else for the same shard
 
 
 def rules_key(job: ShardJob) -> str:
@@ -40,6 +40,7 @@ def reading_key(job: ShardJob) -> str:
         "shard": job.shard.model_dump(mode="json"),
         "rules": rules_key(job),
         "groups": job.plan.groups,
+        "kept_vector": job.plan.kept_vector,
         "types": {name: str(kind) for name, kind in job.plan.types.items()},
         "order": list(job.plan.types),
         "refused": str(job.plan.refused.get(job.number, "")),

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest import columns
+from evenkeel.tasks.ingest.column_types import is_bytes, may_lose, plain_type
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.pool import SHARD_BITS
@@ -59,16 +60,16 @@ def together(parts: list[CheckedRows]) -> CheckedRows:
 def typed(payload: pa.Table, plan: ColumnPlan) -> pa.Table:
     """Return a payload of strings with numbers as numbers; the recipe's id, text and groups stay as written."""
     kept = {plan.id, plan.text, *plan.groups}
-    arrays = {
-        name: payload[name] if name in kept else columns.plain_types(payload[name]) for name in payload.column_names
-    }
+    names = payload.column_names
+    arrays = {name: payload[name] if name in kept else columns.plain_types(payload[name]) for name in names}
     return pa.table(arrays)
 
 
 def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]:
     """Return the sound rows of a batch, and (row, id, reason, detail) of the others."""
-    plan, table, rows = job.plan, batch.table, len(batch.rows)
+    plan, rows = job.plan, len(batch.rows)
     codes = np.zeros(rows, dtype=np.uint8)
+    table = _with_texts(batch.table, plan, codes)
 
     def column(name: str) -> pa.ChunkedArray:
         return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
@@ -77,8 +78,11 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]
     if plan.text is not None:
         texts = columns.conform(column(plan.text), pa.string())
         columns.refuse(codes, ~columns.sound_text(texts), Reason.EMPTY_TEXT)
-    payload = table.drop_columns([name for name in (plan.vector, "") if name in table.column_names])
-    sizes = sum((columns.row_bytes(item) for item in payload.itercolumns()), np.zeros(rows, dtype=np.int64))
+    unmeasured = (plan.vector, "")
+    dropped = [name for name in unmeasured if name in table.column_names and not (name and name == plan.kept_vector)]
+    payload = table.drop_columns(dropped)
+    measured = [name for name in payload.column_names if name not in unmeasured]
+    sizes = sum((columns.row_bytes(payload[name]) for name in measured), np.zeros(rows, dtype=np.int64))
     columns.refuse(codes, sizes > job.max_row_bytes, Reason.OVERSIZE_ROW)
     matrix = _matrix(batch, plan, codes)
     extra: dict[str, pa.ChunkedArray] = {}
@@ -108,6 +112,20 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]
         None if matrix is None else matrix[sound],
     )
     return taken, refusals
+
+
+def _with_texts(table: pa.Table, plan: ColumnPlan, codes: npt.NDArray[np.uint8]) -> pa.Table:
+    """Return a batch in which id, text and groups are texts where they were bytes; refuse rows whose text is none."""
+    for name in dict.fromkeys((plan.text, plan.id, *plan.groups)):
+        if name is None or name not in table.column_names or not is_bytes(plain_type(table[name].type)):
+            continue
+        if name == plan.text:
+            texts, bad = columns.decoded(table[name])
+            columns.refuse(codes, bad, Reason.UNPARSABLE_ROW)
+        else:
+            texts = columns.conform(table[name], pa.string())
+        table = table.set_column(table.column_names.index(name), name, texts)
+    return table
 
 
 def _ids(column: pa.ChunkedArray, codes: npt.NDArray[np.uint8]) -> pa.ChunkedArray:
@@ -144,27 +162,34 @@ def _matrix(batch: Batch, plan: ColumnPlan, codes: npt.NDArray[np.uint8]) -> Arr
 
 def _payload(payload: pa.Table, plan: ColumnPlan, shard: ListedShard) -> pa.Table:
     """Return the user's columns in the planned types, dictionaries and views decoded."""
-    kinds = [(item.name, plan.types.get(item.name, columns.plain_type(item.type))) for item in payload.schema]
+    kinds = [(item.name, _kind(plain_type(item.type), plan.types.get(item.name))) for item in payload.schema]
     if reader_of(shard.format).types == "declared":
         names = {name for name, _ in kinds}
         kinds += [(name, kind) for name, kind in plan.types.items() if name not in names]
         order = {name: at for at, name in enumerate(plan.types)}
         kinds.sort(key=lambda item: order[item[0]])
     else:
-        kinds = [(item.name, columns.plain_type(item.type)) for item in payload.schema]
+        kinds = [(item.name, plain_type(item.type)) for item in payload.schema]
     return conform_table(payload.replace_schema_metadata(), pa.schema(kinds))
+
+
+def _kind(own: pa.DataType, planned: pa.DataType | None) -> pa.DataType:
+    """Return the planned type of a column, or its own where that might lose digits: all blocks together decide then."""
+    return own if planned is None or may_lose(own, planned) else planned
 
 
 def _detail(reason: Reason, batch: Batch, job: ShardJob, sizes: npt.NDArray[np.int64], at: int) -> str:
     plan = job.plan
     if reason is Reason.OVERSIZE_ROW:
         return f"{sizes[at]:,} bytes"
+    if reason is Reason.UNPARSABLE_ROW:
+        return f"{plan.text!r} is not UTF-8"
     if reason is Reason.WRONG_DIMENSION:
         if batch.vectors is not None:
-            return f"{batch.vectors.shape[1]} instead of {plan.dimension}"
+            return f"{plan.vector!r}: {batch.vectors.shape[1]} instead of {plan.dimension}"
         value = batch.table[plan.vector][at]
         length = len(value.as_py()) if pa.types.is_nested(value.type) else value
-        return f"{length} instead of {plan.dimension}"
+        return f"{plan.vector!r}: {length} instead of {plan.dimension}"
     if reason is Reason.SCORE_NOT_A_NUMBER:
         values = {name: batch.table[name][at].as_py() for name in plan.scores if name in batch.table.column_names}
         return f"{values}"[:200]

@@ -3,11 +3,14 @@
 import pyarrow as pa
 
 from evenkeel.tasks.ingest import columns
+from evenkeel.tasks.ingest.column_types import common_type, has_empty_struct, may_lose
 
 
 def stack(tables: list[pa.Table]) -> pa.Table:
     """Return tables as one, their columns in common types, as text where they have none."""
     schema = common_schema([table.schema for table in tables])
+    unfit = {name for table in tables for name in unfit_columns(table, schema)}
+    schema = with_texts(schema, unfit)
     return pa.concat_tables([conform_table(table, schema) for table in tables])
 
 
@@ -17,8 +20,33 @@ def common_schema(schemas: list[pa.Schema]) -> pa.Schema:
     for schema in schemas:
         for item in schema:
             known = kinds.get(item.name, item.type)
-            kinds[item.name] = columns.common_type(known, item.type) or pa.string()
+            kinds[item.name] = common_type(known, item.type) or pa.string()
     return pa.schema(list(kinds.items()))
+
+
+def lossy_columns(own: pa.Schema, common: pa.Schema) -> list[str]:
+    """Return the columns that have values, perhaps, which their common type with other tables does not hold."""
+    return [item.name for item in own if may_lose(item.type, common.field(item.name).type)]
+
+
+def unfit_columns(table: pa.Table, common: pa.Schema) -> list[str]:
+    """Return the columns that have a value which their common type with other tables does not hold."""
+    return [name for name in lossy_columns(table.schema, common) if not _fits(table, common, name)]
+
+
+def with_texts(schema: pa.Schema, names: set[str]) -> pa.Schema:
+    """Return a schema in which some columns are texts."""
+    return pa.schema([(item.name, pa.string() if item.name in names else item.type) for item in schema])
+
+
+def storable(table: pa.Table) -> pa.Table:
+    """Return a table that a Parquet file can hold: columns with structs without any field as JSON."""
+    kinds = {item.name: pa.string() if has_empty_struct(item.type) else item.type for item in table.schema}
+    return conform_table(table, pa.schema(list(kinds.items())))
+
+
+def _fits(table: pa.Table, schema: pa.Schema, name: str) -> bool:
+    return columns.fits(table[name], schema.field(name).type)
 
 
 def conform_table(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -19,13 +19,33 @@ from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
-from evenkeel.tasks.ingest.reader import Batch, LocalShard, ShardUnreadable, format_of, read_batches, reader_of
+from evenkeel.tasks.ingest.reader import (
+    Batch,
+    LocalShard,
+    ShardUnreadable,
+    describe,
+    format_of,
+    read_batches,
+    reader_of,
+)
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
 from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, row_table, together, typed
+from evenkeel.tasks.ingest.schemas import storable
 
 _PART_ROWS = 1 << 18
+# What values of a shard may make of our own code; a disk that is full or a store that is gone is not the shard's doing.
+UNUSABLE = (
+    ShardUnreadable,
+    pa.ArrowException,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+)
 
 
 def read_shard(job: ShardJob) -> ShardReport:
@@ -64,10 +84,13 @@ def _read(job: ShardJob) -> ShardReport:
             local = LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend)
             for batch in read_batches(job.shard.format, local):
                 writer.add(batch)
-        except ShardUnreadable as error:
+            if (claimed := _claimed_rows(job, path)) not in (None, writer.rows):
+                raise ShardUnreadable(f"it says that it has {claimed:,} rows, and {writer.rows:,} were read")
+            return writer.finish(digest)
+        except UNUSABLE as error:
             writer.discard()
-            return _refused(job, digest, Reason.UNREADABLE_SHARD, str(error), _claimed_rows(job, path))
-        return writer.finish(digest)
+            why = str(error) if isinstance(error, ShardUnreadable) else describe(error)
+            return _refused(job, digest, Reason.UNREADABLE_SHARD, why, _claimed_rows(job, path))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,7 +99,7 @@ def _claimed_rows(job: ShardJob, path: Path) -> int | None:
     """Return the row count in the footer of an unreadable shard, None where it cannot be read."""
     try:
         return reader_of(job.shard.format).count_rows(path)
-    except (ValueError, OSError):
+    except Exception:  # as `read_batches`
         return None
 
 
@@ -183,6 +206,7 @@ class _Writer:
         if payload.num_columns == 0:
             payload = pa.table({"id": rows.ids})
         write_table(storage.join(job.out, "rows", f"{name}.parquet"), table)
+        payload = storable(payload)
         write_table(storage.join(job.out, "payload", f"{name}.parquet"), payload)
         if rows.vectors is not None:
             write_array(storage.join(job.out, "vectors", f"{name}.npy"), rows.vectors)

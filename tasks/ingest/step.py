@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import AccountingError, InputError, QuarantineLimitError
+from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
 from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
+from evenkeel.tasks.ingest.limit import enough_room_for_errors, nothing_left
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
 from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
@@ -24,7 +25,7 @@ from evenkeel.tasks.ingest.reader import Harvester, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import inspect_once, keep_original
-from evenkeel.tasks.ingest.schemas import common_schema, conform_table
+from evenkeel.tasks.ingest.schemas import common_schema, conform_table, lossy_columns, unfit_columns, with_texts
 from evenkeel.tasks.ingest.shard import read_shard
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -46,6 +47,8 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     registry = storage.join(run.workspace, run.dataset, "shards")
     schemas = run.compute.map(partial(inspect_once, registry), shards, work=_INSPECTED_BYTES * len(shards))
     plan = plan_columns(request.source, shards, schemas)
+    if plan.about_guess:
+        run.progress(begin, plan.about_guess)
     jobs = [
         ShardJob(
             number=shard.number,
@@ -67,7 +70,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         work=sum(shard.bytes for shard in shards),
         on_done=_counter(run, len(jobs), begin, 0.9, "shards read"),
     )
-    _enough_room_for_errors(request, shards, reports)
+    enough_room_for_errors(request, shards, reports, out, plan)
     blocks = [block for report in reports for block in report.blocks]
     again = _take_out_duplicates(blocks, shards, plan, out, run)
     gone = {name: len(duplicate.rows) for name, duplicate in again.items()}
@@ -78,19 +81,16 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         for block in report.blocks
         if (rows := block.rows - gone.get(block.name, 0))
     ]
-    _enough_room_for_errors(request, shards, reports, sum(gone.values()))
+    enough_room_for_errors(request, shards, reports, out, plan, sum(gone.values()))
     info = _info(plan, reports, left, gone, payload, mixed)
-    if not left:
-        raise InputError(
-            "the source holds no usable row",
-            found=f"{len(shards):,} shards with {info.read:,} rows, {info.quarantined:,} refused",
-            where=str(request.source.uri),
-            remedy=f"read {out.path('quarantine')} for the rows and reasons" if info.read else "check source.uri",
-        )
-    storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
     storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, gone)])
+    if not left:
+        raise nothing_left(request, shards, reports, out, info.reasons)
+    storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
     storage.write_json(out.path("pool.json"), info.model_dump())
-    run.progress(1.0, f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine")
+    refused = sum(bool(report.reason) for report in reports)
+    notes = [f"{refused:,} shards refused"] * bool(refused) + [plan.about_guess] * bool(plan.about_guess)
+    run.progress(1.0, "; ".join([f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine", *notes]))
     return _outcome(info, plan, shards, reports, left, harvest)
 
 
@@ -100,7 +100,7 @@ def cost(request: IngestRequest, work: Workload) -> float:
     return 0.04 + 3e-6 * work.rows + 0.02 * megabytes + 4e-8 * work.rows * work.source_dimension
 
 
-INGEST = Step(name="ingest", version=2, function=ingest, retries=2, cost=cost)
+INGEST = Step(name="ingest", version=3, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
@@ -111,35 +111,6 @@ def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], d
 
 def _counter(run: Run, total: int, begin: float, end: float, what: str) -> Callable[[int], None]:
     return lambda done: run.progress(begin + (end - begin) * done / max(total, 1), f"{done:,} of {total:,} {what}")
-
-
-def _enough_room_for_errors(
-    request: IngestRequest, shards: Sequence[ListedShard], reports: Sequence[ShardReport], duplicates: int = 0
-) -> None:
-    """Raise QuarantineLimitError where the share refused is over the limit; unreadable shards count by their bytes."""
-    known = [report for report in reports if report.rows]
-    read = sum(report.rows for report in reports)
-    row_bytes = sum(report.bytes for report in known) / read if read else 1.0
-    unknown = sum(report.bytes / row_bytes for report in reports if report.reason and not report.rows)
-    reasons = Counter({Reason.DUPLICATE_ID.label: duplicates} if duplicates else {})
-    for report in reports:
-        reasons.update(report.reasons)
-    share = (sum(reasons.values()) + unknown) / max(read + unknown, 1.0)
-    if share <= request.source.max_quarantined:
-        return
-    lines = [f"{times:,} rows: {reason}" for reason, times in reasons.most_common(5)]
-    refused = [report for report in reports if report.reason]
-    uris = {shard.number: shard.uri for shard in shards}
-    lines += [f"{uris[report.number]}: {report.reason}, {report.detail}" for report in refused[:5]]
-    if len(refused) > 5:
-        lines.append(f"and {len(refused) - 5:,} more shards")
-    raise QuarantineLimitError(
-        "too much of the source was refused",
-        expected=f"at most {request.source.max_quarantined:.2%} of the rows",
-        found=f"{share:.2%} of {read:,} rows" + (f" and {len(refused):,} shards" if refused else ""),
-        where="; ".join(lines),
-        remedy="correct the source, or raise source.max_quarantined",
-    )
 
 
 def _take_out_duplicates(
@@ -170,7 +141,10 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
     schemas = [pa.ipc.read_schema(pa.BufferReader(base64.b64decode(block.schema_))) for block in blocks]
     unlike = list(dict.fromkeys(schemas))
     schema = common_schema(unlike)
-    schema = pa.schema([(item.name, pa.string() if pa.types.is_null(item.type) else item.type) for item in schema])
+    schema = with_texts(schema, {item.name for item in schema if pa.types.is_null(item.type)})
+    lossy = [block.name for block, one in zip(blocks, schemas, strict=True) if lossy_columns(one, schema)]
+    found = run.compute.map(partial(_unfit, out.uri, schema), lossy, work=_BLOCK_BYTES * len(lossy))
+    schema = with_texts(schema, {name for names in found for name in names})
     mixed = {}
     for item in schema:
         kinds = dict.fromkeys(str(one.field(item.name).type) for one in unlike if item.name in one.names)
@@ -182,8 +156,18 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
     return schema, mixed
 
 
+def _unfit(out: str, schema: pa.Schema, name: str) -> list[str]:
+    """Return the columns of a block, as it was read, that have a value which the type in `schema` does not hold."""
+    original = storage.join(out, "originals", "payload", f"{name}.parquet")
+    return unfit_columns(read_table(original if storage.exists(original) else _payload(out, name)), schema)
+
+
+def _payload(out: str, name: str) -> str:
+    return storage.join(out, "payload", f"{name}.parquet")
+
+
 def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
-    uri = storage.join(out, "payload", f"{name}.parquet")
+    uri = _payload(out, name)
     keep_original(out, "payload", name)
     write_table(uri, conform_table(read_table(uri), schema))
 
@@ -265,6 +249,7 @@ def _outcome(
     facts = {
         "columns": {"id": info.id, "text": info.text, "vector": info.vector},
         "guessed": list(plan.guessed),
+        "notes": [plan.about_guess] if plan.about_guess else [],
         "groups": info.groups,
         "scores": info.scores,
         "dimension": info.dimension,

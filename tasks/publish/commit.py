@@ -25,6 +25,7 @@ from pyiceberg.table.update import (
     TableUpdate,
     ValidatableTableRequirement,
 )
+from pyiceberg.types import DateType, TimestampType, TimestamptzType
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from evenkeel.infra.errors import PublishConflict
@@ -33,6 +34,7 @@ from evenkeel.tasks.publish.table import FACTS_KEY, VersionFacts, home
 
 CONFLICT_SECONDS = 120.0
 FOOTERS_AT_ONCE = 16
+TIMES = (DateType, TimestampType, TimestamptzType)
 
 Result = TypeVar("Result")
 
@@ -123,7 +125,18 @@ def read_footers(table: Table, schema: pa.Schema, files: Sequence[str]) -> list[
     """Return what the catalog records of data files with this schema: counts, sizes and bounds of every column."""
     metadata = table.metadata.model_copy(update={"schemas": [iceberg_schema(schema, 0)], "current_schema_id": 0})
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        return list(pool.map(lambda uri: parquet_file_to_data_file(table.io, metadata, uri), files))
+        return list(pool.map(lambda uri: _read_footer(table, metadata, uri), files))
+
+
+def _read_footer(table: Table, metadata: TableMetadata, uri: str) -> DataFile:
+    """Return what is recorded of a file: no bounds of times beyond the year 9999, which Python cannot hold."""
+    try:
+        return parquet_file_to_data_file(table.io, metadata, uri)
+    except (OverflowError, ValueError):
+        times = [item.name for item in metadata.schema().fields if isinstance(item.field_type, TIMES)]
+        counts = {f"write.metadata.metrics.column.{name}": "counts" for name in times}
+        unbounded = metadata.model_copy(update={"properties": {**metadata.properties, **counts}})
+        return parquet_file_to_data_file(table.io, unbounded, uri)
 
 
 def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile], facts: VersionFacts) -> int:

@@ -88,7 +88,7 @@ def test_npy_shards_of_two_widths(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.ones((2, 3), np.float32))
     pool = ingest(tmp_path, uri=str(tmp_path), max_quarantined=0.5)
     assert (pool.rows, pool.info.reasons) == (5, {"wrong dimension": 2})
-    assert pool.quarantine()["detail"].to_pylist() == ["3 instead of 4"] * 2
+    assert pool.quarantine()["detail"].to_pylist() == ["'vector': 3 instead of 4"] * 2
 
 
 def test_a_column_missing_everywhere_names_the_one_meant(tmp_path: Path) -> None:

@@ -45,7 +45,11 @@ def test_parquet_vectors(tmp_path: Path, kind: str, value: Any) -> None:
     np.testing.assert_array_equal(vectors(pool), X.astype(np.float16) if value == pa.float16() else X)
     assert isinstance(pool.vectors(pool.blocks[0]), np.memmap)
     assert pool.info.vector == "emb"
-    assert list(pool.payload(pool.blocks[0]).column_names) == ["id"]
+    payload = pool.payload(pool.blocks[0])  # a guessed vector stays a column
+    assert payload.column_names == ["id", "emb"]
+    assert payload["emb"].to_pylist() == X.astype(pool.info.dtype)[:16].tolist()
+    named = ingest(tmp_path, uri=str(tmp_path / "a.parquet"), vector="emb")
+    assert named.payload(named.blocks[0]).column_names == ["id"]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -69,7 +73,7 @@ def test_lists_with_null_slots_and_wrong_lengths_lose_only_those_rows(tmp_path: 
         (0, 9, "wrong dimension"),
     ]
     np.testing.assert_array_equal(vectors(pool), np.delete(X, [3, 5, 7, 9], axis=0))
-    assert pool.quarantine()["detail"].to_pylist()[1] == "1 instead of 8"
+    assert pool.quarantine()["detail"].to_pylist()[1] == "'v': 1 instead of 8"
 
 
 LINES = [

@@ -209,3 +209,12 @@ def test_a_publisher_whom_another_overtakes_before_its_commit_publishes_the_next
     monkeypatch.setattr(place, late)
     assert publish_one(seed=1).version == 3
     assert [version.version for version in list_versions(destination, "demo", workspace)] == [3, 2, 1]
+
+
+def test_times_that_python_cannot_hold_are_published_without_bounds(
+    publish_one: Publish, destination: DestinationConfig, workspace: str
+) -> None:
+    far = 9 * 10**17  # microseconds: the year 30490
+    publish_one(extra={"until": pa.array([far] * 500, pa.timestamp("us"))})
+    with dataset_table(destination, "demo", workspace) as table:
+        assert set(table.scan().to_arrow()["until"].cast(pa.int64()).to_pylist()) == {far}

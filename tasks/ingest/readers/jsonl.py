@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, ClassVar
 
@@ -16,7 +17,12 @@ from evenkeel.tasks.ingest.vectors import is_list_of_numbers, vector_lengths
 
 PIECE = 4 << 20
 LONGEST_LINE = 256 << 20
+DEEPEST = 100
 _EXACT = float(1 << 53)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}\n"))
+_STEP = np.zeros(256, dtype=np.int8)
+_STEP[list(b"[{")], _STEP[list(b"]}")] = 1, -1
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class JsonlReader(Reader):
@@ -29,6 +35,7 @@ class JsonlReader(Reader):
         """Return the schema of the first rows and the lengths of their vectors."""
         with decompressed(stream, name) as plain:
             for piece in _pieces(plain, 1 << 20):
+                _refuse_array(piece, name)
                 table = _batch(piece, 0).table
                 lengths = {
                     field.name: vector_lengths(table[field.name].combine_chunks())
@@ -43,6 +50,8 @@ class JsonlReader(Reader):
         first = 0
         with shard.path.open("rb") as raw, decompressed(raw, shard.path.name) as plain:
             for piece in _pieces(plain, PIECE):
+                if first == 0:
+                    _refuse_array(piece, shard.path.name)
                 batch = _batch(piece, first)
                 first += len(batch.rows) + len(batch.rejects)
                 if len(batch.rows) or batch.rejects:
@@ -68,12 +77,45 @@ def _pieces(plain: BinaryIO, size: int) -> Iterator[bytes]:
         yield rest
 
 
+def _refuse_array(piece: bytes, name: str) -> None:
+    """Raise ShardUnreadable where the first lines of a file are those of one JSON array."""
+    head = piece.lstrip()
+    if not head.startswith(b"["):
+        return
+    line, _, rest = head.partition(b"\n")
+    line = line.strip()
+    try:
+        json.loads(line)
+        whole = not rest.strip()
+    except (ValueError, RecursionError):
+        whole = line.endswith((b"[", b"{", b","))
+    if whole:
+        raise ShardUnreadable(f"{name} holds a JSON array, not JSON lines: write one object a line (jq -c '.[]')")
+
+
 def _batch(piece: bytes, first: int) -> Batch:
     lines = [line for line in piece.split(b"\n") if line.strip()]
-    table = _by_arrow(piece, len(lines))
+    table = _by_arrow(piece, len(lines)) if _safe_for_arrow(piece, lines) else None
     if table is not None:
         return Batch(rows=np.arange(first, first + len(lines), dtype=np.int64), table=table)
     return _by_line(lines, first)
+
+
+def _safe_for_arrow(piece: bytes, lines: list[bytes]) -> bool:
+    """Tell whether Arrow's parser may see a piece: it dies of a first line `null`, and of endless nesting."""
+    return all(line.lstrip()[:1] == b"{" for line in lines) and _nesting(piece) <= DEEPEST
+
+
+def _nesting(content: bytes) -> int:
+    """Return how deep brackets are nested at most in any line; those in texts count, so that it may be less."""
+    codes = np.frombuffer(content.translate(None, _NO_BRACKET), dtype=np.uint8)
+    if not len(codes):
+        return 0
+    depth = np.cumsum(_STEP[codes], dtype=np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], codes[:-1] == ord("\n")]))
+    highest = np.maximum.reduceat(depth, starts)
+    before = np.concatenate([[0], depth[starts[1:] - 1]])
+    return int((highest - before).max())
 
 
 def _by_arrow(piece: bytes, rows: int) -> pa.Table | None:
@@ -117,13 +159,19 @@ def _as_written(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_temporal(kind) else kind
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _by_line(lines: list[bytes], first: int) -> Batch:
     rows: list[int] = []
     objects: list[dict[str, object]] = []
     rejects: list[tuple[int, str]] = []
     for row, line in enumerate(lines, start=first):
         try:
-            value = json.loads(line)
+            if _nesting(_TEXT.sub(b"", line)) > DEEPEST:
+                raise ValueError(f"nested deeper than {DEEPEST} levels")
+            value = json.loads(line, parse_constant=_no_number)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, found {type(value).__name__}")
             if b"\\u" in line:

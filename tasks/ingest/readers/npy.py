@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evenkeel.infra.arrays import map_foreign
+from evenkeel.infra.arrays import CHECKSUM, map_foreign
 from evenkeel.infra.dtypes import Array, DType
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, format_of, read_batches
 
 VECTOR = "vector"
+LONGEST_VECTOR = 1 << 16
 
 
 class NpyReader(Reader):
@@ -38,6 +39,9 @@ class NpyReader(Reader):
         ids, rows = shard.ids, shard.batch
         vectors = map_foreign(shard.path)
         _check(vectors.shape, vectors.dtype)
+        surplus = shard.path.stat().st_size - getattr(vectors, "offset", 0) - vectors.nbytes
+        if surplus not in (0, CHECKSUM):
+            raise ValueError(f"{surplus:,} bytes follow the array that the header describes")
         if ids is None:
             for begin in range(0, len(vectors), rows):
                 part = vectors[begin : begin + rows]
@@ -65,6 +69,8 @@ def _take(vectors: Array, rows: npt.NDArray[np.int64]) -> Array:
 def _check(shape: tuple[int, ...], dtype: DType) -> None:
     if len(shape) != 2 or dtype.kind not in "fiu":
         raise ValueError(f"expected numbers of shape (n, d), found {dtype} of shape {shape}")
+    if not 1 <= shape[1] <= LONGEST_VECTOR:
+        raise ValueError(f"vectors of {shape[1]:,} numbers, and the longest allowed is {LONGEST_VECTOR:,}")
 
 
 def _read_ids(path: Path, rows: int) -> Iterator[Batch]:

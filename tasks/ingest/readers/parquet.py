@@ -22,7 +22,8 @@ class ParquetReader(Reader):
 
     def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
         """Return the schema and row count of the footer, and the lengths of the first vectors."""
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
+        _consistent(file.metadata)
         schema = file.schema_arrow
         if len(set(schema.names)) < len(schema.names):
             twice = next(name for name, times in Counter(schema.names).items() if times > 1)
@@ -47,8 +48,21 @@ class ParquetReader(Reader):
         return int(pq.read_metadata(path).num_rows)
 
 
+def _consistent(footer: pq.FileMetaData) -> None:
+    """Raise ValueError where the row groups have other rows than the file says."""
+    rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+    if rows != footer.num_rows:
+        raise ValueError(f"the footer says {footer.num_rows:,} rows, its row groups {rows:,}")
+
+
 def _on_cpu(shard: LocalShard) -> Iterator[pa.Table]:
-    with pq.ParquetFile(shard.path, memory_map=True, buffer_size=1 << 20, page_checksum_verification=True) as file:
+    with pq.ParquetFile(
+        shard.path,
+        memory_map=True,
+        buffer_size=1 << 20,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit="us",
+    ) as file:
         for batch in file.iter_batches(batch_size=shard.batch, use_threads=False):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
@@ -60,7 +74,9 @@ def _on_gpu(shard: LocalShard) -> Iterator[pa.Table]:
     import cudf
 
     path, rows, vector = shard.path, shard.batch, shard.vector
-    with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+    with pq.ParquetFile(
+        path, memory_map=True, page_checksum_verification=True, coerce_int96_timestamp_unit="us"
+    ) as file:
         names: list[str] = file.schema_arrow.names
         rest = [name for name in names if name != vector]
         for group in range(file.num_row_groups):
