@@ -10,6 +10,8 @@ from evenkeel.infra import arrays, sections, storage, tables
 from evenkeel.infra.errors import DamagedFile
 from tests.s3.servers import BUCKET, Store
 
+pytestmark = pytest.mark.server
+
 
 def test_what_is_written_comes_back_and_a_flipped_bit_is_found(store: Store, tmp_path: Path) -> None:
     base = f"s3://{BUCKET}/files-{tmp_path.name}"
