@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pydantic import ValidationError
 
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.running import absolute
+from evenkeel.flows.places import absolute
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.places import absolute
 from evenkeel.flows.progress import LISTENER
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
@@ -67,8 +68,3 @@ def _save_report(report: Path, folder: str, dataset: str) -> None:
             key=artifact_key(dataset, "performance"),
             description="What workers did",
         )
-
-
-def absolute(uri: str) -> str:
-    """Return a local folder as an absolute path and any other URI as it is."""
-    return str(Path(storage.filesystem(uri)[1]).absolute()) if storage.is_local(uri) else uri

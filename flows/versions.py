@@ -6,8 +6,8 @@ from pydantic import BaseModel, model_serializer
 
 from evenkeel.flows import events
 from evenkeel.flows.answer import Answer
+from evenkeel.flows.places import absolute, require_known_places
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
-from evenkeel.flows.running import absolute
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError
 from evenkeel.infra.workspace import DONE
@@ -295,6 +295,7 @@ def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, c
 def _place(recipe: Recipe | RecipeFile) -> tuple[DestinationConfig, str, str]:
     """Return the destination, the dataset's name and the workspace of a recipe."""
     wanted = loaded(recipe)
+    require_known_places(wanted)
     return wanted.destination, wanted.dataset, absolute(wanted.workspace)
 
 

@@ -9,6 +9,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
+from evenkeel.flows.places import with_absolute_paths
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
 
@@ -33,6 +34,8 @@ def online_workers(pool: str) -> list[str]:
 def submit(deployment: str, recipe: Recipe, force: bool = False) -> Answer[Submission]:
     """Ask the server at PREFECT_API_URL for a run of `deployment`, and return at once.
 
+    Relative paths of the recipe are taken from the folder where this is called: the worker runs in another one.
+
     Raises ResourceError where no server is named or none answers, or where it knows no such deployment.
     """
     address = os.environ.get("PREFECT_API_URL")
@@ -47,7 +50,7 @@ def submit(deployment: str, recipe: Recipe, force: bool = False) -> Answer[Submi
             raise ResourceError(
                 "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
             )
-    parameters = {"recipe": recipe.model_dump(mode="json"), "force": force}
+    parameters = {"recipe": with_absolute_paths(recipe).model_dump(mode="json"), "force": force}
     try:
         flow_run = run_deployment(deployment, parameters=parameters, timeout=0)
     except ObjectNotFound as error:

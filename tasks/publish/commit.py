@@ -28,7 +28,8 @@ from pyiceberg.table.update import (
 from pyiceberg.types import DateType, TimestampType, TimestamptzType
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from evenkeel.infra.errors import PublishConflict
+from evenkeel.infra.catalog import first_line
+from evenkeel.infra.errors import PublishConflict, StorageError
 from evenkeel.tasks.publish.marker import HIGHEST_PROPERTY
 from evenkeel.tasks.publish.table import FACTS_KEY, VersionFacts, home
 
@@ -155,7 +156,7 @@ def register(table: Table, branch: str, schema: pa.Schema, files: list[DataFile]
             append.append_data_file(file)
     if number != before:
         transaction._stage((SetCurrentSchemaUpdate(schema_id=before),))
-    transaction.commit_transaction()
+    _send(transaction, table)
     written = table.metadata.snapshot_by_id(table.metadata.refs[branch].snapshot_id)
     assert written is not None
     # A REST server numbers schemas itself.
@@ -209,7 +210,19 @@ def apply(table: Table, updates: tuple[TableUpdate, ...], requirements: tuple[Ta
     """Commit `updates` at once, or raise CommitFailedException where another commit came first."""
     transaction = begin(table)
     transaction._stage(updates, requirements)
-    transaction.commit_transaction()
+    _send(transaction, table)
+
+
+def _send(transaction: Transaction, table: Table) -> None:
+    """Commit; raise StorageError where the store does not let this process write."""
+    try:
+        transaction.commit_transaction()
+    except PermissionError as error:
+        raise StorageError(
+            f"not allowed to write {home(table)}",
+            found=first_line(error),
+            remedy="check the permissions and credentials of the process that runs this; nothing was changed",
+        ) from error
 
 
 def point(

@@ -9,7 +9,7 @@ import pytest
 
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import embedded
-from evenkeel.infra.errors import CatalogMismatch
+from evenkeel.infra.errors import CatalogMismatch, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.marker import Marker, create_marker
 from evenkeel.tasks.publish.publish import PublishResult, publish
@@ -20,6 +20,7 @@ from evenkeel.tasks.versions.listing import list_versions
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.repair import repair
 from evenkeel.tasks.versions.tags import rollback, tag
+from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.trash import restore
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
@@ -112,5 +113,39 @@ def test_a_pruned_version_comes_back_from_the_trash_of_a_bucket(
     assert restore(eager, "demo", 1, "").location == first.location
     assert verify(eager, "demo", 1, "").sound
     assert prune(eager, "demo", "", at_once=True, dry_run=False).folders == [first.location]
-    assert storage.list_files(first.location) == []
+    assert not [uri for uri in storage.list_files(first.location) if uri != first.location]
     assert [version.version for version in list_versions(eager, "demo", "")] == [2]
+
+
+def test_a_reader_key_reads_without_a_catalog_and_changes_nothing(
+    seaweed_store: Store,
+    publish_from: Publish,
+    destination: DestinationConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seaweed_store.use(monkeypatch)
+    for seed in (0, 1):
+        publish_from("one", seed=seed)
+    rule = Retention(keep_last=1, keep_days=0, grace_hours=0)
+    eager = destination.model_copy(update={"retention": rule})
+    before = {uri: storage.read_bytes(uri) for uri in storage.list_files(destination.uri)}
+    seaweed_store.with_key("reader", "reader-hunter2").use(monkeypatch)
+    for action in (
+        lambda: tag(destination, "demo", 1, "prod", ""),
+        lambda: rollback(destination, "demo", 1, ""),
+        lambda: prune(eager, "demo", "", dry_run=False),
+        lambda: takedown(destination, "demo", ["doc-0000001"], "", dry_run=False),
+    ):
+        with pytest.raises(StorageError, match="not allowed to write"):
+            action()
+    assert verify(destination, "demo", 1, "").sound
+    embedded(destination.uri).unlink()
+    with pytest.raises(StorageError, match="not allowed to write"):
+        repair(destination, "demo", dry_run=False)
+    embedded(destination.uri).unlink()
+    assert [version.version for version in list_versions(destination, "demo", "")] == [2, 1]
+    assert verify(destination, "demo", 2, "").sound
+    assert repair(destination, "demo").versions == [1, 2]
+    assert {uri: storage.read_bytes(uri) for uri in storage.list_files(destination.uri)} == before
+    assert not embedded(destination.uri).exists()

@@ -1,0 +1,109 @@
+"""Where a recipe reads and writes: the same place from every shell and worker, and none inside another."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.publish.layout import dataset_folder
+
+WORKER = "PREFECT__FLOW_RUN_ID"
+"""What a Prefect worker sets in the environment of the process that it starts for a run."""
+SQLITE = "sqlite:///"
+
+
+def absolute(uri: str) -> str:
+    """Return a local folder as an absolute path and any other URI as it is."""
+    return str(Path(storage.filesystem(uri)[1]).absolute()) if storage.is_local(uri) else uri
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return the recipe with every local path absolute, so that it means the same wherever it runs."""
+    source, destination = recipe.source, recipe.destination
+    ids = None if source.ids is None else _each(source.ids)
+    exclude = [entry.model_copy(update={"uri": _each(entry.uri)}) for entry in recipe.dedup.exclude]
+    compute = absolute(recipe.compute) if recipe.compute.endswith((".yaml", ".yml")) else recipe.compute
+    return recipe.model_copy(
+        update={
+            "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
+            "dedup": recipe.dedup.model_copy(update={"exclude": exclude}),
+            "destination": destination.model_copy(
+                update={"uri": absolute(destination.uri), "catalog": _catalog(destination.catalog)}
+            ),
+            "workspace": absolute(recipe.workspace),
+            "compute": compute,
+        }
+    )
+
+
+def require_known_places(recipe: Recipe) -> None:
+    """Raise RecipeError where a worker would put a relative workspace or destination into a folder that nobody knows.
+
+    A worker that runs in the project's folder, as ours do, takes them from there.
+    """
+    places = {"workspace": recipe.workspace, "destination.uri": recipe.destination.uri}
+    relative = [name for name, uri in places.items() if storage.is_local(uri) and not _is_absolute(uri)]
+    if relative and WORKER in os.environ and not Path("prefect.yaml").is_file():
+        raise RecipeError(
+            "a relative path means another folder to every worker",
+            found=", ".join(f"{name}: {places[name]}" for name in relative),
+            where=f"a worker in {Path.cwd()}",
+            remedy="write an absolute path or a URI; `evenkeel curate` makes the paths of your recipe absolute",
+        )
+
+
+def require_apart(recipe: Recipe) -> None:
+    """Raise RecipeError where the dataset's folder lies in the source or the workspace, or the workspace in it.
+
+    A run would read its own versions as a source, or a prune of one would meet the files of the other.
+    """
+    folder = dataset_folder(absolute(recipe.destination.uri), recipe.dataset)
+    steps = storage.join(absolute(recipe.workspace), recipe.dataset)
+    if _inside(folder, steps) or _inside(steps, folder):
+        raise _overlap("the dataset's folder and the workspace lie in one another", folder, steps, "workspace")
+    for place in _list(recipe.source.uri):
+        root = _read_whole(absolute(place))
+        if root is not None and _inside(folder, root) and not _hidden(folder[len(root) :]):
+            raise _overlap("the dataset's folder lies in the source: a run would read its own versions", folder, root)
+
+
+def _overlap(what: str, folder: str, other: str, field: str = "destination.uri") -> RecipeError:
+    return RecipeError(
+        what, expected="folders of their own", found=f"{folder} and {other}", where=field, remedy="choose another"
+    )
+
+
+def _inside(path: str, root: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
+
+
+def _hidden(path: str) -> bool:
+    """Tell whether a source would pass a path over, below its root."""
+    return any(part.startswith((".", "_")) for part in path.split("/") if part)
+
+
+def _read_whole(place: str) -> str | None:
+    """Return the folder that a source reads with all that is in it; None where it reads files of one depth."""
+    if "**" in place:
+        return place.partition("**")[0].rpartition("/")[0]
+    return None if any(sign in place for sign in "*?[") else place
+
+
+def _catalog(uri: str | None) -> str | None:
+    if uri is None or not uri.startswith(SQLITE):
+        return uri
+    return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
+
+
+def _each(uri: str | list[str]) -> str | list[str]:
+    return absolute(uri) if isinstance(uri, str) else [absolute(one) for one in uri]
+
+
+def _list(uri: str | list[str]) -> Iterable[str]:
+    return [uri] if isinstance(uri, str) else uri
+
+
+def _is_absolute(uri: str) -> bool:
+    return "://" in uri or Path(uri).is_absolute()
