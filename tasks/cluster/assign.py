@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from evenkeel.infra import storage
-from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Float64Array, Int64Array
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.cluster.drift import BINS, Radii, measure_drift
@@ -110,7 +111,7 @@ def assign_block(
     leaves, distances = np.full(len(row_ids), -1, np.int32), np.zeros(len(row_ids), np.float32)
     if same:
         known = read_rows(base, name)
-        at, old = _places(known["row_id"].to_numpy(), row_ids)
+        at, old = find_sorted(known["row_id"].to_numpy(), row_ids)
         leaves[old], distances[old] = known["leaf"].to_numpy()[at[old]], known["distance"].to_numpy()[at[old]]
     fresh = leaves < 0
     if fresh.any():
@@ -149,15 +150,6 @@ def recount(base: Hierarchy, counts: Int64Array, squared: Float64Array) -> list[
 @lru_cache(maxsize=2)
 def _radii(base: str) -> Radii:
     return Radii.of(Hierarchy(base))
-
-
-def _places(ascending: UInt64Array, row_ids: UInt64Array) -> tuple[Int64Array, BoolArray]:
-    """Return where each id is in `ascending`, and whether it is there."""
-    if not len(ascending):
-        return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)
-    at = np.minimum(np.searchsorted(ascending, row_ids), len(ascending) - 1)
-    found: BoolArray = ascending[at] == row_ids
-    return at, found
 
 
 def cost(config: AssignConfig, work: Workload) -> float:

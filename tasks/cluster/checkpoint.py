@@ -1,6 +1,7 @@
 """Where a level of clustering is saved while it is being made, so that a killed run goes on from there."""
 
 import time
+from collections.abc import Mapping
 from typing import TypedDict, cast
 
 from evenkeel.infra import storage
@@ -16,7 +17,7 @@ class _SavedState(TypedDict):
     iterations: int
     inertia: float
     misassigned: float
-    random: dict[str, object]
+    random: Mapping[str, object]
 
 
 class Checkpoint:

@@ -19,7 +19,7 @@ BINS = 1024
 WIDEST = 16.0
 USUAL_SHARE = 0.95
 PRIOR_ROWS = 2.0
-ROWS_PER_CLUSTER = 50
+NEW_ROWS_PER_CLUSTER = 50
 
 
 class Drift(BaseModel):
@@ -106,7 +106,7 @@ def measure_drift(
     old_rows, new_rows = histograms
     by_leaf, by_pool = (_beyond_usual(old_rows[at], new_rows[at]) for at in (0, 1))
     worst = by_pool if by_pool.more > by_leaf.more else by_leaf
-    level = next((at for at, one in enumerate(base.levels) if new >= ROWS_PER_CLUSTER * one.clusters), -1)
+    level = next((at for at, one in enumerate(base.levels) if new >= NEW_ROWS_PER_CLUSTER * one.clusters), -1)
     level = len(base.levels) if level < 0 else level + 1
     before = base.levels[level - 1].counts
     after = np.bincount(base.ancestors(level), weights=now, minlength=len(before)).astype(np.int64)

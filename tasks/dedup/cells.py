@@ -13,8 +13,8 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Array, Float32Array, Int64Array
 from evenkeel.tasks.dedup.config import SemanticConfig
-from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
@@ -78,35 +78,28 @@ class Cells:
         return list(pairwise(cuts))
 
 
-def make_cells(
-    pool: Pool,
-    vectors: Vectors,
-    config: SemanticConfig,
-    best: str | None,
-    before: Duplicates,
-    folder: str,
-    run: Run,
-) -> Cells:
-    """Cluster a seeded sample of the rows that `before` kept, by cosine, and put every kept row in its nearest cell.
+def make_cells(stage: Stage, config: SemanticConfig, run: Run) -> Cells:
+    """Cluster a seeded sample of the rows that are left, by cosine, and put every such row in its nearest cell.
 
     Rows with a zero vector have no direction and are in no cell. The number of cells grows as the root of the number of
     rows, so that placing and comparing cost the same; on average no cell has fewer than 1,000 rows.
     """
+    pool, vectors = stage.pool, stage.vectors
     wanted = config.clusters or max(1, min(pool.rows // MIN_ROWS_PER_CELL, math.isqrt(pool.rows), MAX_CELLS))
     parts = []
     for block, positions in sample_rows(pool.blocks, max(20_000, wanted * ROWS_TO_FIT_A_CELL), config.seed):
         ids = pool.table(block, ["row_id"])["row_id"].to_numpy()[positions]
-        parts.append(np.asarray(vectors.block(block))[positions[before.kept(ids)]])
+        parts.append(np.asarray(vectors.block(block))[positions[stage.before.kept(ids)]])
     sample = normalise(np.concatenate([np.empty((0, vectors.dimension), vectors.dtype), *parts]))
     sample = sample[sample.any(axis=1)]
     if not len(sample):
-        return Cells(pool, vectors, folder, run.scratch, ())
+        return Cells(pool, vectors, stage.folder, run.scratch, ())
     fitted = kmeans(sample, wanted, CELLS, seed=config.seed, threads=run.compute.threads)
     centroids = normalise(fitted.centroids)
-    place = partial(_place_block, pool, vectors, rank_columns(pool, best), before, centroids, folder)
+    place = partial(_place_block, stage, rank_columns(pool, stage.best), centroids)
     placed = run.compute.map(place, range(len(pool.blocks)), work=pool.rows * vectors.dimension * 4)
     sizes = np.sum(placed, axis=0)
-    return Cells(pool, vectors, folder, run.scratch, tuple(int(size) for size in sizes))
+    return Cells(pool, vectors, stage.folder, run.scratch, tuple(int(size) for size in sizes))
 
 
 def most_similar(rows: Float32Array, others: Iterable[Float32Array]) -> tuple[Int64Array, Float32Array]:
@@ -122,23 +115,15 @@ def most_similar(rows: Float32Array, others: Iterable[Float32Array]) -> tuple[In
     return nearest, similarity
 
 
-def _place_block(
-    pool: Pool,
-    vectors: Vectors,
-    columns: list[str],
-    before: Duplicates,
-    centroids: Float32Array,
-    folder: str,
-    number: int,
-) -> Int64Array:
+def _place_block(stage: Stage, columns: list[str], centroids: Float32Array, number: int) -> Int64Array:
     """Write the members of a block, sorted by cell; return how many each cell got, (cells,) int64."""
-    block = pool.blocks[number]
-    table = pool.table(block, columns)
+    block = stage.pool.blocks[number]
+    table = stage.pool.table(block, columns)
     members = np.zeros(table.num_rows, MEMBER)
     members["block"], members["row"] = number, np.arange(len(members))
     members["priority"] = keep_priority(table, columns)
     members["identity"], members["row_id"] = table["identity"].to_numpy(), table["row_id"].to_numpy()
-    stored = vectors.block(block)
+    stored = stage.vectors.block(block)
     pointing = np.empty(len(members), bool)
     chunk = max(1, MAX_SCORES // len(centroids))
     for start in range(0, len(members), chunk):
@@ -148,7 +133,7 @@ def _place_block(
         members["cell"][part] = scores.argmax(axis=1)
         members["centrality"][part] = scores.max(axis=1)
         pointing[part] = rows.any(axis=1)
-    members = members[pointing & before.kept(members["row_id"])]
+    members = members[pointing & stage.before.kept(members["row_id"])]
     members = members[np.argsort(members["cell"], kind="stable")]
-    write_array(storage.join(folder, f"{block.name}.npy"), members)
+    write_array(storage.join(stage.folder, f"{block.name}.npy"), members)
     return np.bincount(members["cell"], minlength=len(centroids))

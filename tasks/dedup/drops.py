@@ -11,6 +11,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, UInt64Array
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
 
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
@@ -59,11 +60,7 @@ class Drops:
 
     def contain(self, row_ids: UInt64Array) -> BoolArray:
         """Return which of some rows are dropped, (n,) bool."""
-        if not len(self):
-            return np.zeros(len(row_ids), bool)
-        at = np.minimum(np.searchsorted(self.row_id, row_ids), len(self) - 1)
-        found: BoolArray = self.row_id[at] == row_ids
-        return found
+        return find_sorted(self.row_id, row_ids)[1]
 
     def without(self, other: "Drops") -> "Drops":
         """Return these, less the rows that another stage has dropped."""
@@ -78,8 +75,8 @@ class Drops:
         """
         if not (len(self) and len(later)):
             return later if len(later) else self
-        at = np.minimum(np.searchsorted(later.row_id, self.duplicate_of), len(later) - 1)
-        moved = (later.row_id[at] == self.duplicate_of) & (self.kind < EXCLUDED)
+        at, dropped_now = find_sorted(later.row_id, self.duplicate_of)
+        moved = dropped_now & (self.kind < EXCLUDED)
         row_id = np.concatenate([self.row_id, later.row_id])
         order = np.argsort(row_id, kind="stable")
         row_id = row_id[order]

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.dtypes import BoolArray, Int32Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import BoolArray, Int32Array, UInt64Array
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import read_range, read_table
 from evenkeel.infra.workspace import StepRef
 
@@ -23,12 +24,12 @@ class Duplicates:
     def kept(self, row_ids: UInt64Array) -> BoolArray:
         """Return which of some rows, (n,) uint64, are kept: (n,) bool. Reads only the range of these ids."""
         dropped = self._range("dropped.parquet", ["row_id"], row_ids)["row_id"].to_numpy()
-        return ~_found(dropped, row_ids)[1]
+        return ~find_sorted(dropped, row_ids)[1]
 
     def sizes(self, row_ids: UInt64Array) -> Int32Array:
         """Return the sizes of the duplicate groups of some kept rows, themselves included: (n,) int32, 1 for most."""
         groups = self._range("groups.parquet", ["row_id", "size"], row_ids)
-        at, found = _found(groups["row_id"].to_numpy(), row_ids)
+        at, found = find_sorted(groups["row_id"].to_numpy(), row_ids)
         sizes = np.ones(len(row_ids), np.int32)
         sizes[found] = groups["size"].to_numpy()[at[found]]
         return sizes
@@ -45,11 +46,3 @@ class Duplicates:
         """Read the rows of a file whose row ids lie between the least and the greatest of `row_ids`."""
         low, high = (int(row_ids.min()), int(row_ids.max())) if len(row_ids) else (1, 0)
         return read_range(storage.join(self.uri, name), low, high, columns=columns)
-
-
-def _found(ascending: UInt64Array, row_ids: UInt64Array) -> tuple[Int64Array, BoolArray]:
-    """Return where each id is in `ascending`, and whether it is there."""
-    if not len(ascending):
-        return np.zeros(len(row_ids), np.int64), np.zeros(len(row_ids), bool)
-    at = np.minimum(np.searchsorted(ascending, row_ids), len(ascending) - 1)
-    return at, ascending[at] == row_ids

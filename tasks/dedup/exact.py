@@ -15,47 +15,42 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Array, UInt64Array
 from evenkeel.tasks.dedup.drops import EXACT, Drops
-from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
-from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.dedup.stage import Stage
+from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.step import Run
 
 RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
 RECORDS_PER_RANGE = 1 << 24
 
 
-def exact_duplicates(
-    pool: Pool, vectors: Vectors, best: str | None, before: Duplicates, folder: str, run: Run
-) -> Drops:
-    """Return the rows that repeat another, each with the best row of its group; those dropped `before` take no part."""
-    columns = rank_columns(pool, best)
+def exact_duplicates(stage: Stage, run: Run) -> Drops:
+    """Return the rows that repeat another, each with the best row of its group."""
+    pool = stage.pool
     size = pool.rows * RECORD.itemsize
-    run.compute.map(partial(_write_run, pool, vectors, columns, before, folder), pool.blocks, work=size)
+    run.compute.map(partial(_write_run, stage, rank_columns(pool, stage.best)), pool.blocks, work=size)
     ranges = -(-pool.rows // RECORDS_PER_RANGE)
-    runs = [storage.join(folder, f"{block.name}.npy") for block in pool.blocks]
+    runs = [storage.join(stage.folder, f"{block.name}.npy") for block in pool.blocks]
     work = partial(_group_range, runs, ranges, run.scratch)
     parts = run.compute.map(work, range(ranges), work=size)
     dropped = np.concatenate([np.empty((2, 0), np.uint64), *parts], axis=1)
     return Drops.of(dropped[0], dropped[1], EXACT)
 
 
-def _write_run(
-    pool: Pool, vectors: Vectors, columns: Sequence[str], before: Duplicates, folder: str, block: Block
-) -> None:
+def _write_run(stage: Stage, columns: Sequence[str], block: Block) -> None:
     """Write the records of one block, sorted by hash."""
-    table = pool.table(block, [*columns, "text_hash"])
+    table = stage.pool.table(block, [*columns, "text_hash"])
     records = np.empty(table.num_rows, RECORD)
-    if pool.has_text:
+    if stage.pool.has_text:
         hashes = np.frombuffer(b"".join(table["text_hash"].to_pylist()), "<u8").reshape(-1, 2)
     else:
-        hashes = _vector_hashes(vectors.block(block))
+        hashes = _vector_hashes(stage.vectors.block(block))
     records["hash"], records["more"] = hashes[:, 0], hashes[:, 1]
     records["priority"] = keep_priority(table, columns)
     records["identity"] = table["identity"].to_numpy()
     records["row_id"] = table["row_id"].to_numpy()
-    records = records[before.kept(records["row_id"])]
-    write_array(storage.join(folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
+    records = records[stage.before.kept(records["row_id"])]
+    write_array(storage.join(stage.folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
 
 
 def _vector_hashes(vectors: Array) -> UInt64Array:

@@ -15,7 +15,9 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
+from evenkeel.tasks.dedup.cells import MAX_SCORES
 from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
 from evenkeel.tasks.dedup.drops import EXCLUDED, ROWS_PER_GROUP, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
@@ -23,6 +25,7 @@ from evenkeel.tasks.dedup.lists import read_texts, read_vectors
 from evenkeel.tasks.dedup.minhash import Sketches, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.ngrams import count_listed, listed_ngrams
 from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.step import embed_texts
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.embed.words import word_hashes
 from evenkeel.tasks.ingest.columns import hash_and_count, identities
@@ -30,7 +33,6 @@ from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
 
 MAX_CHARACTERS = 262_144
-MAX_SCORES = 1 << 25
 
 
 class ListFacts(TypedDict):
@@ -117,8 +119,6 @@ def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Float3
     if config.text is None:
         found = read_vectors(config, config.column, run.scratch)
     else:
-        from evenkeel.tasks.embed.step import embed_texts
-
         parts = [embed_texts(vectors, texts, run) for texts in read_texts(config, config.text, run.scratch)]
         found = np.concatenate([np.empty((0, vectors.dimension), np.float32), *parts])
     if len(found) and found.shape[1] != vectors.dimension:
@@ -141,7 +141,7 @@ def _match_block(
     found = []
     for one in lists:
         if isinstance(one.config, IdList):
-            taken_down = _on_list(one.array("identities"), table["identity"].to_numpy())
+            taken_down = np.flatnonzero(find_sorted(one.array("identities"), table["identity"].to_numpy())[1])
             found.append((taken_down, np.ones(len(taken_down), np.float32)))
         elif isinstance(one.config, VectorList):
             found.append(_similar_vectors(one, one.config.similarity, vectors.block(block)))
@@ -168,7 +168,7 @@ def _similar_texts(
 ) -> tuple[Int64Array, Float32Array]:
     """Return the rows whose text equals or nearly equals one of the list, and how similar they are."""
     similarity = np.zeros(len(texts), np.float32)
-    similarity[_on_list(one.array("hashes"), _text_keys(hashes))] = 1
+    similarity[find_sorted(one.array("hashes"), _text_keys(hashes))[1]] = 1
     if config.near is not None and len(one.array("offsets")) > 1:
         rows, references = _candidate_pairs(one, config.near, texts)
         found = np.empty(len(rows), np.float32)
@@ -210,11 +210,3 @@ def _similar_vectors(one: Prepared, threshold: float, stored: Array) -> tuple[In
 def _text_keys(hashes: pa.Array | pa.ChunkedArray) -> UInt64Array:
     """Return the first 64 bits of 128-bit hashes of texts."""
     return np.frombuffer(b"".join(hashes.to_pylist()), np.uint64)[::2]
-
-
-def _on_list(listed: UInt64Array, values: UInt64Array) -> Int64Array:
-    """Return the places of those `values` that are on a sorted list."""
-    if not len(listed):
-        return np.empty(0, np.int64)
-    at = np.minimum(np.searchsorted(listed, values), len(listed) - 1)
-    return np.flatnonzero(listed[at] == values)

@@ -23,6 +23,7 @@ from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.groups import bucket_pairs, direct_representatives, linked_representatives
 from evenkeel.tasks.dedup.minhash import Bands, Sketches, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 
@@ -51,19 +52,18 @@ class _Near:
         return map_array(self.path(part, block), self.scratch)
 
 
-def near_duplicates(
-    pool: Pool, config: NearConfig, best: str | None, before: Duplicates, folder: str, run: Run
-) -> tuple[Drops, dict[str, object]]:
-    """Return near-duplicates with their representatives, and facts; rows dropped `before` take no part."""
+def near_duplicates(stage: Stage, config: NearConfig, run: Run) -> tuple[Drops, dict[str, object]]:
+    """Return near-duplicates with their representatives, and facts."""
+    pool = stage.pool
     bands = choose_bands(config.threshold, config.recall)
     starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
     ranges = -(-pool.rows // ROWS_PER_RANGE)
-    near = _Near(pool, config, bands, ranges, folder, run.scratch, tuple(starts.tolist()), run.compute.backend)
+    near = _Near(pool, config, bands, ranges, stage.folder, run.scratch, tuple(starts.tolist()), run.compute.backend)
     blocks = range(len(pool.blocks))
     work = sum(shard.bytes for shard in pool.shards)
 
     run.progress(0.1, "near-duplicates: hashing texts")
-    run.compute.map(partial(_hash_block, near, rank_columns(pool, best), before), blocks, work=work)
+    run.compute.map(partial(_hash_block, near, rank_columns(pool, stage.best), stage.before), blocks, work=work)
     run.progress(0.5, "near-duplicates: gathering buckets")
     parts = run.compute.map(partial(_pairs_of_range, near), list(product(range(bands.bands), range(ranges))), work=work)
     pairs = _distinct(parts)

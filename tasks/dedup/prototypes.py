@@ -13,35 +13,25 @@ from evenkeel.infra.dtypes import Float32Array, UInt64Array
 from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
-from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.step import Run
 
-KEPT_PER_BLOCK = 4096
+LEFT_PER_BLOCK = 4096
 
 
-def drop_prototypes(
-    pool: Pool,
-    vectors: Vectors,
-    config: SemanticConfig,
-    best: str | None,
-    before: Duplicates,
-    folder: str,
-    run: Run,
-) -> Drops:
+def drop_prototypes(stage: Stage, config: SemanticConfig, run: Run) -> Drops:
     """Return the `config.prototypes` share of rows nearest their centroid, each with its nearest kept row in the cell.
 
-    The row furthest from the centroid of its cell is never dropped, so that every cell keeps someone.
+    The row furthest from the centroid of its cell is never dropped, so that every cell keeps a row.
     """
     with threadpool_limits(1):
-        cells = make_cells(pool, vectors, config, best, before, folder, run)
+        cells = make_cells(stage, config, run)
         parts = run.compute.map(partial(_centralities, cells), cells.batches())
         central = np.sort(np.concatenate([np.empty(0, np.float32), *parts]))[::-1]
         wanted = int(config.prototypes * sum(cells.sizes))
         if not wanted:
             return Drops.none()
-        work = pool.rows * vectors.dimension * 4
+        work = stage.pool.rows * stage.vectors.dimension * 4
         dropped = run.compute.map(partial(_drop, cells, central[wanted - 1]), cells.batches(), work=work)
     return Drops.gathered(dropped, SEMANTIC)
 
@@ -64,7 +54,7 @@ def _drop(cells: Cells, threshold: np.float32, batch: tuple[int, int]) -> tuple[
     for cell in np.unique(members["cell"][gone]):
         mine = members["cell"] == cell
         lost, left = members[mine & gone], members[mine & ~gone]
-        blocks = (cells.rows(left[first : first + KEPT_PER_BLOCK]) for first in range(0, len(left), KEPT_PER_BLOCK))
+        blocks = (cells.rows(left[first : first + LEFT_PER_BLOCK]) for first in range(0, len(left), LEFT_PER_BLOCK))
         nearest, closeness = most_similar(cells.rows(lost), blocks)
         ids.append(lost["row_id"])
         representatives.append(left["row_id"][nearest])

@@ -19,9 +19,7 @@ from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
 from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
-from evenkeel.tasks.dedup.duplicates import Duplicates
-from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.step import Run
 
 EPSILON = 0.05
@@ -40,23 +38,12 @@ class SemanticFacts(NamedTuple):
     largest_cell: int
 
 
-def semantic_duplicates(
-    pool: Pool,
-    vectors: Vectors,
-    config: SemanticConfig,
-    best: str | None,
-    before: Duplicates,
-    folder: str,
-    run: Run,
-) -> tuple[Drops, SemanticFacts]:
-    """Return semantic duplicates with their representatives, and facts.
-
-    Rows that `before` dropped and rows with a zero vector take no part.
-    """
+def semantic_duplicates(stage: Stage, config: SemanticConfig, run: Run) -> tuple[Drops, SemanticFacts]:
+    """Return semantic duplicates with their representatives, and facts; rows with a zero vector take no part."""
     with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
-        cells = make_cells(pool, vectors, config, best, before, folder, run)
+        cells = make_cells(stage, config, run)
         epsilon = epsilon_for(cells, config)
-        work = pool.rows * vectors.dimension * 4
+        work = stage.pool.rows * stage.vectors.dimension * 4
         parts = run.compute.map(partial(_compare, cells, config.keep, 1 - epsilon), cells.batches(), work=work)
     drops = Drops.gathered(parts, SEMANTIC)
     return drops, SemanticFacts(epsilon, len(cells.sizes), max(cells.sizes, default=0))

@@ -1,7 +1,6 @@
 """The dedup step: unreadable, excluded, exact, near and semantic duplicates, in this order; each sees what is left."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepFolder
@@ -14,6 +13,7 @@ from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.prototypes import drop_prototypes
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.cost import k_means_seconds
@@ -23,7 +23,7 @@ from evenkeel.tasks.workload import Workload
 
 @dataclass
 class Stages:
-    """The stages of one run and what they have dropped so far."""
+    """The stages of one run, what they have dropped so far, and facts about it."""
 
     pool: Pool
     vectors: Vectors
@@ -31,7 +31,7 @@ class Stages:
     out: StepFolder
     run: Run
     drops: Drops = field(default_factory=Drops.none)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
 
     def drop_unreadable(self) -> None:
         """Drop rows whose image could not be read."""
@@ -40,52 +40,44 @@ class Stages:
 
     def exclude(self) -> None:
         """Drop rows that an exclusion list names."""
-        self.run.progress(0.0, f"matching rows against {len(self.config.exclude)} exclusion lists")
-        found, self.facts["excluded"] = excluded_rows(
-            self.pool, self.vectors, self.config.exclude, self._folder("lists"), self.out.uri, self.run
-        )
+        lists, folder = self.config.exclude, self.out.path("stages", "lists")
+        self.run.progress(0.0, f"matching rows against {len(lists)} exclusion lists")
+        found, self.facts["excluded"] = excluded_rows(self.pool, self.vectors, lists, folder, self.out.uri, self.run)
         self.drops = self.drops.followed_by(found.without(self.drops))
 
     def exact(self) -> None:
         """Drop exact duplicates."""
         self.run.progress(0.1, "exact duplicates")
-        best, before = self.config.best, self._so_far("exact")
-        found = exact_duplicates(self.pool, self.vectors, best, before, self._folder("hashes"), self.run)
-        self.drops = self.drops.followed_by(found)
+        self.drops = self.drops.followed_by(exact_duplicates(self._stage("exact"), self.run))
 
     def near(self, config: NearConfig) -> None:
         """Drop near-duplicates."""
-        best, before = self.config.best, self._so_far("near")
-        found, self.facts["near"] = near_duplicates(self.pool, config, best, before, self._folder("buckets"), self.run)
+        found, self.facts["near"] = near_duplicates(self._stage("near"), config, self.run)
         self.drops = self.drops.followed_by(found)
 
     def semantic(self, config: SemanticConfig) -> None:
         """Drop semantic duplicates, with other clusters in every pass, then prototypes."""
+        facts: dict[str, object] = {}
         for number in range(1, config.passes + 1):
             self.run.progress(0.8, f"semantic duplicates: clustering {number} of {config.passes}")
-            best, before = self.config.best, self._so_far(f"semantic-{number}")
-            found, facts = semantic_duplicates(
-                self.pool, self.vectors, config, best, before, self._folder(f"cells-{number}"), self.run
-            )
+            found, cells = semantic_duplicates(self._stage(f"semantic-{number}"), config, self.run)
             self.drops = self.drops.followed_by(found)
-            self.facts.setdefault("semantic", facts._asdict())
-            config = config.model_copy(update={"seed": config.seed + 1, "epsilon": facts.epsilon, "rate": None})
-            if facts.cells < 2:
+            facts = facts or cells._asdict()
+            config = config.model_copy(update={"seed": config.seed + 1, "epsilon": cells.epsilon, "rate": None})
+            if cells.cells < 2:
                 break
         if config.prototypes:
-            best, before = self.config.best, self._so_far("prototypes")
-            found = drop_prototypes(self.pool, self.vectors, config, best, before, self._folder("cells-last"), self.run)
-            self.facts["semantic"] |= {"prototypes": len(found)}
+            found = drop_prototypes(self._stage("prototypes"), config, self.run)
+            facts["prototypes"] = len(found)
             self.drops = self.drops.followed_by(found)
+        self.facts["semantic"] = facts
 
-    def _folder(self, name: str) -> str:
-        return self.out.path("stages", name)
-
-    def _so_far(self, stage: str) -> Duplicates:
-        """Write what is dropped when a stage begins, so that workers can read a range of it."""
-        folder = self._folder(f"before-{stage}")
-        self.drops.write(folder)
-        return Duplicates.open(folder)
+    def _stage(self, name: str) -> Stage:
+        """Write what is dropped when a stage begins, so that workers can read a range of it; return the stage."""
+        before = self.out.path("stages", f"before-{name}")
+        self.drops.write(before)
+        folder = self.out.path("stages", name)
+        return Stage(self.pool, self.vectors, self.config.best, Duplicates.open(before), folder)
 
 
 def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -> Outcome:

@@ -16,7 +16,7 @@ from evenkeel.tasks.kmeans.prepare import Matrix, PreparedRows, prepare
 from evenkeel.tasks.kmeans.pruned import pruned_lloyd
 from evenkeel.tasks.kmeans.seeding import seed_grouped, seed_plus_plus, seed_random
 
-EXACT_UP_TO = 128
+MAX_EXACT_CLUSTERS = 128
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Engine:
         """Check and copy (n, d) rows; up to 128 clusters, fast is exact."""
         rows = prepare(x, weights, options.metric, thread_count(device.threads))
         order = np.arange(len(rows.x))
-        if device.gpu or options.precision == "exact" or min(k, len(order)) <= EXACT_UP_TO:
+        if device.gpu or options.precision == "exact" or min(k, len(order)) <= MAX_EXACT_CLUSTERS:
             return cls(rows, order, None, device.gpu)
         coarse = fit_coarse(rows, k, rng)
         order, _ = invert(np.ascontiguousarray(coarse.lists[:, 0]), len(coarse.centroids))
@@ -59,7 +59,7 @@ class Engine:
         """Return first centroids, (<= k, d); auto = grouped on the fast path, k-means++ on the exact one."""
         if seeding == "random":
             return seed_random(self.rows, k, rng)
-        if seeding == "k-means++" or (self.coarse is None and (k <= EXACT_UP_TO or not self.on_gpu)):
+        if seeding == "k-means++" or (self.coarse is None and (k <= MAX_EXACT_CLUSTERS or not self.on_gpu)):
             return seed_plus_plus(self.rows, k, rng)
         coarse = fit_coarse(self.rows, k, rng) if self.coarse is None else self.coarse
         return seed_grouped(self.rows, coarse.centroids, np.ascontiguousarray(coarse.lists[:, 0]), k, rng)

@@ -14,7 +14,7 @@ from evenkeel.tasks.kmeans.options import Metric
 from evenkeel.tasks.kmeans.prepare import Frame, Matrix, prepare
 from evenkeel.tasks.kmeans.pruned_kernels import InvertedFile
 
-EXACT_UP_TO = 1024
+MAX_UNINDEXED = 1024
 
 
 class IndexArrays(TypedDict):
@@ -46,7 +46,7 @@ class CentroidIndex:
     def build(cls, centroids: Float32Array, metric: Metric, seed: int, threads: int) -> "CentroidIndex":
         """Index (k, d) centroids."""
         space = prepare(centroids, None, metric, threads)
-        if len(centroids) <= EXACT_UP_TO:
+        if len(centroids) <= MAX_UNINDEXED:
             none = np.empty(0, np.int64)
             inverted = InvertedFile(codebook(space.x), InvertedLists(none, none), np.empty(0, np.float32))
             return cls(metric, space.frame, np.empty((0, space.x.shape[1]), np.float32), inverted)

@@ -16,7 +16,7 @@ from evenkeel.tasks.kmeans.pruned_kernels import InvertedFile, Nearest, Probes
 
 CAPACITIES = (3, 6)
 MISFILED = 0.01
-CENTROIDS_PER_PART = 4096
+RADII_PER_PART = 4096
 
 
 def build_inverted_file(
@@ -55,8 +55,8 @@ def list_radii(coarse: Float32Array, centroids: Float32Array, lists: InvertedLis
     members, starts = lists
     filed = np.repeat(np.arange(len(coarse) + 1), np.diff(starts))
     radii = np.zeros(len(coarse), np.float32)
-    for first in range(0, starts[-2], CENTROIDS_PER_PART):
-        part = slice(first, min(first + CENTROIDS_PER_PART, starts[-2]))
+    for first in range(0, starts[-2], RADII_PER_PART):
+        part = slice(first, min(first + RADII_PER_PART, starts[-2]))
         gaps = centroids[members[part]] - coarse[filed[part]]
         np.maximum.at(radii, filed[part], np.sqrt(np.einsum("ij,ij->i", gaps, gaps)))
     return radii

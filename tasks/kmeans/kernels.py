@@ -6,14 +6,14 @@ lock, so callers run parts in threads.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numba
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 FAST_MATH = {"reassoc", "contract", "nsz", "arcp"}
 ROW_TILE = 64
 CENTROID_TILE = 48

@@ -11,7 +11,7 @@ from evenkeel.tasks.kmeans.options import NO_HOOKS, Fit, FitState, Hooks, Iterat
 from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.prepare import PreparedRows
 
-CENTROIDS_PER_PART = 256
+MEANS_PER_PART = 256
 SAVE_EVERY = 4
 
 
@@ -68,7 +68,7 @@ def move_to_means(
         lambda first, last: kernels.means(rows.weighted, clusters, moving, first, last, centroids),
         len(moving),
         rows.threads,
-        part=CENTROIDS_PER_PART,
+        part=MEANS_PER_PART,
     )
     if rows.spherical:
         moved = centroids[moving]

@@ -11,7 +11,7 @@ from evenkeel.tasks.kmeans.parallel import parallel_for
 
 NEIGHBOURS = 32
 SPARE = 8
-CENTROIDS_PER_PART = 256
+LISTS_PER_PART = 256
 
 
 class Neighbours:
@@ -60,7 +60,7 @@ class Neighbours:
             lambda first, last: list_neighbours(book, probes, inverted, which, first, last, found),
             len(which),
             self.threads,
-            part=CENTROIDS_PER_PART,
+            part=LISTS_PER_PART,
         )
         return lists
 

@@ -1,8 +1,8 @@
 """What a k-means is asked to do, what it reports while it runs, and the state that it can go on from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array
 
@@ -69,7 +69,7 @@ class FitState:
     labels: Int32Array
     inertia: float
     misassigned: float
-    random: dict[str, Any]
+    random: Mapping[str, object]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists, dots, kernel
+from evenkeel.tasks.kmeans.kernels import CENTROID_TILE, Codebook, InvertedLists, dots, kernel
 
 LANES = 16
-ROW_TILE = 32
-CENTROID_TILE = 48
+SCORED_ROWS = 32
 ROWS_AT_A_TIME = 64
 CENTROIDS_IN_CACHE = 12
 SLACK = np.float32(1.001)
@@ -181,11 +180,11 @@ def nearest_many(
     size, q = centroids.shape[0], out.shape[1]
     tile = np.empty((3, 4), np.float32)
     width = (size + LANES - 1) // LANES * LANES + LANES
-    score = np.full((ROW_TILE, width), np.inf, np.float32)
+    score = np.full((SCORED_ROWS, width), np.inf, np.float32)
     least = np.empty(LANES, np.float32)
     near = np.empty(q, np.float32)
-    for start in range(first, last, ROW_TILE):
-        stop = min(start + ROW_TILE, last)
+    for start in range(first, last, SCORED_ROWS):
+        stop = min(start + SCORED_ROWS, last)
         for low in range(0, size, CENTROID_TILE):
             high = min(low + CENTROID_TILE, size)
             for i in range(start, stop, 4):

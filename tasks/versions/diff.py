@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import Int64Array
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import read_table
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import Manifest
@@ -16,7 +17,6 @@ from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import read_manifest, read_version
 
 ROWS_AT_ONCE = 50_000_000
-Longs = npt.NDArray[np.int64]
 
 
 class Change(BaseModel):
@@ -67,10 +67,10 @@ def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, wo
     passes = max(-(-sum(version.rows for version in sides) // ROWS_AT_ONCE), 1)
     for part in range(passes):
         ids = [_identities(*side, passes, part) for side in zip(sides, manifests, strict=True)]
-        common += int(_among(ids[0], ids[1]).sum())
+        common += int(find_sorted(ids[1], ids[0])[1].sum())
         for side in (0, 1):
             for table in _chunks(sides[side], manifests[side], ["ek_identity", tops[side], *names], passes, part):
-                lonely = table.filter(pa.array(~_among(table["ek_identity"].to_numpy(), ids[1 - side])))
+                lonely = table.filter(pa.array(~find_sorted(ids[1 - side], table["ek_identity"].to_numpy())[1]))
                 for counter, rows in ((here[side], table), (alone[side], lonely)):
                     for column, name in ((tops[side], "cluster"), *((name, name) for name in names)):
                         counter.update(_count(rows[column], name))
@@ -114,17 +114,9 @@ def _chunks(version: Version, manifest: Manifest, columns: list[str], passes: in
         yield table
 
 
-def _identities(version: Version, manifest: Manifest, passes: int, part: int) -> Longs:
+def _identities(version: Version, manifest: Manifest, passes: int, part: int) -> Int64Array:
     parts = [t["ek_identity"].to_numpy() for t in _chunks(version, manifest, ["ek_identity"], passes, part)]
     return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
-
-
-def _among(values: Longs, ordered: Longs) -> npt.NDArray[np.bool_]:
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    found: npt.NDArray[np.bool_] = ordered[places] == values
-    return found
 
 
 def _count(column: pa.ChunkedArray, name: str) -> dict[tuple[str, str], int]:

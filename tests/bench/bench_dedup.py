@@ -38,10 +38,12 @@ from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
 from evenkeel.tasks.dedup.near import near_duplicates
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
@@ -155,8 +157,8 @@ def bench_near(folder: Path) -> None:
 
     def ours(name: str) -> None:
         shutil.rmtree(folder / "near", ignore_errors=True)
-        before = Duplicates.open(str(nothing))
-        drops, _ = near_duplicates(pool, settings[name], None, before, str(folder / "near"), run)
+        stage = Stage(pool, Vectors.open(inputs["embed"]), None, Duplicates.open(str(nothing)), str(folder / "near"))
+        drops, _ = near_duplicates(stage, settings[name], run)
         results[name] = [np.array([row_of[int(row)] for row in ids]) for ids in (drops.row_id, drops.duplicate_of)]
 
     def datatrove() -> None:

@@ -14,6 +14,7 @@ from evenkeel.tasks.dedup.cells import make_cells
 from evenkeel.tasks.dedup.config import DedupConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
@@ -175,7 +176,7 @@ def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: p
         vectors = Vectors.open(EMBED(ColumnEmbedding(), EmbedInputs(ingest=pool), run))
         Drops.none().write(str(tmp_path / "none"))
         before, folder = Duplicates.open(str(tmp_path / "none")), str(tmp_path / f"cells-{rows}")
-        cells = make_cells(Pool.open(pool), vectors, SemanticConfig(clusters=1), None, before, folder, run)
+        cells = make_cells(Stage(Pool.open(pool), vectors, None, before, folder), SemanticConfig(clusters=1), run)
         tracemalloc.start()
         assert len(semantic_module._compare(cells, "random", 0.95, (0, 1))[0]) == 0
         peaks.append(tracemalloc.get_traced_memory()[1])
