@@ -40,10 +40,11 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     sizes = [len(source.kept(block)[0]) for block in source.names]
     rows = sum(sizes)
     if not rows:
+        dropped = {kind: count for kind, count in inputs.dedup.counts.items() if kind not in ("rows", "kept") and count}
         raise InputError(
             "there is nothing to cluster",
             expected="at least one kept row",
-            found="none",
+            found="none: " + (", ".join(f"{n:,} {kind}" for kind, n in dropped.items()) or "the pool is empty"),
             where="clustering",
             remedy="see the reasons in quarantine/, or relax dedup",
         )

@@ -156,6 +156,11 @@ class DedupConfig(BaseModel):
     exclude: list[Exclusion] = Field(
         default_factory=list, description="lists whose rows must not be in the dataset: takedowns, benchmarks, versions"
     )
+    zero_vectors: Literal["drop", "keep"] = Field(
+        "drop",
+        description="rows whose vector is zero, such as texts without a known word: drop = quarantine them; keep = one "
+        "more point, which needs clustering.metric: euclidean",
+    )
     exact: bool = Field(True, description="drop rows whose text (or vector, where there is no text) occurs already")
     near: NearConfig | None = Field(
         default_factory=NearConfig,

@@ -14,8 +14,8 @@ from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
 
-KINDS = ("exact", "near", "semantic", "excluded", "unreadable")
-EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE = range(5)
+KINDS = ("exact", "near", "semantic", "excluded", "unreadable", "featureless")
+EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE, FEATURELESS = range(6)
 QUARANTINED = KINDS[EXCLUDED:]  # of no duplicate group: such rows name themselves
 ROWS_PER_GROUP = 1 << 16
 

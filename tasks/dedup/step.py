@@ -1,11 +1,15 @@
-"""The dedup step: unreadable, excluded, exact, near and semantic duplicates, in this order; each sees what is left."""
+"""The dedup step: unreadable, featureless, excluded, exact, near, semantic, in this order; each sees what is left."""
 
 from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
 
 from evenkeel.infra import storage
+from evenkeel.infra.dtypes import UInt64Array
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
-from evenkeel.tasks.dedup.drops import UNREADABLE, Drops
+from evenkeel.tasks.dedup.drops import FEATURELESS, UNREADABLE, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.exact import exact_duplicates
 from evenkeel.tasks.dedup.exclude import excluded_rows
@@ -15,7 +19,7 @@ from evenkeel.tasks.dedup.prototypes import drop_prototypes
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -33,10 +37,22 @@ class Stages:
     drops: Drops = field(default_factory=Drops.none)
     facts: dict[str, object] = field(default_factory=dict)
 
+    @property
+    def any_left(self) -> bool:
+        """Whether there are rows that no stage has dropped."""
+        return len(self.drops) < self.pool.rows
+
     def drop_unreadable(self) -> None:
         """Drop rows whose image could not be read."""
         row_id = self.vectors.unreadable()
         self.drops = Drops.of(row_id, row_id, UNREADABLE, 0.0)
+
+    def drop_featureless(self) -> None:
+        """Drop rows whose vector is zero: nothing is known of what they are about."""
+        work = self.pool.rows * self.vectors.dimension * self.vectors.dtype.itemsize
+        parts = self.run.compute.map(partial(zero_rows, self.pool, self.vectors), self.pool.blocks, work=work)
+        row_id = np.concatenate([np.empty(0, np.uint64), *parts])
+        self.drops = self.drops.followed_by(Drops.of(row_id, row_id, FEATURELESS, 0.0).without(self.drops))
 
     def exclude(self) -> None:
         """Drop rows that an exclusion list names."""
@@ -85,13 +101,15 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
     pool, vectors = Pool.open(inputs.ingest, run.scratch), Vectors.open(inputs.embed, run.scratch)
     stages = Stages(pool, vectors, config, out, run)
     stages.drop_unreadable()
+    if config.zero_vectors == "drop":
+        stages.drop_featureless()
     if config.exclude:
         stages.exclude()
-    if config.exact:
+    if config.exact and stages.any_left:
         stages.exact()
-    if config.near is not None and pool.has_text:
+    if config.near is not None and pool.has_text and stages.any_left:
         stages.near(config.near)
-    if config.semantic is not None:
+    if config.semantic is not None and stages.any_left:
         stages.semantic(config.semantic)
     drops = stages.drops
     drops.write(out.uri)
@@ -99,6 +117,13 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
     kept, sizes = drops.sizes()
     counts = {"rows": pool.rows, "kept": pool.rows - len(drops), **drops.counts()}
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
+
+
+def zero_rows(pool: Pool, vectors: Vectors, block: Block) -> UInt64Array:
+    """Return the ids of the rows of a block whose vector is zero."""
+    row_id: UInt64Array = pool.table(block, ["row_id"])["row_id"].to_numpy()
+    zero: UInt64Array = row_id[~np.any(vectors.block(block), axis=1)]
+    return zero
 
 
 def cost(config: DedupConfig, work: Workload) -> float:
@@ -114,4 +139,4 @@ def cost(config: DedupConfig, work: Workload) -> float:
     return seconds
 
 
-DEDUP = Step(name="dedup", version=3, function=dedup, cost=cost)
+DEDUP = Step(name="dedup", version=4, function=dedup, cost=cost)

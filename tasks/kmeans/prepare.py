@@ -151,7 +151,7 @@ def _scale_to_length_1(part: Float32Array, first: int, peak: float) -> None:
             "a row has no direction",
             expected="rows of length above zero, because metric is cosine",
             found=f"zeros in row {first + int(np.flatnonzero(length == 0)[0])}",
-            remedy="remove the row, or use metric: euclidean",
+            remedy="remove the row (dedup.zero_vectors: drop), or use metric: euclidean",
         )
     part /= length[:, None].astype(np.float32)
 

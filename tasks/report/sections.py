@@ -21,6 +21,7 @@ KINDS = {
     "semantic": "semantic duplicates",
     "excluded": "excluded by a list",
     "unreadable": "with an unreadable image",
+    "featureless": "without a feature: their vector is zero",
 }
 
 

@@ -152,7 +152,16 @@ def test_a_row_that_stood_for_others_leaves_them_another(run: Run, tmp_path: Pat
     (tmp_path / "ids.txt").write_text(IDS[best])
     config = DedupConfig(exclude=[IdList(uri=str(tmp_path / "ids.txt"))])
     ref = DEDUP(dedup_request(config), DedupInputs.of(inputs), run)
-    assert ref.counts == {"rows": 6, "kept": 2, "exact": 3, "near": 0, "semantic": 0, "excluded": 1, "unreadable": 0}
+    assert ref.counts == {
+        "rows": 6,
+        "kept": 2,
+        "exact": 3,
+        "near": 0,
+        "semantic": 0,
+        "excluded": 1,
+        "unreadable": 0,
+        "featureless": 0,
+    }
     assert best not in Duplicates.open(ref).groups()["row_id"].to_pylist()
 
 
