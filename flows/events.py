@@ -31,7 +31,7 @@ def emit(dataset: str, what: What, payload: dict[str, object]) -> None:
     resource = {"prefect.resource.id": f"evenkeel.dataset.{dataset}", "prefect.resource.name": dataset}
     emit_event(f"evenkeel.version.{what}", resource=resource, payload={"dataset": dataset, **payload})
     if not inside:
-        EventsWorker.drain_all(timeout=SECONDS)
+        EventsWorker.drain_all(timeout=SECONDS, at_exit=False)
 
 
 def emit_published(published: "PublishResult") -> None:

@@ -92,7 +92,7 @@ def begin(table: Table) -> Transaction:
 def retried(table: Table, once: Callable[[], Result]) -> Result:
     """Return `once()`, tried again on fresh metadata for two minutes where others commit first.
 
-    Raises PublishConflict when the time is up.
+    Raises PublishConflict when the time is up, StorageError where the store does not let this process write.
     """
 
     def refresh(state: RetryCallState) -> None:
@@ -108,6 +108,13 @@ def retried(table: Table, once: Callable[[], Result]) -> Result:
     )
     try:
         return attempts(once)
+    except PermissionError as error:
+        raise StorageError(
+            f"not allowed to write what is to be committed to {table.name()[-1]!r}",
+            found=str(error),
+            where=home(table),
+            remedy="nothing was changed: check the credentials of the process that runs this",
+        ) from error
     except CommitFailedException as error:
         raise PublishConflict(
             f"others kept committing to {table.name()[-1]!r} for {CONFLICT_SECONDS:.0f} s",

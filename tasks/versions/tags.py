@@ -42,9 +42,7 @@ def rollback(config: DestinationConfig, dataset: str, ref: str | int, workspace:
     return _hold(config, dataset, ref, workspace, reason, "rolled back")
 
 
-def hold(
-    config: DestinationConfig, dataset: str, ref: str | int = LATEST, workspace: str = "", reason: str = ""
-) -> Version:
+def hold(config: DestinationConfig, dataset: str, ref: str | int, workspace: str, reason: str = "") -> Version:
     """Make a version the current one and hold it there; until it is released, runs publish beside it."""
     return _hold(config, dataset, ref, workspace, reason, "held")
 

@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.orchestration import get_client
 
+import evenkeel
 from evenkeel.flows import versions as operations
 from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.trail import user
 from evenkeel.tasks.versions.listing import read_manifest, read_version
 from evenkeel.tasks.versions.verify import verify
 
@@ -110,3 +113,25 @@ def test_a_version_without_a_row_is_counted_and_drawn_anew_without_the_workspace
     again = operations.takedown(recipe, [kept["ek_id"].iloc[5]], republish=True, dry_run=False).result
     assert again.republished is not None
     assert len(require_true(recipe, 3)) == len(kept) - 1
+
+
+def test_a_run_publishes_beside_a_held_version_and_says_so(document: dict[str, Any]) -> None:
+    flat = ["sampling.strategy=flat"]
+    first, wrong, other = (parse(document, [*flat, f"sampling.target={rows}"]) for rows in (240, 120, 60))
+    curate(first)
+    curate(wrong)
+    operations.rollback(first, "v1", "v2 is too small")
+    again = curate(wrong)
+    assert (again["status"], again["version"], again["held"]["version"]) == ("unchanged", 2, 1)
+    beside = curate(other)
+    assert (beside["status"], beside["version"], beside["previous"]) == ("beside", 3, 1)
+    told = f"published notes v3 beside; v1 is held as current by {user()}: v2 is too small"
+    assert beside["outcome"] == told
+    with get_client(sync_client=True) as client:
+        shown = [str(artifact.data) for artifact in client.read_artifacts() if artifact.key == "notes-version"]
+    assert any(told in page for page in shown)
+    assert told.partition("; ")[2] in operations.versions(first).sentence
+    for number in (1, 2, 3):
+        require_true(first, number)
+    assert evenkeel.open(f"{first.destination.uri}/notes").version == 1
+    assert len(evenkeel.open(f"{first.destination.uri}/notes", 3).to_arrow(["ek_id"])) == 60

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 
+import evenkeel
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
 from evenkeel.infra.listing import store_time
@@ -21,7 +22,7 @@ from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
-from evenkeel.tasks.versions.tags import rollback
+from evenkeel.tasks.versions.tags import history, release, rollback
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
@@ -48,6 +49,26 @@ def publish_one(tmp_path: Path, destination: DestinationConfig) -> Publish:
         return publish(config, "demo", ref, {"card.html": b"<card>"}, {}, run.workspace)
 
     return one
+
+
+def test_a_version_is_held_and_the_newest_is_opened_by_its_address(
+    store: Store, publish_one: Publish, destination: DestinationConfig, tmp_path: Path
+) -> None:
+    workspace, folder = str(tmp_path / "workspace"), f"{destination.uri}/demo"
+    first = publish_one()
+    publish_one(seed=1)
+    assert evenkeel.open(folder).version == 2
+    rollback(destination, "demo", 1, workspace, "v2 has a bug")
+    beside = publish_one(seed=2)
+    assert (beside.status, beside.version, evenkeel.open(folder).version) == ("beside", 3, 1)
+    assert storage.read_bytes(f"{folder}/latest/data.txt").decode() == f"{first.data}\n"
+    assert len(evenkeel.open(folder).to_arrow()) == first.rows
+    assert sum(len(part) for part in evenkeel.open(folder, "v3").scan(["ek_id"])) == beside.rows
+    release(destination, "demo", workspace)
+    assert publish_one(seed=2).status == "reinstated"
+    assert evenkeel.open(folder).version == 3
+    told = [(one.action, one.version) for one in history(destination, "demo", workspace)]
+    assert told[:3] == [("published", 3), ("released", 1), ("published", 3)]
 
 
 def test_who_looks_at_a_store_leaves_nothing_there(

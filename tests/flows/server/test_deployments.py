@@ -15,6 +15,7 @@ from evenkeel.flows.recipe import parse
 from evenkeel.flows.server.automations import SILENCE
 from evenkeel.flows.server.project import ROOT, commit
 from evenkeel.flows.server.serve import server_environment
+from evenkeel.tasks.publish.trail import user
 from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import write_shards
 from tests.served import Served
@@ -23,7 +24,7 @@ WRITTEN = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 OPERATE = (ROOT / "docs" / "OPERATE.md").read_text()
 
 
-def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
+def notes(folder: Path, **changes: Any) -> dict[str, Any]:
     write_shards(folder / "pool")
     return {
         "dataset": "notes",
@@ -134,15 +135,12 @@ def taken(served: Served, phone: tuple[str, list[dict[str, Any]]]) -> list[dict[
 
 
 @pytest.mark.slow
-def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, taken: list[dict[str, Any]]) -> None:
+def test_events_start_training_and_tell_people(served: Served, taken: list[dict[str, Any]]) -> None:
     known = {run["id"] for run in served.runs("train/on-published")}
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe(tmp_path)))
-    code = f"""
+    code = """
         from evenkeel.flows.events import emit
-        from evenkeel.flows.recipe import load
-        recipe = load({str(tmp_path / "recipe.json")!r})
-        emit(recipe, "published", {{"version": 7, "location": "s3://there", "rows": 240}})
-        emit(recipe, "blocked", {{"failed": [{{"reason": "coverage: 12 %, at least 90 %"}}], "card": "s3://card"}})
+        emit("notes", "published", {"version": 7, "location": "s3://there", "rows": 240})
+        emit("notes", "blocked", {"failed": [{"reason": "coverage: 12 %, at least 90 %"}], "card": "s3://card"})
     """
     served.python(code)
     assert served.ended(served.next_run("train/on-published", known))["type"] == "COMPLETED"
@@ -159,17 +157,53 @@ def test_events_start_training_and_tell_people(served: Served, tmp_path: Path, t
 @pytest.mark.timeout(900)
 def test_runs_start_training_and_tell_people(served: Served, tmp_path: Path, taken: list[dict[str, Any]]) -> None:
     known = {run["id"] for run in served.runs("train/on-published")}
-    published = served.start("curate/on-demand", {"recipe": recipe(tmp_path)})
+    published = served.start("curate/on-demand", {"recipe": notes(tmp_path)})
     assert served.ended(published)["type"] == "COMPLETED"
     assert served.ended(served.next_run("train/on-published", known))["type"] == "COMPLETED"
     assert (served.project / "trained.txt").read_text().startswith("notes v1 at ")
 
     impossible = {"expect": "smallest_share", "scope": "group.topic", "at_least": 0.2, "severity": "block"}
-    blocked = served.start("curate/on-demand", {"recipe": recipe(tmp_path, gates={"add": [impossible]})})
+    blocked = served.start("curate/on-demand", {"recipe": notes(tmp_path, gates={"add": [impossible]})})
     state = served.ended(blocked)
     assert (state["type"], "nothing was published" in state["message"]) == ("FAILED", True)
     told = served.until(lambda: [each for each in taken if "smallest_share" in each["body"]][1:] and taken, 60)
     assert {each["subject"] for each in told} >= {"notes: version blocked", "curate: curate notes Failed"}
+
+
+@pytest.mark.timeout(900)
+def test_commands_start_training_on_whatever_readers_find(served: Served, recipe: str) -> None:
+    """Every command that changes what readers find emits an event with who, why and where; training starts on it."""
+
+    def call(*arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(served.call("-m", "evenkeel.flows.cli.main", *arguments, "--json"))
+        return answer
+
+    def trained() -> str:
+        known.append(served.next_run("train/on-published", known))
+        assert served.ended(known[-1])["type"] == "COMPLETED"
+        return (served.project / "trained.txt").read_text()
+
+    known = [run["id"] for run in served.runs("train/on-published")]
+    back = call("rollback", recipe, "v1", "--reason", "v2 has a bug")
+    assert trained() == f"demo v1 at {back['location']}"
+    tagged = call("tag", recipe, "v2", "production")
+    assert trained() == f"demo v2 at {tagged['location']}"
+    call("release", recipe)
+    gone = pq.read_table(f"{back['location']}/data", columns=["ek_id"])["ek_id"][0].as_py()
+    done = call("takedown", recipe, gone, "--reason", "asked", "--republish", "--yes")["republished"]
+    assert trained() == f"demo v3 at {done['location']}"
+
+    wanted = {"event": {"prefix": ["evenkeel.version."]}, "resource": {"id": ["evenkeel.dataset.demo"]}}
+    found = served.ask("POST", "/events/filter", {"filter": wanted | {"order": "ASC"}, "limit": 50})["events"]
+    told = {one["event"].rpartition(".")[2]: one["payload"] for one in found}
+    same = {"dataset": "demo", "version": 1, "location": back["location"], "rows": back["rows"], "who": user()}
+    assert told.pop("rolled-back") == {**same, "previous": 2, "reason": "v2 has a bug"}
+    second = {"version": 2, "location": tagged["location"], "tag": "production"}
+    assert told.pop("promoted") == {**same, **second, "previous": None, "reason": ""}
+    assert told.pop("released") == {**same, "previous": 1, "reason": ""}
+    assert told.pop("withdrawn") == {**same, "previous": None, "reason": "asked", "taken_down": 1, "replaced_by": 3}
+    third = {"version": 3, "location": done["location"], "rows": back["rows"] - 1, "current": True}
+    assert told == {"published": {**same, **third, "previous": 1, "reason": "asked"}}
 
 
 @pytest.mark.slow
@@ -180,13 +214,15 @@ def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
         assert state["type"] == "COMPLETED", state["message"]
         return state
 
-    small = recipe(tmp_path)
+    small = notes(tmp_path)
     run("curate/weekly")
-    small = recipe(tmp_path, sampling={"target": 200})
+    small = notes(tmp_path, sampling={"target": 200})
     run("curate/on-demand")
     row = pq.read_table(tmp_path / "pool" / "shard-0.parquet", columns=["id"])["id"][0].as_py()
     run("tag/tag", version="1", name="production")
     run("rollback/rollback", version="v1")
+    run("hold/hold", reason="an audit")
+    run("release/release")
     run("prune/prune")
     run("export/export", version="v1", to="jsonl", folder=str(tmp_path / "out"))
     assert list((tmp_path / "out").glob("*.jsonl.zst"))
