@@ -80,10 +80,8 @@ def test_a_publisher_killed_anywhere_on_a_store(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.long
 @pytest.mark.parametrize("publishers", [2, 8])
-def test_publishers_at_once_each_get_a_version_of_their_own(tmp_path: Path, publishers: int) -> None:
-    config = DestinationConfig(
-        uri=str(tmp_path / "published"), catalog=f"sqlite:///{tmp_path}/catalog.db", rows_per_file=30
-    )
+def test_publishers_at_once_from_many_workspaces_each_get_a_version(tmp_path: Path, publishers: int) -> None:
+    config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
     jobs = [Job(tmp_path, config, seed, str(tmp_path / f"workspace-{seed}")) for seed in range(publishers)]
     running = [job.start() for job in jobs]
     for process in running:
