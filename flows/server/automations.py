@@ -1,40 +1,67 @@
-"""The automations of a Prefect server: mark runs without heartbeat as crashed, notify people of blocked versions."""
+"""The automations of a Prefect server: have runs without heartbeat looked after, notify people of blocked versions."""
 
 import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import cast
+from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
 from prefect.events import Posture
-from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger
 
+from evenkeel.flows.server.silence import HEARTBEAT
 from evenkeel.infra.errors import RecipeError
 
-# At least three heartbeats: workers must run with PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30, or healthy runs are crashed.
+TAG = "evenkeel"
+"""What every deployment of ours is tagged with, and so every run: a shared server has others too."""
+HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+"""Set to 30 s for each run by its deployment (prefect.yaml), whatever its worker was started with."""
 SILENCE = timedelta(seconds=120)
+SILENCE_SETTING = "EVENKEEL_SILENCE_SECONDS"
+SECOND_LOOK = timedelta(seconds=75)
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused")
 NOTIFY = "EVENKEEL_NOTIFY"
 BLOCKED = """{{ event.payload.dataset }}: nothing was published.
 {% for failure in event.payload.failed %}- {{ failure.reason or failure }}
 {% endfor %}Card: {{ event.payload.card }}"""
 
-CRASH_SILENT = Automation(
-    name="evenkeel: crash runs that fell silent",
-    description="A run whose process and worker were both killed stays Running for ever; this marks it as Crashed.",
-    trigger=EventTrigger(
-        match={"prefect.resource.id": "prefect.flow-run.*"},
-        for_each={"prefect.resource.id"},
-        after={"prefect.flow-run.heartbeat"},
-        expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ENDED)},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=SILENCE,
-    ),
-    actions=[ChangeFlowRunState(state="CRASHED", name="Crashed", message="no heartbeat: the process is gone")],
-)
+
+def silence() -> timedelta:
+    """Return after how long without heartbeat a run is looked after: EVENKEEL_SILENCE_SECONDS, or two minutes."""
+    return timedelta(seconds=float(os.environ.get(SILENCE_SETTING, SILENCE.total_seconds())))
+
+
+def crash_silent(deployment: UUID, within: timedelta) -> Automation:
+    """Return the automation that has silent runs looked after.
+
+    It fires as soon as a server that was away is back, for every run that is alive. So it marks none itself: the
+    deployment `crash-silent` looks, when two more heartbeats should have come, whether any has.
+    """
+    return Automation(
+        name="evenkeel: crash runs that fell silent",
+        description="A run whose process and worker were both killed stays Running for ever; this marks it as Crashed.",
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+            for_each={"prefect.resource.id"},
+            after={HEARTBEAT},
+            expect={HEARTBEAT, *(f"prefect.flow-run.{state}" for state in ENDED)},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        actions=[
+            RunDeployment(
+                deployment_id=deployment,
+                parameters={"run": "{{ event.resource.id }}", "seen": "{{ event.occurred.isoformat() }}"},
+                schedule_after=SECOND_LOOK,
+            )
+        ],
+    )
 
 
 def create() -> None:
@@ -42,7 +69,9 @@ def create() -> None:
 
     Notifications are sent through the block that the environment names: EVENKEEL_NOTIFY=slack-webhook/alerts.
     """
-    for automation in (CRASH_SILENT, *notifications(os.environ.get(NOTIFY))):
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("crash_silent/crash-silent").id
+    for automation in (crash_silent(deployment, silence()), *notifications(os.environ.get(NOTIFY))):
         try:
             known = cast(Automation, Automation.read(name=automation.name))
         except ValueError:
@@ -80,7 +109,10 @@ def notifications(block: str | None) -> Iterator[Automation]:
         name="evenkeel: tell of runs that failed",
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "curate"},
+            match_related=[
+                {"prefect.resource.role": "flow", "prefect.resource.name": "curate"},
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+            ],
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             posture=Posture.Reactive,
             threshold=1,

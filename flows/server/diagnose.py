@@ -10,12 +10,13 @@ from packaging.requirements import Requirement
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
-from evenkeel.flows.server.automations import SILENCE
+from evenkeel.flows.server.automations import HEARTBEAT_SETTING, TAG, silence
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra.catalog import address, is_missing, open_catalog
 from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
@@ -102,22 +103,23 @@ def server(_recipe: Recipe) -> str:
 
 
 def workers(recipe: Recipe) -> str:
-    """Check that a worker would take a run of this recipe, and that its heartbeats are frequent enough."""
+    """Check that a worker would take a run of this recipe, and that runs send heartbeats often enough."""
     pool = "gpu" if read_cluster(recipe.compute).kind == "gpu" else "cpu"
-    with _server_client():
+    with _server_client() as client:
         online = online_workers(pool)
+        ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
     if not online:
         raise ResourceError(
             f"the work pool {pool!r} has no worker: its runs would stay Late",
             remedy=f"prefect worker start --pool {pool} --type process",
         )
-    frequency = get_current_settings().flows.heartbeat_frequency
-    if frequency is None or 3 * frequency > SILENCE.total_seconds():
-        raise ResourceError(
-            "healthy runs would be marked as crashed",
-            found=f"a heartbeat every {frequency} s, silence after {SILENCE.total_seconds():.0f} s",
-            remedy="set PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 for workers (infra/prefect.env has it)",
-        )
+    often = [str((each.job_variables.get("env") or {}).get(HEARTBEAT_SETTING, "180")) for each in ours]
+    remedy = "register them again: python -m evenkeel.flows.server.register"
+    if not often:
+        raise ResourceError("our deployments are not on the server", remedy=remedy)
+    if 3 * max(map(float, often)) > (limit := silence().total_seconds()):
+        found = f"a heartbeat every {' or '.join(sorted(set(often)))} s, silence after {limit:.0f} s"
+        raise ResourceError("healthy runs would be taken for dead", found=found, remedy=remedy)
     return f"{len(online)} online in the pool {pool!r}"
 
 

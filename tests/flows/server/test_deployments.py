@@ -12,9 +12,8 @@ import pytest
 import yaml
 
 from evenkeel.flows.recipe import parse
-from evenkeel.flows.server.automations import SILENCE
+from evenkeel.flows.server.automations import HEARTBEAT_SETTING, SECOND_LOOK, SILENCE, TAG
 from evenkeel.flows.server.project import ROOT, commit
-from evenkeel.flows.server.serve import server_environment
 from evenkeel.tasks.publish.trail import user
 from evenkeel.tasks.versions.listing import list_versions
 from tests.flows.conftest import write_shards
@@ -39,9 +38,12 @@ def notes(folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_heartbeats_are_often_enough_to_be_believed(tmp_path: Path) -> None:
-    frequency = int(server_environment(tmp_path, 4200)["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
-    assert 3 * frequency <= SILENCE.total_seconds()
+def test_runs_of_every_deployment_send_heartbeats_often_enough_and_are_known_as_ours(tmp_path: Path) -> None:
+    for each in WRITTEN:
+        frequency = int(each["work_pool"]["job_variables"]["env"][HEARTBEAT_SETTING])
+        assert 3 * frequency <= SILENCE.total_seconds()
+        assert 2 * frequency < SECOND_LOOK.total_seconds()
+        assert TAG in each["tags"]
 
 
 def test_every_deployment_is_explained() -> None:
@@ -55,8 +57,8 @@ def test_deployments_are_registered_as_written(served: Served) -> None:
         assert found["work_pool_name"] == each["work_pool"]["name"]
         assert found["description"] == each["description"]
         assert found["version"] == commit(ROOT)
-        assert found["job_variables"] == {"env": {"EVENKEEL_COMMIT": commit(ROOT)}}
-        assert found["parameter_openapi_schema"]["properties"]["recipe"]["anyOf"]
+        assert found["job_variables"] == {"env": {"EVENKEEL_COMMIT": commit(ROOT), HEARTBEAT_SETTING: "30"}}
+        assert flow == "crash_silent" or found["parameter_openapi_schema"]["properties"]["recipe"]["anyOf"]
         limit = each.get("concurrency_limit")
         assert (found["concurrency_options"] or {}).get("collision_strategy") == (limit or {}).get("collision_strategy")
     weekly = served.deployment("curate/weekly")["schedules"]

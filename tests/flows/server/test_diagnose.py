@@ -26,9 +26,7 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_all_is_well_with_a_server_and_a_worker(findings: Any, document: dict[str, Any], served: Served) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
-        found = findings(document, served.addresses["api"])
+    found = findings(document, served.addresses["api"])
     assert set(found) == set(CHECKS)
     assert {name: each.found for name, each in found.items() if not each.ok} == {}
     assert found["source"].found.startswith("3 shards, ")
