@@ -24,26 +24,35 @@ class _Clusters(Expectation):
 
 
 class Coverage(_Clusters, AtLeast):
-    """Nearly every cluster that has rows in the pool has rows in the version.
+    """Nearly every cluster that can be in the version has rows in it.
 
-    Where the version has fewer rows than there are clusters, only that many clusters are asked for.
+    Asked for are the clusters that have rows in the pool and, at level 1, a quota in the plan of the strategy: a small
+    target, or a strategy that weighs clusters by their rows, leaves some without. Where the version has fewer rows than
+    there are clusters, only that many are asked for. `of: pool` asks for all that have rows in the pool.
     """
 
     expect: Literal["coverage"] = "coverage"
     at_least: float = Field(0.8, ge=0, le=1, description="Smallest share of the clusters that must be covered.")
 
+    of: Literal["plan", "pool"] = Field(
+        "plan", description="Which clusters: those that the strategy gave a quota, or all with rows in the pool."
+    )
+
     def sentence(self) -> str:
-        return f"at least {percent(self.at_least)} of the clusters of {self.scope} have rows in the version"
+        which = "clusters" if self.of == "pool" else "planned clusters"
+        return f"at least {percent(self.at_least)} of the {which} of {self.scope} have rows in the version"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope)
         before, after = counts(rows, "before"), version_counts(rows, self.scope)
-        possible = min(float((before > 0).sum()), after.sum())
-        lost = np.where(after > 0, 0.0, before)
+        planned = counts(rows, "planned") if self.of == "plan" else np.zeros(len(before))
+        wanted = (before > 0) & (planned > 0) if planned.sum() else before > 0
+        possible = min(float(wanted.sum()), after.sum())
+        lost = np.where((after > 0) | ~wanted, 0.0, before)
         offenders = offenders_of(
             rows, self.scope, lost, lambda i: f"{before[i]:,.0f} rows in the pool, none in the version"
         )
-        return Measurement(float(((after > 0) & (before > 0)).sum()) / max(possible, 1.0), offenders=offenders)
+        return Measurement(float(((after > 0) & wanted).sum()) / max(possible, 1.0), offenders=offenders)
 
 
 class OversizedCluster(_Clusters, AtMost):
