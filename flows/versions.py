@@ -262,11 +262,14 @@ def takedown(
         dry_run: Only say which versions hold them.
     """
     destination, dataset, workspace = place = _place(recipe)
-    found = taking_down.takedown(
-        destination, dataset, ids, workspace, reason=reason, republish=republish, dry_run=dry_run
-    )
+    found = taking_down.takedown(destination, dataset, ids, workspace, reason=reason, dry_run=dry_run)
     if not dry_run:
-        _emit_withdrawn(list_versions(*place), found, reason)
+        known = list_versions(*place)
+        try:
+            if republish:
+                found = taking_down.without_rows(destination, dataset, found, workspace, reason)
+        finally:  # the rows are taken down even where a gate stops the version without them
+            _emit_withdrawn(known, found, reason)
     held = "; ".join(f"v{number} holds {len(rows)}" for number, rows in found.held.items()) or "no version holds any"
     done = "nothing is changed" if dry_run else f"excluded from all coming versions ({found.list})"
     again = f"; v{found.republished.version} is published without them" if found.republished else ""

@@ -12,7 +12,7 @@ from evenkeel.tasks.publish.exclusions import exclude_ids, excluded_ids, find_id
 from evenkeel.tasks.publish.opening import dataset_table, require_keeping
 from evenkeel.tasks.publish.publish import PublishResult
 from evenkeel.tasks.publish.table import Version
-from evenkeel.tasks.versions.listing import list_versions, read_manifest
+from evenkeel.tasks.versions.listing import list_versions, previous_version, read_manifest
 from evenkeel.tasks.versions.republish import republish as publish_again
 
 
@@ -63,11 +63,21 @@ def takedown(
     )
     if not dry_run:
         _record(config, dataset, result, reason, workspace)
-    current = next((version for version in known if version.current), None)
-    if dry_run or not republish or current is None or not held[current.version]:
-        return result
+    return result if dry_run or not republish else without_rows(config, dataset, result, workspace, reason)
+
+
+def without_rows(
+    config: DestinationConfig, dataset: str, found: Takedown, workspace: str, reason: str = ""
+) -> Takedown:
+    """Publish the current version again without the rows of a takedown, where it holds some, and return both.
+
+    Raises GateFailed where a gate that blocks fails without them; the rows stay out of all coming versions.
+    """
+    current = previous_version(config, dataset, workspace)
+    if current is None or current.version not in found.held:
+        return found
     excluded = excluded_ids(config.uri, dataset)
-    return result.model_copy(
+    return found.model_copy(
         update={"republished": publish_again(config, dataset, current, excluded, reason, workspace)}
     )
 

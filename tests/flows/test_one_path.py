@@ -16,6 +16,7 @@ import evenkeel
 from evenkeel.flows import versions as operations
 from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import Recipe, parse
+from evenkeel.infra.errors import GateFailed
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.trail import user
@@ -113,6 +114,12 @@ def test_a_version_without_a_row_is_counted_and_drawn_anew_without_the_workspace
     again = operations.takedown(recipe, [kept["ek_id"].iloc[5]], republish=True, dry_run=False).result
     assert again.republished is not None
     assert len(require_true(recipe, 3)) == len(kept) - 1
+
+    folders = sorted(Path(done.republished.location).parent.iterdir())
+    with pytest.raises(GateFailed, match=r"coverage(.|\n)*curate again"):
+        operations.takedown(recipe, kept["ek_id"].iloc[20:150], republish=True, dry_run=False)
+    assert sorted(Path(done.republished.location).parent.iterdir()) == folders
+    assert read_version(recipe.destination, recipe.dataset, "latest", recipe.workspace).version == 3
 
 
 def test_a_run_publishes_beside_a_held_version_and_says_so(document: dict[str, Any]) -> None:
