@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 import types
 import typing
 from pathlib import Path
@@ -69,6 +70,15 @@ class Recipe(BaseModel):
                 raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
         return self
 
+    @model_validator(mode="after")
+    def _source_holds_no_output(self) -> "Recipe":
+        """Refuse a workspace or destination inside the source, which would be read as data by the next run."""
+        for place in [self.source.uri] if isinstance(self.source.uri, str) else self.source.uri:
+            for role, output in (("workspace", self.workspace), ("destination.uri", self.destination.uri)):
+                if _lies_in(output, place):
+                    raise ValueError(f"{role}: {output} lies in the source {place}, which would read it as data")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _no_passwords(cls, document: object) -> object:
@@ -98,6 +108,15 @@ def loaded(recipe: Recipe | RecipeFile) -> Recipe:
     return recipe.load() if isinstance(recipe, RecipeFile) else recipe
 
 
+def _lies_in(output: str, source: str) -> bool:
+    """Tell whether the files of a local folder are among those of a source; hidden folders are not."""
+    folder = source.partition("**")[0]
+    if "://" in output or "://" in source or any(mark in folder for mark in "*?["):
+        return False
+    below = os.path.relpath(os.path.abspath(output), os.path.abspath(folder)).split("/")
+    return below[0] != ".." and not any(part.startswith(("_", ".")) and part != "." for part in below)
+
+
 def _texts(document: object, field: str = "") -> typing.Iterator[tuple[str, str]]:
     """Yield every text in a plain document with the name of its field."""
     if isinstance(document, str):
@@ -122,6 +141,8 @@ def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, whe
         _override(document, override)
     try:
         return Recipe.model_validate(document)
+    except RecursionError as error:
+        raise RecipeError(f"{where} refers to itself, or is nested without end", remedy="remove the anchor") from error
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         noun = "problem" if len(problems) == 1 else "problems"
@@ -166,7 +187,7 @@ def _read(path: str | Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe at {path} cannot be read", found=str(error)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"the recipe at {path} is not YAML", found=str(error)) from error
     if not isinstance(document, dict):
         raise RecipeError(

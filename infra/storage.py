@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import fsspec
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from evenkeel.infra.errors import StorageError
@@ -29,6 +30,8 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
     Credentials, endpoint and region come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_PROFILE, ...)
     or from fsspec's own configuration, never from a recipe.
     """
+    if "://" not in uri:  # `::` in the name of a local file is no chain of file systems
+        return fsspec.filesystem("file"), str(LocalFileSystem._strip_protocol(uri))
     try:
         fs, path = fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as error:

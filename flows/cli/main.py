@@ -3,6 +3,7 @@
 Exit codes: 0 published (or unchanged, or answered), 2 a bad recipe or bad usage, 3 a gate failed, 1 anything else.
 """
 
+import os
 from importlib import import_module
 from typing import NamedTuple
 
@@ -77,12 +78,15 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evenkeel")
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error that nobody foresaw.")
+def main(debug: bool) -> None:
     """Turn huge, lopsided pools of data into large, diverse, balanced training sets, as versions that can be trusted.
 
     RECIPE is the path of a YAML file or the name of a ready recipe.
     """
     set_defaults()
+    if debug:
+        os.environ["EVENKEEL_DEBUG"] = "1"
 
 
 if __name__ == "__main__":

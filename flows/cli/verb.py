@@ -1,6 +1,7 @@
 """How a verb of the command line is declared: its parameters, how its answer is shown, its errors in plain words."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,7 +63,7 @@ def verb(
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code."""
+    """Print an EvenkeelError plainly (or as JSON) and leave with its exit code; any other error in one line, with 1."""
     try:
         yield
     except EvenkeelError as error:
@@ -72,6 +73,18 @@ def reported(as_json: bool) -> Iterator[None]:
             click.secho(f"{type(error).__name__}: ", fg="red", bold=True, err=True, nl=False)
             click.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if "EVENKEEL_DEBUG" in os.environ:
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        if as_json:
+            print_json({"error": type(error).__name__, "message": what, "exit_code": 1})
+        else:
+            click.secho("unforeseen error: ", fg="red", bold=True, err=True, nl=False)
+            click.echo(f"{what}\n  remedy: `evenkeel --debug ...` shows where; please report it", err=True)
+        sys.exit(1)
 
 
 def print_json(value: object) -> None:

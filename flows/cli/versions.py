@@ -1,6 +1,6 @@
 """The verbs on published versions."""
 
-from collections.abc import Iterable
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -32,7 +32,9 @@ DROP = click.option(
     "--drop", multiple=True, metavar="VERSION", help="Remove this one whatever the retention rule says."
 )
 NOW = click.option("--now", is_flag=True, help="Remove versions for good now, and whatever is in the trash.")
-FROM_FILE = click.option("--from-file", type=click.File(), help="A file with one id per line.")
+FROM_FILE = click.option(
+    "--from-file", type=click.Path(exists=True, dir_okay=False), help="A UTF-8 file with one id per line."
+)
 REASON = click.option("--reason", default="", help="Why, for the record.")
 REPUBLISH = click.option("--republish", is_flag=True, help="Also publish the current version again without them.")
 FORMAT = click.option(
@@ -144,13 +146,16 @@ def restore(recipe: Recipe, version: str) -> Answer[Version]:
 
 @verb(IDS, YES, FROM_FILE, REASON, REPUBLISH)
 def takedown(
-    recipe: Recipe, ids: tuple[str, ...], yes: bool, from_file: Iterable[str] | None, reason: str, republish: bool
+    recipe: Recipe, ids: tuple[str, ...], yes: bool, from_file: str | None, reason: str, republish: bool
 ) -> Answer[Takedown]:
     """Keep rows with these IDS out of all coming versions.
 
     Says which published versions hold them.
     """
-    wanted = [*ids, *(line.strip() for line in from_file or ())]
+    from evenkeel.tasks.ingest.id_files import read_lines
+
+    listed = read_lines(Path(from_file), 1 << 16, from_file) if from_file else ()
+    wanted = [*ids, *(line.strip() for part in listed for line in part)]
     return _offered(operations.takedown(recipe, wanted, reason, republish, dry_run=not yes), yes)
 
 

@@ -12,7 +12,9 @@ from evenkeel.infra import storage
 from evenkeel.infra.dtypes import Array, Float32Array
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.config import DedupConfig, ExclusionList, IdList
+from evenkeel.tasks.ingest.columns import conform
 from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.id_files import ids_of_column, read_lines
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.reader import LocalShard, ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.source import find_shards
@@ -47,13 +49,17 @@ def read_texts(one: ExclusionList, column: str, scratch: Path) -> Iterator[pa.Ch
     for file in find_files(one):
         path = storage.local_copy(file.uri, scratch)
         if file.uri.endswith(".txt"):
-            with path.open(encoding="utf-8") as lines:
+            for lines in read_lines(path, ROWS, file.uri):
                 yield pa.chunked_array([pa.array([text for line in lines if (text := line.strip())], pa.string())])
         elif (ids := _takedown(file.uri, path)) is not None:
             yield pa.chunked_array([pa.array(ids, pa.string())])
         else:
             for table, _ in _batches(file, path, None):
-                yield _column(table, column, file.uri).cast(pa.string()).drop_null()
+                found = _column(table, column, file.uri)
+                if isinstance(one, IdList):
+                    yield ids_of_column(found, file.uri)
+                else:
+                    yield conform(found, pa.string()).drop_null()
 
 
 def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array:
@@ -76,6 +82,13 @@ def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array
 def _batches(file: ListedShard, path: Path, vector: str | None) -> Iterator[tuple[pa.Table, Array | None]]:
     try:
         for batch in read_batches(file.format, LocalShard(path, ROWS, vector)):
+            for row, why in batch.rejects[:1]:
+                raise InputError(
+                    "an exclusion list has rows that do not parse: what they name would stay",
+                    found=f"{why}" + (f", and {len(batch.rejects) - 1:,} more" if len(batch.rejects) > 1 else ""),
+                    where=f"{file.uri}, row {row:,}",
+                    remedy="correct the list",
+                )
             yield batch.table, batch.vectors
     except ShardUnreadable as error:
         raise InputError("an exclusion list cannot be read", found=str(error), where=file.uri) from error

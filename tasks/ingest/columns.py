@@ -121,7 +121,7 @@ def _parsed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, npt.NDArray[np.bo
     scores: list[float | None] = []
     for row, text in enumerate(column.to_pylist()):
         try:
-            scores.append(None if text is None else float(text))
+            scores.append(None if text is None else float(text.replace("_", "?")))  # Python reads 1_000
         except ValueError:
             scores.append(None)
             bad[row] = True

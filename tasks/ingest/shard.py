@@ -35,6 +35,7 @@ from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, row_tab
 from evenkeel.tasks.ingest.schemas import storable
 
 _PART_ROWS = 1 << 18
+BLOCK_BYTES = 512 << 20
 # What values of a shard may make of our own code; a disk that is full or a store that is gone is not the shard's doing.
 UNUSABLE = (
     ShardUnreadable,
@@ -154,17 +155,25 @@ class _Writer:
             checked, refusals = check_rows(batch, self.job)
             self.refusals += refusals
             self.waiting.append(checked)
+        if self.rows_waiting and sum(part.payload.nbytes for part in self.waiting) >= BLOCK_BYTES:
+            self._write_block(together(self.waiting))
+            self.waiting = []
         size = self.job.rows_per_block
-        while sum(len(part.numbers) for part in self.waiting) >= size:
+        while self.rows_waiting >= size:
             rows = together(self.waiting)
             self._write_block(rows.slice(0, size))
             self.waiting = [rows.slice(size, len(rows.numbers))] if len(rows.numbers) > size else []
         if len(self.refusals) >= _PART_ROWS:
             self._write_refusals()
 
+    @property
+    def rows_waiting(self) -> int:
+        """Return how many sound rows are in no block yet."""
+        return sum(len(part.numbers) for part in self.waiting)
+
     def finish(self, digest: str) -> ShardReport:
         """Write the remaining rows and return the report."""
-        if any(len(part.numbers) for part in self.waiting):
+        if self.rows_waiting:
             self._write_block(together(self.waiting))
         self._write_refusals()
         job = self.job

@@ -37,6 +37,7 @@ def find_shards(source: SourceConfig) -> list[ListedShard]:
     shards: dict[str, ListedShard] = {}
     for place in [source.uri] if isinstance(source.uri, str) else source.uri:
         for uri, name in _expand(place, wanted=source.format):
+            _readable_name(uri)
             size, fingerprint = fingerprint_of(uri)
             form = format_of(uri) if source.format == "auto" else source.format
             if form is None:
@@ -71,7 +72,7 @@ def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
 def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
     fs, path = storage.filesystem(place)
     fs.invalidate_cache()
-    if any(mark in path for mark in "*?["):
+    if any(mark in path for mark in "*?[") and not fs.exists(path):
         fixed = []
         for part in path.split("/"):
             if any(mark in part for mark in "*?["):
@@ -90,6 +91,16 @@ def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
         (str(item) if local else str(fs.unstrip_protocol(item)), posixpath.relpath(item, root or "/")) for item in found
     ]
     return sorted(named, key=lambda pair: pair[1])
+
+
+def _readable_name(uri: str) -> None:
+    """Raise InputError where the name of a file is no text, so that no list of shards could name it."""
+    try:
+        uri.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "the name of a shard is not UTF-8", found=repr(uri), where=posixpath.dirname(uri), remedy="rename the file"
+        ) from error
 
 
 def _hidden(path: str) -> bool:

@@ -407,3 +407,39 @@ def test_a_gzip_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     whole_file = gzip.compress(b'{"id": "b", "text": "x"}\n' * 999)
     (tmp_path / "pool" / "b.jsonl.gz").write_bytes(whole_file[:-9])
     assert set(reasons(read(tmp_path))) == {"b.jsonl.gz"}
+
+
+def test_names_with_marks_and_colons_are_names(tmp_path: Path) -> None:
+    for name in ("a::b.jsonl", "c[1].jsonl", "d*.jsonl"):
+        lines(tmp_path / "pool" / name, [{"id": name, "text": "x"}])
+    assert whole(read(tmp_path))["id"] == ["a::b.jsonl", "c[1].jsonl", "d*.jsonl"]
+    for name in ("a::b.jsonl", "c[1].jsonl", "d*.jsonl"):
+        assert whole(ingest(tmp_path, uri=str(tmp_path / "pool" / name)))["id"] == [name]
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    Path(f"{tmp_path}/pool/caf\udce9.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    with pytest.raises(InputError, match=r"(?s)not UTF-8.*udce9"):
+        read(tmp_path)
+
+
+def test_numbers_that_no_double_holds_are_refused(tmp_path: Path) -> None:
+    rows = ['{"id": "a", "text": "x", "n": 1e400}', '{"id": "b", "text": "x", "n": 1.5}']
+    lines(tmp_path / "pool" / "a.jsonl", rows)
+    lines(tmp_path / "pool" / "b.csv", ["id,text,n", "c,x,1_000", "d,x,1000"])
+    pool = read(tmp_path, scores=["n"])
+    assert whole(pool)["id"] == ["b", "d"]
+    assert refused(pool) == [(0, 0, "unparsable row"), (1, 0, "score not a number")]
+
+
+def test_blocks_are_bounded_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenkeel.tasks.ingest.shard.BLOCK_BYTES", 40_000)
+    monkeypatch.setattr("evenkeel.tasks.ingest.readers.parquet.BATCH_BYTES", 20_000)
+    texts = [f"{row} " + "x" * 4000 for row in range(50)]
+    ids = [f"r{row}" for row in range(50)]
+    write(tmp_path / "pool" / "a.parquet", pa.table({"id": ids, "text": pa.array(texts, pa.large_string())}))
+    pool = read(tmp_path)
+    assert whole(pool)["id"] == ids
+    assert max(pool.payload(block).nbytes for block in pool.blocks) < 70_000
+    assert sum(block.rows for block in pool.blocks) == 50

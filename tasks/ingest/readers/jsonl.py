@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, ClassVar
@@ -163,6 +164,12 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits[:40]} is more than a double holds")
+    return number
+
+
 def _by_line(lines: list[bytes], first: int) -> Batch:
     rows: list[int] = []
     objects: list[dict[str, object]] = []
@@ -171,7 +178,7 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
         try:
             if _nesting(_TEXT.sub(b"", line)) > DEEPEST:
                 raise ValueError(f"nested deeper than {DEEPEST} levels")
-            value = json.loads(line, parse_constant=_no_number)
+            value = json.loads(line, parse_constant=_no_number, parse_float=_finite)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, found {type(value).__name__}")
             if b"\\u" in line:

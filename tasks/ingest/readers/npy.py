@@ -1,6 +1,5 @@
 """Vectors in .npy files, with their ids (or whole rows) in a second file."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from evenkeel.infra.arrays import CHECKSUM, map_foreign
 from evenkeel.infra.dtypes import Array, DType
+from evenkeel.tasks.ingest.id_files import read_lines
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, format_of, read_batches
 
 VECTOR = "vector"
@@ -91,9 +91,5 @@ def _plain_ids(path: Path, rows: int) -> Iterator[tuple[int, pa.Array]]:
             part = ids[begin : begin + rows]
             yield begin, pa.array([item.decode() for item in part.tolist()] if ids.dtype.kind == "S" else part)
         return
-    with path.open(encoding="utf-8") as lines:
-        for begin in itertools.count(0, rows):
-            texts = [line.rstrip("\r\n") for line in itertools.islice(lines, rows)]
-            if not texts:
-                return
-            yield begin, pa.array(texts)
+    for number, texts in enumerate(read_lines(path, rows, path.name)):
+        yield number * rows, pa.array(texts)

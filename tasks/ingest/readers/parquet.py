@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
 from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
+BATCH_BYTES = 256 << 20
+
 
 class ParquetReader(Reader):
     """Parquet: the schema from the footer, the rows in batches; page checksums are verified where the file has them."""
@@ -48,6 +50,13 @@ class ParquetReader(Reader):
         return int(pq.read_metadata(path).num_rows)
 
 
+def _fitting_rows(footer: pq.FileMetaData) -> int:
+    """Return how many rows fit into a batch of `BATCH_BYTES`, by the size of the widest row group's rows."""
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    widest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0)
+    return max(1, int(BATCH_BYTES / max(1.0, widest)))
+
+
 def _consistent(footer: pq.FileMetaData) -> None:
     """Raise ValueError where the row groups have other rows than the file says."""
     rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
@@ -63,7 +72,7 @@ def _on_cpu(shard: LocalShard) -> Iterator[pa.Table]:
         page_checksum_verification=True,
         coerce_int96_timestamp_unit="us",
     ) as file:
-        for batch in file.iter_batches(batch_size=shard.batch, use_threads=False):
+        for batch in file.iter_batches(batch_size=min(shard.batch, _fitting_rows(file.metadata)), use_threads=False):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
 
