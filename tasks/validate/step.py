@@ -122,4 +122,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 3, validate, cost=cost)
+VALIDATE = Step("validate", 4, validate, cost=cost)
