@@ -127,7 +127,7 @@ def require_still_kept(table: Table, folder: str) -> None:
     Raises CommitFailedException where another version was published meanwhile.
     """
     marker = read_marker(folder)
-    if marker is not None and _require_kept_now(marker, table):
+    if marker is not None and require_kept_now(marker, table):
         raise CommitFailedException("another version was published meanwhile")
 
 
@@ -136,23 +136,23 @@ def update_marker(table: Table, folder: str) -> None:
     marker = read_marker(folder)
     if marker is None:
         return
-    _require_kept_now(marker, table)
+    require_kept_now(marker, table)
     uuid, highest = str(table.metadata.table_uuid), highest_of(table)
     if (marker.table, marker.highest) != (uuid, highest):
         write_marker(marker.model_copy(update={"table": uuid, "highest": highest}))
 
 
-def _require_kept_now(marker: Marker, table: Table) -> bool:
+def require_kept_now(marker: Marker, table: Table, catalog: str = "the catalog in use") -> bool:
     """Raise CatalogMismatch where a folder has another keeper; return whether the table had to be read again to see.
 
     Another publisher may have committed since the table was read, and the marker knows its version already.
     """
     seen = table.metadata_location
     try:
-        require_kept(marker, table, "the catalog in use")
+        require_kept(marker, table, catalog)
     except CatalogMismatch:
         if table.refresh().metadata_location == seen:
             raise
-        require_kept(marker, table, "the catalog in use")
+        require_kept(marker, table, catalog)
         return True
     return False

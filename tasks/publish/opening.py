@@ -31,7 +31,7 @@ from evenkeel.tasks.publish.marker import (
     highest_of,
     keeper_of,
     read_marker,
-    require_kept,
+    require_kept_now,
 )
 from evenkeel.tasks.publish.nested import refuse_nested
 from evenkeel.tasks.publish.table import home
@@ -72,7 +72,7 @@ def dataset_table(config: DestinationConfig, dataset: str, workspace: str, *, cr
             table = _create(catalog, called, dataset, folder, marker)
         _require_ours(table, dataset, folder, marker is not None)
         marker = read_marker(folder) or create_marker(_marker(table, dataset, folder, called))
-        require_kept(marker, table, called)
+        require_kept_now(marker, table, called)
         if create:
             ensure_root(table)
         yield table
@@ -124,7 +124,7 @@ def kept_table(config: DestinationConfig, dataset: str, workspace: str, folder: 
             raise _unknown(dataset, folder, config)
         _require_ours(table, dataset, folder, marker is not None)
         if marker is not None:
-            require_kept(marker, table, called)
+            require_kept_now(marker, table, called)
         yield table
 
 

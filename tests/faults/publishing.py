@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,9 +24,16 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.faults.publishing"])
 
 
+STRIDE = 1000
+
+
 @dataclass(frozen=True)
 class Job:
-    """What to publish and where. die_at: the operation on a store or the catalog before which to be killed, from 1."""
+    """What to publish and where.
+
+    die_at: the operation on a store or the catalog before which to be killed, from 1. rounds: how many pools to publish
+    one after another, of seeds that are `STRIDE` apart.
+    """
 
     folder: Path
     config: DestinationConfig
@@ -34,6 +41,7 @@ class Job:
     workspace: str
     die_at: int = 0
     largest_file: int = 0
+    rounds: int = 1
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> PublishResult:
@@ -64,7 +72,8 @@ def _work(job: Job) -> None:
     if job.die_at:
         _arm(job.die_at)
     try:
-        job.run()
+        for number in range(job.rounds):
+            replace(job, seed=job.seed + number * STRIDE).run()
     except Exception as error:
         if job.largest_file:
             resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))

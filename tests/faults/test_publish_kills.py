@@ -79,10 +79,14 @@ def test_a_publisher_killed_anywhere_on_a_store(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("publishers", [2, 8])
-def test_publishers_at_once_from_many_workspaces_each_get_a_version(tmp_path: Path, publishers: int) -> None:
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize(("publishers", "rounds"), [(2, 1), (8, 1), pytest.param(8, 50, marks=pytest.mark.slow)])
+def test_publishers_at_once_each_get_a_version_of_their_own(tmp_path: Path, publishers: int, rounds: int) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
-    jobs = [Job(tmp_path, config, seed, str(tmp_path / f"workspace-{seed}")) for seed in range(publishers)]
+    jobs = [
+        Job(tmp_path, config, seed, str(tmp_path / f"workspace-{seed % 2}"), rounds=rounds)
+        for seed in range(publishers)
+    ]
     running = [job.start() for job in jobs]
     for process in running:
         process.join()
@@ -90,8 +94,8 @@ def test_publishers_at_once_from_many_workspaces_each_get_a_version(tmp_path: Pa
         job.error for job, process in zip(jobs, running, strict=True) if process.exitcode
     ]
     known = list_versions(config, "demo", str(tmp_path))
-    assert [version.version for version in known] == list(range(publishers, 0, -1))
-    assert len({version.content_key for version in known}) == publishers
+    assert [version.version for version in known] == list(range(publishers * rounds, 0, -1))
+    assert len({version.content_key for version in known}) == publishers * rounds
     assert all(verify(config, "demo", version.version, str(tmp_path)).sound for version in known)
     check_clean(config, str(tmp_path))
 
