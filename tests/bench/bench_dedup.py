@@ -181,7 +181,7 @@ def bench_near(folder: Path) -> None:
         known = {(int(a), int(b)) for a, b in truth}
         print(f"  {name:24} {rate:>9,.0f} texts per CPU second; {len(dropped):,} rows dropped")
         print(f"    pairs found {1 - left:.4f}; rows dropped that have no pair {int((~with_pair[dropped]).sum()):,};")
-        print(f"    rows that are a pair with the row that stands for them {len(own & known) / max(len(own), 1):.4f}")
+        print(f"    rows that are a pair with their representative {len(own & known) / max(len(own), 1):.4f}")
     print(f"  ours at recall 0.98 / datatrove {rates['ours, recall 0.98'] / rates['datatrove']:.1f}x")
 
 
