@@ -100,3 +100,8 @@ def test_a_reason_to_cluster_anew(new: int, kept: float, drift: float, told: str
     found = Drift(new=new, kept=kept, usual_distance=1, by="pool", far=0, far_before=0, psi=0, level=1, drift=drift)
     reason = found.reason(100, 0.25)
     assert reason is None if told is None else reason is not None and told in reason
+
+
+def test_drift_measured_under_an_earlier_name_is_still_read() -> None:
+    known = {"new": 1, "kept": 1.0, "by": "pool", "far": 0, "far_before": 0, "psi": 0, "level": 1, "drift": 0}
+    assert Drift.model_validate({**known, "reach": 2.5}) == Drift.model_validate({**known, "usual_distance": 2.5})
