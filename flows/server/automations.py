@@ -1,5 +1,6 @@
 """The automations of a Prefect server: have runs without heartbeat looked after, notify people of blocked versions."""
 
+import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import Posture
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger
+from prefect.exceptions import ObjectNotFound
 
 from evenkeel.flows.server.silence import HEARTBEAT
 from evenkeel.infra.errors import RecipeError
@@ -23,6 +25,7 @@ HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 SILENCE = timedelta(seconds=120)
 SILENCE_SETTING = "EVENKEEL_SILENCE_SECONDS"
 SECOND_LOOK = timedelta(seconds=75)
+LOG = logging.getLogger(__name__)
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused")
 NOTIFY = "EVENKEEL_NOTIFY"
 BLOCKED = """{{ event.payload.dataset }}: nothing was published.
@@ -69,15 +72,24 @@ def create() -> None:
 
     Notifications are sent through the block that the environment names: EVENKEEL_NOTIFY=slack-webhook/alerts.
     """
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("crash_silent/crash-silent").id
-    for automation in (crash_silent(deployment, silence()), *notifications(os.environ.get(NOTIFY))):
+    for automation in (*_crash_silent(), *notifications(os.environ.get(NOTIFY))):
         try:
             known = cast(Automation, Automation.read(name=automation.name))
         except ValueError:
             automation.create()
         else:
             automation.model_copy(update={"id": known.id}).update()
+
+
+def _crash_silent() -> Iterator[Automation]:
+    """Yield the automation on silent runs; none, with a warning, where its deployment is not among the project's."""
+    try:
+        with get_client(sync_client=True) as client:
+            deployment = client.read_deployment_by_name("crash_silent/crash-silent").id
+    except ObjectNotFound:
+        LOG.warning("there is no deployment crash_silent/crash-silent: runs that fall silent stay Running")
+        return
+    yield crash_silent(deployment, silence())
 
 
 def notifications(block: str | None) -> Iterator[Automation]:

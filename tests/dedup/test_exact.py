@@ -27,7 +27,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 
-ONLY_EXACT = DedupConfig(near=None)
+ONLY_EXACT = DedupConfig(near=None, zero_vectors="keep")
 
 
 def dedup(run: Run, pool: StepRef, config: DedupConfig = ONLY_EXACT) -> tuple[StepRef, Duplicates]:

@@ -26,7 +26,7 @@ from tests.embed.pools import make_pool, new_run
 
 
 def semantic(**settings: object) -> DedupConfig:
-    return DedupConfig(near=None, semantic=SemanticConfig(**settings))
+    return DedupConfig(near=None, semantic=SemanticConfig(**settings), zero_vectors="keep")
 
 
 def links(pool: StepRef, duplicates: Duplicates) -> dict[int, int]:

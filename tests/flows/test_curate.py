@@ -66,7 +66,8 @@ def test_another_target_samples_anew_and_clusters_nothing(document: dict[str, An
 def test_a_failed_gate_publishes_nothing_and_keeps_the_evidence(document: dict[str, Any]) -> None:
     curate(parse(document))
     strict = parse(
-        document, ["sampling.target=60", "gates.change={coverage: {at_least: 1.0}}", "sampling.strategy=random"]
+        document,
+        ["sampling.target=60", "gates.change={coverage: {at_least: 1.0, of: pool}}", "sampling.strategy=random"],
     )
     with pytest.raises(GateFailed, match="coverage") as caught:
         curate(strict)

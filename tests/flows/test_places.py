@@ -71,18 +71,16 @@ def test_places_that_lie_in_one_another_are_refused(
     source: str, destination: str, workspace: str, wrong: str, document: dict[str, Any]
 ) -> None:
     document |= {"source": {"uri": source}, "destination": {"uri": destination}, "workspace": workspace}
-    recipe = parse(document)
     if wrong:
         with pytest.raises(RecipeError, match=wrong):
-            require_apart(recipe)
+            require_apart(parse(document))
     else:
-        require_apart(recipe)
+        require_apart(parse(document))
 
 
 def test_a_relative_destination_inside_the_source_is_seen(
     tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = parse(document | {"destination": {"uri": os.path.join("pool", "published")}})
     with pytest.raises(RecipeError, match="lies in the source"):
-        require_apart(recipe)
+        require_apart(parse(document | {"destination": {"uri": os.path.join("pool", "published")}}))
