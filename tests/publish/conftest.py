@@ -1,5 +1,5 @@
 """The fixtures of published versions."""
 
-from tests.publish.fixtures import destination, publish_one, run, workspace
+from tests.publish.fixtures import destination, publish_from, publish_one, run, workspace
 
-__all__ = ["destination", "publish_one", "run", "workspace"]
+__all__ = ["destination", "publish_from", "publish_one", "run", "workspace"]

@@ -52,3 +52,15 @@ def publish_one(tmp_path: Path, workspace: str, destination: DestinationConfig, 
         return publish(config, "demo", ref, extras or {}, document or {}, workspace, force=force)
 
     return one
+
+
+@pytest.fixture
+def publish_from(tmp_path: Path, destination: DestinationConfig) -> Publish:
+    """Publish a small pool from a workspace: `publish_from("worker", seed=3)`."""
+
+    def one(workspace: str, config: DestinationConfig = destination, *, seed: int = 0) -> PublishResult:
+        small = small_steps.make(tmp_path / "steps" / f"{seed}", rows=120, seed=seed)
+        run = Run(workspace=str(tmp_path / workspace), dataset="demo", scratch=tmp_path / "scratch")
+        return publish(config, "demo", STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
+
+    return one

@@ -14,31 +14,15 @@ from evenkeel.infra.errors import CatalogMismatch, EvenkeelError, RecipeError, S
 from evenkeel.tasks.publish import marker as markers
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.marker import Marker, create_marker, read_marker
-from evenkeel.tasks.publish.publish import PublishResult, publish
-from evenkeel.tasks.publish.staging.inputs import StageInputs
-from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.publish.publish import PublishResult
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.tags import rollback, tag, untag
 from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.verify import verify
-from tests.publish import small_steps
 
 Publish = Callable[..., PublishResult]
 EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0)
-
-
-@pytest.fixture
-def publish_from(tmp_path: Path, destination: DestinationConfig) -> Publish:
-    """Publish a small pool from a workspace: `publish_from("worker", seed=3)`."""
-
-    def one(workspace: str, config: DestinationConfig = destination, *, seed: int = 0) -> PublishResult:
-        small = small_steps.make(tmp_path / "steps" / f"{seed}", rows=120, seed=seed)
-        run = Run(workspace=str(tmp_path / workspace), dataset="demo", scratch=tmp_path / "scratch")
-        return publish(config, "demo", STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
-
-    return one
 
 
 def other_catalog(config: DestinationConfig, tmp_path: Path) -> DestinationConfig:

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.publish.fixtures import publish_from
 from tests.s3.servers import Store, moto, seaweed
+
+__all__ = ["moto_store", "publish_from", "seaweed_store", "store"]
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,7 @@ from evenkeel.infra.catalog import embedded
 from evenkeel.infra.errors import CatalogMismatch, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.marker import Marker, create_marker
-from evenkeel.tasks.publish.publish import PublishResult, publish
-from evenkeel.tasks.publish.staging.inputs import StageInputs
-from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.publish.publish import PublishResult
 from evenkeel.tasks.versions.listing import list_versions
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.repair import repair
@@ -23,7 +20,6 @@ from evenkeel.tasks.versions.tags import rollback, tag
 from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.trash import restore
 from evenkeel.tasks.versions.verify import verify
-from tests.publish import small_steps
 from tests.s3.servers import BUCKET, Store
 
 pytestmark = pytest.mark.server
@@ -35,18 +31,6 @@ Publish = Callable[..., PublishResult]
 def destination() -> DestinationConfig:
     """A folder of its own in the bucket."""
     return DestinationConfig(uri=f"s3://{BUCKET}/{uuid.uuid4().hex}", rows_per_file=60)
-
-
-@pytest.fixture
-def publish_from(tmp_path: Path, destination: DestinationConfig) -> Publish:
-    """Stage and publish a small pool from a workspace."""
-
-    def one(workspace: str, config: DestinationConfig = destination, *, seed: int = 0) -> PublishResult:
-        small = small_steps.make(tmp_path / "steps" / f"{seed}", rows=120, seed=seed)
-        run = Run(workspace=str(tmp_path / workspace), dataset="demo", scratch=tmp_path / "scratch")
-        return publish(config, "demo", STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
-
-    return one
 
 
 def test_one_of_many_markers_at_once_is_there(store: Store, destination: DestinationConfig) -> None:
