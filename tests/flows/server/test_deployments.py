@@ -195,9 +195,15 @@ def test_commands_start_training_on_whatever_readers_find(served: Served, recipe
     done = call("takedown", recipe, gone, "--reason", "asked", "--republish", "--yes")["republished"]
     assert trained() == f"demo v3 at {done['location']}"
 
-    wanted = {"event": {"prefix": ["evenkeel.version."]}, "resource": {"id": ["evenkeel.dataset.demo"]}}
-    found = served.ask("POST", "/events/filter", {"filter": wanted | {"order": "ASC"}, "limit": 50})["events"]
-    told = {one["event"].rpartition(".")[2]: one["payload"] for one in found}
+    def events() -> dict[str, Any]:
+        wanted = {"event": {"prefix": ["evenkeel.version."]}, "resource": {"id": ["evenkeel.dataset.demo"]}}
+        found = served.ask("POST", "/events/filter", {"filter": wanted | {"order": "ASC"}, "limit": 50})["events"]
+        return {one["event"].rpartition(".")[2]: one["payload"] for one in found}
+
+    # The server runs automations as soon as it has an event, and writes the event where it can be asked for later.
+    names = {"rolled-back", "promoted", "released", "withdrawn", "published"}
+    served.until(lambda: names <= set(events()), 60)
+    told = events()
     same = {"dataset": "demo", "version": 1, "location": back["location"], "rows": back["rows"], "who": user()}
     assert told.pop("rolled-back") == {**same, "previous": 2, "reason": "v2 has a bug"}
     second = {"version": 2, "location": tagged["location"], "tag": "production"}
