@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.reduction import reduce_here, reduce_on
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -103,6 +104,25 @@ class Compute:
                 on_done(count)
         results: list[Result] = self.client.gather(futures)
         return results
+
+    def reduce(
+        self,
+        function: Callable[[Item], Result],
+        merge: Callable[[Result, Result], Result],
+        items: Sequence[Item],
+        *,
+        work: int | None = None,
+    ) -> Result | None:
+        """Return the results of `function` for all items, merged in pairs on the workers; None without items.
+
+        The driver receives the last result alone, so its memory is bounded. The tree of merges follows
+        from the number of items, so that sums of floats do not depend on the workers. `function`, `merge` and `work` as
+        in `map`; a result that is merged is not used again, so `merge` may change it. Failures are raised unchanged.
+        """
+        small = len(items) < 2 or (work is not None and work < self.inline_below)
+        if small or self.client is None:
+            return reduce_here(function, merge, items, self.threads)
+        return reduce_on(self.client, function, merge, items)
 
     def _map_here(
         self, function: Callable[[Item], Result], items: Iterable[Item], on_done: Callable[[int], None] | None

@@ -2,9 +2,11 @@
 
 import operator
 import os
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evenkeel.infra.compute import Compute, cluster_names, gpu_count, open_compute, read_cluster
@@ -17,6 +19,40 @@ def test_map_keeps_order_here() -> None:
     told: list[int] = []
     assert Compute(threads=4).map(double, list(range(50)), on_done=told.append) == [2 * i for i in range(50)]
     assert told == list(range(1, 51))
+
+
+def test_reduce_merges_neighbours_in_a_tree_of_fixed_shape() -> None:
+    def shape(threads: int, items: int) -> str | None:
+        return Compute(threads=threads).reduce(str, lambda left, right: f"({left}{right})", range(items))
+
+    assert shape(1, 0) is None
+    assert shape(1, 7) == shape(4, 7) == "(((01)(23))((45)6))"
+
+
+def test_reduce_holds_few_results_at_a_time() -> None:
+    """15,259 blocks whose results are 16 KiB each: 250 MB if they were gathered, below 2 MB as they are merged."""
+    tracemalloc.start()
+    merged = Compute(threads=2).reduce(sketch, operator.iadd, range(15_259))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert merged is not None
+    assert merged[0] == 15_259 * 15_258 // 2
+    assert peak < 2e6
+
+
+def sketch(item: int) -> np.ndarray:
+    return np.full(1 << 11, item, np.int64)
+
+
+@pytest.mark.long
+def test_reduce_gives_on_workers_what_it_gives_here(tmp_path: Path) -> None:
+    with open_compute("local", tmp_path) as compute:
+        parts = [float(10.0 ** (item % 17)) for item in range(40)]
+        there = compute.reduce(double, operator.add, parts)
+        assert compute._client is not None
+        assert there == Compute(threads=3).reduce(double, operator.add, parts)
+        with pytest.raises(ZeroDivisionError):
+            compute.reduce(partial(operator.truediv, 1), operator.add, [1, 0, 2])
 
 
 @pytest.mark.long

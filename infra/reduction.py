@@ -1,0 +1,71 @@
+"""Merge the results of many items in a tree whose shape follows from their number alone."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Part = TypeVar("Part")
+
+
+def merge_tree(parts: Iterable[Part], merge: Callable[[Part, Part], Part]) -> Part | None:
+    """Return the merge of all parts, taken one by one, None without any; at most log2(parts) + 1 are held.
+
+    Neighbours are merged, then neighbours of those: like the carries of a binary counter.
+    """
+    held: list[tuple[int, Part]] = []
+    for part in parts:
+        size = 1
+        while held and held[-1][0] == size:
+            part, size = merge(held.pop()[1], part), 2 * size
+        held.append((size, part))
+    if not held:
+        return None
+    merged = held.pop()[1]
+    while held:
+        merged = merge(held.pop()[1], merged)
+    return merged
+
+
+def reduce_here(
+    function: Callable[[Item], Result], merge: Callable[[Result, Result], Result], items: Sequence[Item], threads: int
+) -> Result | None:
+    """Return the merge of `function(item)` over the items, computed in threads; results that wait are few."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+
+        def results() -> Iterator[Result]:
+            waiting: deque[Future[Result]] = deque()
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+        return merge_tree(results(), merge)
+
+
+def reduce_on(
+    client: "Client",
+    function: Callable[[Item], Result],
+    merge: Callable[[Result, Result], Result],
+    items: Sequence[Item],
+) -> Result | None:
+    """Return the merge of `function(item)` over the items; only the last result leaves the workers.
+
+    Merges come before items that wait, so that few results lie on the workers at a time.
+    """
+    futures = deque(client.map(function, items, pure=False))
+    made = merge_tree(
+        (futures.popleft() for _ in items),
+        lambda left, right: client.submit(merge, left, right, pure=False, priority=1),
+    )
+    if made is None:
+        return None
+    result: Result = made.result()
+    return result
