@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from evenkeel.infra.registry import MemberOf
-from evenkeel.tasks.sample.strategy import STRATEGIES, Strategy
+from evenkeel.tasks.sample.strategy import CAP, FLOOR, ORDER, STRATEGIES, Strategy
 
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
 SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
@@ -145,6 +145,14 @@ class SamplingConfig(BaseModel):
             raise ValueError("order: score needs score: the name of a score column")
         if self.cap is not None and self.cap < self.floor:
             raise ValueError(f"contradictory: cap {self.cap} is below floor {self.floor}")
+        asked = {FLOOR: self.floor > 0, CAP: self.cap is not None, ORDER: self.order != "hash"}
+        obeyed = self.strategy.obeyed()
+        if refused := [name for name, wanted in asked.items() if wanted and name not in obeyed]:
+            raise ValueError(
+                f"the strategy {self.strategy.name} does not keep {' and '.join(refused)}"
+                + (f", only {' and '.join(sorted(obeyed))}" if obeyed else "")
+                + f"; remove sampling.{refused[0]} or choose another strategy, such as balanced or flat"
+            )
         groups = sorted({bound.group for bound in self.shares})
         if len(groups) > 1:
             raise ValueError(f"bounds are kept for one group column at a time, found {', '.join(groups)}")

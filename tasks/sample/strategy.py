@@ -1,7 +1,7 @@
 """What a strategy is, and all the strategies there are."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,11 +16,20 @@ GroupNames = Annotated[
     list[str], Field(min_length=1, description="Group columns; each combination of values is a stratum.")
 ]
 
+FLOOR, CAP, ORDER = "floor", "cap", "order"
+EVERY_LIMIT = frozenset({FLOOR, CAP, ORDER})
+
 
 class Strategy(BaseModel):
-    """A rule for how many rows every cluster or group gives. Its options are the fields, the rule is `plan`."""
+    """A rule for how many rows every cluster or group gives. Its options are the fields, the rule is `plan`.
+
+    obeys: which of the recipe's `floor`, `cap` and `order` the rule keeps; a recipe that sets another is refused. Floor
+    and cap are of leaf clusters, whatever the cells of the rule are.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    obeys: ClassVar[frozenset[str]] = EVERY_LIMIT
 
     name: str
 
@@ -30,6 +39,10 @@ class Strategy(BaseModel):
         Raises RecipeError for what the rule cannot use, such as a missing column.
         """
         raise NotImplementedError
+
+    def obeyed(self) -> frozenset[str]:
+        """Return which of `floor`, `cap` and `order` the rule keeps with these options."""
+        return self.obeys
 
     def partition_config(self) -> PartitionConfig | None:
         """Return how the pool is partitioned for the rule; None where it does not read `problem.partitions`."""

@@ -3,15 +3,17 @@
 Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse than a random draw inside the leaf.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.strategy import Strategy
+from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
 
 
 class Closest(Strategy):
     """Equal quotas over the leaves, the rows nearest to the centroid first."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, CAP})
 
     name: Literal["closest"] = "closest"
 

@@ -4,18 +4,20 @@ Source: ClusterClip (arXiv 2402.14526): a leaf of n rows is repeated min(B / (K 
 water-filled.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.strategy import Strategy
+from evenkeel.tasks.sample.strategy import FLOOR, ORDER, Strategy
 
 
 class ClusterClip(Strategy):
     """Give every leaf the same quota and repeat the rows of small leaves up to a clip."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, ORDER})
 
     name: Literal["cluster-clip"] = "cluster-clip"
     clip: int = Field(5, ge=1, le=1000, description="Copies of one row at most.")

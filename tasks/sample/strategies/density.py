@@ -7,7 +7,7 @@ in proportion to 1 / density (Gumbel top-B). The sketch of a pool is the sum of 
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +66,8 @@ class InverseDensity:
 
 class Density(Strategy):
     """Weights in inverse proportion to the density of rows, estimated by a mergeable hash sketch."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset()
 
     name: Literal["density"] = "density"
     hashes: int = Field(128, ge=8, le=2000, description="Hash functions of the sketch.")

@@ -7,7 +7,7 @@ that a wanted share of all matches is in the tail, the concepts below the cap.
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +69,8 @@ class ConceptWeights:
 
 class Metaclip(Strategy):
     """Keep rows by how rare the concepts in their text are."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset()
 
     name: Literal["metaclip"] = "metaclip"
     concepts: list[str] = Field(min_length=1, description="Strings to look for in the text, in any case.")

@@ -8,7 +8,7 @@ SampleMix (arXiv 2503.01506): 0.8 diversity + 0.2 quality, diversity from how wi
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from evenkeel.tasks.sample.candidates import CandidateRows, score_of
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.strategy import Strategy
+from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
 
 SEED = 0x7175_616C
 SAMPLE_ROWS = 1 << 18
@@ -78,6 +78,8 @@ def quadmix(rank: NDArray[np.float64], options: "Quality") -> NDArray[np.float64
 class Quality(Strategy):
     """Weights by score columns, blended with the diversity of the clusters."""
 
+    obeys: ClassVar[frozenset[str]] = frozenset()
+
     name: Literal["quality"] = "quality"
     rule: Literal["quadmix", "samplemix", "kmq"] = Field(
         "quadmix",
@@ -95,6 +97,10 @@ class Quality(Strategy):
         if any(weight < 0 for weight in self.scores.values()) or not any(self.scores.values()):
             raise ValueError("the weights of scores are >= 0 and not all zero")
         return self
+
+    def obeyed(self) -> frozenset[str]:
+        """Return what the rule keeps: kmq has quotas, the others draw from the pool as one cell."""
+        return frozenset({FLOOR, CAP}) if self.rule == "kmq" else self.obeys
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return weights by quality: in one cell, or for kmq in equal quotas over the leaves."""

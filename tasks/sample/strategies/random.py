@@ -13,5 +13,7 @@ class Random(Strategy):
     name: Literal["random"] = "random"
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return one cell that holds every row."""
+        """Return one cell that holds every row; with limits on leaves, quotas in proportion to their sizes."""
+        if problem.limits.floor or problem.limits.cap is not None:
+            return DrawPlan(problem.fill(problem.tree.sizes.astype(float)), problem.tree.sizes)
         return one_cell_plan(problem, problem.tree.rows)

@@ -4,7 +4,7 @@ Proportional allocation over strata (Neyman 1934) with cluster balance (Vo et al
 two levels, strata above and their leaves below.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from evenkeel.tasks.sample.strata.count import find_strata
-from evenkeel.tasks.sample.strategy import GroupNames, Strategy
+from evenkeel.tasks.sample.strategy import ORDER, GroupNames, Strategy
 
 
 class Stratified(Strategy):
     """Keep the proportions of the group values; inside each, equal quotas over the leaves."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["stratified"] = "stratified"
     groups: GroupNames
