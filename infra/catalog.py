@@ -13,12 +13,13 @@ from fsspec import AbstractFileSystem
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NotInstalledError, RESTError
-from pyiceberg.io.fsspec import FsspecFileIO
+from pyiceberg.io.fsspec import FsspecFileIO, FsspecOutputFile
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
+from evenkeel.infra.whole import WholeStream
 
 NAME = "evenkeel"
 CATALOG_FILE = "catalog.db"
@@ -33,6 +34,21 @@ class StorageIO(FsspecFileIO):
         if scheme in ("", "file"):
             return super()._get_fs("file")
         return storage.filesystem(f"{scheme}://{hostname or ''}")[0]
+
+    def new_output(self, location: str) -> "WholeOutputFile":
+        """Return a file to be written; readers, and those who list the folder, see it whole or not at all."""
+        written = super().new_output(location)
+        return WholeOutputFile(location, written._fs)
+
+
+class WholeOutputFile(FsspecOutputFile):
+    """One of Iceberg's own files: PyIceberg opens it in place, so that others could read it half written."""
+
+    def create(self, overwrite: bool = False) -> WholeStream:
+        """Open the file for writing. Raises FileExistsError where it is there and `overwrite` is False."""
+        if not overwrite and self.exists():
+            raise FileExistsError(f"Cannot create file, file already exists: {self.location}")
+        return WholeStream(self._fs, self._fs._strip_protocol(self.location))
 
 
 @contextmanager

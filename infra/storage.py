@@ -5,7 +5,6 @@ import json
 import mimetypes
 import os
 import posixpath
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +14,11 @@ from urllib.parse import quote
 import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.spec import AbstractBufferedFile
 
 from evenkeel.infra.errors import StorageError
+from evenkeel.infra.whole import create_whole, draft_name, is_draft, open_whole
 
 CHUNK = 8 << 20
-DRAFT = ".part"
 CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError
 
 
@@ -77,7 +75,7 @@ def create_bytes(uri: str, data: bytes) -> bool:
     fs, path = filesystem(uri)
     if is_local(uri):
         with store_errors("write", uri):
-            return _link(Path(path), data)
+            return create_whole(Path(path), data)
     if exists(uri):
         return False
     with store_errors("write", uri):
@@ -119,7 +117,7 @@ def list_files(uri: str) -> list[str]:
     fs.invalidate_cache()
     with store_errors("list", uri):
         found = fs.find(path) if fs.exists(path) else []
-    whole = (item for item in found if not _is_draft(posixpath.basename(item)))
+    whole = (item for item in found if not is_draft(posixpath.basename(item)))
     return sorted(str(fs.unstrip_protocol(item)) if not is_local(uri) else str(item) for item in whole)
 
 
@@ -173,28 +171,8 @@ def open_replace(uri: str) -> Iterator[BinaryIO]:
     A local file is written under a temporary name and renamed; an object appears on its store when it is closed.
     """
     fs, path = filesystem(uri)
-    with store_errors("write", uri):
-        if is_local(uri):
-            target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(_draft(target.name))
-            try:
-                with draft.open("wb") as file:
-                    yield file
-                os.replace(draft, target)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
-        else:
-            stream = fs.open(path, "wb", **_media_type(fs, path))
-            try:
-                yield stream
-            except BaseException:
-                if isinstance(stream, AbstractBufferedFile):
-                    stream.discard()
-                    stream.closed = True  # closing it would write what is there
-                raise
-            stream.close()
+    with store_errors("write", uri), open_whole(fs, path, _media_type(fs, path)) as stream:
+        yield stream
 
 
 def web_address(uri: str) -> str:
@@ -225,7 +203,7 @@ def share(source: str, target: str) -> None:
         if not is_local(source):
             fs.cp_file(path, goal)
             return
-        draft = f"{posixpath.dirname(goal)}/{_draft(posixpath.basename(goal))}"
+        draft = f"{posixpath.dirname(goal)}/{draft_name(posixpath.basename(goal))}"
         try:
             os.link(path, draft)
         except FileNotFoundError:
@@ -244,40 +222,11 @@ def local_copy(uri: str, scratch: Path) -> Path:
     target = scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(path)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(_draft(target.name))
+        draft = target.with_name(draft_name(target.name))
         with store_errors("read", uri):
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
-
-
-def _link(target: Path, data: bytes) -> bool:
-    """Let `target` hold `data` unless it exists, whole from the first moment; return whether it did not exist."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(_draft(target.name))
-    draft.write_bytes(data)
-    try:
-        os.link(draft, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links
-        try:
-            with target.open("xb") as file:
-                file.write(data)
-        except FileExistsError:
-            return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
-
-
-def _draft(name: str) -> str:
-    """Return under which name this thread writes a file before it is renamed."""
-    return f".{name}.{os.getpid()}.{threading.get_ident()}{DRAFT}"
-
-
-def _is_draft(name: str) -> bool:
-    return name.startswith(".") and name.endswith(DRAFT)
 
 
 def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from pydantic import ValidationError
 from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.exceptions import ValidationError
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 

@@ -5,18 +5,17 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from pydantic import ValidationError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     RESTError,
     TableAlreadyExistsError,
+    ValidationError,
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from evenkeel.infra.catalog import NAME, address, answering, first_line, is_missing, open_catalog
 from evenkeel.infra.errors import CatalogMismatch, RecipeError, StorageError, VersionNotFound
@@ -39,10 +38,6 @@ from evenkeel.tasks.publish.nested import refuse_nested
 from evenkeel.tasks.publish.table import home
 
 LOG = logging.getLogger(__name__)
-_HALF_WRITTEN = Retrying(
-    retry=retry_if_exception_type(ValidationError), wait=wait_fixed(0.2), stop=stop_after_attempt(5), reraise=True
-)
-"""Reads again where another process is writing the table's metadata at this very moment."""
 PROPERTIES = {
     FORMAT_PROPERTY: str(FORMAT),
     "commit.retry.num-retries": "0",
@@ -188,12 +183,13 @@ def _unknown(dataset: str, folder: str, config: DestinationConfig) -> CatalogMis
 def _load(catalog: Catalog, dataset: str, folder: str) -> Table | None:
     """Return the table that a catalog has of a dataset, None where it has none."""
     try:
-        return _HALF_WRITTEN(catalog.load_table, (NAME, dataset))
+        return catalog.load_table((NAME, dataset))
     except NoSuchTableError:
         return None
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValidationError) as error:
+        state = "gone" if isinstance(error, FileNotFoundError) else "damaged"
         raise CatalogMismatch(
-            f"the catalog names a metadata file of {dataset!r} that is gone",
+            f"the catalog names a metadata file of {dataset!r} that is {state}",
             found=first_line(error),
             where=folder,
             remedy=f"put it back from a backup, or {REPAIR}",

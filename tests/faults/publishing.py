@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from evenkeel.infra import storage
+from evenkeel.infra.catalog import WholeOutputFile
+from evenkeel.infra.whole import WholeStream
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -84,7 +86,6 @@ def _work(job: Job) -> None:
 def _arm(die_at: int) -> None:
     """Count every write, removal and commit, and kill this process just before number `die_at`."""
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.io.fsspec import FsspecOutputFile
 
     count = 0
 
@@ -120,7 +121,9 @@ def _arm(die_at: int) -> None:
     for owner, name in [
         (storage, "write_bytes"),
         (storage, "remove"),
-        (FsspecOutputFile, "create"),
+        (WholeOutputFile, "create"),
+        (WholeStream, "__exit__"),
+        (WholeStream, "close"),
         (SqlCatalog, "create_table"),
         (SqlCatalog, "commit_table"),
     ]:
