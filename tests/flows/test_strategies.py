@@ -18,6 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "proportional": {"groups": ["topic"]},
     "stratified": {"groups": ["topic"]},
     "subclass": {"group": "topic"},
+    "tree": {"columns": ["topic"]},
     "metaclip": {"concepts": ["about 1", "about 2", "about 11", "note"]},
     "quality": {"scores": {"score": 1.0}},
 }

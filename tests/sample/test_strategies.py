@@ -72,6 +72,7 @@ EVERY: list[Chosen] = [
     {"name": "proportional", "groups": ["language", "kind"]},
     {"name": "stratified", "groups": ["language"]},
     {"name": "subclass", "group": "language"},
+    {"name": "tree", "columns": ["language", "kind"]},
     {"name": "metaclip", "concepts": ["cat", "heron", "dodo"]},
     {"name": "quality", "scores": {"quality": 1.0}},
     {"name": "quality", "scores": {"quality": 1.0, "length": 0.5}, "rule": "samplemix"},
