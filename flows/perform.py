@@ -38,7 +38,7 @@ def perform(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run:
     finished = step.finished(config, inputs, run)
     visible: Task[..., Json] = _step_task.with_options(
         name=step.name,
-        task_run_name=step.name,
+        task_run_name=step.called(config),
         cache_key_fn=lambda *_: f"{run.dataset}-{step.name}-{key}",
         refresh_cache=finished is None,
         retries=step.retries,
@@ -47,11 +47,11 @@ def perform(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run:
         timeout_seconds=step.timeout_seconds,
     )
     if finished is not None and (listener := LISTENER.get()) is not None:
-        listener(step.name, 1.0, "cached")
-    progress = StepProgress(step.name)
+        listener(step.called(config), 1.0, "cached")
+    progress = StepProgress(step.called(config))
     ref = StepRef.model_validate(visible(_Call(step, config, inputs, replace(run, progress=progress), finished)))
     if finished is None and (listener := LISTENER.get()) is not None:
-        listener(step.name, 1.0, f"{ref.seconds:5.1f} s  {progress.message}")
+        listener(step.called(config), 1.0, f"{ref.seconds:5.1f} s  {progress.message}")
     return ref
 
 
@@ -76,7 +76,7 @@ class _Call(Generic[ConfigT, InputsT]):
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}={ref.key}" for name, ref in self.inputs.present().items())
-        return f"{self.step.name}({inputs})"
+        return f"{self.step.called(self.config)}({inputs})"
 
     def ref(self) -> StepRef:
         """Return the output that was found, or run the step's function."""

@@ -4,8 +4,8 @@ Each function is the same for every way of running steps (`RunStep`): a run, a p
 """
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule
@@ -23,7 +23,7 @@ from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.ingest.step import INGEST
-from evenkeel.tasks.inputs import NoInputs
+from evenkeel.tasks.inputs import NoInputs, flat_refs
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
@@ -35,9 +35,14 @@ from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.sample.balanced.steps import KERNEL_DENSITY, PARTITION
+from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.sample.strategy import Strategy
+from evenkeel.tasks.signal.config import SignalRequest
+from evenkeel.tasks.signal.inputs import SignalInputs
+from evenkeel.tasks.signal.order import in_order, signals_among
+from evenkeel.tasks.signal.signal import Signal
+from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
@@ -46,17 +51,17 @@ from evenkeel.tasks.versions.earlier import past_versions, profile_of
 
 @dataclass(frozen=True, kw_only=True)
 class ClusteredPool:
-    """A source with its clusters: references to the steps it took."""
+    """A source with its clusters and signals: references to the steps it took."""
 
     ingest: StepRef
     embed: StepRef
     dedup: StepRef
     cluster: StepRef
+    signals: Mapping[str, StepRef] = field(default_factory=dict)
 
     def steps(self) -> dict[str, StepRef]:
-        """Return the references by name."""
-        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: ref for name, ref in named.items() if ref is not None}
+        """Return the references by name; `signals.loss` is that of a signal."""
+        return flat_refs(vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,34 +100,41 @@ def cluster_pool(
     ingest = run_step(INGEST, lineage.request, NoInputs())
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
     if lineage.base is None:
-        return _cluster_anew(recipe, ingest, run_step)
+        return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
     pool = _assign(recipe, ingest, lineage.base, run_step)
     if (reason := _drifted(recipe, lineage, pool.cluster)) is None:
-        return pool
+        return _with_signals(recipe, pool, run_step)
     lineage.base, lineage.why = None, reason
     on_drift(lineage)
-    return _cluster_anew(recipe, ingest, run_step)
+    return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
 
 
 def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
     """Run the steps sample and stage, and before them what the strategy reads."""
     if lineage.base is not None and lineage.current is not None:
         recipe = same_rule(recipe, lineage.current)
-    inputs = sample_inputs(recipe.sampling.strategy, pool, run_step)
+    inputs = sample_inputs(recipe.sampling, pool, run_step)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
     stage = run_step(STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample))
-    return StagedVersion(**inputs.present(), sample=sample, stage=stage)
+    return StagedVersion(
+        **vars(pool), partition=inputs.partition, kernel_density=inputs.kernel_density, sample=sample, stage=stage
+    )
 
 
-def sample_inputs(strategy: Strategy, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
-    """Run the steps partition and kernel-density where a strategy reads them; return what sampling builds on."""
-    ingest, embed, dedup, cluster = pool.ingest, pool.embed, pool.dedup, pool.cluster
+def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
+    """Run the steps partition and kernel-density where a strategy reads them; return what sampling builds on.
+
+    Sampling is given the signals that its section names, so that others can change without another sample.
+    """
+    ingest, embed, dedup, cluster, strategy = pool.ingest, pool.embed, pool.dedup, pool.cluster, sampling.strategy
     partition = density = None
     if (to_partition := strategy.partition_config()) is not None:
         partition = run_step(PARTITION, to_partition, PartitionInputs(ingest, embed, cluster))
     if (to_estimate := strategy.density_config()) is not None:
         density = run_step(KERNEL_DENSITY, to_estimate, KernelDensityInputs(cluster))
-    return SampleInputs(ingest, embed, dedup, cluster, partition, density)
+    written = sampling.model_dump_json()
+    signals = {name: ref for name, ref in pool.signals.items() if name in written}
+    return SampleInputs(ingest, embed, dedup, cluster, partition, density, signals)
 
 
 def prove_version(
@@ -144,7 +156,7 @@ def prove_version(
     )
     config = _report_config(recipe, staged, earlier)
     report = run_step(REPORT, config, ReportInputs.of({**done, "measure": measure, "validate": validate}))
-    return ProvenVersion(**staged.steps(), measure=measure, validate=validate, report=report, previous=last)
+    return ProvenVersion(**vars(staged), measure=measure, validate=validate, report=report, previous=last)
 
 
 def draw_card(
@@ -177,6 +189,24 @@ def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> C
     inputs = AssignInputs(ingest, embed, dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
     return ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
+
+
+def _with_signals(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> ClusteredPool:
+    """Compute the signals of the recipe, each after those that it reads."""
+    done: dict[str, StepRef] = {}
+    for signal in in_order(recipe.signals):
+        done[signal.name] = compute_signal(signal, {**pool.steps(), **flat_refs({"signals": done})}, run_step)
+    return dataclasses.replace(pool, signals=done)
+
+
+def compute_signal(signal: Signal, done: Mapping[str, StepRef], run_step: RunStep) -> StepRef:
+    """Compute one signal, given finished steps by name; it builds on those that it says it reads, and no others."""
+    needs = signal.needs()
+    parts = {"vectors": ("embed",), "clusters": ("embed", "dedup", "cluster")}
+    names = ["ingest", *(name for part, steps in parts.items() if part in needs for name in steps)]
+    known = [name.removeprefix("signals.") for name in done if name.startswith("signals.")]
+    names += [f"signals.{name}" for name in signals_among(signal.columns(), known)]
+    return run_step(SIGNAL, SignalRequest.of(signal), SignalInputs.of({name: done[name] for name in names}))
 
 
 def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:

@@ -120,7 +120,7 @@ class LookOnly:
         finished = step.finished(config, inputs, self.run)
         self.steps.append(
             PlannedStep(
-                name=step.name,
+                name=step.called(config),
                 key=folder.key,
                 done=finished is not None,
                 counts=finished.counts if finished else {},
@@ -128,7 +128,7 @@ class LookOnly:
             )
         )
         if finished is None:
-            self.costs[step.name] = partial(step.cost, config)
+            self.costs[step.called(config)] = partial(step.cost, config)
         return finished or StepRef(step=step.name, key=folder.key, uri=folder.uri)
 
 

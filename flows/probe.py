@@ -122,8 +122,9 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
         def run_step(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT) -> StepRef:
             begun, used = time.monotonic(), time.process_time()
             ref = step(config, inputs, run)
-            trial.used[step.name] = time.process_time() - used
-            trial.expected[step.name] = step.cost(config, expected)
+            called = step.called(config)
+            trial.used[called] = time.process_time() - used
+            trial.expected[called] = step.cost(config, expected)
             trial.wall += time.monotonic() - begun
             return ref
 

@@ -21,6 +21,8 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.signal.config import AnySignal
+from evenkeel.tasks.signal.order import in_order
 from evenkeel.tasks.validate.config import GatesConfig
 
 READY = Path(__file__).parent / "recipes"
@@ -38,6 +40,10 @@ class Recipe(BaseModel):
     source: SourceConfig = Field(description="The shards to read and what their columns mean.")
     embedding: AnyEmbedding = Field(
         default_factory=lambda: EMBEDDERS.get("auto").model_validate({}), description="How rows become vectors."
+    )
+    signals: list[AnySignal] = Field(
+        default_factory=list,
+        description="Numbers or tags of every row, joined or computed once, usable wherever a score is.",
     )
     dedup: DedupConfig = Field(
         default_factory=DedupConfig, description="Which rows are duplicates, and which must not be in the dataset."
@@ -68,6 +74,20 @@ class Recipe(BaseModel):
             if column and column not in self.source.groups:
                 known = ", ".join(self.source.groups) or "none"
                 raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _signals_have_names_of_their_own(self) -> "Recipe":
+        """Refuse two signals of one name, one with the name of a score or group, and those that read each other."""
+        taken = dict.fromkeys(self.source.scores, "a score") | dict.fromkeys(self.source.groups, "a group")
+        for signal in self.signals:
+            if signal.name in taken:
+                raise ValueError(f"signals: {signal.name!r} is {taken[signal.name]} already; choose another name")
+            taken[signal.name] = "a signal"
+        try:
+            in_order(self.signals)
+        except RecipeError as error:
+            raise ValueError(f"signals: {error.message}: {error.found}") from error
         return self
 
     @model_validator(mode="after")

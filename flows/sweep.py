@@ -25,7 +25,7 @@ def sweep_sizes(recipe: Recipe, targets: list[str], console: Console) -> list[Sw
             return step(config, inputs, run)
 
         pool = cluster_pool(recipe, resolve_lineage(recipe, run.workspace), run_step)
-        inputs = sample_inputs(recipe.sampling.strategy, pool, run_step)
+        inputs = sample_inputs(recipe.sampling, pool, run_step)
         if inputs.partition is None:
             clustered = PartitionInputs(pool.ingest, pool.embed, pool.cluster)
             inputs = replace(inputs, partition=run_step(PARTITION, PartitionConfig(), clustered))

@@ -64,7 +64,8 @@ class Step(Generic[ConfigT, InputsT]):
     function: `(config, inputs, folder to write to, run) -> Outcome`; its annotations say which config and which inputs
     the step takes. by_backend: the output depends on whether a CPU or a GPU computed it, so the backend is part of the
     key. retries: how often a failure is worth another try. intact: tells whether what a finished output points to,
-    outside its own folder, is still there. cost: `(config, workload) -> CPU-seconds` on a reference core.
+    outside its own folder, is still there. cost: `(config, workload) -> CPU-seconds` on a reference core. label: what
+    the step is called where it runs with a config, for a step that runs several times; None = its name.
     """
 
     name: str
@@ -75,6 +76,11 @@ class Step(Generic[ConfigT, InputsT]):
     timeout_seconds: float = 24 * 3600.0
     intact: Callable[[StepRef], bool] = lambda _: True
     cost: Callable[[ConfigT, Workload], float] = lambda *_: 0.0
+    label: Callable[[ConfigT], str] | None = None
+
+    def called(self, config: ConfigT) -> str:
+        """Return what the step is called where it runs with this config."""
+        return self.name if self.label is None else self.label(config)
 
     @cached_property
     def takes(self) -> tuple[tuple[type, ...], tuple[type, ...]]:

@@ -54,6 +54,10 @@ from evenkeel.tasks.sample.inputs import PartitionInputs, SampleInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.strategies.balanced import Balanced
 from evenkeel.tasks.sample.strategies.top_down import TopDown
+from evenkeel.tasks.signal.config import SignalRequest
+from evenkeel.tasks.signal.inputs import SignalInputs
+from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
+from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
@@ -160,6 +164,7 @@ def run_all(folder: Path) -> dict[str, Golden]:
     measured = run_step(PARTITION, PartitionConfig(rows=512), PartitionInputs(ingest, embed, cluster))
     sample = run_step(SAMPLE, sampling, SampleInputs(ingest, embed, dedup, cluster, measured))
     sample_lattice(folder, run_step)
+    run_step(SIGNAL, SignalRequest.of(ExpressionSignal(name="long", of="tokens ** 0.5")), SignalInputs(ingest))
     stage = run_step(STAGE, StageConfig(uri=str(folder / "published")), StageInputs(ingest, dedup, cluster, sample))
     measure = run_step(MEASURE, MeasureConfig(), MeasureInputs(ingest, embed, dedup, cluster, sample))
     judged = ValidateInputs(ingest, embed, dedup, cluster, sample, measure)
@@ -187,8 +192,9 @@ def sample_lattice(folder: Path, run_step: Goldens) -> None:
     leaf = np.repeat(np.arange(len(places)), 1 + np.arange(len(places)) % 9)
     done = write_pool(folder / "lattice", places[leaf], levels=[leaf])
     strategy = Balanced(rule="spread-0.05-1+spread-0.2-0")
-    inputs = sample_inputs(strategy, ClusteredPool(**done), run_step)
-    run_step(SAMPLE, SamplingConfig(target=50, strategy=strategy), inputs, "spread")
+    sampling = SamplingConfig(target=50, strategy=strategy)
+    pool = ClusteredPool(ingest=done["ingest"], embed=done["embed"], dedup=done["dedup"], cluster=done["cluster"])
+    run_step(SAMPLE, sampling, sample_inputs(sampling, pool, run_step), "spread")
     run_step(SAMPLE, SamplingConfig(target=90, strategy=TopDown()), SampleInputs.of(done), "top-down")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,25 +86,33 @@ class PoolInfo(BaseModel):
 class Pool:
     """Reads a finished pool; cheap to open, small to send to a worker, holds no rows.
 
-    blocks: in pool order. rows: how many in all. groups, scores: names without their `group.`, `score.` prefix.
-    shards: as read. info: what the source's columns mean.
+    blocks: in pool order. rows: how many in all. groups, scores, tags: names without their `group.`, `score.`, `tags.`
+    prefix. shards: as read. info: what the source's columns mean. signals: the folders of finished signals by name,
+    whose columns are read as those of the row table.
     """
 
-    def __init__(self, uri: str, scratch: str | None = None) -> None:
+    def __init__(self, uri: str, scratch: str | None = None, signals: Mapping[str, StepRef] | None = None) -> None:
         self.uri = uri
         self.scratch = scratch or str(Path(tempfile.gettempdir()) / "evenkeel-scratch")
         self.info = PoolInfo.model_validate(storage.read_json(storage.join(uri, "pool.json")))
         self.blocks = tuple(Block.model_validate(item) for item in storage.read_json(storage.join(uri, "blocks.json")))
         self.shards = tuple(Shard.model_validate(item) for item in storage.read_json(storage.join(uri, "shards.json")))
         self.rows = sum(block.rows for block in self.blocks)
+        self.signals = {signal_column(name, ref): ref.uri for name, ref in (signals or {}).items()}
 
     @classmethod
-    def open(cls, ref: StepRef | str, scratch: Path | str | None = None) -> "Pool":
+    def open(
+        cls,
+        ref: StepRef | str,
+        scratch: Path | str | None = None,
+        signals: Mapping[str, StepRef] | None = None,
+    ) -> "Pool":
         """Open the pool that an ingest step left, given its reference or the URI of its folder.
 
-        scratch: where vectors of a remote pool are copied to be memory-mapped.
+        scratch: where vectors of a remote pool are copied to be memory-mapped. signals: finished signals by name, which
+        become columns: `score.<name>`, or `tags.<name>` for lists of tags.
         """
-        return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch))
+        return cls(ref if isinstance(ref, str) else ref.uri, None if scratch is None else str(scratch), signals)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -113,8 +121,13 @@ class Pool:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """Names of the score columns."""
-        return tuple(self.info.scores)
+        """Names of the score columns, those of signals after the source's own."""
+        return (*self.info.scores, *(name[6:] for name in self.signals if name.startswith("score.")))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names of the signals that are lists of tags."""
+        return tuple(name[5:] for name in self.signals if name.startswith("tags."))
 
     @property
     def has_text(self) -> bool:
@@ -138,8 +151,19 @@ class Pool:
         return np.empty(0, dtype=np.uint64 if name in ("row_id", "identity") else np.float32)
 
     def table(self, block: Block | str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the row table of a block: row_id, shard, row, id, identity, text_hash, tokens, group.*, score.*."""
-        return self._read("rows", block, columns)
+        """Return the row table of a block: row_id, shard, row, id, identity, text_hash, tokens, group.*, score.*.
+
+        The columns of signals are there where they are named.
+        """
+        ours = [name for name in columns or () if name in self.signals]
+        if columns is None or not ours:
+            return self._read("rows", block, columns)
+        name = block if isinstance(block, str) else block.name
+        found = {one: read_signal(self.signals[one], name, ["value"])["value"] for one in ours}
+        if others := [one for one in columns if one not in self.signals]:
+            table = self._read("rows", block, others)
+            found |= dict(zip(table.column_names, table.columns, strict=True))
+        return pa.table({one: found[one] for one in dict.fromkeys(columns)})
 
     def payload(self, block: Block | str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the user's own columns (all but the vector) of a block; every block has the same schema."""
@@ -176,3 +200,13 @@ class Pool:
 
     def _scratch(self) -> Path:
         return Path(self.scratch) / hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+
+
+def signal_column(name: str, ref: StepRef) -> str:
+    """Return the name under which the column of a finished signal is read."""
+    return f"{'tags' if ref.facts.get('tags') else 'score'}.{name}"
+
+
+def read_signal(uri: str, block: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return `row_id uint64` and `value` (float64, or list<string> of tags) that a signal step left for a block."""
+    return read_table(storage.join(uri, "column", f"{block}.parquet"), columns)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.hashing import hash_identities
+from evenkeel.infra.hashing import hash_identities
 
 SEED = 0x6368_7572_6E
 

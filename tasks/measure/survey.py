@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.hashing import uniform
 from evenkeel.infra.tables import read_range, write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.drops import QUARANTINED
@@ -16,7 +17,6 @@ from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.dispositions import DispositionCounts
 from evenkeel.tasks.sample.candidates import CandidateRows
-from evenkeel.tasks.sample.hashing import uniform
 
 BASELINES = ("random", "flat", "top-down")
 STAGES = ("before", "after", *BASELINES)

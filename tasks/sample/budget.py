@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.hashing import hash_identities
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.draw import draw
 from evenkeel.tasks.sample.draw_plan import DrawPlan
-from evenkeel.tasks.sample.hashing import hash_identities
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.planning import make_plan
 from evenkeel.tasks.sample.problem import SamplingProblem

@@ -1,6 +1,6 @@
 """Read the rows that sampling chooses from: every row left by deduplication, with leaf, distance and columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,16 @@ class CandidateRows:
     blocks: tuple[str, ...]
 
     @classmethod
-    def open(cls, ingest: StepRef, embed: StepRef, cluster: StepRef, scratch: str | None = None) -> "CandidateRows":
-        """Open the rows of finished ingest, embed and cluster steps."""
-        pool = Pool.open(ingest, scratch)
+    def open(
+        cls,
+        ingest: StepRef,
+        embed: StepRef,
+        cluster: StepRef,
+        scratch: str | None = None,
+        signals: Mapping[str, StepRef] | None = None,
+    ) -> "CandidateRows":
+        """Open the rows of finished ingest, embed and cluster steps, with signals as columns."""
+        pool = Pool.open(ingest, scratch, signals)
         return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks))
 
     def table(self, block: str, columns: Sequence[str] = ()) -> pa.Table:
@@ -52,13 +59,13 @@ class CandidateRows:
         """Raise RecipeError for a group or score column that the pool does not have."""
         for column in columns:
             kind, _, name = column.partition(".")
-            known = {"group": self.pool.groups, "score": self.pool.scores}.get(kind)
+            known = {"group": self.pool.groups, "score": self.pool.scores, "tags": self.pool.tags}.get(kind)
             if known is not None and name not in known:
                 raise RecipeError(
                     f"sampling asks for the {kind} column {name!r}, which the pool does not have",
-                    expected=f"one of {', '.join(known)}" if known else f"a column listed in source.{kind}s",
+                    expected=f"one of {', '.join(known)}" if known else f"a column listed in {_LISTED[kind]}",
                     where="sampling",
-                    remedy=f"add it to source.{kind}s, or correct the name",
+                    remedy=f"add it to {_LISTED[kind]}, or correct the name",
                 )
 
     def vectors(self, block: str, row_ids: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -66,6 +73,9 @@ class CandidateRows:
         place = np.searchsorted(self.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_ids)
         picked: NDArray[np.float32] = Vectors.open(self.embedding).block(block)[place].astype(np.float32)
         return picked
+
+
+_LISTED = {"group": "source.groups", "score": "source.scores, or a signal", "tags": "signals"}
 
 
 def score_of(table: pa.Table, name: str) -> NDArray[np.float64]:

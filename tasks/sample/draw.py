@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.hashing import hash_identities, uniform
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.sample.candidates import CandidateRows, Columns, score_of
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.diverse import CANDIDATES, choose_diverse
 from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan, Order, WeightsOf
-from evenkeel.tasks.sample.hashing import hash_identities, uniform
 from evenkeel.tasks.step import Run
 
 MERGE_ROWS = 1 << 22

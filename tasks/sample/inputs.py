@@ -1,11 +1,12 @@
 """What the sample step, and the steps before it that a strategy may read, build on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
 from evenkeel.tasks.inputs import Inputs, MadeBy
+from evenkeel.tasks.signal.inputs import Signals
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class KernelDensityInputs(Inputs):
 
 @dataclass(frozen=True)
 class SampleInputs(Inputs):
-    """The clustered pool, and its partitions and kernel density where the strategy reads them."""
+    """The clustered pool, and where sampling reads them its partitions, its kernel density and signals by name."""
 
     ingest: StepRef
     embed: StepRef
@@ -34,3 +35,4 @@ class SampleInputs(Inputs):
     cluster: Clusters
     partition: StepRef | None = None
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None
+    signals: Signals = field(default_factory=dict)

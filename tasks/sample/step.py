@@ -68,7 +68,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
 def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[SamplingProblem, Budget]:
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
     tree = tree_of(Hierarchy.open(inputs.cluster))
-    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
     repeats = max(config.max_repeats, config.strategy.max_copies())
     budget = config.budget(tree.rows)
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)

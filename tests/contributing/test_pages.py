@@ -143,6 +143,35 @@ def test_embedder_in_our_tree(tmp_path: Path) -> None:
     )
 
 
+def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    scratch = Scratch("signal", tmp_path / "site")
+    scratch.test()
+
+    done = run(scratch, recipe)
+    signal = done["signals.share_of_a"]
+    assert signal["counts"] == {"rows": sum(SIZES), "missing": 0}
+    (block,) = (Path(signal["uri"]) / "column").glob("*.parquet")
+    assert pq.read_table(block)["value"].to_pylist()[:2] == [1 / 3, 2 / 4]
+
+    scratch.install("1.1")
+    assert changed(done, run(scratch, recipe)) == {"signals.share_of_a", "sample", "stage"}
+
+
+def test_signal_in_our_tree(tmp_path: Path) -> None:
+    found = Scratch("signal", tmp_path / "site").in_our_tree(
+        "evenkeel.tasks.signal.kinds",
+        """
+        from pydantic import TypeAdapter
+        from evenkeel.flows.recipe_docs import table
+        from evenkeel.tasks.signal.config import AnySignal
+        print(TypeAdapter(AnySignal).validate_python({"name": "x", "kind": "letter-share"}).letter)
+        print(table())
+        """,
+    )
+    assert found.startswith("e\n")
+    assert "| `signals[letter-share].letter` | str | `e` | The letter that is counted." in found
+
+
 def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("reader", tmp_path / "site")
     scratch.test()

@@ -1,6 +1,7 @@
 """Small finished steps to sample from, written in the layout of docs/ARCHITECTURE.md."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ def sampled(config: SamplingConfig, done: Mapping[str, StepRef], run: Run) -> St
 
 def inputs_of(config: SamplingConfig, done: Mapping[str, StepRef], run: Run) -> SampleInputs:
     """Run the steps that a strategy reads, and return what the sample step builds on."""
-    pool = ClusteredPool(**{name: done[name] for name in ("ingest", "embed", "dedup", "cluster")})
-    return sample_inputs(config.strategy, pool, InProcess(run))
+    pool = ClusteredPool(ingest=done["ingest"], embed=done["embed"], dedup=done["dedup"], cluster=done["cluster"])
+    signals = {name.removeprefix("signals."): ref for name, ref in done.items() if name.startswith("signals.")}
+    return sample_inputs(config, replace(pool, signals=signals), InProcess(run))
 
 
 def write_pool(

@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
+from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.sample.balanced.partition import Probe
 from evenkeel.tasks.sample.candidates import CandidateRows
-from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 SEED = 0x70_726F_6265

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.sample.hashing import state
+from evenkeel.infra.hashing import state
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 
 if TYPE_CHECKING:

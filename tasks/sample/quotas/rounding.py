@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from evenkeel.tasks.sample.hashing import FIRST, SECOND
+from evenkeel.infra.hashing import FIRST, SECOND
 
 LARGE = 1 << 16
 FEW = 24
@@ -23,7 +23,7 @@ def round_groups(order: Ints, starts: Ints, shares: Floats, targets: Ints, start
     """Return whole quotas, (n,) int64: shares rounded down, and one more where draw / fraction is smallest.
 
     Group g is the cells order[starts[g]:starts[g + 1]]. Its quotas sum to its target, which must be the sum of its
-    shares rounded down or up. start: the state that the draws are hashed from (`evenkeel.tasks.sample.hashing.state`).
+    shares rounded down or up. start: the state that the draws are hashed from (`evenkeel.infra.hashing.state`).
     """
     quotas = np.empty(len(shares), np.int64)
     for group in range(len(starts) - 1):

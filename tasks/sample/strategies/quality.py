@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.sample.balanced.rules import steady_radii
 from evenkeel.tasks.sample.candidates import CandidateRows, score_of
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
-from evenkeel.tasks.sample.hashing import uniform
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
 

@@ -1,0 +1,1 @@
+"""The kinds of signals: one file each, found by its name."""
