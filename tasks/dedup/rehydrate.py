@@ -26,18 +26,26 @@ def rehydrate(sizes: npt.NDArray[np.integer], table: Mapping[int, int] = TABLE) 
 
 
 def rehydration_table(
-    sizes: npt.NDArray[np.integer], removed: npt.NDArray[np.floating], max_copies: int = 5, smoothing: int = 5
+    sizes: npt.NDArray[np.integer],
+    removed: npt.NDArray[np.floating],
+    rows: npt.NDArray[np.integer],
+    max_copies: int = 5,
+    smoothing: int = 5,
 ) -> dict[int, int]:
     """Return a table from the share of rows that quality filters removed at each group size.
 
     sizes: (m,) distinct group sizes, ascending. removed: (m,) share of each size's rows that the filters removed; the
-    mean of `smoothing` sizes around one is used. A size whose share is at or above the mean over all sizes gets one
-    copy, the size with the lowest share `max_copies` (3 to 10), those between in proportion.
+    mean of `smoothing` sizes around one is used too. rows: (m,) rows of each size. A size whose share, its own or that
+    mean, is at or above the share of all rows gets one copy, the size with the lowest mean `max_copies` (3 to 10),
+    those between in proportion. Where there are no rows, sizes count alike.
     """
     half = smoothing // 2
     padded = np.pad(np.asarray(removed, float), half, mode="edge")
     smooth = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
-    rate, lowest = float(np.mean(removed)), float(smooth.min())
-    share = (smooth - rate) / (lowest - rate) if lowest < rate else np.zeros(len(smooth))
-    copies = np.where(smooth < rate, np.rint(1 + (max_copies - 1) * share), 1).astype(int)
+    rate = float(np.average(removed, weights=rows if rows.any() else None))
+    cleaner = (removed < rate) & (smooth < rate)
+    copies = np.ones(len(smooth), np.int64)
+    if cleaner.any():
+        share = (smooth[cleaner] - rate) / (smooth[cleaner].min() - rate)
+        copies[cleaner] = np.rint(1 + (max_copies - 1) * share).astype(np.int64)
     return {1: 1} | {int(size): int(copy) for size, copy in zip(sizes, copies, strict=True)}

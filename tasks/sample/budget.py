@@ -51,7 +51,7 @@ def draw_budget(
     rows beyond the budget are dropped in the order of a hash. Raises RecipeError where the budget does not pay for one
     row.
     """
-    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, problem.tree.rows)
     total = pool_cost(problem.rows, budget, rehydrator, run.compute)
     max_target = problem.tree.rows * problem.limits.max_repeats
     target = min(max_target, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))

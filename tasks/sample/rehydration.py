@@ -20,16 +20,29 @@ class Rehydrator:
     table: Mapping[int, int]
 
     @classmethod
-    def of(cls, config: Rehydration | None, dedup: StepRef) -> "Rehydrator | None":
-        """Return what a recipe asks for, None where it asks for nothing."""
+    def of(cls, config: Rehydration | None, dedup: StepRef, kept: int) -> "Rehydrator | None":
+        """Return what a recipe asks for, None where it asks for nothing. kept: how many rows deduplication left."""
         if config is None:
             return None
-        table = config.table
+        duplicates, table = Duplicates.open(dedup), config.table
         if config.removed:
             sizes = np.array(sorted(config.removed))
-            table = rehydration_table(sizes, np.array([config.removed[int(size)] for size in sizes]), config.max_copies)
-        return cls(Duplicates.open(dedup), table)
+            removed = np.array([config.removed[int(size)] for size in sizes])
+            table = rehydration_table(sizes, removed, rows_by_size(duplicates, kept, sizes), config.max_copies)
+        return cls(duplicates, table)
 
     def copies(self, row_ids: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return how often each of some kept rows comes, (n,) int32."""
         return rehydrate(self.duplicates.sizes(row_ids), self.table)
+
+
+def rows_by_size(duplicates: Duplicates, kept: int, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the kept rows whose duplicate group has each of some ascending sizes, or up to the next, (m,) int64.
+
+    kept: all kept rows; those that represent no others are groups of one. Groups below the first size are not counted.
+    """
+    groups = duplicates.groups()["size"].to_numpy()
+    place = np.searchsorted(sizes, groups, side="right")
+    rows = np.bincount(place, minlength=len(sizes) + 1)
+    rows[np.searchsorted(sizes, 1, side="right")] += kept - len(groups)
+    return rows[1:].astype(np.int64)

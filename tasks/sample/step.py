@@ -46,7 +46,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
     given = baselines(replace(problem, target=min(int(copies.sum()), tree.rows)))
-    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, tree.rows)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
     write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
@@ -71,7 +71,7 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
     repeats = max(config.max_repeats, config.strategy.max_copies())
     budget = config.budget(tree.rows)
-    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup)
+    rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, tree.rows)
     plain = budget.unit == "rows" and rehydrator is None
     available = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
     if budget.amount > available:
@@ -129,4 +129,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 12, sample, cost=cost)
+SAMPLE = Step("sample", 13, sample, cost=cost)

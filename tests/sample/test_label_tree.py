@@ -1,15 +1,15 @@
 """The strategy `tree`: sibling labels have equal shares at every level, as far as they have rows."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.strategies.tree import parents_of
+from evenkeel.tasks.sample.strata.coding import code_columns
 from tests.sample.pools import make_run, sampled, write_pool
 
 COLUMNS = ["domain", "topic", "style"]
@@ -68,8 +68,9 @@ def test_the_order_of_columns_is_the_order_of_levels(labels: pd.DataFrame, tmp_p
 
 def test_paths_below_one_label_have_one_parent() -> None:
     paths = [("a", "x", "1"), ("a", "x", "2"), ("a", "y", "1"), ("b", "x", "1")]
-    finest, middle = parents_of(paths)
+    coding, _ = code_columns([pa.chunked_array([pa.array(column)]) for column in zip(*paths, strict=True)])
+    finest, middle = coding.parents()
     assert finest.tolist() == [0, 0, 1, 2]
     assert middle.tolist() == [0, 0, 1]
-    assert parents_of([("a",), ("b",)]) == ()
-    assert Counter(map(len, parents_of([]))) == {}
+    alone, _ = code_columns([pa.chunked_array([pa.array(["a", "b"])])])
+    assert alone.parents() == ()

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.rehydration import rows_by_size
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Run
 from tests.sample.pools import make_run, sampled, write_pool
@@ -123,6 +125,16 @@ def test_a_rehydration_table_may_come_from_what_filters_removed(grouped: Pool) -
     for wrong in ({"table": {0: 1}}, {"table": {2: 0}}, {"removed": {2: 1.5}}):
         with pytest.raises(ValidationError):
             SamplingConfig.model_validate({"target": 1, "rehydrate": wrong})
+
+
+def test_the_removal_rate_of_the_pool_is_that_of_its_rows(grouped: Pool) -> None:
+    """No row has a group of six: its rate of 0.9, smoothed into all others, does not raise the mean above them."""
+    rates = {"1": 0.2, "5": 0.2 - 1e-6, "6": 0.9}
+    ref, _ = select(grouped, target=400, rehydrate={"removed": rates, "max_copies": 3})
+    assert ref.facts["rehydrate"] == {"1": 1, "5": 1, "6": 1}
+    duplicates = Duplicates.open(grouped[0]["dedup"])
+    assert rows_by_size(duplicates, 520, np.array([1, 5, 6])).tolist() == [500, 20, 0]
+    assert rows_by_size(duplicates, 520, np.array([2, 6])).tolist() == [20, 0]
 
 
 def test_orders_take_the_rows_they_name(pool: Pool) -> None:

@@ -9,6 +9,8 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.count import find_strata
 
+MAX_LISTED = 1000
+
 
 def plan_over(
     problem: SamplingProblem, groups: Sequence[str], weigh: Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -19,6 +21,8 @@ def plan_over(
         return DrawPlan(problem.fill(weigh(sizes)), sizes)
     strata = find_strata(problem.rows, groups, problem.compute)
     allocation = problem.fill(weigh(strata.sizes), strata.sizes)
-    quotas = dict(zip(map("/".join, strata.values), allocation.quotas.tolist(), strict=True))
-    facts = {"quotas": quotas} if len(quotas) <= 1000 else {}
+    facts = {}
+    if len(strata) <= MAX_LISTED:
+        quotas = allocation.quotas.tolist()
+        facts["quotas"] = {"/".join(strata.coding.values(number)): quota for number, quota in enumerate(quotas)}
     return DrawPlan(allocation, strata.sizes, cells_of=strata.of, columns=strata.columns, facts=facts)

@@ -15,7 +15,7 @@ from evenkeel.tasks.sample.draw_plan import CellsOf, DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split, water_fill
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.strata.count import Strata, find_strata
+from evenkeel.tasks.sample.strata.count import Counted, Strata, find_strata, merge_counted
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def bound_shares(plan: DrawPlan, bounds: Sequence[GroupShare], problem: Sampling
     known, counts = _count_pairs(plan, strata, problem)
     value, cell = known // len(plan.sizes), known % len(plan.sizes)
     wanted = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
-    totals = np.bincount(value, wanted, len(strata.values)).astype(np.float64)
+    totals = np.bincount(value, wanted, len(strata)).astype(np.float64)
     target = int(plan.allocation.quotas.sum())
     lower, upper = _bounds(bounds, strata, target, problem.limits.max_repeats)
     top = water_fill(upper, target, weights=totals, floors=lower, seed=problem.seed)
     tree = ClusterTree(counts, (value.astype(np.int32),))
     caps = counts * problem.limits.max_repeats
     allocation = split(tree, caps, target, weights=[wanted, totals], seed=problem.seed, top=top)
-    named = {strata.values[place][0]: int(top.quotas[place]) for place in np.argsort(-top.quotas)[:100]}
+    named = {strata.coding.values(int(place))[0]: int(top.quotas[place]) for place in np.argsort(-top.quotas)[:100]}
     return replace(
         plan,
         allocation=allocation,
@@ -73,7 +73,7 @@ def _bounds(
     """Return the lower and upper bound of every value, (values,) int64; raise RecipeError for contradictions."""
     group = bounds[0].group
     lower, upper = np.zeros(len(strata.sizes), np.int64), strata.sizes * max_repeats
-    numbers = {value[0]: number for number, value in enumerate(strata.values)}
+    numbers = {value: number for number, value in enumerate(strata.coding.dictionaries[0].to_pylist())}
     for bound in bounds:
         name = f"{group}={bound.value}"
         if bound.value not in numbers:
@@ -103,25 +103,17 @@ def _contradiction(message: str) -> RecipeError:
     )
 
 
-def _count_pairs(
-    plan: DrawPlan, strata: Strata, problem: SamplingProblem
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _count_pairs(plan: DrawPlan, strata: Strata, problem: SamplingProblem) -> Counted:
     count = partial(_count_block, rows=problem.rows, plan=replace(plan, facts={}, measured={}), strata=strata)
-    parts = problem.compute.map(count, problem.rows.blocks, work=problem.rows.pool.rows * 40)
-    keys = np.concatenate([part[0] for part in parts])
-    known, inverse = np.unique(keys, return_inverse=True)
-    counts = np.bincount(inverse, np.concatenate([part[1] for part in parts]), len(known))
-    return known, np.rint(counts).astype(np.int64)
+    found = problem.compute.reduce(count, merge_counted, problem.rows.blocks, work=problem.rows.pool.rows * 40)
+    nothing = np.empty(0, np.int64)
+    return Counted(nothing, nothing) if found is None else found
 
 
-def _count_block(
-    block: str, rows: CandidateRows, plan: DrawPlan, strata: Strata
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _count_block(block: str, rows: CandidateRows, plan: DrawPlan, strata: Strata) -> Counted:
     table = rows.table(block, [*plan.columns, *strata.columns])
-    keys, counts = np.unique(
-        strata.of(table) * len(plan.sizes) + _cells(plan.cells_of, table, block), return_counts=True
-    )
-    return keys, counts
+    key = strata.of(table) * len(plan.sizes) + _cells(plan.cells_of, table, block)
+    return Counted(*np.unique(key, return_counts=True))
 
 
 def _cells(cells_of: CellsOf | None, table: pa.Table, block: str) -> NDArray[np.int64]:

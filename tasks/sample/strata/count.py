@@ -3,100 +3,126 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
 from evenkeel.tasks.sample.candidates import CandidateRows
+from evenkeel.tasks.sample.strata.coding import Coding, code_columns, merge_codings
 
-NONE = "(none)"
+LEAF_BITS = np.int64(32)
+LEAF_MASK = np.int64((1 << 32) - 1)
+
+
+class Counted(NamedTuple):
+    """Rows by key: distinct keys, ascending, and how many rows have each, (m,) int64."""
+
+    keys: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Strata:
-    """The combinations of values in some group columns, and how many rows of each leaf have them.
-
-    values: sorted combinations. leaves, strata, counts: (pairs,) int64, leaf, stratum and rows of every pair that holds
-    rows, sorted by stratum and leaf.
-    """
+    """The combinations of values in some group columns, in the order of the values. sizes: (strata,) int64 rows."""
 
     names: tuple[str, ...]
-    values: list[tuple[str, ...]]
-    leaves: NDArray[np.int64]
-    strata: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    coding: Coding
+    sizes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of strata."""
+        return len(self.sizes)
 
     @property
     def columns(self) -> list[str]:
         """Return the columns of the row table that a row's stratum is read from."""
-        return [f"group.{name}" for name in self.names]
-
-    @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """Return the rows of each stratum, (strata,) int64."""
-        sizes: NDArray[np.int64] = np.rint(np.bincount(self.strata, self.counts, len(self.values))).astype(np.int64)
-        return sizes
-
-    @cached_property
-    def _numbers(self) -> dict[tuple[str, ...], int]:
-        return {value: number for number, value in enumerate(self.values)}
+        return group_columns(self.names)
 
     def of(self, table: pa.Table, block: str = "") -> NDArray[np.int64]:
         """Return the stratum of every row of a table, (n,) int64."""
-        keys, inverse = _combinations(table, self.names)
-        numbers: NDArray[np.int64] = np.array([self._numbers[key] for key in keys], np.int64)[inverse]
-        return numbers
+        return self.coding.numbers([table[column] for column in self.columns])
+
+
+@dataclass(frozen=True)
+class CrossedStrata:
+    """Strata, and how many rows of each leaf they have.
+
+    strata, leaves, counts: (pairs,) int64, stratum, leaf and rows of every pair that holds rows, sorted by stratum and
+    leaf.
+    """
+
+    by_value: Strata
+    strata: NDArray[np.int64]
+    leaves: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        keys: NDArray[np.int64] = (self.strata << LEAF_BITS) | self.leaves
+        return keys
 
     def pair_of(self, table: pa.Table, block: str = "") -> NDArray[np.int64]:
         """Return the pair of stratum and leaf of every row of a table, (n,) int64."""
-        wide = int(self.leaves.max(initial=0)) + 1
-        known = self.strata * wide + self.leaves
-        pair: NDArray[np.int64] = np.searchsorted(known, self.of(table) * wide + table["leaf"].to_numpy())
+        key = (self.by_value.of(table) << LEAF_BITS) | table["leaf"].to_numpy()
+        pair: NDArray[np.int64] = np.searchsorted(self._keys, key).astype(np.int64)
         return pair
 
 
 def find_strata(rows: CandidateRows, names: Sequence[str], compute: Compute) -> Strata:
-    """Count the rows of every stratum and leaf in one pass. Raises RecipeError for a missing column."""
-    rows.check([f"group.{name}" for name in names])
-    counted: dict[tuple[tuple[str, ...], int], int] = {}
-    parts = compute.map(partial(_count, rows=rows, names=tuple(names)), rows.blocks, work=rows.pool.rows * 40)
-    for part in parts:
-        for key, count in part.items():
-            counted[key] = counted.get(key, 0) + count
-    values = sorted({value for value, _ in counted})
-    number = {value: place for place, value in enumerate(values)}
-    pairs = sorted((number[value], leaf, count) for (value, leaf), count in counted.items())
-    strata, leaves, counts = (
-        np.array(part, np.int64) for part in (zip(*pairs, strict=True) if pairs else ((), (), ()))
-    )
-    return Strata(tuple(names), values, leaves, strata, counts)
+    """Count the rows of every stratum in one pass. Raises RecipeError for a missing column."""
+    coding, counted = _count(rows, names, compute, leaves=False)
+    return Strata(tuple(names), coding, counted.rows)
 
 
-def _count(block: str, rows: CandidateRows, names: tuple[str, ...]) -> dict[tuple[tuple[str, ...], int], int]:
-    table = rows.table(block, [f"group.{name}" for name in names])
-    keys, inverse = _combinations(table, names)
-    wide = int(pc.max(table["leaf"]).as_py() or 0) + 1
-    pairs, counts = np.unique(inverse * wide + table["leaf"].to_numpy(), return_counts=True)
-    return {(keys[pair // wide], int(pair % wide)): int(n) for pair, n in zip(pairs, counts, strict=True)}
+def cross_strata(rows: CandidateRows, names: Sequence[str], compute: Compute) -> CrossedStrata:
+    """Count the rows of every stratum in every leaf in one pass. Raises RecipeError for a missing column."""
+    coding, counted = _count(rows, names, compute, leaves=True)
+    strata = counted.keys >> LEAF_BITS
+    sizes = np.rint(np.bincount(strata, counted.rows, len(coding))).astype(np.int64)
+    return CrossedStrata(Strata(tuple(names), coding, sizes), strata, counted.keys & LEAF_MASK, counted.rows)
 
 
-def _combinations(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
-    """Return the distinct combinations in a table, and for every row the index of its own."""
-    code = np.zeros(table.num_rows, np.int64)
-    dictionaries = []
-    for name in names:
-        coded = pc.fill_null(table[f"group.{name}"], NONE).combine_chunks().dictionary_encode()
-        dictionaries.append(coded.dictionary.to_pylist())
-        code = code * max(1, len(dictionaries[-1])) + coded.indices.to_numpy()
-    distinct, inverse = np.unique(code, return_inverse=True)
-    keys = []
-    for number in distinct.tolist():
-        key = []
-        for values in reversed(dictionaries):
-            number, place = divmod(number, max(1, len(values)))
-            key.append(values[place])
-        keys.append(tuple(reversed(key)))
-    return keys, inverse
+def merge_counted(left: Counted, right: Counted) -> Counted:
+    """Return the rows by key of two parts of a pool; linear in the keys."""
+    keys = np.concatenate([left.keys, right.keys])
+    order = np.argsort(keys, kind="stable")
+    keys, rows = keys[order], np.concatenate([left.rows, right.rows])[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1)) if len(keys) else order
+    return Counted(keys[starts], np.add.reduceat(rows, starts) if len(keys) else rows)
+
+
+def group_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns of the row table that hold some groups."""
+    return [f"group.{name}" for name in names]
+
+
+def _count(rows: CandidateRows, names: Sequence[str], compute: Compute, *, leaves: bool) -> tuple[Coding, Counted]:
+    rows.check(group_columns(names))
+    count = partial(_count_block, rows=rows, names=tuple(names), leaves=leaves)
+    found = compute.reduce(count, _merge, rows.blocks, work=rows.pool.rows * 40)
+    if found is None:
+        nothing = np.empty(0, np.int64)
+        return code_columns([pa.chunked_array([], pa.string()) for _ in names])[0], Counted(nothing, nothing)
+    return found
+
+
+def _count_block(block: str, rows: CandidateRows, names: tuple[str, ...], leaves: bool) -> tuple[Coding, Counted]:
+    """Return the strata of a block, and its rows by stratum << 32 | leaf, the leaf being 0 where they are not asked."""
+    table = rows.table(block, group_columns(names))
+    coding, key = code_columns([table[column] for column in group_columns(names)])
+    key = key << LEAF_BITS
+    if leaves:
+        key |= table["leaf"].to_numpy()
+    return coding, Counted(*np.unique(key, return_counts=True))
+
+
+def _merge(left: tuple[Coding, Counted], right: tuple[Coding, Counted]) -> tuple[Coding, Counted]:
+    coding, *numbers = merge_codings(left[0], right[0])
+    parts = [
+        Counted((number[keys >> LEAF_BITS] << LEAF_BITS) | (keys & LEAF_MASK), rows)
+        for number, (keys, rows) in zip(numbers, (left[1], right[1]), strict=True)
+    ]
+    return coding, merge_counted(*parts)

@@ -12,7 +12,7 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.strata.count import find_strata
+from evenkeel.tasks.sample.strata.count import cross_strata
 from evenkeel.tasks.sample.strategy import ORDER, GroupNames, Strategy
 
 
@@ -26,14 +26,14 @@ class Stratified(Strategy):
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas over the pairs of stratum and leaf."""
-        strata = find_strata(problem.rows, self.groups, problem.compute)
+        strata = cross_strata(problem.rows, self.groups, problem.compute)
         tree = ClusterTree(strata.counts, (strata.strata.astype(np.int32),))
         allocation = split(
             tree,
             problem.limits.caps(strata.counts),
             problem.target,
-            weights=[None, strata.sizes.astype(float)],
+            weights=[None, strata.by_value.sizes.astype(float)],
             floors=problem.limits.floors(strata.counts),
             seed=problem.seed,
         )
-        return DrawPlan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.columns)
+        return DrawPlan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.by_value.columns)

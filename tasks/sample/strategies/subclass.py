@@ -14,7 +14,7 @@ from pydantic import AliasChoices, Field
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.strata.count import Strata, find_strata
+from evenkeel.tasks.sample.strata.count import CrossedStrata, cross_strata
 from evenkeel.tasks.sample.strategy import ORDER, Strategy
 
 
@@ -31,28 +31,28 @@ class Subclass(Strategy):
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the sub-classes."""
-        strata = find_strata(problem.rows, [self.group], problem.compute)
+        strata = cross_strata(problem.rows, [self.group], problem.compute)
         subclass = subclasses(strata, problem.tree, self.min_rows)
         sizes = np.rint(np.bincount(subclass, strata.counts)).astype(np.int64)
         return DrawPlan(
             problem.fill(sizes=sizes),
             sizes,
             cells_of=_Subclasses(strata, subclass),
-            columns=strata.columns,
+            columns=strata.by_value.columns,
             facts={"subclasses": len(sizes)},
         )
 
 
-def subclasses(strata: Strata, tree: ClusterTree, min_rows: int) -> NDArray[np.int64]:
+def subclasses(strata: CrossedStrata, tree: ClusterTree, min_rows: int) -> NDArray[np.int64]:
     """Return the sub-class of every pair of class and leaf, (pairs,) int64."""
     nearby = np.lexsort(tuple(tree.ancestors(level)[strata.leaves] for level in range(1, tree.depth + 1)))
     order = nearby[np.argsort(strata.strata[nearby], kind="stable")]
     counts, classes = strata.counts[order], strata.strata[order]
-    aim = max(int(strata.sizes.min()), min_rows)
-    parts = np.maximum(1, strata.sizes // aim)
+    aim = max(int(strata.by_value.sizes.min()), min_rows)
+    parts = np.maximum(1, strata.by_value.sizes // aim)
     before = np.cumsum(counts) - counts
     inside = before - np.repeat(before[np.searchsorted(classes, np.arange(len(parts)))], np.bincount(classes))
-    chunk = np.minimum(inside * parts[classes] // strata.sizes[classes], parts[classes] - 1)
+    chunk = np.minimum(inside * parts[classes] // strata.by_value.sizes[classes], parts[classes] - 1)
     numbered = np.unique(classes * (int(parts.max()) + 1) + chunk, return_inverse=True)[1]
     found = np.empty(len(order), np.int64)
     found[order] = numbered
@@ -60,7 +60,7 @@ def subclasses(strata: Strata, tree: ClusterTree, min_rows: int) -> NDArray[np.i
 
 
 class _Subclasses:
-    def __init__(self, strata: Strata, subclass: NDArray[np.int64]) -> None:
+    def __init__(self, strata: CrossedStrata, subclass: NDArray[np.int64]) -> None:
         self.strata, self.subclass = strata, subclass
 
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:

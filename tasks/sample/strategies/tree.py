@@ -4,11 +4,8 @@ Source: trees of attributes as the grouping, SSD-LLM (Luo et al. 2024, arXiv 240
 2025, arXiv 2503.17195); the split is that of hierarchical balanced sampling (Vo et al. 2024, arXiv 2405.15613).
 """
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
@@ -37,25 +34,11 @@ class Tree(Strategy):
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas over the combinations of labels; a label that has too few rows leaves its share to siblings."""
         strata = find_strata(problem.rows, self.columns, problem.compute)
-        tree = ClusterTree(strata.sizes, parents_of(strata.values))
+        tree = ClusterTree(strata.sizes, strata.coding.parents())
         allocation = split(tree, problem.limits.caps(strata.sizes), problem.target, seed=problem.seed)
         labels = dict(zip(self.columns, reversed(tree.widths), strict=True))
         top = tree.lift(allocation.quotas, tree.depth)
-        names = list(dict.fromkeys(value[0] for value in strata.values))
+        names = strata.coding.dictionaries[0].to_pylist()
         quotas = dict(zip(names, top.tolist(), strict=True)) if len(names) <= SHOWN else {}
         facts = {"labels": labels, "quotas": quotas}
         return DrawPlan(allocation, strata.sizes, cells_of=strata.of, columns=strata.columns, facts=facts)
-
-
-def parents_of(values: Sequence[tuple[str, ...]]) -> tuple[NDArray[np.int32], ...]:
-    """Return the parent of every label path at each level but the top, finest level first.
-
-    values: distinct paths of equal length, sorted. A path's parent is the path without its last label.
-    """
-    parents, paths = [], list(values)
-    while paths and len(paths[0]) > 1:
-        above = list(dict.fromkeys(path[:-1] for path in paths))
-        number = {path: place for place, path in enumerate(above)}
-        parents.append(np.array([number[path[:-1]] for path in paths], np.int32))
-        paths = above
-    return tuple(parents)
