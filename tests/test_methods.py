@@ -1,4 +1,4 @@
-"""The table of methods is true: its recipe lines are read, its tests exist, and nothing that a recipe can name is missing."""
+"""The table of methods is true: its recipe lines are read, its tests exist, and no choice of a recipe is missing."""
 
 import ast
 import copy
@@ -13,6 +13,7 @@ import yaml
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.infra.registry import Registry
 from evenkeel.tasks.sample.strategy import STRATEGIES
+from evenkeel.tasks.signal.signal import SIGNALS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "METHODS.md"
@@ -25,6 +26,7 @@ BASE = {
 }
 KINDS: list[tuple[Registry[Any], Callable[[Recipe], set[str]]]] = [
     (STRATEGIES, lambda recipe: {recipe.sampling.strategy.name}),
+    (SIGNALS, lambda recipe: {signal.kind for signal in recipe.signals}),
 ]
 
 

@@ -1,0 +1,121 @@
+"""The values of a column that groups rows: how many rows of the pool have each, and which one a row has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evenkeel.infra import storage
+from evenkeel.infra.dtypes import BoolArray, Float64Array, Int32Array, Int64Array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.step import Run
+
+NO_VALUE = "(none)"
+MAX_GROUPS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a pool. column: what the recipe calls it, "" where all rows are one group. values: ascending."""
+
+    column: str
+    values: tuple[str, ...]
+    rows: tuple[int, ...]
+
+    @classmethod
+    def count(cls, source: SignalSource, column: str, run: Run) -> Self:
+        """Count the rows of every value of a column. Raises RecipeError for more than 65,536 values."""
+        if not column:
+            return cls("", ("",), (source.pool.rows,))
+        found = run.compute.reduce(
+            partial(_count_block, source, column),
+            partial(_merged, source.where, column),
+            source.blocks,
+            work=source.pool.rows * 16,
+        )
+        if found is None:
+            return cls(column, (), ())
+        found = found.sort_by("value")
+        return cls(column, tuple(found["value"].to_pylist()), tuple(found["rows"].to_pylist()))
+
+    @classmethod
+    def read(cls, folder: str) -> Self:
+        """Return the groups that `write` left in a folder."""
+        about = storage.read_json(storage.join(folder, "groups.json"))
+        return cls(about["column"], tuple(about["values"]), tuple(about["rows"]))
+
+    def write(self, folder: str) -> None:
+        """Write the groups to a folder, for the workers."""
+        about = {"column": self.column, "values": list(self.values), "rows": list(self.rows)}
+        storage.write_json(storage.join(folder, "groups.json"), about)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column to read for `codes`, if any."""
+        return (self.column,) if self.column else ()
+
+    @cached_property
+    def sizes(self) -> Int64Array:
+        """The rows of every group, (groups,) int64."""
+        return np.array(self.rows, np.int64)
+
+    def codes(self, table: pa.Table) -> Int32Array:
+        """Return the place in `values` of the group of every row of a table, (n,) int32."""
+        if not self.column:
+            return np.zeros(table.num_rows, np.int32)
+        places = pc.index_in(labels_of(table[self.column]), value_set=pa.array(self.values, pa.string()))
+        return np.asarray(places.to_numpy(zero_copy_only=False), np.int32)
+
+    def missing(self, table: pa.Table) -> BoolArray:
+        """Return which rows of a table have no value in the column, (n,) bool."""
+        labels = labels_of(table[self.column])
+        return np.asarray(pc.equal(labels, NO_VALUE).to_numpy(zero_copy_only=False), bool)
+
+
+def labels_of(column: pa.ChunkedArray) -> pa.Array:
+    """Return the values of a column as strings, `(none)` where it has none."""
+    return pc.fill_null(pc.cast(column, pa.string()), NO_VALUE).combine_chunks()
+
+
+def numbers_of(column: pa.ChunkedArray, name: str, where: str) -> Float64Array:
+    """Return a column as numbers, (n,) float64, NaN where it has none. Raises RecipeError for texts and dates."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise RecipeError(
+            f"the column {name!r} does not hold numbers",
+            expected="numbers, or true and false",
+            found=str(kind),
+            where=where,
+            remedy="name a score, a signal or a column of numbers",
+        )
+    numbers: Float64Array = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64, copy=False)
+    return numbers
+
+
+def _count_block(source: SignalSource, column: str, block: str) -> pa.Table:
+    counted = pc.value_counts(labels_of(source.columns(block, [column])[column]))
+    return _bounded(pa.table({"value": counted.field("values"), "rows": counted.field("counts")}), source.where, column)
+
+
+def _merged(where: str, column: str, one: pa.Table, other: pa.Table) -> pa.Table:
+    summed = pa.concat_tables([one, other]).group_by("value").aggregate([("rows", "sum")])
+    return _bounded(summed.rename_columns(["value", "rows"]).select(["value", "rows"]), where, column)
+
+
+def _bounded(counted: pa.Table, where: str, column: str) -> pa.Table:
+    """Return the table; raise RecipeError where there are more groups than the driver should hold."""
+    if counted.num_rows > MAX_GROUPS:
+        examples: Sequence[str] = counted["value"].slice(0, 3).to_pylist()
+        raise RecipeError(
+            f"the column {column!r} has too many values to group rows by",
+            expected=f"at most {MAX_GROUPS:,}",
+            found=f"more, such as {', '.join(examples)}",
+            where=where,
+            remedy="name a column with fewer values, or leave the grouping out",
+        )
+    return counted

@@ -1,0 +1,194 @@
+"""Rows in cells: every row is placed in a cell, and the rows of each cell are gathered from all blocks.
+
+The cells are those of a quick k-means on a sample of the pool, or the leaves of its clustering. Files hold where a row
+is, never its vector. Rows of a cell are sorted by the hash of their id, so that any split into blocks gives the same.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, read_array, write_array
+from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
+from evenkeel.tasks.cluster.index import open_index, write_index
+from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.kmeans.coarse import nearest_lists
+from evenkeel.tasks.kmeans.fit import kmeans
+from evenkeel.tasks.kmeans.index import CentroidIndex
+from evenkeel.tasks.kmeans.options import Metric, Options
+from evenkeel.tasks.signal.groups import Groups
+from evenkeel.tasks.signal.neighbours.size import NEXT, cells_for
+from evenkeel.tasks.signal.sample import sample_rows, vectors_of
+from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.step import Run
+
+MEMBER = np.dtype([("cell", "<i4"), ("block", "<i4"), ("row", "<u4"), ("label", "<i4"), ("identity", "<u8")])
+ROWS_TO_FIT_A_CELL = 32
+ROWS_PER_BATCH, MAX_BATCHES = 1 << 18, 512
+SEED = 0xCE11
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The rows of every cell, in files of consecutive cells.
+
+    folder: of the files. metric: cosine = rows are scaled to length 1. groups: of the labels, one group without.
+    clusters: whether the cells are the leaves of the clustering. edges: the first cell of every file, and their number.
+    """
+
+    source: SignalSource
+    folder: str
+    metric: Metric
+    groups: Groups
+    clusters: bool
+    edges: tuple[int, ...]
+
+    def batches(self) -> range:
+        """Return the numbers of the files."""
+        return range(len(self.edges) - 1)
+
+    def near(self) -> Int32Array:
+        """Return every cell and the eight whose centroids are nearest to its own, (cells, <= 9) int32, itself first."""
+        return np.asarray(map_array(self._path("near.npy"), Path(self.source.pool.scratch)))
+
+    def open(self) -> "OpenCells":
+        """Open the files for one batch of work."""
+        return OpenCells(self)
+
+    def rows(self, members: Array) -> Float32Array:
+        """Return the vectors of some members, (n, d) float32."""
+        found = vectors_of(self.source, members)
+        return normalise(found) if self.metric == "cosine" else found
+
+    def _path(self, name: str) -> str:
+        return storage.join(self.folder, name)
+
+
+class OpenCells:
+    """The members of cells, files being opened when they are first asked for."""
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._files: dict[int, tuple[Array, Int64Array]] = {}
+
+    def members(self, cell: int) -> Array:
+        """Return the members of a cell, by the hash of their ids."""
+        cells = self.cells
+        batch = int(np.searchsorted(cells.edges, cell, side="right")) - 1
+        if batch not in self._files:
+            members = map_array(storage.join(cells.folder, f"members-{batch}.npy"), Path(cells.source.pool.scratch))
+            self._files[batch] = members, read_array(storage.join(cells.folder, f"starts-{batch}.npy"))
+        members, starts = self._files[batch]
+        place = cell - cells.edges[batch]
+        return np.asarray(members[starts[place] : starts[place + 1]])
+
+
+def make_cells(source: SignalSource, folder: str, run: Run, *, metric: Metric, label: str, clusters: bool) -> Cells:
+    """Place the rows of a pool in cells. label: a column; rows without a value there are in no cell.
+
+    clusters: the cells are the leaves, and rows that deduplication dropped are in none.
+    """
+    groups = Groups.count(source, label, run)
+    centroids = source.hierarchy.levels[0].centroids if clusters else _fit(source, metric, run)
+    if not clusters:
+        write_index(storage.join(folder, "index"), CentroidIndex.build(centroids, metric, SEED, run.compute.threads))
+    write_array(storage.join(folder, "near.npy"), near_cells(centroids, run.compute.threads))
+    cells = Cells(source, folder, metric, groups, clusters, (0, max(len(centroids), 1)))
+    place = partial(place_block, cells, len(centroids))
+    work = source.pool.rows * source.vectors.dimension * 4
+    sizes = run.compute.reduce(place, np.add, range(len(source.blocks)), work=work)
+    cells = Cells(source, folder, metric, groups, clusters, edges_of(sizes))
+    run.compute.map(partial(gather, cells), cells.batches(), work=work)
+    storage.remove(storage.join(folder, "placed"))
+    return cells
+
+
+def near_cells(centroids: Float32Array, threads: int) -> Int32Array:
+    """Return every cell and the eight nearest to it, (cells, min(9, cells)) int32, itself first."""
+    wanted = min(NEXT + 1, len(centroids))
+    near = np.empty((len(centroids), wanted), np.int32)
+    centred = centroids - centroids.mean(axis=0) if len(centroids) else centroids
+    found, _ = nearest_lists(np.ascontiguousarray(centred), np.ascontiguousarray(centred), threads)
+    for cell, row in enumerate(found):
+        others = row[row != cell][: wanted - 1]
+        near[cell, 0], near[cell, 1:] = cell, others
+    return near
+
+
+def edges_of(sizes: Int64Array | None) -> tuple[int, ...]:
+    """Cut the cells into at most 512 ranges of about equally many rows, 262,144 or more; return where they begin."""
+    if sizes is None or not len(sizes):
+        return (0,)
+    ends = np.cumsum(sizes)
+    step = max(ROWS_PER_BATCH, -(-int(ends[-1]) // MAX_BATCHES))
+    cuts = np.searchsorted(ends, np.arange(step, int(ends[-1]), step), side="left") + 1
+    return tuple(int(cut) for cut in np.unique([0, *cuts[cuts < len(sizes)], len(sizes)]))
+
+
+def place_block(cells: Cells, count: int, number: int) -> Int64Array:
+    """Write the members of a block, sorted by cell; return how many every cell got, (cells,) int64."""
+    source, block = cells.source, cells.source.blocks[number]
+    identity = source.pool.table(block, ["identity"])["identity"].to_numpy()
+    members = np.zeros(len(identity), MEMBER)
+    members["block"], members["row"], members["identity"] = number, np.arange(len(members)), identity
+    members["cell"] = _cells_of_block(cells, block)
+    if cells.groups.column:
+        table = source.columns(block, cells.groups.columns)
+        members["label"] = cells.groups.codes(table)
+        members["cell"][cells.groups.missing(table)] = -1
+    members = members[members["cell"] >= 0]
+    members = members[np.lexsort((members["identity"], members["cell"]))]
+    write_array(storage.join(cells.folder, "placed", f"{block}.npy"), members)
+    return np.bincount(members["cell"], minlength=count)
+
+
+def gather(cells: Cells, batch: int) -> None:
+    """Write the members of the cells of a batch, from all blocks."""
+    first, last = cells.edges[batch], cells.edges[batch + 1]
+    parts = [np.empty(0, MEMBER)]
+    for block in cells.source.blocks:
+        run = map_array(storage.join(cells.folder, "placed", f"{block}.npy"), Path(cells.source.pool.scratch))
+        start, stop = np.searchsorted(run["cell"], [first, last])
+        parts.append(np.array(run[start:stop]))
+    members = np.concatenate(parts)
+    members = members[np.lexsort((members["identity"], members["cell"]))]
+    write_array(storage.join(cells.folder, f"members-{batch}.npy"), members)
+    starts = np.searchsorted(members["cell"], np.arange(first, last + 1)).astype(np.int64)
+    write_array(storage.join(cells.folder, f"starts-{batch}.npy"), starts)
+
+
+def _fit(source: SignalSource, metric: Metric, run: Run) -> Float32Array:
+    """Return the centroids of a k-means on a sample of the pool: about three times the root of its rows."""
+    rows = source.pool.rows
+    wanted = cells_for(rows)
+    whole = Groups("", ("",), (rows,))
+    sample = vectors_of(source, sample_rows(source, whole, max(20_000, wanted * ROWS_TO_FIT_A_CELL), SEED, run))
+    if metric == "cosine":
+        sample = normalise(sample)
+        sample = sample[sample.any(axis=1)]
+    if not len(sample):
+        return np.zeros((1, source.vectors.dimension), np.float32)
+    options = Options(iterations=8, metric=metric)
+    return kmeans(sample, wanted, options, seed=SEED, threads=run.compute.threads).centroids
+
+
+def _cells_of_block(cells: Cells, block: str) -> Int32Array:
+    """Return the cell of every row of a block, (n,) int32, -1 for none."""
+    if cells.clusters:
+        return cells.source.clusters(block)[0]
+    index = open_index(storage.join(cells.folder, "index"), cells.metric, Path(cells.source.pool.scratch))
+    stored = cells.source.vectors.block(block)
+    found = np.full(len(stored), -1, np.int32)
+    step = max(1, (1 << 24) // max(stored.shape[1], 1))
+    for start, stop in pairwise([*range(0, len(stored), step), len(stored)]):
+        rows = np.asarray(stored[start:stop], np.float32)
+        if cells.metric == "cosine":
+            pointing = np.flatnonzero(rows.any(axis=1))
+            found[start + pointing] = index.nearest(normalise(rows[pointing]))[0]
+        else:
+            found[start:stop] = index.nearest(rows)[0]
+    return found
