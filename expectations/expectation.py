@@ -6,11 +6,14 @@ import that library.
 
 A table is a pandas frame. The tables are:
 
-- `shares`: one row per cluster of a level and per value of a group column. `scope` ("level-1", "group.language"),
-  `name`, `before` and `after` (rows), `planned` (rows the strategy wanted; leaves only), `previous` (rows in the last
-  version, null where it cannot be compared), `radius`, `near_duplicate_rate` (of the version; leaves only).
-- `baselines`: one row per scope and stage (before, after, random, flat, top-down, previous) with its balance.
-- `totals`: one row: rows by disposition, target, and the same of the last version with the prefix `previous_`.
+- `shares`: one row per cluster of a level, per value of a group column, and per cell of a strategy that has cells of
+  its own. `scope` ("level-1", "group.language", "cells"), `name`, `before` and `after` (rows), `planned` (rows the
+  strategy wanted; leaves and cells only), `previous` (rows in the last version, null where it cannot be compared),
+  `radius`, `near_duplicate_rate` (of the version; leaves only).
+- `baselines`: one row per scope and stage (before, after, random, flat, top-down, previous) with its balance; `noise`:
+  how far sampling noise may set the entropies of two versions of that scope apart.
+- `totals`: one row: rows by disposition, target, `effective_sample_size` of the strategy's weights as a share of the
+  rows kept (null without weights), and the same of the last version with the prefix `previous_`.
 - `shards`: one row per shard: `uri`, `rows` read, `quarantined`, `reason` where none of it could be read.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """

@@ -13,28 +13,29 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUPS = "groups"
+GROUPS, LEVELS = "groups", "levels"
 
 
 def pick(shares: "pd.DataFrame", scope: str) -> "pd.DataFrame":
     """Return the rows of `shares` in `scope`. Raises UnknownScope where there are none, naming the scopes there are."""
     found = shares[shares["scope"] == scope]
     if found.empty:
-        known = ", ".join(sorted(map(str, shares["scope"].unique()))) or "none at all"
+        known = ", ".join(sorted({*map(str, shares["scope"].unique())} - {"cells"})) or "none at all"
         raise UnknownScope(f"{scope!r} is not in the profile; it has {known}")
     return found
 
 
 def scopes(shares: "pd.DataFrame", scope: str) -> list[str]:
-    """Return the scopes that `scope` names: itself, or every group column for "groups".
+    """Return the scopes that `scope` names: itself, every group column for "groups", every level for "levels".
 
     Raises NotApplicable where "groups" finds no group column.
     """
-    if scope != GROUPS:
+    if scope not in (GROUPS, LEVELS):
         return [scope]
-    found = sorted(name for name in map(str, shares["scope"].unique()) if name.startswith("group."))
+    prefix = "group." if scope == GROUPS else "level-"
+    found = sorted(name for name in map(str, shares["scope"].unique()) if name.startswith(prefix))
     if not found:
-        raise NotApplicable("the pool has no group columns")
+        raise NotApplicable("the pool has no group columns" if scope == GROUPS else "the profile has no levels")
     return found
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from evenkeel.expectations.concerns.accounting import DispositionsAddUp, ExclusionsHonoured, TargetReached
 from evenkeel.expectations.concerns.balance import (
     EffectiveClasses,
+    EffectiveSampleSize,
     FollowsPlan,
     Gini,
     KLUniform,
@@ -28,8 +29,9 @@ from evenkeel.expectations.concerns.inputs import (
 )
 from evenkeel.expectations.concerns.privacy import PatternRate
 from evenkeel.expectations.expectation import Expectation
+from evenkeel.expectations.goals import Goal
 
-SuiteName = Literal["default", "strict", "first-version"]
+SuiteName = Literal["auto", "default", "strict", "first-version"]
 
 ALWAYS: tuple[Expectation, ...] = (
     RowsRead(),
@@ -62,6 +64,20 @@ AGAINST_LAST: tuple[Expectation, ...] = (
     WorstGroupChange(severity="warn"),
     LostGroups(),
 )
+BY_GOAL: tuple[Expectation, ...] = (
+    FollowsPlan(scope="cells"),
+    NoWorseThan(baseline="random", scope="levels", tolerance=0.0, severity="warn"),
+    NoWorseThan(baseline="random", scope="groups", tolerance=0.0, severity="warn"),
+    EffectiveSampleSize(),
+)
+GOALS: dict[str, tuple[Goal, ...]] = {
+    "effective_classes": ("balance",),
+    "effective_sample_size": ("weights", "target"),
+    "largest_share": ("balance",),
+    "misplaced_rows": ("balance",),
+    "no_worse_than": ("balance",),
+}
+"""The goals for which `auto` asks for an expectation; what is not named here is asked for always."""
 STRICTER: tuple[Expectation, ...] = (
     NormalisedEntropy(at_least=0.9),
     KLUniform(at_most=0.5),
@@ -93,13 +109,20 @@ FORMER_NAMES = {
 }
 
 
-def suite(name: SuiteName) -> list[Expectation]:
-    """Return the expectations of a named suite."""
+def suite(name: SuiteName, goal: Goal = "balance") -> list[Expectation]:
+    """Return the expectations of a named suite; those of `auto` follow from the goal of the strategy."""
+    if name == "auto":
+        return [one for one in automatic() if goal in GOALS.get(one.expect, (goal,))]
     if name == "first-version":
         return list(ALWAYS)
     if name == "default":
         return [*ALWAYS, *AGAINST_LAST]
     return change([*ALWAYS, *AGAINST_LAST, *STRICTER], STRICT_CHANGES)
+
+
+def automatic() -> list[Expectation]:
+    """Return all that `auto` may ask for, whatever the goal."""
+    return [*ALWAYS, *BY_GOAL, *AGAINST_LAST]
 
 
 def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[str, object]]) -> list[Expectation]:

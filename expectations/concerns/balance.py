@@ -57,22 +57,28 @@ class _Evenness(_Balance):
 
 
 class FollowsPlan(_Balance, AtMost):
-    """The version has the rows that the sampling strategy planned for every cluster.
+    """The version has the rows that the sampling strategy planned for every cluster, or for every cell of its own.
 
     The value is the share of rows that would have to move to meet the quotas. It holds for every strategy, whatever it
-    balances: a version whose rows were added, lost or filtered after the draw fails.
+    balances: a version whose rows were added, lost or filtered after the draw fails. Cells are what a strategy gives
+    quotas to where that is not the leaves: values of a group column, cells of a grid, all rows.
     """
 
     shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["follows_plan"] = "follows_plan"
-    scope: Literal["level-1"] = Field("level-1", description="Quotas are planned for the finest level.")
+    scope: Literal["level-1", "cells"] = Field(
+        "level-1", description="level-1: rows by leaf; cells: rows by the cell of the strategy, as they were drawn."
+    )
     at_most: float = Field(0.02, ge=0, le=1, description="Largest share of rows that may be off plan.")
 
     def sentence(self) -> str:
-        return f"at most {percent(self.at_most)} of the rows are off the quotas that the strategy planned"
+        of = " for its own cells" if self.scope == "cells" else ""
+        return f"at most {percent(self.at_most)} of the rows are off the quotas that the strategy planned{of}"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
+        if self.scope == "cells" and not (table["scope"] == "cells").any():
+            raise NotApplicable("the strategy gives quotas to clusters")
         rows = pick(table, self.scope)
         after, planned = version_counts(rows, self.scope), counts(rows, "planned")
         if planned.sum() == 0:
@@ -238,6 +244,32 @@ class SmallestShare(_Balance, AtLeast):
             rows, self.scope, too_little, lambda i: f"{share_of(after, after, i)}; the pool has {before[i]:,.0f} rows"
         )
         return Measurement(low, margin, offenders=offenders)
+
+
+class EffectiveSampleSize(AtLeast):
+    """The weights of the strategy favour enough rows to choose from.
+
+    The effective number of rows of weights w over the pool is (sum w)^2 / sum w^2 (Kish 1965). Where it is far below
+    the number of rows to keep, a few rows hold all the weight and the rest of the version is hardly weighted at all.
+    The value is that number by cell, as a share of the quota and at most all of it.
+    """
+
+    concern: ClassVar[str] = "balance"
+    table: ClassVar[str] = "totals"
+    shown_as: ClassVar[Shown] = "share"
+
+    expect: Literal["effective_sample_size"] = "effective_sample_size"
+    at_least: float = Field(0.1, ge=0, le=1, description="Smallest share of the rows to keep.")
+
+    def sentence(self) -> str:
+        return f"the weights favour at least {percent(self.at_least)} as many rows as are kept (effective sample size)"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        share = float(table["effective_sample_size"].iloc[0])
+        if share != share:
+            raise NotApplicable("the strategy weighs no rows")
+        why = f"weights that favour {percent(share)} as many rows as are kept; make them less steep, or keep fewer rows"
+        return Measurement(share, offenders=[Offender(scope="totals", name="weights", why=why)])
 
 
 class EffectiveClasses(_Balance, AtLeast):

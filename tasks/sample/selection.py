@@ -39,6 +39,11 @@ class Selection:
         """Return one row per leaf: leaf, size, quota, kept, and the quota that each baseline would give it."""
         return read_table(storage.join(self.uri, "quotas.parquet"))
 
+    def cells(self) -> pa.Table | None:
+        """Return one row per cell of the strategy: cell, size, quota, kept; None where its cells are the leaves."""
+        uri = storage.join(self.uri, "cells.parquet")
+        return read_table(uri) if storage.exists(uri) else None
+
     def candidates(self) -> pa.Table:
         """Return the balance of every candidate rule and baseline beside the chosen one."""
         return read_table(storage.join(self.uri, "candidates.parquet"))

@@ -18,6 +18,7 @@ from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import Budget, SamplingConfig
 from evenkeel.tasks.sample.draw import draw
 from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.drawn_cells import cell_table, count_cells, effective_share
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
@@ -49,6 +50,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, tree.rows)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
+    proof = _count_drawn(plan, problem, out, whole=budget.unit == "rows" and rehydrator is None)
     write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
     write_table(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
     counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": int(copies.sum())}
@@ -57,12 +59,27 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
         amount = counts["tokens"] = int(np.dot(selection["tokens"].to_numpy(), selection["copies"].to_numpy()))
     facts = {
         "strategy": config.strategy.name,
+        "goal": config.strategy.goal,
+        **proof,
         **({} if rehydrator is None else {"rehydrate": {str(size): n for size, n in rehydrator.table.items()}}),
         "unit": budget.unit,
         "shortfall": budget.amount - amount,
         **plan.facts,
     }
     return Outcome(counts, facts)
+
+
+def _count_drawn(plan: DrawPlan, problem: SamplingProblem, out: StepFolder, whole: bool) -> dict[str, float]:
+    """Write the cells of a plan that are not the leaves, with what was drawn of each; return facts about its weights.
+
+    whole: whether the quotas are met to the row, which a budget of tokens, or of rehydrated copies, does not.
+    """
+    if plan.cells_of is None and plan.weights_of is None:
+        return {}
+    counted = count_cells(plan, problem.rows, out.path("selection.parquet"), problem.compute)
+    if whole and plan.cells_of is not None:
+        write_table(out.path("cells.parquet"), cell_table(plan, counted.copies))
+    return {} if plan.weights_of is None else {"effective_sample_size": round(effective_share(plan, counted), 4)}
 
 
 def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[SamplingProblem, Budget]:
@@ -129,4 +146,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 13, sample, cost=cost)
+SAMPLE = Step("sample", 14, sample, cost=cost)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.registry import Registry
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 
@@ -25,11 +26,13 @@ class Strategy(BaseModel):
 
     obeys: which of the recipe's `floor`, `cap` and `order` the rule keeps; a recipe that sets another is refused. Floor
     and cap are of leaf clusters, whatever the cells of the rule are.
+    goal: what the rule is after, which decides what its versions are held to where the recipe names no other gates.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     obeys: ClassVar[frozenset[str]] = EVERY_LIMIT
+    goal: ClassVar[Goal] = "plan"
 
     name: str
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
-from evenkeel.expectations.suites import SuiteName, change, present_name, remove, suite
+from evenkeel.expectations.goals import Goal
+from evenkeel.expectations.suites import SuiteName, automatic, change, present_name, remove, suite
 from evenkeel.infra.registry import MemberOf
 
 Name = Annotated[str, AfterValidator(present_name)]
@@ -51,8 +52,10 @@ class GatesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     suite: SuiteName = Field(
-        "default",
-        description="default; strict = tighter, and balance in absolute terms; first-version = no last version.",
+        "auto",
+        description="auto = what suits the strategy: evenness where it balances, else its plan, weights or target; "
+        "default = evenness whatever the strategy; strict = tighter, and balance in absolute terms; first-version = no "
+        "last version.",
     )
     change: Annotated[list[Change], BeforeValidator(_as_list)] = Field(
         default_factory=list,
@@ -90,9 +93,17 @@ class GatesConfig(BaseModel):
         self.expectations()
         return self
 
-    def expectations(self) -> list[Expectation]:
-        """Return what is checked, in order. Raises ValueError for an unknown name or a threshold out of range."""
+    def expectations(self, goal: Goal | None = None) -> list[Expectation]:
+        """Return what is checked, in order. Raises ValueError for an unknown name or a threshold out of range.
+
+        goal: of the strategy, which the suite `auto` goes by; None = all that `auto` may ask for. An expectation of
+        `auto` that `change` names is asked for whatever the goal.
+        """
         changes: dict[str, dict[str, object]] = {}
         for one in self.change:
             changes.setdefault(one.expectation, {})[one.parameter] = one.value
-        return change(remove(suite(self.suite), self.remove), changes) + list(self.add)
+        composed = change(remove(automatic() if self.suite == "auto" else suite(self.suite), self.remove), changes)
+        if self.suite == "auto" and goal is not None:
+            asked = {one.label for one in suite("auto", goal)} | changes.keys()
+            composed = [one for one in composed if one.label in asked or one.expect in asked]
+        return composed + list(self.add)

@@ -23,7 +23,7 @@ from evenkeel.tasks.validate.near import near_duplicates_left
 from evenkeel.tasks.validate.offenders import add_examples
 from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
-from evenkeel.tasks.validate.tables import shards, shares, totals
+from evenkeel.tasks.validate.tables import baselines, shards, shares, totals
 from evenkeel.tasks.workload import Workload
 
 DOCS = "docs"
@@ -49,14 +49,17 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         config.near_duplicate_jaccard,
         config.near_duplicate_cosine,
     )
+    facts, cells = inputs.sample.facts, Selection.open(inputs.sample).cells()
+    of_classes = shares(profile, previous, _same_clusters(inputs), near, _planned(inputs), cells)
+    favoured = facts.get("effective_sample_size")
     tables = {
         "patterns": scan(pool, inputs.sample, config.scan_rows, run),
-        "shares": shares(profile, previous, _same_clusters(inputs), near, _planned(inputs)),
-        "baselines": profile.balance if previous else profile.balance.query("stage != 'previous'"),
-        "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs)),
+        "shares": of_classes,
+        "baselines": baselines(profile, of_classes, previous is not None),
+        "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs), favoured),
         "shards": shards(pool),
     }
-    expectations = config.expectations()
+    expectations = config.expectations(facts.get("goal", "balance"))
     run.progress(0.4, f"checking {len(expectations)} expectations")
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
         site = Path(folder)
@@ -122,4 +125,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 4, validate, cost=cost)
+VALIDATE = Step("validate", 5, validate, cost=cost)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from evenkeel.expectations.concerns.accounting import DISPOSITIONS
-from evenkeel.expectations.measures import Counts
+from evenkeel.expectations.measures import Counts, bootstrap_margin, normalised_entropy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
@@ -16,12 +17,14 @@ def shares(
     same_clusters: bool,
     near: "pd.Series[float] | None" = None,
     planned: Counts | None = None,
+    cells: pa.Table | None = None,
 ) -> pd.DataFrame:
     """Return one row per cluster of every level and per value of every group column, with the last version's counts.
 
     scope category, name, before, after, previous float64 (null where there is nothing to compare with), radius,
     near_duplicate_rate and planned (null but for the leaves, where `near` and `planned` give them). Clusters are
-    compared only where both versions have the same centroids.
+    compared only where both versions have the same centroids. cells: of a strategy that has cells of its own; one row
+    each in scope "cells".
     """
     clusters, groups = profile.clusters, profile.groups
     last = _last(clusters, previous.clusters if previous and same_clusters else None, ["level", "cluster"])
@@ -39,6 +42,10 @@ def shares(
         if previous is not None:
             gone = _gone(groups, previous.groups)
             parts.append(_lines("group.", gone.assign(before=0.0, after=0.0), ("group", "value"), gone["after"]))
+    if cells is not None:
+        of_cells = cells.rename_columns(["cell", "before", "planned", "after"]).to_pandas().assign(all="cells")
+        parts.append(_lines("", of_cells, ("all", "cell"), np.full(len(of_cells), np.nan)))
+        parts[-1]["planned"] = of_cells["planned"].astype(np.float64)
     table = pd.concat(parts, ignore_index=True)
     table["scope"] = table["scope"].astype("category")
     return table
@@ -62,11 +69,37 @@ def _lines(
     )
 
 
-def totals(profile: Profile, previous: Profile | None, target: float | None, excluded_kept: int | None) -> pd.DataFrame:
-    """Return one row: rows by disposition, copies, target, excluded rows kept, and inertia now and last time."""
+def baselines(profile: Profile, shares: pd.DataFrame, previous: bool) -> pd.DataFrame:
+    """Return the balance of every scope and stage, and `noise`: what sampling does to the entropies of two versions.
+
+    shares: what `shares` returns. previous: whether the last version is compared with. The noise is that of one draw by
+    the bootstrap, times the root of two.
+    """
+    balance = profile.balance if previous else profile.balance.query("stage != 'previous'")
+    counts = {scope: rows["after"].to_numpy() for scope, rows in shares.groupby("scope", observed=True)}
+    noise = {
+        scope: 2**0.5 * bootstrap_margin(normalised_entropy, counts[scope]) if counts[scope].sum() else 0.0
+        for scope in balance["scope"].unique()
+        if scope in counts
+    }
+    return balance.assign(noise=balance["scope"].map(noise).astype(np.float64))
+
+
+def totals(
+    profile: Profile,
+    previous: Profile | None,
+    target: float | None,
+    excluded_kept: int | None,
+    effective_sample_size: float | None = None,
+) -> pd.DataFrame:
+    """Return one row: rows by disposition, copies, target, excluded rows kept, weights, and inertia now and last time.
+
+    effective_sample_size: of the strategy's weights, as a share of the rows to keep; None without weights.
+    """
     row: dict[str, float] = {name: int(profile.totals[name].iloc[0]) for name in ("read", "copies", *DISPOSITIONS)}
     row["target"] = np.nan if target is None else float(target)
     row["excluded_kept"] = np.nan if excluded_kept is None else float(excluded_kept)
+    row["effective_sample_size"] = np.nan if effective_sample_size is None else effective_sample_size
     row["inertia"] = inertia(profile)
     row["previous_inertia"] = np.nan if previous is None else inertia(previous)
     row["previous_read"] = np.nan if previous is None else float(previous.totals["read"].iloc[0])

@@ -53,10 +53,18 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
             "near_duplicate_rate": np.nan,
         }
     )
+    cells = pd.DataFrame({"scope": "cells", "name": [str(number) for number in range(4)], "before": 20_000.0})
+    cells = cells.assign(after=TARGET / 4, planned=TARGET / 4)
     stages = {"before": 0.8, "random": 0.81, "flat": 0.99, "top-down": 0.9, "previous": 0.985, "after": 0.99}
     found = {
-        "shares": pd.concat([clusters, groups], ignore_index=True),
-        "baselines": pd.DataFrame([{"scope": "level-1", "stage": name, "entropy": e} for name, e in stages.items()]),
+        "shares": pd.concat([clusters, groups, cells], ignore_index=True),
+        "baselines": pd.DataFrame(
+            [
+                {"scope": scope, "stage": name, "entropy": entropy, "noise": 0.005}
+                for scope in ("level-1", "group.language")
+                for name, entropy in stages.items()
+            ]
+        ),
         "totals": pd.DataFrame(
             [
                 {
@@ -68,6 +76,7 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
                     "quarantined": 100,
                     "target": TARGET,
                     "excluded_kept": 0.0,
+                    "effective_sample_size": 1.0,
                     "inertia": 0.25,
                     "previous_inertia": 0.25,
                     "previous_read": 80_000.0,

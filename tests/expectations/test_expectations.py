@@ -28,9 +28,9 @@ def hits(pattern: str) -> Tables:
     return tables(patterns=frame)
 
 
-def stage(name: str, entropy: float) -> Tables:
+def stage(name: str, entropy: float, scope: str = "level-1") -> Tables:
     frame = tables()["baselines"]
-    frame.loc[frame["stage"] == name, "entropy"] = entropy
+    frame.loc[(frame["stage"] == name) & (frame["scope"] == scope), "entropy"] = entropy
     return tables(baselines=frame)
 
 
@@ -62,6 +62,8 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "tiny_clusters", "at_most": 0.1}, every_cluster("before", 1), "0"),
     ({"expect": "inertia_change"}, totals(inertia=0.3), "inertia"),
     ({"expect": "follows_plan"}, crowded(), "399"),
+    ({"expect": "follows_plan", "scope": "cells"}, crowded("cells", "1"), "1"),
+    ({"expect": "effective_sample_size"}, totals(effective_sample_size=0.01), "weights"),
     ({"expect": "misplaced_rows", "at_most": 0.1}, crowded(), "399"),
     ({"expect": "normalised_entropy"}, crowded(share=0.6), "399"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
@@ -80,6 +82,8 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "effective_classes", "order": 1}, crowded(share=0.7), "399"),
     ({"expect": "effective_classes", "order": 2}, crowded(share=0.3), "399"),
     ({"expect": "no_worse_than"}, stage("after", 0.7), "random"),
+    ({"expect": "no_worse_than", "scope": "levels"}, stage("after", 0.7), "random"),
+    ({"expect": "no_worse_than", "scope": "groups"}, stage("after", 0.7, LANGUAGE), "random"),
     ({"expect": "no_worse_than", "baseline": "previous"}, stage("previous", 1.05), "previous"),
     ({"expect": "psi", "scope": "level-1"}, crowded(), "399"),
     ({"expect": "kl_drift", "scope": LANGUAGE}, crowded(LANGUAGE, "lang-30"), "lang-30"),

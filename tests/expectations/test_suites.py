@@ -32,6 +32,28 @@ def test_strict_asks_for_all_that_default_asks_and_more() -> None:
         assert not (one.severity == "block" and strict[label].severity == "warn")
 
 
+def test_auto_asks_for_evenness_only_where_the_strategy_balances() -> None:
+    by_goal = {goal: {one.label for one in suite("auto", goal)} for goal in ("balance", "plan", "weights", "target")}
+    assert {one.label for one in suite("default")} < by_goal["balance"]
+    assert by_goal["balance"] - by_goal["plan"] == {
+        *("no_worse_than(random, level-1)", "no_worse_than(random, levels)", "no_worse_than(random, groups)"),
+        *("no_worse_than(previous, level-1)", "effective_classes(1, level-1)", "effective_classes(2, level-1)"),
+        *("largest_share(level-1)", "misplaced_rows(level-1)"),
+    }
+    assert by_goal["weights"] - by_goal["plan"] == {"effective_sample_size"}
+    assert all(
+        {"follows_plan(level-1)", "follows_plan(cells)", "coverage(level-1)"} <= all_ for all_ in by_goal.values()
+    )
+
+
+def test_what_a_recipe_changes_is_asked_for_whatever_the_strategy() -> None:
+    config = GatesConfig.model_validate({"change": {"largest_share": {"at_most": 0.5}}, "remove": ["misplaced_rows"]})
+    found = {one.label: one for one in config.expectations("plan")}
+    assert found["largest_share(level-1)"].model_dump()["at_most"] == 0.5
+    assert not {"effective_classes(1, level-1)", "misplaced_rows(level-1)"} & found.keys()
+    assert len(config.expectations()) > len(config.expectations("balance")) > len(found)
+
+
 def test_a_recipe_changes_removes_and_adds() -> None:
     config = GatesConfig.model_validate(
         {

@@ -9,12 +9,13 @@ average. `rule` names a rule to take without measuring, so that a later version 
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.rules import rules
@@ -30,6 +31,8 @@ NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 class Balanced(Strategy):
     """Measure many rules on partitions that the clusters did not make, and take the most balanced."""
+
+    goal: ClassVar[Goal] = "balance"
 
     name: Literal["balanced"] = "balanced"
     probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")

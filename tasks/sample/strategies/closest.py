@@ -5,6 +5,7 @@ Source: the "closest" variant of Vo et al. 2024 (arXiv 2405.15613); less diverse
 
 from typing import ClassVar, Literal
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
@@ -14,6 +15,7 @@ class Closest(Strategy):
     """Equal quotas over the leaves, the rows nearest to the centroid first."""
 
     obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, CAP})
+    goal: ClassVar[Goal] = "balance"
 
     name: Literal["closest"] = "closest"
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
@@ -18,6 +19,7 @@ class ClusterClip(Strategy):
     """Give every leaf the same quota and repeat the rows of small leaves up to a clip."""
 
     obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, ORDER})
+    goal: ClassVar[Goal] = "balance"
 
     name: Literal["cluster-clip"] = "cluster-clip"
     clip: int = Field(5, ge=1, le=1000, description="Copies of one row at most.")

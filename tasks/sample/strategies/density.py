@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.problem import SamplingProblem
@@ -68,6 +69,7 @@ class Density(Strategy):
     """Weights in inverse proportion to the density of rows, estimated by a mergeable hash sketch."""
 
     obeys: ClassVar[frozenset[str]] = frozenset()
+    goal: ClassVar[Goal] = "weights"
 
     name: Literal["density"] = "density"
     hashes: int = Field(128, ge=8, le=2000, description="Hash functions of the sketch.")

@@ -4,8 +4,9 @@ Source: the allocation step of Vo et al. 2024 (arXiv 2405.15613), applied once t
 clusters, uniform inside: also the rule of ClusterClip (arXiv 2402.14526) where `max_repeats` caps the repeats.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import Strategy
@@ -13,6 +14,8 @@ from evenkeel.tasks.sample.strategy import Strategy
 
 class Flat(Strategy):
     """Give every leaf the same quota; small leaves give all they have."""
+
+    goal: ClassVar[Goal] = "balance"
 
     name: Literal["flat"] = "flat"
 

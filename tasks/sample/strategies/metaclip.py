@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
@@ -71,6 +72,7 @@ class Metaclip(Strategy):
     """Keep rows by how rare the concepts in their text are."""
 
     obeys: ClassVar[frozenset[str]] = frozenset()
+    goal: ClassVar[Goal] = "weights"
 
     name: Literal["metaclip"] = "metaclip"
     concepts: list[str] = Field(min_length=1, description="Strings to look for in the text, in any case.")

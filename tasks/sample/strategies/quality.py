@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.sample.balanced.rules import steady_radii
 from evenkeel.tasks.sample.candidates import CandidateRows, score_of
@@ -79,6 +80,7 @@ class Quality(Strategy):
     """Weights by score columns, blended with the diversity of the clusters."""
 
     obeys: ClassVar[frozenset[str]] = frozenset()
+    goal: ClassVar[Goal] = "weights"
 
     name: Literal["quality"] = "quality"
     rule: Literal["quadmix", "samplemix", "kmq"] = Field(
