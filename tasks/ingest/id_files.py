@@ -60,6 +60,23 @@ def ids_of_column(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     return texts
 
 
+def id_of_each_row(column: pa.ChunkedArray, where: str, first: int) -> pa.ChunkedArray:
+    """Return the id of every row of a list as a pool writes it, (n,) string; `first` is the number of the first row.
+
+    Whole numbers in a column of floats are written without a point. Raises InputError as `ids_of_column` does.
+    """
+    if column.null_count:
+        row = first + int(np.flatnonzero(column.is_null().to_numpy())[0])
+        raise InputError("a row of the list names no id", where=f"{where}, row {row:,}", remedy="correct the list")
+    texts = columns.conform(column, pa.string())
+    if not pa.types.is_floating(plain_type(column.type)):
+        return texts
+    if len(column) and not pc.all(pc.less(pc.abs(column), _EXACT)).as_py():
+        raise InputError("ids were rounded: they are floats", where=where, remedy="write them as whole numbers or text")
+    whole = pc.equal(pc.round(column), column)
+    return pc.if_else(whole, column.cast(pa.int64(), safe=False).cast(pa.string()), texts)
+
+
 def _no_utf8(where: str, line: int, found: str) -> InputError:
     return InputError(
         "a list of ids is not UTF-8 text", found=found, where=f"{where}, line {line:,}", remedy="save it as UTF-8"
