@@ -74,6 +74,8 @@ EVERY: list[Chosen] = [
     {"name": "subclass", "group": "language"},
     {"name": "tree", "columns": ["language", "kind"]},
     {"name": "metaclip", "concepts": ["cat", "heron", "dodo"]},
+    {"name": "weighted", "by": "quality"},
+    {"name": "weighted", "by": "quality", "draw": "gumbel", "within": "leaves"},
     {"name": "quality", "scores": {"quality": 1.0}},
     {"name": "quality", "scores": {"quality": 1.0, "length": 0.5}, "rule": "samplemix"},
     {"name": "quality", "scores": {"quality": 1.0}, "rule": "kmq", "sharpness": 3},
