@@ -28,6 +28,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
+            "signals": [signal.with_paths(absolute) for signal in recipe.signals],
             "dedup": recipe.dedup.model_copy(update={"exclude": exclude}),
             "destination": destination.model_copy(
                 update={"uri": absolute(destination.uri), "catalog": _catalog(destination.catalog)}

@@ -21,7 +21,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.signal.config import AnySignal
+from evenkeel.tasks.signal.config import AnySignal, with_entries
 from evenkeel.tasks.signal.order import in_order
 from evenkeel.tasks.validate.config import GatesConfig
 
@@ -98,6 +98,11 @@ class Recipe(BaseModel):
                 if _lies_in(output, place):
                     raise ValueError(f"{role}: {output} lies in the source {place}, which would read it as data")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entries_are_signals(cls, document: object) -> object:
+        return with_entries(document) if isinstance(document, dict) else document
 
     @model_validator(mode="before")
     @classmethod

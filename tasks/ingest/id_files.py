@@ -15,7 +15,7 @@ from evenkeel.tasks.ingest.column_types import is_bytes, plain_type
 _EXACT = float(1 << 53)
 
 
-def read_lines(path: Path, rows: int, where: str) -> Iterator[list[str]]:
+def read_lines(path: Path, rows: int, where: str, what: str = "a list of ids") -> Iterator[list[str]]:
     """Yield the lines of a UTF-8 file, `rows` at a time, without line ends and byte order mark.
 
     Raises InputError for any other encoding, which names the line.
@@ -23,17 +23,17 @@ def read_lines(path: Path, rows: int, where: str) -> Iterator[list[str]]:
     number = 0
     with path.open("rb") as raw:
         if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise _no_utf8(where, 1, "a byte order mark of UTF-16")
+            raise _no_utf8(what, where, 1, "a byte order mark of UTF-16")
     try:
         with path.open(encoding="utf-8-sig") as stream:
             while part := list(itertools.islice(stream, rows)):
                 for line in part:
                     number += 1
                     if "\0" in line:
-                        raise _no_utf8(where, number, "a zero byte")
+                        raise _no_utf8(what, where, number, "a zero byte")
                 yield [line.rstrip("\r\n") for line in part]
     except UnicodeDecodeError as error:
-        raise _no_utf8(where, number + 1, f"{error} in or behind that line") from error
+        raise _no_utf8(what, where, number + 1, f"{error} in or behind that line") from error
 
 
 def ids_of_column(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
@@ -77,7 +77,7 @@ def id_of_each_row(column: pa.ChunkedArray, where: str, first: int) -> pa.Chunke
     return pc.if_else(whole, column.cast(pa.int64(), safe=False).cast(pa.string()), texts)
 
 
-def _no_utf8(where: str, line: int, found: str) -> InputError:
+def _no_utf8(what: str, where: str, line: int, found: str) -> InputError:
     return InputError(
-        "a list of ids is not UTF-8 text", found=found, where=f"{where}, line {line:,}", remedy="save it as UTF-8"
+        f"{what} is not UTF-8 text", found=found, where=f"{where}, line {line:,}", remedy="save it as UTF-8"
     )

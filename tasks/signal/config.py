@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.signal.signal import SIGNALS, Signal
 
-IMPLIED = {"join": "joined", "of": "expression", "mix": "mixture"}
+IMPLIED = {"join": "joined", "together": "together", "of": "expression", "mix": "mixture"}
+OF_ENTRIES = {"of": "together", "uri": "entries", "values": "entries", "column": "tags"}
 
 
 def _kind_implied(value: object) -> object:
@@ -17,6 +18,27 @@ def _kind_implied(value: object) -> object:
             if option in value:
                 return {"kind": kind, **value}
     return value
+
+
+def with_entries(document: dict[str, object]) -> dict[str, object]:
+    """Return a recipe whose section `entries`, a shorter form of signals that are tags, is among its `signals`.
+
+    Raises ValueError for an entry column that says neither where its entries come from nor its kind.
+    """
+    written = document.get("entries")
+    if written is None:
+        return {name: value for name, value in document.items() if name != "entries"}
+    if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
+        raise ValueError("entries: expected a list, such as [{name: concepts, uri: entries.txt}]")
+    made: list[object] = []
+    for one in written:
+        kinds = [kind for option, kind in OF_ENTRIES.items() if option in one]
+        if "kind" not in one and not kinds:
+            raise ValueError(f"entries: {one.get('name', one)} needs uri or values (match texts), column or of")
+        made.append(one if "kind" in one else {"kind": kinds[0], **one})
+    signals = document.get("signals") or []
+    rest = {name: value for name, value in document.items() if name != "entries"}
+    return {**rest, "signals": [*signals, *made] if isinstance(signals, list) else signals}
 
 
 AnySignal = Annotated[Signal, MemberOf(SIGNALS), BeforeValidator(_kind_implied)]

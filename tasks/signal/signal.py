@@ -1,6 +1,6 @@
 """What a signal is, and all the kinds of signals there are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -59,6 +59,10 @@ class Signal(BaseModel):
 
     def current(self) -> Self:
         """Return it with the fingerprints of files that it reads from elsewhere, as they are now."""
+        return self
+
+    def with_paths(self, absolute: Callable[[str], str]) -> Self:
+        """Return it with each path of a file that it reads from elsewhere made absolute."""
         return self
 
     def check(self, source: "SignalSource") -> None:

@@ -1,0 +1,1 @@
+"""Entries in texts: words and phrases of a list, found where whole words begin and end."""
