@@ -9,8 +9,8 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, read_array, write_array
-from evenkeel.infra.dtypes import Array, Float64Array, Int64Array
-from evenkeel.tasks.signal.groups import Groups
+from evenkeel.infra.dtypes import Float64Array, Int64Array
+from evenkeel.tasks.signal.groups import count_groups, read_groups
 from evenkeel.tasks.signal.isolation import Forest, fit_forest, isolation
 from evenkeel.tasks.signal.sample import sample_rows, vectors_of
 from evenkeel.tasks.signal.source import SignalSource
@@ -29,17 +29,16 @@ def grow_forests(
     A group of fewer than eight rows has none. contamination: the score that so many sampled rows of a group exceed is
     its offset, 0 where it is None. Returns facts.
     """
-    groups = Groups.count(source, within, run)
-    groups.write(folder)
-    size = max(256, min(MOST, ALL // max(len(groups.values), 1)))
-    chosen = sample_rows(source, groups, size, seed, run)
-    starts = np.searchsorted(chosen["group"], np.arange(len(groups.values) + 1))
+    groups = len(count_groups(source, within, folder, run).values)
+    chosen = sample_rows(source, folder, max(256, min(MOST, ALL // max(groups, 1))), seed, run)
+    starts = np.searchsorted(chosen["group"], np.arange(groups + 1)).astype(np.int64)
     edges = _edges(starts)
-    grow = partial(_grow, source, trees, contamination, seed, folder)
-    tasks = [(first, chosen[starts[first] : starts[last]]) for first, last in pairwise(edges)]
-    run.compute.map(grow, tasks, work=len(chosen) * source.vectors.dimension * 4)
+    write_array(storage.join(folder, "chosen.npy"), chosen)
     write_array(storage.join(folder, "edges.npy"), edges)
-    return {"groups": len(groups.values), "small_groups": int((np.diff(starts) < FEWEST).sum())}
+    tasks = [(first, int(starts[first]), int(starts[last])) for first, last in pairwise(edges.tolist())]
+    grow = partial(_grow, source, trees, contamination, seed, folder)
+    run.compute.map(grow, tasks, work=len(chosen) * source.vectors.dimension * 4)
+    return {"groups": groups, "small_groups": int((np.diff(starts) < FEWEST).sum())}
 
 
 def isolation_of_block(source: SignalSource, within: str, folder: str, scratch: str, block: str) -> Float64Array:
@@ -47,7 +46,7 @@ def isolation_of_block(source: SignalSource, within: str, folder: str, scratch: 
     vectors = source.vectors.block(block)
     codes = np.zeros(len(vectors), np.int32)
     if within:
-        codes = _groups(folder).codes(source.columns(block, [within]))
+        codes = read_groups(folder).codes(source.columns(block, [within]))
     values = np.full(len(vectors), np.nan)
     edges = read_array(storage.join(folder, "edges.npy"))
     for group in np.unique(codes):
@@ -72,10 +71,11 @@ def _edges(starts: Int64Array) -> Int64Array:
 
 
 def _grow(
-    source: SignalSource, trees: int, contamination: float | None, seed: int, folder: str, task: tuple[int, Array]
+    source: SignalSource, trees: int, contamination: float | None, seed: int, folder: str, task: tuple[int, int, int]
 ) -> None:
-    """Grow and write the forests of the groups of some sampled rows; task: the first group, and the rows."""
-    first, chosen = task
+    """Grow and write the forests of the groups of some sampled rows; task: the first group, and where the rows are."""
+    first, start, stop = task
+    chosen = np.array(map_array(storage.join(folder, "chosen.npy"), Path(source.pool.scratch))[start:stop])
     grown: list[tuple[int, Forest, float]] = []
     for group in np.unique(chosen["group"]):
         x = vectors_of(source, chosen[chosen["group"] == group])
@@ -95,11 +95,6 @@ def _grow(
         arrays = [np.asarray(getattr(forest, part)) for _, forest, _ in grown]
         write_array(storage.join(folder, f"{part}-{first}.npy"), np.concatenate([empty, *arrays]))
     storage.write_json(storage.join(folder, f"forests-{first}.json"), about)
-
-
-@lru_cache(maxsize=4)
-def _groups(folder: str) -> Groups:
-    return Groups.read(folder)
 
 
 @lru_cache(maxsize=16)

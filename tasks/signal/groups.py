@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Self
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
 NO_VALUE = "(none)"
+FILE = "groups.json"
 MAX_GROUPS = 1 << 16
 
 
@@ -27,33 +27,6 @@ class Groups:
     values: tuple[str, ...]
     rows: tuple[int, ...]
 
-    @classmethod
-    def count(cls, source: SignalSource, column: str, run: Run) -> Self:
-        """Count the rows of every value of a column. Raises RecipeError for more than 65,536 values."""
-        if not column:
-            return cls("", ("",), (source.pool.rows,))
-        found = run.compute.reduce(
-            partial(_count_block, source, column),
-            partial(_merged, source.where, column),
-            source.blocks,
-            work=source.pool.rows * 16,
-        )
-        if found is None:
-            return cls(column, (), ())
-        found = found.sort_by("value")
-        return cls(column, tuple(found["value"].to_pylist()), tuple(found["rows"].to_pylist()))
-
-    @classmethod
-    def read(cls, folder: str) -> Self:
-        """Return the groups that `write` left in a folder."""
-        about = storage.read_json(storage.join(folder, "groups.json"))
-        return cls(about["column"], tuple(about["values"]), tuple(about["rows"]))
-
-    def write(self, folder: str) -> None:
-        """Write the groups to a folder, for the workers."""
-        about = {"column": self.column, "values": list(self.values), "rows": list(self.rows)}
-        storage.write_json(storage.join(folder, "groups.json"), about)
-
     @property
     def columns(self) -> tuple[str, ...]:
         """The column to read for `codes`, if any."""
@@ -63,6 +36,10 @@ class Groups:
     def sizes(self) -> Int64Array:
         """The rows of every group, (groups,) int64."""
         return np.array(self.rows, np.int64)
+
+    def shares(self, size: int) -> Float64Array:
+        """Return the share of every group that is about `size` of its rows, (groups,) float64."""
+        return np.minimum(1.0, size / np.maximum(self.sizes, 1))
 
     def codes(self, table: pa.Table) -> Int32Array:
         """Return the place in `values` of the group of every row of a table, (n,) int32."""
@@ -75,6 +52,33 @@ class Groups:
         """Return which rows of a table have no value in the column, (n,) bool."""
         labels = labels_of(table[self.column])
         return np.asarray(pc.equal(labels, NO_VALUE).to_numpy(zero_copy_only=False), bool)
+
+
+def count_groups(source: SignalSource, column: str, folder: str, run: Run) -> Groups:
+    """Count the rows of every value of a column, and write the groups to a folder, where workers read them.
+
+    Raises RecipeError for more than 65,536 values.
+    """
+    groups = Groups("", ("",), (source.pool.rows,))
+    if column:
+        found = run.compute.reduce(
+            partial(_count_block, source, column),
+            partial(_merged, source.where, column),
+            source.blocks,
+            work=source.pool.rows * 16,
+        )
+        table = pa.table({"value": [], "rows": []}) if found is None else found.sort_by("value")
+        groups = Groups(column, tuple(table["value"].to_pylist()), tuple(table["rows"].to_pylist()))
+    about = {"column": column, "values": list(groups.values), "rows": list(groups.rows)}
+    storage.write_json(storage.join(folder, FILE), about)
+    return groups
+
+
+@lru_cache(maxsize=4)
+def read_groups(folder: str) -> Groups:
+    """Return the groups in a folder; kept in memory between the blocks of a worker."""
+    about = storage.read_json(storage.join(folder, FILE))
+    return Groups(about["column"], tuple(about["values"]), tuple(about["rows"]))
 
 
 def labels_of(column: pa.ChunkedArray) -> pa.Array:

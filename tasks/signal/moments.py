@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evenkeel.infra.dtypes import Float64Array, Int32Array
-from evenkeel.tasks.signal.groups import Groups, numbers_of
+from evenkeel.tasks.signal.groups import numbers_of, read_groups
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
@@ -51,15 +51,18 @@ def add_moments(one: Moments, other: Moments) -> Moments:
     )
 
 
-def fit_moments(source: SignalSource, column: str, groups: Groups, run: Run) -> Moments:
-    """Return the moments of a column of the whole pool, by group."""
+def fit_moments(source: SignalSource, column: str, folder: str, run: Run) -> Moments:
+    """Return the moments of a column of the whole pool, by the groups in a folder."""
     found = run.compute.reduce(
-        partial(_moments_of_block, source, column, groups), add_moments, source.blocks, work=source.pool.rows * 24
+        partial(_moments_of_block, source, column, folder), add_moments, source.blocks, work=source.pool.rows * 24
     )
-    return found if found is not None else moments_of(np.empty(0), np.empty(0, np.int32), len(groups.values))
+    return (
+        found if found is not None else moments_of(np.empty(0), np.empty(0, np.int32), len(read_groups(folder).values))
+    )
 
 
-def _moments_of_block(source: SignalSource, column: str, groups: Groups, block: str) -> Moments:
+def _moments_of_block(source: SignalSource, column: str, folder: str, block: str) -> Moments:
+    groups = read_groups(folder)
     table = source.columns(block, [column, *groups.columns])
     numbers = numbers_of(table[column], column, source.where)
     return moments_of(numbers, groups.codes(table), len(groups.values))

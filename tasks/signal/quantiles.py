@@ -8,7 +8,7 @@ off by at most the share of rows in its interval, and the largest such share is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -19,7 +19,7 @@ from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compiled import compiled
 from evenkeel.infra.dtypes import Float64Array, Int32Array, Int64Array
 from evenkeel.infra.hashing import uniform
-from evenkeel.tasks.signal.groups import Groups, numbers_of
+from evenkeel.tasks.signal.groups import count_groups, numbers_of, read_groups
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
@@ -52,28 +52,23 @@ class Ranks:
     found: Counts
 
     @classmethod
-    def fit(cls, source: SignalSource, column: str, groups: Groups, run: Run) -> Self:
-        """Read the column of the whole pool, twice, on the workers. The driver holds at most a million cuts."""
-        size = max(FEWEST_CUTS, min(MOST_CUTS, ALL_CUTS // max(len(groups.values), 1)))
-        shares = np.minimum(1.0, size / np.maximum(groups.sizes, 1))
+    def fit(cls, source: SignalSource, column: str, groups: str, folder: str, run: Run) -> Self:
+        """Read the column of the whole pool, twice, on the workers, and write its sketch to a folder.
+
+        groups: the folder of the groups. The driver holds at most about a million cuts.
+        """
+        count = len(read_groups(groups).values)
+        size = max(FEWEST_CUTS, min(MOST_CUTS, ALL_CUTS // max(count, 1)))
         work = source.pool.rows * 24
-        parts = run.compute.map(partial(_sample_block, source, column, groups, shares), source.blocks, work=work)
-        cuts, starts = cuts_of(parts, len(groups.values))
-        found = run.compute.reduce(
-            partial(_count_block, source, column, groups, cuts, starts), add_counts, source.blocks, work=work
-        )
-        return cls(cuts, starts, found if found is not None else no_counts(starts))
-
-    @classmethod
-    def read(cls, folder: str, scratch: str) -> Self:
-        """Return the sketch that `write` left, memory-mapped."""
-        arrays = [map_array(storage.join(folder, f"{name}.npy"), Path(scratch)) for name in _ARRAYS]
-        return cls(arrays[0], arrays[1], Counts(*arrays[2:]))
-
-    def write(self, folder: str) -> None:
-        """Write the sketch as .npy files."""
-        for name, array in zip(_ARRAYS, (self.cuts, self.starts, *self.found), strict=True):
+        parts = run.compute.map(partial(_sample_block, source, column, groups, size), source.blocks, work=work)
+        for name, array in zip(("cuts", "starts"), cuts_of(parts, count), strict=True):
             write_array(storage.join(folder, f"{name}.npy"), array)
+        counting = partial(_count_block, source, column, groups, folder)
+        found = run.compute.reduce(counting, add_counts, source.blocks, work=work)
+        found = found if found is not None else no_counts(np.zeros(count + 1, np.int64))
+        for name, array in zip(Counts._fields, found, strict=True):
+            write_array(storage.join(folder, f"{name}.npy"), array)
+        return cls(*_read_cuts(folder, source.pool.scratch), found)
 
     def rows(self) -> Int64Array:
         """Return how many numbers every group has, (groups,) int64."""
@@ -107,28 +102,23 @@ class Ranks:
         return values
 
 
-_ARRAYS = ("cuts", "starts", "counts", "least", "greatest")
-
-
 def fit_ranks(source: SignalSource, column: str, by: str, folder: str, run: Run) -> Mapping[str, object]:
     """Sketch a column, by group where `by` names one, and write the sketch to a folder; return facts."""
-    groups = Groups.count(source, by, run)
-    ranks = Ranks.fit(source, column, groups, run)
-    groups.write(folder)
-    ranks.write(folder)
-    return {"groups": len(groups.values), "rank_error": ranks.error()}
+    groups = count_groups(source, by, folder, run)
+    return {"groups": len(groups.values), "rank_error": Ranks.fit(source, column, folder, folder, run).error()}
 
 
 def ranks_of_block(source: SignalSource, column: str, folder: str, scratch: str, block: str) -> Float64Array:
     """Return the ranks of a column of a block, (n,) float64, by the sketch in a folder."""
-    ranks, groups = _open(folder, scratch)
+    groups = read_groups(folder)
     table = source.columns(block, [column, *groups.columns])
-    return ranks.of(numbers_of(table[column], column, source.where), groups.codes(table))
+    return read_ranks(folder, scratch).of(numbers_of(table[column], column, source.where), groups.codes(table))
 
 
-@lru_cache(maxsize=4)
-def _open(folder: str, scratch: str) -> tuple[Ranks, Groups]:
-    return Ranks.read(folder, scratch), Groups.read(folder)
+def read_ranks(folder: str, scratch: str) -> Ranks:
+    """Return the sketch in a folder, memory-mapped."""
+    counts = (map_array(storage.join(folder, f"{name}.npy"), Path(scratch)) for name in Counts._fields)
+    return Ranks(*_read_cuts(folder, scratch), Counts(*counts))
 
 
 def cuts_of(parts: list[tuple[Int32Array, Float64Array]], groups: int) -> tuple[Float64Array, Int64Array]:
@@ -165,21 +155,27 @@ def no_counts(starts: Int64Array) -> Counts:
 
 
 def _sample_block(
-    source: SignalSource, column: str, groups: Groups, shares: Float64Array, block: str
+    source: SignalSource, column: str, folder: str, size: int, block: str
 ) -> tuple[Int32Array, Float64Array]:
     """Return group and number of the rows of a block whose hash is below the share of their group."""
+    groups = read_groups(folder)
     table = source.columns(block, [column, *groups.columns])
     numbers, codes = numbers_of(table[column], column, source.where), groups.codes(table)
     identity = source.pool.table(block, ["identity"])["identity"].to_numpy()
-    chosen = (uniform(SEED, identity) < shares[codes]) & ~np.isnan(numbers)
+    chosen = (uniform(SEED, identity) < groups.shares(size)[codes]) & ~np.isnan(numbers)
     return codes[chosen], numbers[chosen]
 
 
-def _count_block(
-    source: SignalSource, column: str, groups: Groups, cuts: Float64Array, starts: Int64Array, block: str
-) -> Counts:
+def _count_block(source: SignalSource, column: str, folder: str, sketch: str, block: str) -> Counts:
+    groups = read_groups(folder)
     table = source.columns(block, [column, *groups.columns])
-    return count_between(numbers_of(table[column], column, source.where), groups.codes(table), cuts, starts)
+    numbers = numbers_of(table[column], column, source.where)
+    return count_between(numbers, groups.codes(table), *_read_cuts(sketch, source.pool.scratch))
+
+
+def _read_cuts(folder: str, scratch: str) -> tuple[Float64Array, Int64Array]:
+    cuts, starts = (map_array(storage.join(folder, f"{name}.npy"), Path(scratch)) for name in ("cuts", "starts"))
+    return cuts, starts
 
 
 @compiled

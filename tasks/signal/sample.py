@@ -4,22 +4,21 @@ from functools import partial
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Array, Float32Array, Float64Array
+from evenkeel.infra.dtypes import Array, Float32Array
 from evenkeel.infra.hashing import uniform
-from evenkeel.tasks.signal.groups import Groups
+from evenkeel.tasks.signal.groups import read_groups
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
 CHOSEN = np.dtype([("group", "<i4"), ("block", "<i4"), ("row", "<u4"), ("hash", "<f8")])
 
 
-def sample_rows(source: SignalSource, groups: Groups, size: int, seed: int, run: Run) -> Array:
-    """Return about `size` rows of every group (all of a smaller one), sorted by group and hash of the id.
+def sample_rows(source: SignalSource, folder: str, size: int, seed: int, run: Run) -> Array:
+    """Return about `size` rows of every group in a folder (all of a smaller one), sorted by group and hash of the id.
 
     Each is (group, block, row in it, hash); a row is chosen where its hash is below the share of its group.
     """
-    shares = np.minimum(1.0, size / np.maximum(groups.sizes, 1))
-    choose = partial(_choose, source, groups, shares, seed)
+    choose = partial(_choose, source, folder, size, seed)
     parts = run.compute.map(choose, range(len(source.blocks)), work=source.pool.rows * 16)
     chosen = np.concatenate([np.empty(0, CHOSEN), *parts])
     return chosen[np.lexsort((chosen["hash"], chosen["group"]))]
@@ -35,13 +34,13 @@ def vectors_of(source: SignalSource, chosen: Array) -> Float32Array:
     return found
 
 
-def _choose(source: SignalSource, groups: Groups, shares: Float64Array, seed: int, number: int) -> Array:
+def _choose(source: SignalSource, folder: str, size: int, seed: int, number: int) -> Array:
     """Return the chosen rows of a block."""
-    block = source.blocks[number]
+    block, groups = source.blocks[number], read_groups(folder)
     identity = source.pool.table(block, ["identity"])["identity"].to_numpy()
     codes = groups.codes(source.columns(block, groups.columns)) if groups.column else np.zeros(len(identity), np.int32)
     hashes = uniform(seed, identity)
-    rows = np.flatnonzero(hashes < shares[codes])
+    rows = np.flatnonzero(hashes < groups.shares(size)[codes])
     chosen = np.empty(len(rows), CHOSEN)
     chosen["group"], chosen["block"], chosen["row"], chosen["hash"] = codes[rows], number, rows, hashes[rows]
     return chosen

@@ -4,7 +4,7 @@ The cells are those of a quick k-means on a sample of the pool, or the leaves of
 is, never its vector. Rows of a cell are sorted by the hash of their id, so that any split into blocks gives the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,19 +16,19 @@ from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.embed.post import normalise
-from evenkeel.tasks.kmeans.coarse import nearest_lists
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.kmeans.options import Metric, Options
-from evenkeel.tasks.signal.groups import Groups
-from evenkeel.tasks.signal.neighbours.size import NEXT, cells_for
+from evenkeel.tasks.signal.groups import count_groups, read_groups
+from evenkeel.tasks.signal.neighbours.near import near_cells
+from evenkeel.tasks.signal.neighbours.size import cells_for
 from evenkeel.tasks.signal.sample import sample_rows, vectors_of
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
 MEMBER = np.dtype([("cell", "<i4"), ("block", "<i4"), ("row", "<u4"), ("label", "<i4"), ("identity", "<u8")])
 ROWS_TO_FIT_A_CELL = 32
-ROWS_PER_BATCH, MAX_BATCHES = 1 << 18, 512
+ROWS_PER_BATCH, MAX_BATCHES, MAX_COUNTERS = 1 << 18, 512, 1 << 16
 SEED = 0xCE11
 
 
@@ -36,14 +36,13 @@ SEED = 0xCE11
 class Cells:
     """The rows of every cell, in files of consecutive cells.
 
-    folder: of the files. metric: cosine = rows are scaled to length 1. groups: of the labels, one group without.
-    clusters: whether the cells are the leaves of the clustering. edges: the first cell of every file, and their number.
+    folder: of the files, and of the groups that are the labels. metric: cosine = rows are scaled to length 1. clusters:
+    whether the cells are the leaves of the clustering. edges: the first cell of every file, and the number of cells.
     """
 
     source: SignalSource
     folder: str
     metric: Metric
-    groups: Groups
     clusters: bool
     edges: tuple[int, ...]
 
@@ -92,58 +91,50 @@ def make_cells(source: SignalSource, folder: str, run: Run, *, metric: Metric, l
 
     clusters: the cells are the leaves, and rows that deduplication dropped are in none.
     """
-    groups = Groups.count(source, label, run)
-    centroids = source.hierarchy.levels[0].centroids if clusters else _fit(source, metric, run)
+    count_groups(source, label, folder, run)
+    centroids = source.hierarchy.levels[0].centroids if clusters else _fit(source, metric, folder, run)
     if not clusters:
         write_index(storage.join(folder, "index"), CentroidIndex.build(centroids, metric, SEED, run.compute.threads))
     write_array(storage.join(folder, "near.npy"), near_cells(centroids, run.compute.threads))
-    cells = Cells(source, folder, metric, groups, clusters, (0, max(len(centroids), 1)))
-    place = partial(place_block, cells, len(centroids))
+    cells = Cells(source, folder, metric, clusters, (0, len(centroids)))
+    step = -(-len(centroids) // MAX_COUNTERS)
     work = source.pool.rows * source.vectors.dimension * 4
+    place = partial(place_block, cells, step)
     sizes = run.compute.reduce(place, np.add, range(len(source.blocks)), work=work)
-    cells = Cells(source, folder, metric, groups, clusters, edges_of(sizes))
+    cells = replace(cells, edges=edges_of(sizes, step, len(centroids)))
     run.compute.map(partial(gather, cells), cells.batches(), work=work)
     storage.remove(storage.join(folder, "placed"))
     return cells
 
 
-def near_cells(centroids: Float32Array, threads: int) -> Int32Array:
-    """Return every cell and the eight nearest to it, (cells, min(9, cells)) int32, itself first."""
-    wanted = min(NEXT + 1, len(centroids))
-    near = np.empty((len(centroids), wanted), np.int32)
-    centred = centroids - centroids.mean(axis=0) if len(centroids) else centroids
-    found, _ = nearest_lists(np.ascontiguousarray(centred), np.ascontiguousarray(centred), threads)
-    for cell, row in enumerate(found):
-        others = row[row != cell][: wanted - 1]
-        near[cell, 0], near[cell, 1:] = cell, others
-    return near
+def edges_of(sizes: Int64Array | None, step: int, cells: int) -> tuple[int, ...]:
+    """Cut cells into at most 512 ranges of about equally many rows, 262,144 or more; return where they begin and end.
+
+    sizes: the rows of every `step` consecutive cells.
+    """
+    ends = np.cumsum(np.zeros(1, np.int64) if sizes is None else sizes)
+    rows = int(ends[-1])
+    most = max(ROWS_PER_BATCH, -(-rows // MAX_BATCHES))
+    cuts = (np.searchsorted(ends, np.arange(most, rows, most)) + 1) * step
+    return tuple(int(cut) for cut in np.unique([0, *cuts[cuts < cells], cells]))
 
 
-def edges_of(sizes: Int64Array | None) -> tuple[int, ...]:
-    """Cut the cells into at most 512 ranges of about equally many rows, 262,144 or more; return where they begin."""
-    if sizes is None or not len(sizes):
-        return (0,)
-    ends = np.cumsum(sizes)
-    step = max(ROWS_PER_BATCH, -(-int(ends[-1]) // MAX_BATCHES))
-    cuts = np.searchsorted(ends, np.arange(step, int(ends[-1]), step), side="left") + 1
-    return tuple(int(cut) for cut in np.unique([0, *cuts[cuts < len(sizes)], len(sizes)]))
-
-
-def place_block(cells: Cells, count: int, number: int) -> Int64Array:
-    """Write the members of a block, sorted by cell; return how many every cell got, (cells,) int64."""
+def place_block(cells: Cells, step: int, number: int) -> Int64Array:
+    """Write the members of a block, sorted by cell; return how many every `step` consecutive cells got."""
     source, block = cells.source, cells.source.blocks[number]
     identity = source.pool.table(block, ["identity"])["identity"].to_numpy()
     members = np.zeros(len(identity), MEMBER)
     members["block"], members["row"], members["identity"] = number, np.arange(len(members)), identity
     members["cell"] = _cells_of_block(cells, block)
-    if cells.groups.column:
-        table = source.columns(block, cells.groups.columns)
-        members["label"] = cells.groups.codes(table)
-        members["cell"][cells.groups.missing(table)] = -1
+    groups = read_groups(cells.folder)
+    if groups.column:
+        table = source.columns(block, groups.columns)
+        members["label"] = groups.codes(table)
+        members["cell"][groups.missing(table)] = -1
     members = members[members["cell"] >= 0]
     members = members[np.lexsort((members["identity"], members["cell"]))]
     write_array(storage.join(cells.folder, "placed", f"{block}.npy"), members)
-    return np.bincount(members["cell"], minlength=count)
+    return np.bincount(members["cell"] // step, minlength=-(-cells.edges[-1] // step))
 
 
 def gather(cells: Cells, batch: int) -> None:
@@ -161,11 +152,12 @@ def gather(cells: Cells, batch: int) -> None:
     write_array(storage.join(cells.folder, f"starts-{batch}.npy"), starts)
 
 
-def _fit(source: SignalSource, metric: Metric, run: Run) -> Float32Array:
-    """Return the centroids of a k-means on a sample of the pool: about three times the root of its rows."""
+def _fit(source: SignalSource, metric: Metric, folder: str, run: Run) -> Float32Array:
+    """Return the centroids of a k-means on a sample of the pool."""
     rows = source.pool.rows
     wanted = cells_for(rows)
-    whole = Groups("", ("",), (rows,))
+    whole = storage.join(folder, "whole")
+    count_groups(source, "", whole, run)
     sample = vectors_of(source, sample_rows(source, whole, max(20_000, wanted * ROWS_TO_FIT_A_CELL), SEED, run))
     if metric == "cosine":
         sample = normalise(sample)

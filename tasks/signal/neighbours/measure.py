@@ -38,7 +38,7 @@ def measure_batch(cells: Cells, k: int, measure: Measure, folder: str, batch: in
             continue
         found = np.empty(len(members), FOUND)
         found["block"], found["row"] = members["block"], members["row"]
-        others = [opened.members(int(other)) for other in near[cell]]
+        others = [opened.members(other) for other in dict.fromkeys(near[cell].tolist())]
         found["value"] = measure_cell(cells, members, others, k, measure)
         parts.append(found)
     values = np.concatenate(parts)

@@ -1,15 +1,13 @@
 """How many cells a pool has, and how many rows each row is compared with: what neighbours cost."""
 
-import math
-
 ROWS_PER_CELL, MAX_CELLS = 512, 8192
 NEXT = 8
 MAX_COMPARED = 4096
 
 
 def cells_for(rows: int) -> int:
-    """Return the number of cells: about three times the root of the rows, so that placing and comparing cost alike."""
-    return max(1, min(rows // ROWS_PER_CELL, math.isqrt(9 * rows), MAX_CELLS))
+    """Return the number of cells: one for 512 rows, at most 8,192."""
+    return max(1, min(rows // ROWS_PER_CELL, MAX_CELLS))
 
 
 def rows_compared(rows: int, leaf: float = 0.0) -> float:
