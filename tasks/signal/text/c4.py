@@ -100,7 +100,7 @@ def _without_citations(data: Bytes, at: int, end: int, classes: Classes, line: B
     """Copy a line in lower case without citations; return its bytes."""
     used = 0
     while at < end:
-        byte, width = np.int64(data[at]), 1
+        byte, width = data[at] & 0x7FFF, 1
         if byte == 0x5B:
             after = _after_citation(data, at, end, classes)
             if after > at:

@@ -59,7 +59,7 @@ def character_classes() -> Classes:
 @compiled
 def character_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return the code point at `at` and its bytes; what is no UTF-8 is U+FFFD and never passes `end`."""
-    lead = np.int64(data[at])
+    lead: int = data[at] & 0x7FFF  # a signed number
     if lead < 0x80:
         return lead, 1
     if lead < 0xC2 or lead > 0xF4:
@@ -69,7 +69,7 @@ def character_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
         return _REPLACEMENT, end - at
     point = lead & (0x7F >> width)
     for place in range(at + 1, at + width):
-        point = point << 6 | np.int64(data[place]) & 0x3F
+        point = point << 6 | data[place] & 0x3F
     return (point if point < 0x110000 else _REPLACEMENT), width
 
 

@@ -58,7 +58,8 @@ def number_of(table: Table, mask: int, mark: int, key: np.uint64, fresh: int) ->
     slot = np.int64(mix(key) & np.uint64(mask))
     while table.marks[slot] == mark:
         if table.keys[slot] == key:
-            return np.int64(table.numbers[slot])
+            number: int = table.numbers[slot]
+            return number
         slot = (slot + 1) & mask
     table.marks[slot], table.keys[slot], table.numbers[slot] = mark, key, fresh
     return fresh
@@ -98,7 +99,7 @@ def duplicate_paragraphs(data: Bytes, pieces: Pieces, found: Found, table: Table
     paragraphs = repeated = characters = 0
     state, length, parts = np.uint64(0), 0, 0
     for piece in range(found.first, found.last + 1):
-        piece_hash, piece_characters = pieces.hashes[piece], np.int64(pieces.characters[piece])
+        piece_hash, piece_characters = pieces.hashes[piece], pieces.characters[piece]
         if piece == found.first:
             stop = found.start
             while data[stop] != FEED:

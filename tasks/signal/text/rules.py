@@ -22,12 +22,17 @@ class Rule(NamedTuple):
         return f"{self.statistic} {self.fails} {self.bound:g}"
 
 
+def rules_of(*rules: tuple[str, Literal["<", ">"], float | None]) -> list[Rule]:
+    """Return rules without those whose bound is None."""
+    return [Rule(statistic, fails, bound) for statistic, fails, bound in rules if bound is not None]
+
+
 def first_failed(rules: Sequence[Rule], columns: Mapping[str, Float64Array]) -> npt.NDArray[np.int8]:
     """Return for each text the number, from 1, of the first rule that it fails, (n,) int8.
 
     PASSES (0) where it fails none, UNKNOWN (-1) where the text is null.
     """
-    rows = len(columns[rules[0].statistic])
+    rows = len(next(iter(columns.values())))
     failed = np.full(rows, PASSES, np.int8)
     for number, rule in reversed(list(enumerate(rules, 1))):
         values = columns[rule.statistic]

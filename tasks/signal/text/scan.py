@@ -88,10 +88,10 @@ def scan(data: Bytes, begin: int, end: int, classes: Classes, short: int, words:
     at = begin
     while at <= end:
         word_start, word_state, word_characters, word_classes = at, np.uint64(_SEED), 0, 0
-        point, width, kind, last_kind, stops = np.int64(-1), 1, np.int64(WHITE), np.int64(0), 0
+        point, width, kind, last_kind, stops = -1, 1, WHITE, 0, 0
         while at < end:
             point, width = character_at(data, at, end)
-            kind = np.int64(classes[point])
+            kind = classes[point] & 0x7FFF
             if kind & WHITE:
                 break
             at += width
@@ -122,7 +122,7 @@ def scan(data: Bytes, begin: int, end: int, classes: Classes, short: int, words:
             line_is_open, after_return = True, False
         closes = at == end  # the end of the text closes what is open
         if closes:
-            point, kind = np.int64(-1), np.int64(BREAK)
+            point, kind = -1, BREAK
         characters += not closes
         if not kind & BREAK:
             line_is_open = True

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 TOP_NGRAMS = (2, 3, 4)
 DUPLICATE_NGRAMS = (5, 6, 7, 8, 9, 10)
+MOST_STOP_WORDS = 64  # one bit each
 ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 COUNTED = {
