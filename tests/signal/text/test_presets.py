@@ -90,7 +90,9 @@ def test_a_text_made_to_fail_a_rule_fails_it_and_passes_without_it(preset: RuleS
 
 @pytest.mark.parametrize("preset", [GopherQuality, GopherRepetition, C4, FineWeb])
 def test_there_is_a_text_for_every_rule(preset: type[RuleSignal]) -> None:
-    assert {str(rule) for rule in preset(name="x").rules()} == {rule for one, rule, _ in FAILING if type(one) is preset}
+    assert {str(rule) for rule in preset(kind=preset.model_fields["kind"].default, name="x").rules()} == {
+        rule for one, rule, _ in FAILING if type(one) is preset
+    }
 
 
 @pytest.fixture
