@@ -1,6 +1,7 @@
 """What every draw does with blocks: send arrays to workers, run over all blocks, write the columns of a selection."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,27 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.tasks.sample.candidates import CandidateRows, Columns
 from evenkeel.tasks.step import Run
+
+
+@dataclass(frozen=True)
+class SharedArray:
+    """An array that every worker reads: a file where there is a folder for it, else sent along.
+
+    A large array inside of what is sent to workers would be sent with every block.
+    """
+
+    uri: str
+    scratch: str
+    array: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, array: NDArray[np.int64], folder: str, scratch: str) -> "SharedArray":
+        """Write an array to a folder; without a folder, keep it."""
+        return cls(array_for_workers(folder, array), scratch) if folder else cls("", "", array)
+
+    def read(self) -> NDArray[np.int64]:
+        """Return the array, as a memory map where it is a file."""
+        return mapped(self.uri, self.scratch).astype(np.int64, copy=False) if self.array is None else self.array
 
 
 def array_for_workers(folder: str, array: NDArray[np.int64] | NDArray[np.float64]) -> str:

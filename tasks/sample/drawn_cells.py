@@ -39,7 +39,7 @@ def count_cells(plan: DrawPlan, rows: CandidateRows, selection: str, compute: Co
     The rows are read anew and asked for their cell and weight, so the counts hold whatever was drawn. A block reports
     the cells of its kept rows alone, so memory is bounded by the target.
     """
-    count = partial(_count, plan=plan, rows=rows, selection=selection)
+    count = partial(_count, plan=plan.to_send(), rows=rows, selection=selection)
     parts = compute.map(count, rows.blocks, work=rows.pool.rows * 40)
     copies = np.zeros(len(plan.sizes), np.int64)
     weight, square = np.zeros((2, len(plan.sizes)))

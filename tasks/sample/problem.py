@@ -52,6 +52,7 @@ class SamplingProblem:
 
     target: how many rows. For strategies that ask for them, partitions: the measure that rules are compared by, None
     where the pool has no stable cells; densities: the kernel density of the leaves by bandwidth.
+    folder: where a strategy may leave arrays for the workers until the rows are drawn, with `scratch` on each worker.
     """
 
     rows: CandidateRows
@@ -62,6 +63,8 @@ class SamplingProblem:
     compute: Compute = field(default_factory=Compute)
     partitions: ImbalanceMeasure | None = None
     densities: KernelDensities = field(default_factory=dict)
+    folder: str = ""
+    scratch: str = ""
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.expectations.measures import balance
+from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StepError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
@@ -38,6 +39,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     each other.
     """
     problem, budget = open_problem(config, inputs, run)
+    problem = replace(problem, folder=out.path("plan"), scratch=str(run.scratch))
     if budget.unit == "tokens" or config.rehydrate is not None:
         plan, selection = draw_budget(config, problem, budget, inputs, out.path("draws"), run)
     else:
@@ -51,6 +53,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
     proof = _count_drawn(plan, problem, out, whole=budget.unit == "rows" and rehydrator is None)
+    storage.remove(out.path("plan"))
     write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))
     write_table(out.path("candidates.parquet"), candidate_table(tree, plan, copies, given))
     counts = {"pool": tree.rows, "target": budget.amount, "kept": int(kept.sum()), "copies": int(copies.sum())}
@@ -146,4 +149,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 14, sample, cost=cost)
+SAMPLE = Step("sample", 15, sample, cost=cost)

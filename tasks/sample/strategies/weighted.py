@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.candidates import score_of
 from evenkeel.tasks.sample.draw_plan import Draw, DrawPlan
@@ -49,6 +50,7 @@ class Weighted(Strategy):
     """Draw rows by a score: chances in proportion to it, or the highest first."""
 
     obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, CAP})
+    goal: ClassVar[Goal] = "weights"
 
     name: Literal["weighted"] = "weighted"
     by: str = Field(min_length=1, description="The score that is the weight of a row, >= 0; 0 is never drawn.")
