@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.expectations.outlook import Outlook
 from evenkeel.expectations.wording import percent
 from evenkeel.infra.registry import Registry
 
@@ -101,6 +102,16 @@ class Expectation(BaseModel):
     def measure(self, table: "pd.DataFrame") -> Measurement:
         """Return what the table shows. Raises NotApplicable or UnknownScope."""
         raise NotImplementedError
+
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        """Return why no version of this outlook can meet it, and what to change; None where one may."""
+        if self.table != "shards" or outlook.shards is None or outlook.shards.empty:
+            return None
+        found = self.measure(outlook.shards)
+        if self.holds(found):
+            return None
+        named = f" ({found.offenders[0].name}: {found.offenders[0].why})" if found.offenders else ""
+        return f"the source gives {self.reason(found)}{named}", f"mend the source, or change gates.{self.expect}"
 
     def holds(self, found: Measurement) -> bool:
         """Tell whether the measurement is within the threshold; a missing number never is."""

@@ -30,6 +30,7 @@ from evenkeel.expectations.concerns.inputs import (
 from evenkeel.expectations.concerns.privacy import PatternRate
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.expectations.goals import Goal
+from evenkeel.expectations.outlook import Obstacle, Outlook
 
 SuiteName = Literal["auto", "default", "strict", "first-version"]
 
@@ -123,6 +124,16 @@ def suite(name: SuiteName, goal: Goal = "balance") -> list[Expectation]:
 def automatic() -> list[Expectation]:
     """Return all that `auto` may ask for, whatever the goal."""
     return [*ALWAYS, *BY_GOAL, *AGAINST_LAST]
+
+
+def obstacles(expectations: Iterable[Expectation], outlook: Outlook) -> list[Obstacle]:
+    """Return what cannot pass, in the order of the expectations."""
+    found = []
+    for one in expectations:
+        if (reasons := one.foresee(outlook)) is not None:
+            why, remedy = reasons
+            found.append(Obstacle(expectation=one.label, severity=one.severity, why=why, remedy=remedy))
+    return found
 
 
 def change(expectations: Sequence[Expectation], changes: Mapping[str, Mapping[str, object]]) -> list[Expectation]:

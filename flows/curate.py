@@ -13,6 +13,7 @@ from prefect.states import Cancelled
 from evenkeel.flows.approval import decide
 from evenkeel.flows.events import emit_blocked, emit_drift, emit_published
 from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
+from evenkeel.flows.outlook import foreseen, lines
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, stage_version
 from evenkeel.flows.places import require_apart, require_known_places
@@ -22,6 +23,7 @@ from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan,
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy, GateFailed
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.publish.extras import keep_blocked
 from evenkeel.tasks.publish.layout import check_destination
 from evenkeel.tasks.publish.opening import require_keeping
@@ -66,7 +68,12 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         require_keeping(recipe.destination, recipe.dataset, run.workspace)
         lineage = resolve_lineage(recipe, run.workspace)
         save_shard_numbers(recipe, run.workspace, lineage.request)
-        pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found))
+
+        def warn(ingest: StepRef) -> None:
+            for line in lines(foreseen(recipe, lineage, ingest.counts["pool"], True, ingest)):
+                get_run_logger().warning(line)
+
+        pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found), warn)
         staged = stage_version(recipe, lineage, pool, AsTasks(run))
         proven = prove_version(recipe, run.workspace, staged, AsTasks(run), force)
         get_run_logger().info("%s; clusters: %s", lineage.changes.summary(), lineage.why)

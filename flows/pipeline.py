@@ -90,14 +90,20 @@ class ProvenVersion(StagedVersion):
 
 
 def cluster_pool(
-    recipe: Recipe, lineage: Lineage, run_step: RunStep, on_drift: Callable[[Lineage], None] = lambda _: None
+    recipe: Recipe,
+    lineage: Lineage,
+    run_step: RunStep,
+    on_drift: Callable[[Lineage], None] = lambda _: None,
+    on_ingest: Callable[[StepRef], None] = lambda _: None,
 ) -> ClusteredPool:
     """Run the steps from ingest to cluster.
 
+    `on_ingest` is called once the source is read, before the work begins.
     Where the clusters of the current version do, new rows are assigned to them. Where the pool has drifted too far from
     those, `on_drift` is called and the pool is clustered anew. The lineage learns which base was taken, and why.
     """
     ingest = run_step(INGEST, lineage.request, NoInputs())
+    on_ingest(ingest)
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
     if lineage.base is None:
         return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)

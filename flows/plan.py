@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from evenkeel.flows.lineage import Changes, resolve_lineage
-from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
+from evenkeel.expectations.outlook import Obstacle
+from evenkeel.flows.lineage import Changes, Lineage, resolve_lineage
+from evenkeel.flows.outlook import foreseen, lines
+from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, prove_version, stage_version
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, workload_of
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.errors import ResourceError
@@ -17,7 +19,6 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
 from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
-from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -39,7 +40,7 @@ class Estimate(BaseModel):
 
     rows: of the pool; `exact` where every footer was read. seconds: of each step to do, on the compute asked for.
     total: of all of them and the start. price: of one hour, in any currency; money: for all of it. note: what the
-    user should know of the source: that a column was guessed to be the vector.
+    user should know of the source: that a column was guessed to be the vector. obstacles: gates that cannot pass.
     """
 
     rows: int
@@ -53,6 +54,7 @@ class Estimate(BaseModel):
     price: float | None = None
     money: float | None = None
     shortfalls: list[Shortfall] = []
+    obstacles: list[Obstacle] = []
     note: str = ""
 
 
@@ -75,10 +77,10 @@ class Plan(BaseModel):
         return {} if self.estimate is None else dict(self.estimate.seconds)
 
     def summary(self) -> list[str]:
-        """Return lines about rows, memory, time and money; what cannot fit comes last."""
+        """Return lines about rows, memory, time and money; what cannot pass or fit comes last."""
         if (found := self.estimate) is None:
             return [f"{self.changes.summary()}; clusters: {self.clusters}", "nothing is left to compute"]
-        lines = [
+        about = [
             f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.summary()}; clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
             f"{found.kept:,} rows to keep",
@@ -87,13 +89,18 @@ class Plan(BaseModel):
             f"time: about {duration(found.total)} on this machine as busy as it is now"
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
-        lines += [found.note] if found.note else []
-        return lines + [f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls]
+        about += [found.note] if found.note else []
+        return [*about, *lines(found.obstacles), *(f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls)]
 
     @property
     def fits(self) -> bool:
         """Tell whether everything fits."""
         return self.estimate is None or not self.estimate.shortfalls
+
+    @property
+    def passes(self) -> bool:
+        """Tell whether no gate that blocks is known to fail."""
+        return self.estimate is None or all(one.severity == "warn" for one in self.estimate.obstacles)
 
     def require_fit(self) -> None:
         """Raise ResourceError where something does not fit, naming the setting that would help."""
@@ -158,23 +165,24 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
         compute=recipe.compute,
         workspace=run.workspace,
         destination=recipe.destination.uri,
-        estimate=_estimate(recipe, request, new, pool.embed, look.costs, run, price, probe) if look.costs else None,
+        estimate=_estimate(recipe, lineage, new, pool, look.costs, run, price, probe) if look.costs else None,
     )
 
 
 def _estimate(
     recipe: Recipe,
-    request: IngestRequest,
+    lineage: Lineage,
     new: set[str],
-    embed: StepRef,
+    pool: ClusteredPool,
     costs: Mapping[str, Callable[[Workload], float]],
     run: Run,
     price: float | None,
     probe: bool,
 ) -> Estimate:
     """Return what the steps that are still to do would take, by their costs; `new` shards are to be read."""
+    request = lineage.request
     found = sample_pool(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
-    dimension = embed.facts.get("dimension") or output_dimension(recipe.embedding, found.size.dimension, run)
+    dimension = pool.embed.facts.get("dimension") or output_dimension(recipe.embedding, found.size.dimension, run)
     work = workload_of(recipe, found.size, dimension)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
     seconds = {name: round(speed.seconds(name, cost(work)), 1) for name, cost in costs.items()}
@@ -198,5 +206,6 @@ def _estimate(
         price=price,
         money=None if price is None else round(price * total / 3600, 4),
         shortfalls=shortfalls(required, work, limits, run.workspace),
+        obstacles=foreseen(recipe, lineage, work.rows, found.size.exact, None if "ingest" in costs else pool.ingest),
         note=found.note,
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from evenkeel.expectations.expectation import AtLeast, AtMost, Measurement, NotApplicable, Nothing, Offender, Shown
+from evenkeel.expectations.outlook import Outlook
 from evenkeel.expectations.wording import percent
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ class TargetReached(AtLeast):
 
     def sentence(self) -> str:
         return f"the version has at least {percent(self.at_least)} of the rows asked for"
+
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        if outlook.most >= self.at_least * outlook.kept:
+            return None
+        return (
+            f"at most {outlook.most:,} of the {outlook.kept:,} rows asked for can be kept",
+            "lower sampling.target, or raise sampling.cap or sampling.max_repeats",
+        )
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         copies, target = float(table["copies"].iloc[0]), float(table["target"].iloc[0])

@@ -16,6 +16,7 @@ from evenkeel.expectations.expectation import (
     Offender,
     Shown,
 )
+from evenkeel.expectations.outlook import Outlook
 from evenkeel.expectations.scopes import counts, offenders_of, pick, share_of, version_counts
 from evenkeel.expectations.wording import percent
 
@@ -48,6 +49,21 @@ class _Evenness(_Balance):
     def statistic(self, after: measures.Counts) -> float:
         """Return the statistic of counts (k,)."""
         raise NotImplementedError
+
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        """Return why the most even version of so many rows fails: with fewer rows than clusters, one row each."""
+        classes = outlook.classes(self.scope)
+        if classes is None or classes <= outlook.kept:
+            return None
+        best = np.zeros(classes)
+        best[: outlook.kept] = 1.0
+        found = Measurement(self.statistic(best), measures.bootstrap_margin(self.statistic, best))
+        if self.holds(found):
+            return None
+        return (
+            f"{outlook.kept:,} rows over {classes:,} clusters reach {self.reason(found)}",
+            f"raise sampling.target to {classes:,} rows, or have fewer clusters (clustering.levels)",
+        )
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope)
@@ -229,6 +245,18 @@ class SmallestShare(_Balance, AtLeast):
 
     def sentence(self) -> str:
         return f"every class of {self.scope} that the pool has holds at least {percent(self.at_least)} of the version"
+
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        classes = outlook.classes(self.scope)
+        if classes is None or self.at_least == 0 or min(1 / classes, outlook.kept // classes) >= self.at_least:
+            return None
+        if outlook.kept < classes:
+            return (
+                f"{outlook.kept:,} rows leave some of {classes:,} clusters without any",
+                f"raise sampling.target to {classes:,} rows, or have fewer clusters (clustering.levels)",
+            )
+        why = f"{classes:,} clusters cannot each hold {percent(self.at_least)}"
+        return why, f"lower at_least to {percent(1 / classes)} or less"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = pick(table, self.scope)

@@ -1,5 +1,6 @@
 """Inputs: the shards were readable, few rows were refused, and all come from allowed sources."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -17,6 +18,7 @@ from evenkeel.expectations.expectation import (
     Shown,
     change_since_last,
 )
+from evenkeel.expectations.outlook import Outlook
 from evenkeel.expectations.scopes import counts, offenders_of, pick, share_of
 from evenkeel.expectations.wording import percent
 
@@ -37,6 +39,11 @@ class RowsRead(AtLeast):
     def sentence(self) -> str:
         return f"at least {self.at_least:,.0f} rows were read"
 
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        if not outlook.exact or outlook.rows >= self.at_least:
+            return None
+        return f"the source has {outlook.rows:,} rows", "wait for the whole delivery, or lower gates.rows_read"
+
     def measure(self, table: "pd.DataFrame") -> Measurement:
         return Measurement(float(table["read"].iloc[0]))
 
@@ -53,6 +60,15 @@ class RowCountChange(AtMost):
 
     def sentence(self) -> str:
         return f"the rows read have changed by at most {percent(self.at_most)} since the last version"
+
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        if not outlook.exact or not outlook.last_read:
+            return None
+        change = outlook.rows / outlook.last_read - 1
+        if abs(change) <= self.at_most:
+            return None
+        why = f"the source has {outlook.rows:,} rows, and had {outlook.last_read:,} in the last version ({change:+.0%})"
+        return why, "look at the source, or change gates.row_count_change"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         found = change_since_last(table, "read", lambda value: f"{value:,.0f} rows")
@@ -116,8 +132,17 @@ class AllowedSources(Nothing):
     def sentence(self) -> str:
         return f"every shard matches one of {', '.join(self.allowed)}"
 
+    def foresee(self, outlook: Outlook) -> tuple[str, str] | None:
+        if not (strange := self._strange(outlook.uris)):
+            return None
+        why = f"{len(strange):,} shards from elsewhere, such as {strange[0]}"
+        return why, "change source.uri, or allow it in gates.allowed_sources"
+
+    def _strange(self, uris: Iterable[str]) -> list[str]:
+        return [uri for uri in uris if not any(fnmatchcase(uri, one) for one in self.allowed)]
+
     def measure(self, table: "pd.DataFrame") -> Measurement:
-        strange = [uri for uri in map(str, table["uri"]) if not any(fnmatchcase(uri, one) for one in self.allowed)]
+        strange = self._strange(map(str, table["uri"]))
         offenders = [
             Offender(scope="shard", name=uri, why="matches no allowed source") for uri in strange[:MOST_OFFENDERS]
         ]

@@ -62,15 +62,15 @@ def show_sweep(console: Console, found: list[SweepRow]) -> None:
 
 @verb(PRICE, NO_PROBE, show=show_plan)
 def plan(recipe: Recipe, price: float | None, no_probe: bool) -> Answer[Plan]:
-    """Say what a run of RECIPE would read, do and take, and what cannot fit.
+    """Say what a run of RECIPE would read, do and take, what cannot fit, and which gates cannot pass.
 
-    The exit code is 1 where something cannot fit.
+    The exit code is 1 where something cannot fit, or a gate that blocks cannot pass.
     """
     with running(recipe) as run:
         planned = plan_run(recipe, run, price, not no_probe)
     left = sum(not step.done for step in planned.steps)
     sentence = f"{recipe.dataset}: {left} of {len(planned.steps)} steps are to do"
-    return Answer(planned, sentence, ok=planned.fits)
+    return Answer(planned, sentence, ok=planned.fits and planned.passes)
 
 
 @verb(TARGETS, OUT, show=show_sweep)

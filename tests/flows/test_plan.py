@@ -24,6 +24,8 @@ from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.estimate.pool_sample import PoolSize, sample_pool
 from evenkeel.tasks.estimate.requirements import ResourceLimits, requirements, shortfalls
 from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.ingest.step import INGEST
+from evenkeel.tasks.inputs import NoInputs
 from tests.flows.conftest import lopsided
 
 
@@ -126,6 +128,33 @@ def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: P
     refused = planned(document, f"compute={tmp_path / 'small.yaml'}", "clustering.memory_gib=2", probe=False)
     with pytest.raises(ResourceError, match=r"memory of a worker needs .*\n.*found: 268.4 MB"):
         refused.require_fit()
+
+
+def test_gates_that_cannot_pass_are_said_before_the_work(document: dict[str, Any]) -> None:
+    assert planned(document, probe=False).passes
+    strict = planned(document, "gates.suite=strict", "sampling.target=10", probe=False)
+    assert not strict.passes
+    said = [
+        line for line in strict.summary() if line.startswith("CANNOT PASS: gini(level-1): 10 rows over 40 clusters")
+    ]
+    assert len(said) == 1
+    unsuited = planned(document, "gates.suite=default", "sampling.strategy=random", probe=False)
+    assert unsuited.passes
+    assert any("will warn: suite default: it asks for evenness" in line for line in unsuited.summary())
+
+
+def test_gates_that_cannot_pass_are_said_again_once_the_source_is_read(document: dict[str, Any]) -> None:
+    pool = Path(document["source"]["uri"])
+    (pool if pool.is_dir() else pool.parent).joinpath("zz.parquet").write_bytes(b"PAR1 and then nothing")
+    document["source"]["max_quarantined"] = 1.0
+    document["gates"] = {"change": {"unreadable_shards": {"severity": "block"}}}
+    assert planned(document, probe=False).passes
+    recipe = parse(document)
+    with running(recipe) as run:
+        INGEST(resolve_lineage(recipe, run.workspace).request, NoInputs(), run)
+    found = planned(document, probe=False)
+    assert not found.passes
+    assert any("zz.parquet" in line for line in found.summary())
 
 
 def test_costs_grow_with_the_pool(document: dict[str, Any]) -> None:

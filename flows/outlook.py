@@ -1,0 +1,56 @@
+"""What a run knows of the coming version before it draws a row, and the gates that it cannot pass."""
+
+from collections.abc import Sequence
+
+from evenkeel.expectations.outlook import Obstacle, Outlook
+from evenkeel.expectations.suites import obstacles
+from evenkeel.flows.lineage import Lineage
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.tables import shards
+
+EVEN = ("default", "strict", "first-version")
+
+
+def foreseen(recipe: Recipe, lineage: Lineage, rows: int, exact: bool, ingest: StepRef | None = None) -> list[Obstacle]:
+    """Return the gates that no version of `rows` rows of the source can pass, and why.
+
+    exact: whether the rows were counted. ingest: the finished step, whose counts are taken where it is given.
+    """
+    strategy, sampling = recipe.sampling.strategy, recipe.sampling
+    read = rows if ingest is None else ingest.counts["read"]
+    pool = rows if ingest is None else ingest.counts["pool"]
+    clusters = fit_levels(recipe.clustering.levels or derive_levels(pool), pool)
+    budget = sampling.budget(pool)
+    most = pool * max(sampling.max_repeats, strategy.max_copies())
+    if sampling.cap is not None and clusters:
+        most = min(most, sampling.cap * clusters[0])
+    outlook = Outlook(
+        rows=read,
+        exact=exact or ingest is not None,
+        kept=budget.amount if budget.unit == "rows" else pool,
+        most=most,
+        clusters=tuple(clusters),
+        uris=tuple(shard.uri for shard in lineage.request.shards),
+        last_read=None if lineage.current is None else lineage.current.counts.get("read"),
+        shards=None if ingest is None else shards(Pool.open(ingest)),
+    )
+    return _unsuited(recipe) + obstacles(recipe.gates.expectations(strategy.goal), outlook)
+
+
+def lines(found: Sequence[Obstacle]) -> list[str]:
+    """Return one line for each, those that block first."""
+    blocking = [f"CANNOT PASS: {one.summary()}" for one in found if one.severity == "block"]
+    return blocking + [f"will warn: {one.summary()}" for one in found if one.severity == "warn"]
+
+
+def _unsuited(recipe: Recipe) -> list[Obstacle]:
+    """Return a caution where a suite asks for evenness of a strategy that is after something else."""
+    strategy, suite = recipe.sampling.strategy, recipe.gates.suite
+    if suite not in EVEN or strategy.goal == "balance":
+        return []
+    why = f"it asks for evenness, which the strategy {strategy.name} is not after"
+    remedy = "set gates.suite to auto, or take a strategy that balances"
+    return [Obstacle(expectation=f"suite {suite}", severity="warn", why=why, remedy=remedy)]
