@@ -16,7 +16,7 @@ from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
 from evenkeel.flows.outlook import foreseen, lines
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, stage_version
-from evenkeel.flows.places import require_apart, require_known_places
+from evenkeel.flows.places import require_known_places
 from evenkeel.flows.publishing import evidence, is_new, outcome, publish_version, summary
 from evenkeel.flows.recipe import Recipe, RecipeFile
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
@@ -52,7 +52,6 @@ def curate(
     """
     recipe = recipe.load() if isinstance(recipe, RecipeFile) else recipe
     require_known_places(recipe)
-    require_apart(recipe)
     check_destination(recipe.destination.uri, recipe.dataset)
     if dry_run:
         return show_plan(recipe)

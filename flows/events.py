@@ -10,6 +10,8 @@ from evenkeel.tasks.publish.trail import user
 if TYPE_CHECKING:
     from evenkeel.tasks.publish.publish import PublishResult
     from evenkeel.tasks.publish.table import Version
+    from evenkeel.tasks.versions.tags import Moved
+    from evenkeel.tasks.versions.takedown import Takedown
 
 What = Literal["published", "rolled-back", "promoted", "withdrawn", "held", "released", "blocked", "drifted"]
 SECONDS = 10.0
@@ -43,10 +45,25 @@ def emit_published(published: "PublishResult") -> None:
     emit(published.dataset, "published", {**payload, "current": published.status != "beside"})
 
 
-def emit_moved(version: "Version", what: What, previous: int | None, reason: str, who: str, **more: object) -> None:
-    """Emit what happened to a version that is there already."""
-    payload = {"version": version.version, "previous": previous, "location": version.location, "rows": version.rows}
-    emit(version.dataset, what, {**payload, "reason": reason, "who": who, **more})
+def emit_moved(moved: "Moved", what: What) -> None:
+    """Emit what was done to a version that is there already, as the audit trail tells it."""
+    one, tag = moved.entry, {"tag": moved.entry.tag} if moved.entry.tag else {}
+    emit(moved.dataset, what, {**_place(moved), "previous": one.previous, "reason": one.reason, "who": one.who, **tag})
+
+
+def emit_withdrawn(known: "list[Version]", found: "Takedown", reason: str) -> None:
+    """Emit which versions hold rows that were taken down, and the version that was published without them."""
+    replaced = found.republished.version if found.republished is not None else None
+    for version in known:
+        if (gone := found.held.get(version.version)) is not None:
+            told = {"previous": None, "reason": reason, "who": user(), "taken_down": len(gone), "replaced_by": replaced}
+            emit(version.dataset, "withdrawn", {**_place(version), **told})
+    if found.republished is not None:
+        emit_published(found.republished)
+
+
+def _place(version: "Version") -> dict[str, object]:
+    return version.model_dump(mode="json", include={"version", "location", "rows"})
 
 
 def emit_blocked(recipe: Recipe, failed: list[dict[str, object]], card: str) -> None:

@@ -1,13 +1,11 @@
-"""Where a recipe reads and writes: the same place from every shell and worker, and none inside another."""
+"""Where a recipe reads and writes: the same place from every shell and worker."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.publish.layout import dataset_folder
 
 WORKER = "PREFECT__FLOW_RUN_ID"
 """What a Prefect worker sets in the environment of the process that it starts for a run."""
@@ -55,43 +53,6 @@ def require_known_places(recipe: Recipe) -> None:
         )
 
 
-def require_apart(recipe: Recipe) -> None:
-    """Raise RecipeError where the dataset's folder lies in the source or the workspace, or the workspace in it.
-
-    A run would read its own versions as a source, or a prune of one would meet the files of the other.
-    """
-    folder = dataset_folder(absolute(recipe.destination.uri), recipe.dataset)
-    steps = storage.join(absolute(recipe.workspace), recipe.dataset)
-    if _inside(folder, steps) or _inside(steps, folder):
-        raise _overlap("the dataset's folder and the workspace lie in one another", folder, steps, "workspace")
-    for place in _list(recipe.source.uri):
-        root = _read_whole(absolute(place))
-        if root is not None and _inside(folder, root) and not _hidden(folder[len(root) :]):
-            raise _overlap("the dataset's folder lies in the source: a run would read its own versions", folder, root)
-
-
-def _overlap(what: str, folder: str, other: str, field: str = "destination.uri") -> RecipeError:
-    return RecipeError(
-        what, expected="folders of their own", found=f"{folder} and {other}", where=field, remedy="choose another"
-    )
-
-
-def _inside(path: str, root: str) -> bool:
-    return f"{path.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
-
-
-def _hidden(path: str) -> bool:
-    """Tell whether a source would pass a path over, below its root."""
-    return any(part.startswith((".", "_")) for part in path.split("/") if part)
-
-
-def _read_whole(place: str) -> str | None:
-    """Return the folder that a source reads with all that is in it; None where it reads files of one depth."""
-    if "**" in place:
-        return place.partition("**")[0].rpartition("/")[0]
-    return None if any(sign in place for sign in "*?[") else place
-
-
 def _catalog(uri: str | None) -> str | None:
     if uri is None or not uri.startswith(SQLITE):
         return uri
@@ -100,10 +61,6 @@ def _catalog(uri: str | None) -> str | None:
 
 def _each(uri: str | list[str]) -> str | list[str]:
     return absolute(uri) if isinstance(uri, str) else [absolute(one) for one in uri]
-
-
-def _list(uri: str | list[str]) -> Iterable[str]:
-    return [uri] if isinstance(uri, str) else uri
 
 
 def _is_absolute(uri: str) -> bool:

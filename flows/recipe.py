@@ -2,7 +2,6 @@
 
 import copy
 import difflib
-import os
 import types
 import typing
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evenkeel.flows.apart import overlap
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.cluster.config import ReusableClustering
@@ -91,12 +91,11 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _source_holds_no_output(self) -> "Recipe":
-        """Refuse a workspace or destination inside the source, which would be read as data by the next run."""
-        for place in [self.source.uri] if isinstance(self.source.uri, str) else self.source.uri:
-            for role, output in (("workspace", self.workspace), ("destination.uri", self.destination.uri)):
-                if _lies_in(output, place):
-                    raise ValueError(f"{role}: {output} lies in the source {place}, which would read it as data")
+    def _places_are_apart(self) -> "Recipe":
+        """Refuse a workspace or destination inside the source or inside one another, before anything is read."""
+        sources = [self.source.uri] if isinstance(self.source.uri, str) else self.source.uri
+        if problem := overlap(self.dataset, sources, self.workspace, self.destination.uri):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="before")
@@ -131,15 +130,6 @@ class RecipeFile(BaseModel):
 def loaded(recipe: Recipe | RecipeFile) -> Recipe:
     """Return the recipe itself, or the one that its file holds."""
     return recipe.load() if isinstance(recipe, RecipeFile) else recipe
-
-
-def _lies_in(output: str, source: str) -> bool:
-    """Tell whether the files of a local folder are among those of a source; hidden folders are not."""
-    folder = source.partition("**")[0]
-    if "://" in output or "://" in source or any(mark in folder for mark in "*?["):
-        return False
-    below = os.path.relpath(os.path.abspath(output), os.path.abspath(folder)).split("/")
-    return below[0] != ".." and not any(part.startswith(("_", ".")) and part != "." for part in below)
 
 
 def _texts(document: object, field: str = "") -> typing.Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.publish.table import Version
-from evenkeel.tasks.publish.trail import Entry, user
+from evenkeel.tasks.publish.trail import Entry
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.versions import diff as comparing
 from evenkeel.tasks.versions import export as exporting
@@ -25,7 +25,7 @@ from evenkeel.tasks.versions import takedown as taking_down
 from evenkeel.tasks.versions import verify as verifying
 from evenkeel.tasks.versions.diff import VersionDiff
 from evenkeel.tasks.versions.export import Exported, Format
-from evenkeel.tasks.versions.listing import list_versions, previous_version, read_manifest, read_version
+from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
 from evenkeel.tasks.versions.prune import Prune
 from evenkeel.tasks.versions.takedown import Takedown
 from evenkeel.tasks.versions.verify import Verification
@@ -118,9 +118,8 @@ def tag(recipe: Recipe | RecipeFile, version: str, name: str) -> Answer[Version]
         name: The tag to move, such as production.
     """
     destination, dataset, workspace = _place(recipe)
-    before = _meaning(destination, dataset, name, workspace)
     found = tags.tag(destination, dataset, version, name, workspace)
-    events.emit_moved(found, "promoted", before, "", user(), tag=name)
+    events.emit_moved(found, "promoted")
     return Answer(found, f"{name} means v{found.version} of {dataset}")
 
 
@@ -144,10 +143,9 @@ def rollback(recipe: Recipe | RecipeFile, version: str, reason: str = "") -> Ans
         version: The version to go back to: 3, v3 or a tag.
         reason: Why, for the record.
     """
-    destination, dataset, workspace = place = _place(recipe)
-    before = previous_version(*place)
+    destination, dataset, workspace = _place(recipe)
     found = tags.rollback(destination, dataset, version, workspace, reason)
-    events.emit_moved(found, "rolled-back", before.version if before else None, reason, user())
+    events.emit_moved(found, "rolled-back")
     held = "it is held until `evenkeel release`; runs publish beside it"
     return Answer(found, f"v{found.version} is the current version of {dataset}; {held}")
 
@@ -160,10 +158,9 @@ def hold(recipe: Recipe | RecipeFile, version: str = "latest", reason: str = "")
         version: The version to hold: 3, v3, a tag, or the current one.
         reason: Why, for the record.
     """
-    destination, dataset, workspace = place = _place(recipe)
-    before = previous_version(*place)
+    destination, dataset, workspace = _place(recipe)
     found = tags.hold(destination, dataset, version, workspace, reason)
-    events.emit_moved(found, "held", before.version if before else None, reason, user())
+    events.emit_moved(found, "held")
     return Answer(found, f"v{found.version} of {dataset} is held as the current version; runs publish beside it")
 
 
@@ -176,7 +173,7 @@ def release(recipe: Recipe | RecipeFile, reason: str = "") -> Answer[Version]:
     """
     destination, dataset, workspace = _place(recipe)
     found = tags.release(destination, dataset, workspace, reason)
-    events.emit_moved(found, "released", found.version, reason, user())
+    events.emit_moved(found, "released")
     return Answer(found, f"v{found.version} of {dataset} is released: the next run that publishes replaces it")
 
 
@@ -269,7 +266,7 @@ def takedown(
             if republish:
                 found = taking_down.without_rows(destination, dataset, found, workspace, reason)
         finally:  # the rows are taken down even where a gate stops the version without them
-            _emit_withdrawn(known, found, reason)
+            events.emit_withdrawn(known, found, reason)
     held = "; ".join(f"v{number} holds {len(rows)}" for number, rows in found.held.items()) or "no version holds any"
     done = "nothing is changed" if dry_run else f"excluded from all coming versions ({found.list})"
     again = f"; v{found.republished.version} is published without them" if found.republished else ""
@@ -300,19 +297,3 @@ def _place(recipe: Recipe | RecipeFile) -> tuple[DestinationConfig, str, str]:
     wanted = loaded(recipe)
     require_known_places(wanted)
     return wanted.destination, wanted.dataset, absolute(wanted.workspace)
-
-
-def _meaning(destination: DestinationConfig, dataset: str, name: str, workspace: str) -> int | None:
-    """Return the number of the version that a tag means, None where there is no such tag."""
-    known = list_versions(destination, dataset, workspace)
-    return next((version.version for version in known if name in version.tags), None)
-
-
-def _emit_withdrawn(known: list[Version], found: Takedown, reason: str) -> None:
-    """Emit which versions hold rows that were taken down, and the version that was published without them."""
-    replaced = found.republished.version if found.republished is not None else None
-    for version in known:
-        if (gone := found.held.get(version.version)) is not None:
-            events.emit_moved(version, "withdrawn", None, reason, user(), taken_down=len(gone), replaced_by=replaced)
-    if found.republished is not None:
-        events.emit_published(found.republished)

@@ -11,6 +11,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import NAME, StorageIO
 from evenkeel.tasks.publish.config import VERSION_TAG
+from evenkeel.tasks.publish.marker import is_unfinished
 
 HOME_PROPERTY = "evenkeel.folder"
 METADATA = "metadata"
@@ -74,7 +75,8 @@ def folder_table(folder: str, dataset: str) -> Table | None:
     """
     hint = hinted(folder)
     for uri in [hint] if hint else metadata_files(folder):
-        if (metadata := read_metadata(uri)) is not None:
+        metadata = read_metadata(uri)
+        if metadata is not None and not is_unfinished(metadata):
             return as_table(uri, metadata, folder, dataset)
     return None
 

@@ -10,6 +10,7 @@ import json
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import CatalogMismatch, RecipeError, StorageError
@@ -19,6 +20,8 @@ FORMAT = 1
 KEEPER_PROPERTY = "evenkeel.keeper"
 REPLACES_PROPERTY = "evenkeel.replaces"
 HIGHEST_PROPERTY = "evenkeel.highest-version"
+UNFINISHED = ""
+"""The keeper of a table that a repair is making anew; it says nothing of the folder yet."""
 REPAIR = "`evenkeel repair DESTINATION` shows what the folder holds, and rebuilds the catalog from it with --yes"
 
 
@@ -93,6 +96,11 @@ def write_marker(marker: Marker) -> None:
 def keeper_of(table: Table) -> str:
     """Return the name that a table shares with its folder's marker; empty for tables of releases without markers."""
     return str(table.metadata.properties.get(KEEPER_PROPERTY, ""))
+
+
+def is_unfinished(metadata: TableMetadata) -> bool:
+    """Tell whether this is of a table that a repair is making anew, or was making when it was killed."""
+    return bool(metadata.properties.get(KEEPER_PROPERTY) == UNFINISHED)
 
 
 def highest_of(table: Table) -> int:

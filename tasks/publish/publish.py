@@ -42,7 +42,7 @@ class PublishResult(BaseModel):
     status: `published`; `unchanged`, where a version holds these rows already; `beside`, where another version is held
     as the current one; `reinstated`, where a version that was rolled back from holds these rows and nobody holds the
     current one any more. location: the version's folder; data: its Parquet files; previous: the version before it. who:
-    published it. held: what is held as the current version, if any is.
+    published it, or made it current again, and reason: why. held: what is held as the current version, if any is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -176,7 +176,8 @@ class _Publication:
         more = trail.record(table.metadata, one)
         commit.apply(table, (*updates, *more), (*requirements, commit.stays(table, f"v{same.version}")))
         write_index(table)
-        return _result("reinstated", same, None).model_copy(update={"previous": current.version})
+        told = {"previous": current.version, "reason": one.reason, "who": one.who}
+        return _result("reinstated", same, None).model_copy(update=told)
 
     def recorded(self, table: Table, number: int, current: Version | None) -> tuple[TableUpdate, ...]:
         """Return the updates that record the publication, its approval, and that a hold moves to what replaces it."""

@@ -11,7 +11,7 @@ from evenkeel.infra.errors import StorageError, VersionNotFound
 from evenkeel.infra.listing import listing
 from evenkeel.tasks.publish.folder import as_table, metadata_files, read_metadata, same_place
 from evenkeel.tasks.publish.layout import MANIFEST, PRUNED, VERSIONS
-from evenkeel.tasks.publish.marker import Marker, highest_of
+from evenkeel.tasks.publish.marker import Marker, highest_of, is_unfinished
 from evenkeel.tasks.publish.table import Version, versions
 from evenkeel.tasks.publish.trail import trail_properties
 from evenkeel.tasks.versions.listing import read_manifest
@@ -26,6 +26,7 @@ class History:
     metadata: the metadata file that a catalog can go on from; None where the folder is a copy, whose paths lead
     elsewhere, or holds no metadata, so that the table must be made anew.
     replaces: the uuids of tables whose metadata is here and is no longer needed then.
+    table: the uuid of the table that is gone by; None where the folder holds no metadata of it.
     trail: the properties of the table that hold its audit trail.
     """
 
@@ -33,6 +34,7 @@ class History:
     highest: int
     metadata: str | None
     replaces: list[str]
+    table: str | None = None
     trail: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,8 +45,9 @@ def read_history(folder: str, dataset: str, marker: Marker | None) -> History:
     where the folder has no versions.
     """
     found = _tables(folder, dataset)
-    named = found.get(marker.table or "") if marker is not None else None
-    best = named or max(found.values(), key=lambda table: (highest_of(table), len(versions(table))), default=None)
+    finished = {uuid: table for uuid, table in found.items() if not is_unfinished(table.metadata)}
+    named = finished.get(marker.table or "") if marker is not None else None
+    best = named or max(finished.values(), key=lambda table: (highest_of(table), len(versions(table))), default=None)
     known = versions(best) if best is not None else []
     copy = _copy(folder, dataset)
     highest = max(
@@ -54,14 +57,15 @@ def read_history(folder: str, dataset: str, marker: Marker | None) -> History:
         0,
     )
     trail = trail_properties(best.metadata) if best is not None else {}
+    uuid = str(best.metadata.table_uuid) if best is not None else None
     if copy and copy[0].version > max((version.version for version in known), default=0):
-        return History(copy, highest, None, sorted(found), trail)
+        return History(copy, highest, None, sorted(found), uuid, trail)
     if best is None or not known:
         raise VersionNotFound(
             f"the folder holds no versions of {dataset!r}", where=folder, remedy="name the destination and the dataset"
         )
     here = same_place(best.metadata.location, folder)
-    return History(known, highest, best.metadata_location if here else None, sorted(found), trail)
+    return History(known, highest, best.metadata_location if here else None, sorted(found), uuid, trail)
 
 
 def without(history: History, left_out: Collection[int]) -> list[Version]:

@@ -26,6 +26,7 @@ from evenkeel.tasks.publish.marker import (
     HIGHEST_PROPERTY,
     KEEPER_PROPERTY,
     REPLACES_PROPERTY,
+    UNFINISHED,
     Marker,
     read_marker,
     write_marker,
@@ -78,7 +79,7 @@ def repair(config: DestinationConfig, dataset: str, *, left_out: Collection[int]
         require_whole(folder, known)
         _require_free(config, dataset, folder)
         if not dry_run:
-            _take(config, dataset, folder, history, known)
+            _take(config, dataset, folder, left_out)
     elif action == "mark" and not dry_run:
         with dataset_table(config, dataset, ""):
             pass
@@ -152,18 +153,33 @@ def _require_free(config: DestinationConfig, dataset: str, folder: str) -> None:
         )
 
 
-def _take(config: DestinationConfig, dataset: str, folder: str, history: History, known: list[Version]) -> None:
-    """Let the catalog keep the folder: its table first, the marker last, so that a killed repair is begun again."""
+def _take(config: DestinationConfig, dataset: str, folder: str, left_out: Collection[int]) -> None:
+    """Let the catalog keep the folder.
+
+    The marker names the new keeper first, so that a catalog that kept the folder until now publishes nothing more
+    beside, and the table has that name last, so that a repair that is killed between is begun again.
+    """
     called, keeper = address(config.catalog, config.uri), secrets.token_hex(8)
     with open_catalog(config.catalog, config.uri) as catalog, answering(called):
-        with suppress(NoSuchTableError, OSError):
-            catalog.drop_table((NAME, dataset))
         with suppress(NamespaceAlreadyExistsError, IntegrityError):
             catalog.create_namespace_if_not_exists((NAME,))
+        history = read_history(folder, dataset, _marker(folder))
+        known = without(history, left_out)
+        marker = Marker(
+            dataset=dataset,
+            location=folder,
+            keeper=keeper,
+            table=history.table,
+            catalog=called,
+            highest=history.highest,
+        )
+        write_marker(marker)
+        with suppress(NoSuchTableError, OSError):
+            catalog.drop_table((NAME, dataset))
         table = _register(catalog, dataset, history)
         properties = {KEEPER_PROPERTY: keeper, HIGHEST_PROPERTY: str(history.highest), HOME_PROPERTY: folder}
         if table is None:
-            table = create_table(catalog, dataset, folder, keeper)
+            table = create_table(catalog, dataset, folder, UNFINISHED)
             commit.ensure_root(table)
             for version in known[::-1]:
                 _bring(table, version)
@@ -171,10 +187,7 @@ def _take(config: DestinationConfig, dataset: str, folder: str, history: History
         for held in (version.held for version in known if version.held is not None):
             properties[trail.HELD_PROPERTY] = held.model_dump_json()
         _settle(table, known, {**properties, FORMAT_PROPERTY: str(FORMAT)})
-        uuid = str(table.metadata.table_uuid)
-        write_marker(
-            Marker(dataset=dataset, location=folder, keeper=keeper, table=uuid, catalog=called, highest=history.highest)
-        )
+        write_marker(marker.model_copy(update={"table": str(table.metadata.table_uuid)}))
         write_index(table)
 
 

@@ -78,9 +78,11 @@ def restore(config: DestinationConfig, dataset: str, version: int, workspace: st
     holds a row that was taken down since, StorageError where files of it are gone.
     """
     with dataset_table(config, dataset, workspace) as table:
-        if any(known.version == version for known in versions(table)):
-            raise RecipeError(f"v{version} of {dataset!r} is there: there is nothing to restore")
         record = next((one for one in trashed(table) if one.version == version), None)
+        if any(known.version == version for known in versions(table)):
+            if record is None:
+                raise RecipeError(f"v{version} of {dataset!r} is there: there is nothing to restore")
+            return _finish(table, record.run, version)  # a restore that was killed had brought it back
         if record is None or record.facts is None:
             held = sorted(one.version for one in trashed(table) if one.version is not None)
             raise VersionNotFound(
@@ -106,9 +108,14 @@ def restore(config: DestinationConfig, dataset: str, version: int, workspace: st
             commit.name_version(table, branch, version, [], more)
 
         commit.retried(table, once)
-        forget(table, record.run)
-        write_index(table)
-        return find(table, version)
+        return _finish(table, record.run, version)
+
+
+def _finish(table: Table, run: str, version: int) -> Version:
+    """Let readers without the catalog know of a version that is back, and take it out of the records of the trash."""
+    write_index(table)
+    forget(table, run)
+    return find(table, version)
 
 
 def _take_mark(table: Table, branch: str, folder: str) -> None:

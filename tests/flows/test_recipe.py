@@ -223,18 +223,3 @@ def test_a_recipe_that_refers_to_itself_is_refused(tmp_path: Path) -> None:
     path.write_text("dataset: d\nsource: &s\n  uri: x\n  groups: [*s]\n")
     with pytest.raises(RecipeError):
         load(path)
-
-
-@pytest.mark.parametrize("field", ["workspace", "destination"])
-def test_outputs_do_not_lie_in_the_source(tmp_path: Path, field: str) -> None:
-    inside = str(tmp_path / "pool" / "out")
-    document = {
-        "dataset": "d",
-        "source": {"uri": str(tmp_path / "pool")},
-        "sampling": {"target": 5},
-        "destination": {"uri": inside if field == "destination" else str(tmp_path / "out")},
-        "workspace": inside if field == "workspace" else str(tmp_path / "pool" / ".work"),
-    }
-    with pytest.raises(RecipeError, match="lies in the source"):
-        parse(document)
-    assert parse(document, [f"source.uri={tmp_path}/pool/*.parquet"]).dataset == "d"

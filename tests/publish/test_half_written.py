@@ -34,9 +34,14 @@ def test_metadata_that_a_first_publisher_is_writing_is_no_concern_of_a_second(tm
 
 def test_metadata_whose_writing_failed_is_not_there(tmp_path: Path) -> None:
     file = StorageIO({}).new_output(str(tmp_path / "00000-11111111.metadata.json"))
-    with pytest.raises(KeyboardInterrupt), file.create() as stream:
-        stream.write(b"{")
-        raise KeyboardInterrupt
+
+    def be_stopped() -> None:
+        with file.create() as stream:
+            stream.write(b"{")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_stopped()
     assert list(tmp_path.iterdir()) == []
 
 

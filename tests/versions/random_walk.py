@@ -1,81 +1,42 @@
 """A dataset's life as a random walk: everything that can be done to its versions, in any order, against a model of it.
 
 After every step: no version that could be read is lost or changed, numbers only rise, every card and count belongs to
-its version, one version is current, and the audit trail ends with what was done.
+its version, one version is current, the audit trail ends with what was done, and the events that were emitted say what
+the trail says.
 """
 
 import shutil
-import tempfile
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
-import pyarrow.parquet as pq
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-import evenkeel
-from evenkeel.infra import storage
+from evenkeel.flows import events
+from evenkeel.flows import versions as operations
 from evenkeel.infra.catalog import embedded
-from evenkeel.infra.errors import CatalogMismatch, InputError, StorageError
-from evenkeel.tasks.publish.config import DestinationConfig, Retention
-from evenkeel.tasks.publish.publish import PublishResult, publish
-from evenkeel.tasks.publish.staging.inputs import StageInputs
-from evenkeel.tasks.publish.staging.step import STAGE
-from evenkeel.tasks.publish.table import Version
-from evenkeel.tasks.step import Run
+from evenkeel.infra.errors import CatalogMismatch, InputError, RecipeError, VersionNotFound
+from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.versions import tags
-from evenkeel.tasks.versions.listing import list_versions, read_manifest, read_version
+from evenkeel.tasks.versions.listing import list_versions
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.repair import repair
-from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.trash import restore
-from evenkeel.tasks.versions.verify import verify
+from tests.faults.killing import Call
 from tests.faults.publishing import Job
-from tests.publish import small_steps
+from tests.versions.walk_model import Model, ids_of
 
 SEEDS = st.integers(0, 4)
 WORKSPACES = st.sampled_from(["a", "b"])
 NAMES = st.sampled_from(["prod", "best"])
 CHOICE = st.integers(0, 10_000)
 MAX_TAKEDOWNS = 2
-RETENTION = Retention(keep_last=1000, grace_hours=0)
+VERBS = st.sampled_from(["tag", "rollback", "prune", "restore", "repair"])
 
 
-def ids_of(version: Version) -> frozenset[str]:
-    """Return the ids of the rows that a version's data files hold."""
-    found: set[str] = set()
-    for entry in read_manifest(version).data:
-        with storage.open_read(storage.join(version.location, entry.path)) as stream:
-            found |= set(pq.read_table(stream, columns=["ek_id"])["ek_id"].to_pylist())
-    return frozenset(found)
-
-
-class Walk(RuleBasedStateMachine):
+class Walk(Model):
     """The walk over a destination on the local disk; `uri` and `environment` say otherwise in a subclass."""
-
-    kills = 1
-    environment: ClassVar[dict[str, str]] = {}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="walk-"))
-        self.config = DestinationConfig(uri=self.uri(), rows_per_file=30, retention=RETENTION)
-        self.rows: dict[int, frozenset[str]] = {}
-        self.trash: dict[int, frozenset[str]] = {}
-        self.tags: dict[str, int] = {}
-        self.current: int | None = None
-        self.held = False
-        self.highest = 0
-        self.taken: set[str] = set()
-        self.killed = 0
-
-    def uri(self) -> str:
-        """Where this walk publishes."""
-        return str(self.folder / "published")
-
-    def workspace(self, name: str) -> str:
-        """The folder of one of the two workspaces."""
-        return str(self.folder / f"workspace-{name}")
 
     @initialize(seed=SEEDS)
     def begin(self, seed: int) -> None:
@@ -102,19 +63,9 @@ class Walk(RuleBasedStateMachine):
         if result.status in ("published", "reinstated"):
             assert not self.held
             self.current = result.version
-        self.did("published", result.version, when=result.status != "unchanged")
-
-    def publish(self, seed: int, workspace: str, force: bool) -> PublishResult:
-        """Stage and publish a small pool; what a prune took from under it is staged once more."""
-        small = small_steps.make(self.folder / f"steps-{seed}", rows=60, shards=1, rows_per_block=30, seed=seed)
-        run = Run(workspace=self.workspace(workspace), dataset="demo", scratch=self.folder / "scratch")
-        for _ in range(2):
-            ref = STAGE(self.config.staging(), StageInputs.of(small.refs), run)
-            try:
-                return publish(self.config, "demo", ref, draw, {}, run.workspace, force=force)
-            except StorageError as error:
-                missing = error
-        raise missing
+        events.emit_published(result)
+        if result.status != "unchanged":
+            self.did("published", result.version, current=result.status != "beside")
 
     @precondition(lambda self: self.killed < self.kills)
     @rule(seed=SEEDS, workspace=WORKSPACES, die_at=st.integers(1, 60))
@@ -132,21 +83,60 @@ class Walk(RuleBasedStateMachine):
                 assert not self.held
                 self.current = version.version
 
+    @precondition(lambda self: self.killed < 2 * self.kills)
+    @rule(verb=VERBS, choice=CHOICE, workspace=WORKSPACES, die_at=st.integers(1, 30))
+    def die_at_a_verb(self, verb: str, choice: int, workspace: str, die_at: int) -> None:
+        """Kill what is done to versions before an operation on a store or the catalog, and do it again to its end."""
+        doing = self.doing(verb, choice, self.workspace(workspace))
+        if doing is None:
+            return
+        self.killed += 1
+        what, change = doing
+        before = self.names()
+        Call(what, self.folder / "error", die_at, environment=self.environment).ends()
+        if verb != "repair":
+            between = self.names()
+            change()
+            assert between in (before, self.names(model=True))
+        try:
+            what()
+        except (InputError, RecipeError, VersionNotFound):
+            assert self.names() == self.names(model=True)
+
+    def doing(self, verb: str, choice: int, workspace: str) -> "tuple[Callable[[], object], Callable[[], None]] | None":
+        """Return what does something to a version and what does it to the model; None where there is nothing for it."""
+        place = self.config, "demo"
+        if verb == "repair":
+            return partial(lose_and_repair, self.config), lambda: None
+        among: Collection[int] = {"prune": self.free(), "restore": [*self.trash]}.get(verb, [*self.rows])
+        if not among or (verb == "restore" and self.taken):
+            return None
+        number = self.pick(choice, among)
+        changes: dict[str, tuple[Callable[[], object], Callable[[], None]]] = {
+            "tag": (partial(tags.tag, *place, number, "prod", workspace), lambda: self.tags.update(prod=number)),
+            "rollback": (partial(tags.rollback, *place, number, workspace), lambda: self.set_current(number)),
+            "prune": (partial(drop, self.config, number, workspace), lambda: self.let_go(number)),
+            "restore": (partial(restore, *place, number, workspace), lambda: self.bring_back(number)),
+        }
+        return changes[verb]
+
     @precondition(lambda self: bool(self.rows))
     @rule(choice=CHOICE, workspace=WORKSPACES, back=st.booleans())
     def hold(self, choice: int, workspace: str, back: bool) -> None:
         """Roll back to a version, or hold it."""
         number = self.pick(choice, self.rows)
-        move = tags.rollback if back else tags.hold
-        move(self.config, "demo", number, self.workspace(workspace), "because")
-        self.current, self.held = number, True
-        self.did("rolled back" if back else "held", number)
+        move = operations.rollback if back else operations.hold
+        move(self.recipe(workspace), f"v{number}", "because")
+        self.did("rolled-back" if back else "held", number, previous=self.current)
+        self.set_current(number)
 
     @precondition(lambda self: self.held)
     @rule(workspace=WORKSPACES)
     def release(self, workspace: str) -> None:
         """Release what is held: it stays current until a run publishes."""
-        assert tags.release(self.config, "demo", self.workspace(workspace)).version == self.current
+        found = operations.release(self.recipe(workspace), "done").result
+        assert found.version == self.current
+        self.did("released", found.version)
         self.held = False
 
     @precondition(lambda self: bool(self.rows))
@@ -154,33 +144,33 @@ class Walk(RuleBasedStateMachine):
     def tag(self, choice: int, name: str, workspace: str) -> None:
         """Let a name mean a version."""
         number = self.pick(choice, self.rows)
-        tags.tag(self.config, "demo", number, name, self.workspace(workspace))
+        operations.tag(self.recipe(workspace), f"v{number}", name)
+        self.did("promoted", number, previous=self.tags.get(name), tag=name)
         self.tags[name] = number
-        self.did("promoted", number)
 
     @precondition(lambda self: bool(self.tags))
     @rule(workspace=WORKSPACES)
     def untag(self, workspace: str) -> None:
         """Remove a name."""
         name, number = self.tags.popitem()
-        assert tags.untag(self.config, "demo", name, self.workspace(workspace)).version == number
+        assert operations.untag(self.recipe(workspace), name).result.version == number
 
     @precondition(lambda self: self.free())
     @rule(choice=CHOICE, workspace=WORKSPACES)
     def drop(self, choice: int, workspace: str) -> None:
         """Prune a version that nothing holds, and the files of killed publishers."""
         number = self.pick(choice, self.free())
-        found = prune(self.config, "demo", self.workspace(workspace), drop=[number], dry_run=False)
+        found = operations.prune(self.recipe(workspace), [str(number)], dry_run=False).result
         assert found.versions == [number]
-        self.trash[number] = self.rows.pop(number)
+        self.let_go(number)
 
     @precondition(lambda self: bool(self.trash) and not self.taken)
     @rule(choice=CHOICE, workspace=WORKSPACES)
     def restore(self, choice: int, workspace: str) -> None:
         """Bring a pruned version back under its number."""
         number = self.pick(choice, self.trash)
-        assert restore(self.config, "demo", number, self.workspace(workspace)).version == number
-        self.rows[number] = self.trash.pop(number)
+        assert operations.restore(self.recipe(workspace), f"v{number}").result.version == number
+        self.bring_back(number)
 
     @precondition(lambda self: len(self.taken) < MAX_TAKEDOWNS)
     @rule(choice=CHOICE, workspace=WORKSPACES)
@@ -188,8 +178,15 @@ class Walk(RuleBasedStateMachine):
         """Take a row of the current version down: no coming version may hold it, published ones are named."""
         assert self.current is not None
         one = sorted(self.rows[self.current])[choice % len(self.rows[self.current])]
-        found = takedown(self.config, "demo", [one], self.workspace(workspace), reason="asked", dry_run=False)
-        assert set(found.held) == {number for number, ids in self.rows.items() if one in ids}
+        held = {number for number, ids in self.rows.items() if one in ids}
+        found = operations.takedown(self.recipe(workspace), [one], "asked", dry_run=False).result
+        assert set(found.held) == held
+        told = self.told()
+        assert [what for what, _ in told] == ["withdrawn"] * len(held)
+        assert {payload["version"] for _, payload in told} == held
+        last = tags.history(self.config, "demo", self.workspace("a"))[0]
+        assert (last.action, last.version) == ("took down", None)
+        assert all(payload["who"] == last.who and last.reason.endswith(f": {payload['reason']}") for _, payload in told)
         self.taken.add(one)
 
     @rule(name=WORKSPACES)
@@ -212,54 +209,14 @@ class Walk(RuleBasedStateMachine):
         assert sorted(found.versions) == sorted(self.rows)
         assert found.highest >= self.highest
 
-    @invariant()
-    def versions_are_those_of_the_model(self) -> None:
-        """Everything that can be read says the same as the model."""
-        if not self.highest:
-            return
-        known = list_versions(self.config, "demo", self.workspace("a"))
-        assert [version.version for version in known] == sorted(self.rows, reverse=True)
-        for version in known:
-            assert ids_of(version) == self.rows[version.version]
-            manifest = read_manifest(version)
-            assert (manifest.version, manifest.counts["kept"]) == (version.version, len(self.rows[version.version]))
-            assert version.rows == len(self.rows[version.version])
-            card = storage.read_bytes(storage.join(version.location, "card.html")).decode()
-            assert card in (f"card of v{version.version} in {version.location}", "<card>")
-            assert version.current == (version.version == self.current)
-            assert (version.held is not None) == (self.held and version.current)
-            assert {name for name in version.tags if name != "latest"} == {
-                name for name, number in self.tags.items() if number == version.version
-            }
-        index = storage.read_json(storage.join(self.config.uri, "demo", "versions.json"))
-        assert {one["version"] for one in index} == set(self.rows)
-        assert evenkeel.open(storage.join(self.config.uri, "demo")).version == self.current
 
-    def teardown(self) -> None:
-        """At the end every file of every version is what was written."""
-        for number in self.rows:
-            assert verify(self.config, "demo", number, self.workspace("b")).sound
-        shutil.rmtree(self.folder)
-
-    def free(self) -> list[int]:
-        """The versions that a prune may remove."""
-        return [number for number in self.rows if number != self.current and number not in self.tags.values()]
-
-    def pick(self, choice: int, among: "dict[int, frozenset[str]] | list[int]") -> int:
-        """Choose one of some versions."""
-        return sorted(among)[choice % len(among)]
-
-    def read(self, number: int) -> Version:
-        """Read a version by its number."""
-        return read_version(self.config, "demo", number, self.workspace("a"))
-
-    def did(self, action: str, number: int, when: bool = True) -> None:
-        """Assert that the audit trail ends with an action."""
-        if when:
-            last = tags.history(self.config, "demo", self.workspace("a"))[0]
-            assert (last.action, last.version) == (action, number)
+def lose_and_repair(config: DestinationConfig) -> None:
+    """Lose the catalog, if it is there, and rebuild it."""
+    Path(embedded(config.uri)).unlink(missing_ok=True)
+    repair(config, "demo", dry_run=False)
 
 
-def draw(number: int, folder: str) -> dict[str, str | bytes]:
-    """Draw the card of a version."""
-    return {"card.html": f"card of v{number} in {folder}".encode()}
+def drop(config: DestinationConfig, number: int, workspace: str) -> None:
+    """Prune a version, or finish a prune that had let it go already."""
+    known = {version.version for version in list_versions(config, "demo", workspace)}
+    prune(config, "demo", workspace, drop={number} & known, dry_run=False)

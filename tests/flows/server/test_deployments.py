@@ -208,7 +208,7 @@ def test_commands_start_training_on_whatever_readers_find(served: Served, recipe
     assert told.pop("rolled-back") == {**same, "previous": 2, "reason": "v2 has a bug"}
     second = {"version": 2, "location": tagged["location"], "tag": "production"}
     assert told.pop("promoted") == {**same, **second, "previous": None, "reason": ""}
-    assert told.pop("released") == {**same, "previous": 1, "reason": ""}
+    assert told.pop("released") == {**same, "previous": None, "reason": ""}
     assert told.pop("withdrawn") == {**same, "previous": None, "reason": "asked", "taken_down": 1, "replaced_by": 3}
     third = {"version": 3, "location": done["location"], "rows": back["rows"] - 1, "current": True}
     assert told == {"published": {**same, **third, "previous": 1, "reason": "asked"}}
