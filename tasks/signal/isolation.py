@@ -20,10 +20,10 @@ EULER = 0.5772156649015329
 
 
 class Forest(NamedTuple):
-    """Trees one after the other; a node's children are left and left + 1.
+    """Trees one after the other; a node's children are left and left + 1, a leaf is its own left child.
 
-    dimension: (nodes,) int32 to compare, -1 in a leaf. threshold: (nodes,) float32, smaller goes left. left: (nodes,)
-    int32. length: (nodes,) float32, the path length of a row that ends here. roots: (trees,) int32.
+    dimension: (nodes,) int32, to compare. threshold: (nodes,) float32, smaller goes left; infinite in a leaf. left:
+    (nodes,) int32. length: (nodes,) float32, the path length of a row that ends here. roots: (trees,) int32.
     """
 
     dimension: Int32Array
@@ -40,24 +40,29 @@ def fit_forest(x: Float32Array, trees: int, seed: int) -> Forest:
     rows = np.stack([rng.choice(len(x), size, replace=False) for _ in range(trees)])
     nodes = 2 * size - 1
     forest = Forest(
-        np.full(trees * nodes, -1, np.int32),
-        np.zeros(trees * nodes, np.float32),
         np.zeros(trees * nodes, np.int32),
+        np.full(trees * nodes, np.inf, np.float32),
+        np.arange(trees * nodes, dtype=np.int32),
         np.zeros(trees * nodes, np.float32),
         np.arange(0, trees * nodes, nodes, dtype=np.int32),
     )
     lengths = np.array([_mean_path(count) for count in range(size + 1)])
-    _grow(x, rows, rng.random((trees, nodes, 2)), math.ceil(math.log2(max(size, 2))), lengths, forest)
+    _grow(x, rows, rng.random((trees, nodes, 2)), _deepest(size), lengths, forest)
     return forest
 
 
 def isolation(forest: Forest, x: Float32Array) -> Float64Array:
     """Return the isolation scores of (n, d) rows, (n,) float64 in (0, 1]."""
     total = np.zeros(len(x))
-    _walk(x, forest, total)
     size = (len(forest.dimension) // len(forest.roots) + 1) // 2
+    _walk(x, forest, _deepest(size), total)
     scores: Float64Array = np.exp2(-total / len(forest.roots) / _mean_path(size))
     return scores
+
+
+def _deepest(rows: int) -> int:
+    """Return the depth of a balanced tree over so many rows."""
+    return math.ceil(math.log2(max(rows, 2)))
 
 
 def _mean_path(rows: int) -> float:
@@ -124,13 +129,20 @@ def _grow(
 
 
 @compiled
-def _walk(x: Float32Array, forest: Forest, total: Float64Array) -> None:
-    """Add the path lengths of rows in all trees to total (n,); a few rows at a time, so that these stay cached."""
+def _walk(x: Float32Array, forest: Forest, deepest: int, total: Float64Array) -> None:
+    """Add the path lengths of rows in all trees to total (n,).
+
+    A few rows go down a tree together, one level at a time: the next row does not wait for what the last one reads.
+    """
     dimension, threshold, left, length, roots = forest
+    at = np.empty(ROWS_PER_TILE, np.int32)
     for start in range(0, x.shape[0], ROWS_PER_TILE):
+        rows = min(ROWS_PER_TILE, x.shape[0] - start)
         for tree in range(roots.shape[0]):
-            for i in range(start, min(start + ROWS_PER_TILE, x.shape[0])):
-                at = roots[tree]
-                while dimension[at] >= 0:
-                    at = left[at] + (0 if x[i, dimension[at]] < threshold[at] else 1)
-                total[i] += length[at]
+            at[:] = roots[tree]
+            for _ in range(deepest):
+                for i in range(rows):
+                    node = at[i]
+                    at[i] = left[node] + np.int32(x[start + i, dimension[node]] >= threshold[node])
+            for i in range(rows):
+                total[start + i] += length[at[i]]

@@ -39,4 +39,4 @@ class Leverage(Signal):
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool: two matrix products of each row with a square matrix, in float64."""
-        return 0.1 + work.rows * (1e-6 + 1.5e-10 * work.dimension**2) + 2e-9 * work.dimension**3
+        return 0.1 + work.rows * (5e-7 + 1.2e-10 * work.dimension**2) + 2e-9 * work.dimension**3

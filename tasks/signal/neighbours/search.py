@@ -6,6 +6,7 @@ import numpy as np
 
 from evenkeel.infra.compiled import compiled
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int64Array
+from evenkeel.tasks.kmeans.kernels import kernel, squared_gap
 
 ROWS_PER_CHUNK = 256
 
@@ -31,9 +32,7 @@ def nearest(rows: Float32Array, others: Float32Array, own: Int64Array, k: int) -
     for start in range(0, len(rows), ROWS_PER_CHUNK):
         part = slice(start, start + ROWS_PER_CHUNK)
         _keep(half - rows[part] @ others.T, own[part], places[part])
-        found = places[part]
-        gaps = others[np.maximum(found, 0)].astype(np.float64) - rows[part, None, :]
-        squared[part] = np.where(found < 0, np.inf, np.einsum("ijk,ijk->ij", gaps, gaps))
+        _measure(rows[part], others, places[part], squared[part])
     order = np.argsort(squared, axis=1, kind="stable")
     return Nearest(np.take_along_axis(places, order, 1), np.take_along_axis(squared, order, 1))
 
@@ -73,3 +72,12 @@ def _keep(scores: Float32Array, own: Int64Array, places: Int64Array) -> None:
                 best[at], places[i, at] = best[at - 1], places[i, at - 1]
                 at -= 1
             best[at], places[i, at] = score, j
+
+
+@kernel
+def _measure(rows: Float32Array, others: Float32Array, places: Int64Array, squared: Float64Array) -> None:
+    """Write the squared distances from rows (n, d) to those of others (m, d) in places (n, k) to squared (n, k)."""
+    for i in range(places.shape[0]):
+        for j in range(places.shape[1]):
+            if places[i, j] >= 0:
+                squared[i, j] = squared_gap(rows[i], others[places[i, j]])
