@@ -113,7 +113,9 @@ class SamplingConfig(BaseModel):
     )
     floor: int = Field(0, ge=0, description="Rows that every cluster keeps, as far as it has them.")
     cap: int | None = Field(None, ge=1, description="Rows that no cluster may exceed.")
-    shares: list[GroupShare] = Field(default_factory=list, description="Bounds on the share of group values.")
+    shares: list[GroupShare] = Field(
+        default_factory=list, description="Bounds on the share of group values, of one column or of several."
+    )
 
     @field_validator("target", mode="before")
     @classmethod
@@ -153,14 +155,13 @@ class SamplingConfig(BaseModel):
                 + (f", only {' and '.join(sorted(obeyed))}" if obeyed else "")
                 + f"; remove sampling.{refused[0]} or choose another strategy, such as balanced or flat"
             )
-        groups = sorted({bound.group for bound in self.shares})
-        if len(groups) > 1:
-            raise ValueError(f"bounds are kept for one group column at a time, found {', '.join(groups)}")
-        values = [bound.value for bound in self.shares]
-        if twice := sorted({value for value in values if values.count(value) > 1}):
-            raise ValueError(f"contradictory: {groups[0]}={twice[0]} is bounded twice")
-        if (total := sum(bound.at_least for bound in self.shares)) > 1 + 1e-9:
-            raise ValueError(f"contradictory: the smallest shares of {groups[0]} sum to {total:g}, more than 1")
+        for group in dict.fromkeys(bound.group for bound in self.shares):
+            bounds = [bound for bound in self.shares if bound.group == group]
+            values = [bound.value for bound in bounds]
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"contradictory: {group}={twice[0]} is bounded twice")
+            if (total := sum(bound.at_least for bound in bounds)) > 1 + 1e-9:
+                raise ValueError(f"contradictory: the smallest shares of {group} sum to {total:g}, more than 1")
         return self
 
     def budget(self, rows: int) -> Budget:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
-from evenkeel.tasks.sample.strata.bounds import bound_shares
+from evenkeel.tasks.sample.strata.bounds import bound_plan
 
 
 def make_plan(config: SamplingConfig, problem: SamplingProblem) -> DrawPlan:
-    """Return the plan of the config's strategy, with its bounds on shares."""
-    plan = config.strategy.plan(problem)
-    return bound_shares(plan, config.shares, problem) if config.shares else plan
+    """Return the plan of the config's strategy, within the bounds on shares and on the rows of leaves."""
+    repeats = max(config.max_repeats, config.strategy.max_copies())
+    return bound_plan(config.strategy.plan(problem), config.shares, problem, repeats)
 
 
 def baselines(problem: SamplingProblem) -> dict[str, NDArray[np.int64]]:

@@ -67,8 +67,10 @@ class SamplingProblem:
     scratch: str = ""
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
-        """Water-fill the target over the leaves, or over cells of these sizes."""
-        sizes = self.tree.sizes if sizes is None else sizes
+        """Water-fill the target over the leaves, or over cells of these sizes, which floor and cap leave free."""
+        if sizes is not None:
+            return water_fill(sizes * self.limits.max_repeats, self.target, weights=weights, seed=self.seed)
+        sizes = self.tree.sizes
         return water_fill(
             self.limits.caps(sizes), self.target, weights=weights, floors=self.limits.floors(sizes), seed=self.seed
         )

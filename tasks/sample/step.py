@@ -149,4 +149,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 15, sample, cost=cost)
+SAMPLE = Step("sample", 16, sample, cost=cost)

@@ -4,6 +4,7 @@ Source: ClusterClip (arXiv 2402.14526): a leaf of n rows is repeated min(B / (K 
 water-filled.
 """
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -11,14 +12,12 @@ from pydantic import Field
 from evenkeel.expectations.goals import Goal
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
-from evenkeel.tasks.sample.quotas.allocation import water_fill
-from evenkeel.tasks.sample.strategy import FLOOR, ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 class ClusterClip(Strategy):
     """Give every leaf the same quota and repeat the rows of small leaves up to a clip."""
 
-    obeys: ClassVar[frozenset[str]] = frozenset({FLOOR, ORDER})
     goal: ClassVar[Goal] = "balance"
 
     name: Literal["cluster-clip"] = "cluster-clip"
@@ -31,5 +30,5 @@ class ClusterClip(Strategy):
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the leaves, each at most clip times its size."""
         sizes = problem.tree.sizes
-        floors = problem.limits.floors(sizes)
-        return DrawPlan(water_fill(sizes * self.clip, problem.target, floors=floors, seed=problem.seed), sizes)
+        limits = replace(problem.limits, max_repeats=self.clip)
+        return DrawPlan(replace(problem, limits=limits).fill(), sizes)

@@ -16,7 +16,7 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.allocate import plan_over
 from evenkeel.tasks.sample.strategies.temperature import tempered
-from evenkeel.tasks.sample.strategy import ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 MAX_LISTED = 1000
 
@@ -35,10 +35,6 @@ class Cooldown(Strategy):
         if any(not 1 <= temperature <= 1e6 for temperature in self.temperatures):
             raise ValueError("temperatures lie between 1 (proportional) and 1e6 (uniform)")
         return self
-
-    def obeyed(self) -> frozenset[str]:
-        """Return what the rule keeps: over groups, `order` alone."""
-        return frozenset({ORDER}) if self.groups else self.obeys
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to the mean weights of all stages, and the weights of each stage as facts."""

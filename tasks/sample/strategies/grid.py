@@ -6,7 +6,7 @@ largest principal components of the leaves' centroids, so it follows the extent 
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.strategy import ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,6 @@ class Plane:
 
 class Grid(Strategy):
     """Project the vectors to a plane, lay a grid over it, and give every occupied cell the same quota."""
-
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["grid"] = "grid"
     side: int = Field(100, ge=2, le=4096, description="Cells along each side of the grid.")

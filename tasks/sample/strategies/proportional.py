@@ -1,17 +1,15 @@
 """Allocate in proportion: every stratum keeps its share of the pool (Neyman 1934)."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.allocate import plan_over
-from evenkeel.tasks.sample.strategy import ORDER, GroupNames, Strategy
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
 class Proportional(Strategy):
     """Quotas in exact proportion to the size of every group value."""
-
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["proportional"] = "proportional"
     groups: GroupNames

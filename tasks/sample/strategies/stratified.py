@@ -4,7 +4,7 @@ Proportional allocation over strata (Neyman 1934) with cluster balance (Vo et al
 two levels, strata above and their leaves below.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from evenkeel.tasks.sample.strata.count import cross_strata
-from evenkeel.tasks.sample.strategy import ORDER, GroupNames, Strategy
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
 class Stratified(Strategy):
     """Keep the proportions of the group values; inside each, equal quotas over the leaves."""
-
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["stratified"] = "stratified"
     groups: GroupNames
@@ -30,10 +28,9 @@ class Stratified(Strategy):
         tree = ClusterTree(strata.counts, (strata.strata.astype(np.int32),))
         allocation = split(
             tree,
-            problem.limits.caps(strata.counts),
+            strata.counts * problem.limits.max_repeats,
             problem.target,
             weights=[None, strata.by_value.sizes.astype(float)],
-            floors=problem.limits.floors(strata.counts),
             seed=problem.seed,
         )
         return DrawPlan(allocation, strata.counts, cells_of=strata.pair_of, columns=strata.by_value.columns)

@@ -4,7 +4,7 @@ Source: SBCL (subclass-balancing contrastive learning, arXiv 2306.15925): a clas
 sub-clusters. Here they are sequences of neighbouring leaves, so no class is clustered again.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,11 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from evenkeel.tasks.sample.strata.count import CrossedStrata, cross_strata
-from evenkeel.tasks.sample.strategy import ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 class Subclass(Strategy):
     """Split large group values into sub-classes about the size of the smallest value; the same quota for each."""
-
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["subclass"] = "subclass"
     group: str = Field(min_length=1, description="The group column that holds the class.")

@@ -12,7 +12,7 @@ from pydantic import Field
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.allocate import plan_over
-from evenkeel.tasks.sample.strategy import ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 
 class Temperature(Strategy):
@@ -21,10 +21,6 @@ class Temperature(Strategy):
     name: Literal["temperature"] = "temperature"
     temperature: float = Field(2.0, ge=1, le=1e6, description="1 = proportional to size; large = uniform.")
     groups: list[str] = Field(default_factory=list, description="Group columns to weigh; empty = the leaves.")
-
-    def obeyed(self) -> frozenset[str]:
-        """Return what the rule keeps: over groups, `order` alone."""
-        return frozenset({ORDER}) if self.groups else self.obeys
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to size^(1 / temperature) of the leaves or group values."""

@@ -4,7 +4,7 @@ Source: trees of attributes as the grouping, SSD-LLM (Luo et al. 2024, arXiv 240
 2025, arXiv 2503.17195); the split is that of hierarchical balanced sampling (Vo et al. 2024, arXiv 2405.15613).
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import split
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from evenkeel.tasks.sample.strata.count import find_strata
-from evenkeel.tasks.sample.strategy import ORDER, Strategy
+from evenkeel.tasks.sample.strategy import Strategy
 
 SHOWN = 1000
 
@@ -26,8 +26,6 @@ Columns = Annotated[
 class Tree(Strategy):
     """Take group columns as a tree of labels, and give sibling labels the same quota at every level."""
 
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
-
     name: Literal["tree"] = "tree"
     columns: Columns
 
@@ -35,7 +33,7 @@ class Tree(Strategy):
         """Return quotas over the combinations of labels; a label that has too few rows leaves its share to siblings."""
         strata = find_strata(problem.rows, self.columns, problem.compute)
         tree = ClusterTree(strata.sizes, strata.coding.parents())
-        allocation = split(tree, problem.limits.caps(strata.sizes), problem.target, seed=problem.seed)
+        allocation = split(tree, strata.sizes * problem.limits.max_repeats, problem.target, seed=problem.seed)
         labels = dict(zip(self.columns, reversed(tree.widths), strict=True))
         top = tree.lift(allocation.quotas, tree.depth)
         names = strata.coding.dictionaries[0].to_pylist()

@@ -1,17 +1,15 @@
 """Give every group value the same quota, by under-sampling; small values give all they have."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.allocate import plan_over
-from evenkeel.tasks.sample.strategy import ORDER, GroupNames, Strategy
+from evenkeel.tasks.sample.strategy import GroupNames, Strategy
 
 
 class Uniform(Strategy):
     """The same quota for every group value."""
-
-    obeys: ClassVar[frozenset[str]] = frozenset({ORDER})
 
     name: Literal["uniform"] = "uniform"
     groups: GroupNames
