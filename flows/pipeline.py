@@ -36,8 +36,9 @@ from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.sample.balanced.steps import KERNEL_DENSITY, PARTITION
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs
+from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs, TagCountsInputs
 from evenkeel.tasks.sample.step import SAMPLE
+from evenkeel.tasks.sample.tags.step import TAG_COUNTS
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
 from evenkeel.tasks.signal.order import in_order, signals_among
@@ -70,6 +71,7 @@ class StagedVersion(ClusteredPool):
 
     partition: StepRef | None = None
     kernel_density: StepRef | None = None
+    tag_counts: StepRef | None = None
     sample: StepRef
     stage: StepRef
 
@@ -122,13 +124,12 @@ def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_ste
     inputs = sample_inputs(recipe.sampling, pool, run_step)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
     stage = run_step(STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample))
-    return StagedVersion(
-        **vars(pool), partition=inputs.partition, kernel_density=inputs.kernel_density, sample=sample, stage=stage
-    )
+    measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
+    return StagedVersion(**vars(pool), **measured, sample=sample, stage=stage)
 
 
 def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
-    """Run the steps partition and kernel-density where a strategy reads them; return what sampling builds on.
+    """Run the steps partition, kernel-density and tag-counts where a strategy reads them; return sampling's inputs.
 
     Sampling is given the signals that its section names, so that others can change without another sample.
     """
@@ -138,9 +139,13 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
         partition = run_step(PARTITION, to_partition, PartitionInputs(ingest, embed, cluster))
     if (to_estimate := strategy.density_config()) is not None:
         density = run_step(KERNEL_DENSITY, to_estimate, KernelDensityInputs(cluster))
+    counts = None
+    if (to_count := strategy.tag_counts()) is not None:
+        tags = {name: pool.signals[name] for name in to_count.over if name in pool.signals}
+        counts = run_step(TAG_COUNTS, to_count, TagCountsInputs(ingest, embed, cluster, tags))
     written = sampling.model_dump_json()
     signals = {name: ref for name, ref in pool.signals.items() if name in written}
-    return SampleInputs(ingest, embed, dedup, cluster, partition, density, signals)
+    return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals)
 
 
 def prove_version(

@@ -19,7 +19,8 @@ def absolute(uri: str) -> str:
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with every local path absolute, so that it means the same wherever it runs."""
-    source, destination = recipe.source, recipe.destination
+    source, destination, sampling = recipe.source, recipe.destination, recipe.sampling
+    strategy = sampling.strategy.with_paths(absolute)
     ids = None if source.ids is None else _each(source.ids)
     exclude = [entry.model_copy(update={"uri": _each(entry.uri)}) for entry in recipe.dedup.exclude]
     compute = absolute(recipe.compute) if recipe.compute.endswith((".yaml", ".yml")) else recipe.compute
@@ -27,6 +28,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         update={
             "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
             "signals": [signal.with_paths(absolute) for signal in recipe.signals],
+            "sampling": sampling.model_copy(update={"strategy": strategy}),
             "dedup": recipe.dedup.model_copy(update={"exclude": exclude}),
             "destination": destination.model_copy(
                 update={"uri": absolute(destination.uri), "catalog": _catalog(destination.catalog)}

@@ -77,6 +77,12 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _strategy_brings_signals(self) -> "Recipe":
+        """Put the signals that the strategy brings itself among those of the recipe."""
+        self.signals += [signal for signal in self.sampling.strategy.signals() if signal not in self.signals]
+        return self
+
+    @model_validator(mode="after")
     def _signals_have_names_of_their_own(self) -> "Recipe":
         """Refuse two signals of one name, one with the name of a score or group, and those that read each other."""
         taken = dict.fromkeys(self.source.scores, "a score") | dict.fromkeys(self.source.groups, "a group")

@@ -26,8 +26,18 @@ class KernelDensityInputs(Inputs):
 
 
 @dataclass(frozen=True)
+class TagCountsInputs(Inputs):
+    """The clustered pool, and the signals whose tags are counted."""
+
+    ingest: StepRef
+    embed: StepRef
+    cluster: Clusters
+    signals: Signals = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SampleInputs(Inputs):
-    """The clustered pool, and where sampling reads them its partitions, its kernel density and signals by name."""
+    """The clustered pool, and where sampling reads them its partitions, kernel density, counts of tags and signals."""
 
     ingest: StepRef
     embed: StepRef
@@ -35,4 +45,5 @@ class SampleInputs(Inputs):
     cluster: Clusters
     partition: StepRef | None = None
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None
+    tag_counts: Annotated[StepRef, MadeBy("tag-counts")] | None = None
     signals: Signals = field(default_factory=dict)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
@@ -51,8 +52,9 @@ class SamplingProblem:
     """The rows to choose from, how many to choose, and within which limits.
 
     target: how many rows. For strategies that ask for them, partitions: the measure that rules are compared by, None
-    where the pool has no stable cells; densities: the kernel density of the leaves by bandwidth.
-    folder: where a strategy may leave arrays for the workers until the rows are drawn, with `scratch` on each worker.
+    where the pool has no stable cells; densities: the kernel density of the leaves by bandwidth; tag_counts: the step
+    that counted tags. folder: where a strategy may leave arrays for the workers until the rows are drawn, with
+    `scratch` on each worker.
     """
 
     rows: CandidateRows
@@ -65,6 +67,7 @@ class SamplingProblem:
     densities: KernelDensities = field(default_factory=dict)
     folder: str = ""
     scratch: str = ""
+    tag_counts: StepRef | None = None
 
     def fill(self, weights: NDArray[np.float64] | None = None, sizes: NDArray[np.int64] | None = None) -> Allocation:
         """Water-fill the target over the leaves, or over cells of these sizes, which floor and cap leave free."""

@@ -108,12 +108,27 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     _require_inputs(config.strategy, inputs)
     partitions = None if inputs.partition is None else read_partitions(inputs.partition)
     densities = {} if inputs.kernel_density is None else read_densities(inputs.kernel_density)
-    return SamplingProblem(rows, tree, budget.amount, config.seed, limits, run.compute, partitions, densities), budget
+    problem = SamplingProblem(
+        rows,
+        tree,
+        budget.amount,
+        config.seed,
+        limits,
+        run.compute,
+        partitions,
+        densities,
+        tag_counts=inputs.tag_counts,
+    )
+    return problem, budget
 
 
 def _require_inputs(strategy: Strategy, inputs: SampleInputs) -> None:
     """Raise StepError where the strategy reads a step that is not among the inputs."""
-    asked = {"partition": strategy.partition_config(), "kernel_density": strategy.density_config()}
+    asked = {
+        "partition": strategy.partition_config(),
+        "kernel_density": strategy.density_config(),
+        "tag_counts": strategy.tag_counts(),
+    }
     given = inputs.present()
     if missing := [name for name, config in asked.items() if config is not None and name not in given]:
         raise StepError(

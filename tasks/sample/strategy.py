@@ -1,6 +1,6 @@
 """What a strategy is, and all the strategies there are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.registry import Registry
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
+from evenkeel.tasks.sample.tags.config import TagCountsConfig
 
 if TYPE_CHECKING:
     from evenkeel.tasks.sample.draw_plan import DrawPlan
     from evenkeel.tasks.sample.problem import SamplingProblem
+    from evenkeel.tasks.signal.signal import Signal
 
 GroupNames = Annotated[
     list[str], Field(min_length=1, description="Group columns; each combination of values is a stratum.")
@@ -54,6 +56,18 @@ class Strategy(BaseModel):
     def density_config(self) -> KernelDensityConfig | None:
         """Return how kernel density is estimated for the rule; None where it does not read `problem.densities`."""
         return None
+
+    def tag_counts(self) -> TagCountsConfig | None:
+        """Return which tags are counted for the rule; None where it does not read `problem.tag_counts`."""
+        return None
+
+    def signals(self) -> "list[Signal]":
+        """Return the signals that the rule brings itself, besides those of the recipe."""
+        return []
+
+    def with_paths(self, absolute: Callable[[str], str]) -> Self:
+        """Return it with each path of a file that it names made absolute."""
+        return self
 
     def max_copies(self) -> int:
         """Return how often the rule itself may repeat a row."""

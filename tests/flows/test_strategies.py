@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "stratified": {"groups": ["topic"]},
     "subclass": {"group": "topic"},
     "tree": {"columns": ["topic"]},
+    "entries": {"over": ["topics"]},
     "metaclip": {"concepts": ["about 1", "about 2", "about 11", "note"]},
     "quality": {"scores": {"score": 1.0}},
 }
@@ -38,6 +39,7 @@ def test_every_strategy_and_order_publishes_what_it_was_asked_for(document: dict
         score = np.random.default_rng(0).random(len(table))
         pq.write_table(table.append_column("score", pa.array(score)), shard)
     document["source"]["scores"] = ["score"]
+    document["entries"] = [{"name": "topics", "column": "topic"}]
     wanted: list[dict[str, Any]] = [{"strategy": {"name": name, **OPTIONS.get(name, {})}} for name in NAMES]
     wanted += [{"order": order, "score": "score"} for order in ("closest", "furthest", "score", "diverse")]
     for sampling in wanted:

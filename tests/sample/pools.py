@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from evenkeel.flows.pipeline import ClusteredPool, sample_inputs
+from evenkeel.flows.pipeline import ClusteredPool, compute_signal, sample_inputs
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
@@ -32,6 +32,7 @@ def inputs_of(config: SamplingConfig, done: Mapping[str, StepRef], run: Run) -> 
     """Run the steps that a strategy reads, and return what the sample step builds on."""
     pool = ClusteredPool(ingest=done["ingest"], embed=done["embed"], dedup=done["dedup"], cluster=done["cluster"])
     signals = {name.removeprefix("signals."): ref for name, ref in done.items() if name.startswith("signals.")}
+    signals |= {one.name: compute_signal(one, done, InProcess(run)) for one in config.strategy.signals()}
     return sample_inputs(config, replace(pool, signals=signals), InProcess(run))
 
 

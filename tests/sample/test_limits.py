@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.flows.pipeline import compute_signal
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.strategy import EVERY_LIMIT, STRATEGIES
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.signal.kinds.entries import EntriesSignal
+from evenkeel.tasks.step import InProcess, Run
 from tests.sample.pools import make_run, sampled, write_pool
 from tests.sample.test_strategies import EVERY, Chosen, name_of
 
@@ -42,6 +44,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef], 
         texts=["cat" if row % 20 else "Heron and cat" for row in range(ROWS)],
         block_rows=200,
     )
+    birds = EntriesSignal(name="birds", values=["heron", "cat"])
+    inputs["signals.birds"] = compute_signal(birds, inputs, InProcess(make_run(folder)))
     return inputs, make_run(folder)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from evenkeel.flows.pipeline import compute_signal
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.inputs import ClusterInputs
@@ -28,7 +29,8 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategies.random import Random
 from evenkeel.tasks.sample.strategy import STRATEGIES
-from evenkeel.tasks.step import Run
+from evenkeel.tasks.signal.kinds.tags import TagsSignal
+from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
@@ -57,6 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
     done["dedup"] = DEDUP(DedupConfig(), DedupInputs.of(done), run)
     done["cluster"] = CLUSTER(ClusteringConfig(levels=[60, 8]), ClusterInputs.of(done), run)
+    done["signals.topics"] = compute_signal(TagsSignal(name="topics", column="topic"), done, InProcess(run))
     return run, done
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -49,6 +49,11 @@ class JoinedSignal(Signal):
     def _column_named(self) -> "JoinedSignal":
         self.column = self.column or self.name
         return self
+
+    def with_paths(self, absolute: Callable[[str], str]) -> "JoinedSignal":
+        """Return it with the paths of its files made absolute."""
+        join = [absolute(one) for one in self.join] if isinstance(self.join, list) else absolute(self.join)
+        return self.model_copy(update={"join": join})
 
     def current(self) -> "JoinedSignal":
         """Return it with the fingerprint of its files as they are now. Raises InputError where there are none."""
