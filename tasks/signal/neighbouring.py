@@ -49,4 +49,4 @@ class Neighbouring(Signal):
         from evenkeel.tasks.signal.neighbours.size import rows_compared
 
         leaf = work.rows / max(work.leaves, 1) if self.cells == "clusters" else 0.0
-        return 0.5 + work.rows * (2e-5 + rows_compared(work.rows, leaf) * (4e-11 * work.dimension + 4e-9))
+        return 0.5 + work.rows * (4e-5 + rows_compared(work.rows, leaf) * (4e-11 * work.dimension + 4e-9))
