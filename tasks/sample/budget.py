@@ -53,7 +53,7 @@ def draw_budget(
     """
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, problem.tree.rows)
     total = pool_cost(problem.rows, budget, rehydrator, run.compute)
-    max_target = problem.tree.rows * problem.limits.max_repeats
+    max_target = problem.tree.rows * max(config.max_repeats, config.strategy.max_copies())
     target = min(max_target, max(1, round(budget.amount / max(1, total) * problem.tree.rows)))
     for _ in range(MAX_DRAWS):
         plan = make_plan(config, replace(problem, target=target))

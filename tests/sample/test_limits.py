@@ -93,9 +93,9 @@ def test_a_recipe_with_a_limit_that_its_strategy_ignores_is_refused(tmp_path: Pa
     document = {
         "dataset": "tickets",
         "source": {"uri": str(tmp_path / "in")},
-        "sampling": {"target": 10, "strategy": "density", "cap": 3},
+        "sampling": {"target": 10, "strategy": {"name": "weighted", "by": "clean", "draw": "top"}, "cap": 3},
         "destination": {"uri": str(tmp_path / "out")},
     }
-    with pytest.raises(RecipeError, match="density does not keep cap"):
+    with pytest.raises(RecipeError, match="weighted does not keep cap"):
         parse(document)
     parse({**document, "sampling": {"target": 10, "strategy": "flat", "cap": 3, "floor": 1}})

@@ -12,7 +12,6 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.strategies.quality import Quality, quadmix
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.step import InProcess, Run
@@ -192,11 +191,6 @@ def test_quality_takes_the_better_rows(pool: Pool) -> None:
     for rule in ("quadmix", "samplemix", "kmq"):
         rows = select(pool, {"name": "quality", "scores": {"quality": 1}, "rule": rule, "diversity": 0.2})[1]["row_id"]
         assert scores[rows.to_numpy().astype(int)].mean() > scores.mean() + 0.03
-    options = Quality(scores={"quality": 1}, omega=0.4, epsilon=0.01)
-    values = quadmix(np.array([0.0, 0.4, 0.41, 1.0]), options)
-    assert values[0] == pytest.approx(2.0, abs=0.02)
-    assert values[1] == pytest.approx(1.01)
-    assert values[2] == values[3] == 0.01
 
 
 def test_missing_and_broken_columns_are_named(pool: Pool) -> None:
