@@ -165,6 +165,16 @@ def same_rule(recipe: Recipe, current: Manifest) -> Recipe:
     return recipe.model_copy(update={"sampling": sampling})
 
 
+def same_signals(recipe: Recipe, current: Manifest) -> Recipe:
+    """Return a recipe whose signals make the choices again that they made for the current version, such as edges."""
+    steps = current.document["steps"]
+    signals = [
+        signal.pinned(steps[f"signals.{signal.name}"]["facts"]) if f"signals.{signal.name}" in steps else signal
+        for signal in recipe.signals
+    ]
+    return recipe.model_copy(update={"signals": signals})
+
+
 def _other_recipe(recipe: Recipe, current: Manifest) -> str | None:
     """Return what in the recipe or the code makes the clusters of the current version unfit, None where nothing."""
     before = current.recipe

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
-from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule
+from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
@@ -111,7 +111,8 @@ def cluster_pool(
         return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
     pool = _assign(recipe, ingest, lineage.base, run_step)
     if (reason := _drifted(recipe, lineage, pool.cluster)) is None:
-        return _with_signals(recipe, pool, run_step)
+        assert lineage.current is not None
+        return _with_signals(same_signals(recipe, lineage.current), pool, run_step)
     lineage.base, lineage.why = None, reason
     on_drift(lineage)
     return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
@@ -159,7 +160,9 @@ def prove_version(
     last = profile_of(earlier.previous) if earlier.previous is not None else None
     comparable = last if last is not None and sampled_alike(recipe, last) else None
     done = staged.steps() if last is None else {**staged.steps(), "previous": last}
-    measure = run_step(MEASURE, MeasureConfig(), MeasureInputs.of(done))
+    counted = {f"signals.{signal.name}" for signal in recipe.signals if signal.makes_group or signal.tags}
+    of_measure = {name: ref for name, ref in done.items() if not name.startswith("signals.") or name in counted}
+    measure = run_step(MEASURE, MeasureConfig(), MeasureInputs.of(of_measure))
     validate = run_step(
         VALIDATE,
         recipe.gates,

@@ -21,7 +21,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.signal.config import AnySignal, with_entries
+from evenkeel.tasks.signal.config import AnySignal, with_short_forms
 from evenkeel.tasks.signal.order import in_order
 from evenkeel.tasks.validate.config import GatesConfig
 
@@ -71,8 +71,9 @@ class Recipe(BaseModel):
         """Refuse a gate on a group column that the source does not have, before anything is computed."""
         for one in self.gates.expectations():
             column = str(getattr(one, "scope", "")).partition("group.")[2]
-            if column and column not in self.source.groups:
-                known = ", ".join(self.source.groups) or "none"
+            groups = [*self.source.groups, *(signal.name for signal in self.signals if signal.makes_group)]
+            if column and column not in groups:
+                known = ", ".join(groups) or "none"
                 raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
         return self
 
@@ -84,11 +85,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _signals_have_names_of_their_own(self) -> "Recipe":
-        """Refuse two signals of one name, one with the name of a score or group, and those that read each other."""
-        taken = dict.fromkeys(self.source.scores, "a score") | dict.fromkeys(self.source.groups, "a group")
+        """Refuse two signals of one name, one that is a column of the source, and those that read each other."""
+        scores, taken = dict.fromkeys(self.source.scores, "a score"), dict.fromkeys(self.source.groups, "a group")
         for signal in self.signals:
-            if signal.name in taken:
-                raise ValueError(f"signals: {signal.name!r} is {taken[signal.name]} already; choose another name")
+            known = taken if signal.makes_group else scores | taken
+            if signal.name in known:
+                raise ValueError(f"signals: {signal.name!r} is {known[signal.name]} already; choose another name")
             taken[signal.name] = "a signal"
         try:
             in_order(self.signals)
@@ -106,8 +108,8 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _entries_are_signals(cls, document: object) -> object:
-        return with_entries(document) if isinstance(document, dict) else document
+    def _entries_and_bins_are_signals(cls, document: object) -> object:
+        return with_short_forms(document) if isinstance(document, dict) else document
 
     @model_validator(mode="before")
     @classmethod

@@ -116,8 +116,8 @@ class Pool:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of the group columns."""
-        return tuple(self.info.groups)
+        """Names of the group columns, those of signals after the source's own."""
+        return (*self.info.groups, *(name[6:] for name in self.signals if name.startswith("group.")))
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ class Pool:
 
 def signal_column(name: str, ref: StepRef) -> str:
     """Return the name under which the column of a finished signal is read."""
-    return f"{'tags' if ref.facts.get('tags') else 'score'}.{name}"
+    return f"{'group' if ref.facts.get('group') else 'tags' if ref.facts.get('tags') else 'score'}.{name}"
 
 
 def read_signal(uri: str, block: str, columns: Sequence[str] | None = None) -> pa.Table:

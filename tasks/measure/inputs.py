@@ -1,15 +1,19 @@
 """What the measure step builds on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
 from evenkeel.tasks.inputs import Inputs
+from evenkeel.tasks.signal.inputs import Signals
 
 
 @dataclass(frozen=True)
 class MeasureInputs(Inputs):
-    """The clustered pool and what was selected of it; `previous`: the profile of the last published version."""
+    """The clustered pool and what was selected of it; `previous`: the profile of the last published version.
+
+    signals: those that are groups or tags.
+    """
 
     ingest: StepRef
     embed: StepRef
@@ -17,3 +21,4 @@ class MeasureInputs(Inputs):
     cluster: Clusters
     sample: StepRef
     previous: StepRef | None = None
+    signals: Signals = field(default_factory=dict)

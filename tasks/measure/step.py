@@ -52,7 +52,7 @@ def _survey(
     config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: Run
 ) -> tuple[Survey, NDArray[np.uint64]]:
     """Return the counts of all rows, and the sketch of the kept ones. Raises AccountingError."""
-    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
     surveyor = Surveyor(rows, inputs.dedup, inputs.sample, out.path("sketches"), config.sketch_rows)
     total = max(1, len(rows.blocks))
     surveys = run.compute.map(

@@ -20,14 +20,28 @@ def _kind_implied(value: object) -> object:
     return value
 
 
-def with_entries(document: dict[str, object]) -> dict[str, object]:
-    """Return a recipe whose section `entries`, a shorter form of signals that are tags, is among its `signals`.
+def with_short_forms(document: dict[str, object]) -> dict[str, object]:
+    """Return a recipe whose sections `entries` and `bins`, shorter forms of tags and groups, are among its `signals`.
 
     Raises ValueError for an entry column that says neither where its entries come from nor its kind.
     """
-    written = document.get("entries")
+    made = [*_entries(document.get("entries")), *_bins(document.get("bins"))]
+    rest = {name: value for name, value in document.items() if name not in ("entries", "bins")}
+    signals = rest.get("signals") or []
+    return {**rest, "signals": [*signals, *made]} if made and isinstance(signals, list) else rest
+
+
+def _bins(written: object) -> list[object]:
     if written is None:
-        return {name: value for name, value in document.items() if name != "entries"}
+        return []
+    if not isinstance(written, dict) or not all(isinstance(one, dict) for one in written.values()):
+        raise ValueError("bins: expected columns with a rule each, such as {length: {quantiles: 10}}")
+    return [{"name": name, "kind": "bins", **rule} for name, rule in written.items()]
+
+
+def _entries(written: object) -> list[object]:
+    if written is None:
+        return []
     if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
         raise ValueError("entries: expected a list, such as [{name: concepts, uri: entries.txt}]")
     made: list[object] = []
@@ -36,9 +50,7 @@ def with_entries(document: dict[str, object]) -> dict[str, object]:
         if "kind" not in one and not kinds:
             raise ValueError(f"entries: {one.get('name', one)} needs uri or values (match texts), column or of")
         made.append(one if "kind" in one else {"kind": kinds[0], **one})
-    signals = document.get("signals") or []
-    rest = {name: value for name, value in document.items() if name != "entries"}
-    return {**rest, "signals": [*signals, *made] if isinstance(signals, list) else signals}
+    return made
 
 
 AnySignal = Annotated[Signal, MemberOf(SIGNALS), BeforeValidator(_kind_implied)]

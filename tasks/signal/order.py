@@ -10,14 +10,17 @@ from evenkeel.tasks.signal.signal import Part, Signal
 def signals_among(columns: Iterable[str], names: Iterable[str]) -> list[str]:
     """Return the signals that columns name, as `loss`, `score.loss` or `tags.loss`, without repetition."""
     known = set(names)
-    bare = (column.removeprefix("score.").removeprefix("tags.") for column in columns)
+    bare = (column.removeprefix("score.").removeprefix("tags.").removeprefix("group.") for column in columns)
     return [name for name in dict.fromkeys(bare) if name in known]
 
 
 def in_order(signals: Sequence[Signal]) -> list[Signal]:
     """Return signals so that each comes after those that it reads. Raises RecipeError where some read each other."""
     by_name = {signal.name: signal for signal in signals}
-    reads = {signal.name: signals_among(signal.columns(), by_name) for signal in signals}
+    reads = {signal.name: [*signals_among(signal.columns(), by_name)] for signal in signals}
+    for signal in signals:
+        if signal.makes_group and signal.name in reads[signal.name]:  # bins of a column may have its name
+            reads[signal.name].remove(signal.name)
     try:
         return [by_name[name] for name in graphlib.TopologicalSorter(reads).static_order()]
     except graphlib.CycleError as error:

@@ -34,13 +34,15 @@ class Signal(BaseModel):
     """One number, or list of tags, per row. Its options are the fields, the rule is `compute`.
 
     It is sent to workers, and must give the same values on each of them. version: raise it when the values change.
-    tags: `compute` returns lists of strings, which are read as `tags.<name>`; else numbers, read as `score.<name>`.
+    tags: `compute` returns lists of strings, which are read as `tags.<name>`. makes_group: it returns strings, which
+    are read as the group column `group.<name>`. Else it returns numbers, read as `score.<name>`.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     version: ClassVar[int] = 1
     tags: ClassVar[bool] = False
+    makes_group: ClassVar[bool] = False
 
     kind: str
     name: str = Field(
@@ -61,6 +63,10 @@ class Signal(BaseModel):
         """Return it with the fingerprints of files that it reads from elsewhere, as they are now."""
         return self
 
+    def pinned(self, facts: Mapping[str, object]) -> Self:
+        """Return the signal that makes a choice of an earlier version again, given the facts that it left there."""
+        return self
+
     def with_paths(self, absolute: Callable[[str], str]) -> Self:
         """Return it with each path of a file that it reads from elsewhere made absolute."""
         return self
@@ -78,8 +84,8 @@ class Signal(BaseModel):
     def compute(self, source: "SignalSource", block: str, fit: Fit) -> "Numbers | pa.Array | pa.ChunkedArray":
         """Return the values of the rows of a block, in order.
 
-        Numbers are (n,) float64, NaN where a row has no value, never infinite; tags are a list<string> array, null
-        where a row has none.
+        Numbers are (n,) float64, NaN where a row has no value, never infinite; tags are a list<string> array, groups a
+        string array, null where a row has none.
         """
         raise NotImplementedError
 

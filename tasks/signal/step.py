@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import Float64Array
@@ -12,6 +13,7 @@ from evenkeel.infra.errors import InputError, StepError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.signal.config import SignalRequest
+from evenkeel.tasks.signal.groups import NO_VALUE
 from evenkeel.tasks.signal.inputs import SignalInputs
 from evenkeel.tasks.signal.signal import Fit, Signal
 from evenkeel.tasks.signal.source import SignalSource
@@ -52,7 +54,8 @@ def signal(config: SignalRequest, inputs: SignalInputs, out: StepFolder, run: Ru
         on_done=lambda done: run.progress(done / total, f"{one.name}: block {done} of {total}"),
     )
     counts = {"rows": sum(part.rows for part in parts), "missing": sum(part.missing for part in parts)}
-    return Outcome(counts, {"name": one.name, "kind": one.kind, "tags": one.tags, **_summary(parts), **fit.facts})
+    about = {"name": one.name, "kind": one.kind, "tags": one.tags, **({"group": True} if one.makes_group else {})}
+    return Outcome(counts, {**about, **_summary(parts), **fit.facts})
 
 
 def write_column(one: Signal, source: SignalSource, fit: Fit, out: str, share: float, block: str) -> BlockSummary:
@@ -63,11 +66,11 @@ def write_column(one: Signal, source: SignalSource, fit: Fit, out: str, share: f
         raise StepError(
             f"the signal {one.name} has not one value a row", expected=f"{rows.num_rows:,}", found=f"{len(found):,}"
         )
-    values = found if one.tags else pa.array(_numbers(found, one, rows), from_pandas=True)
-    table = pa.table({"row_id": rows["row_id"], "value": values})
+    values = found if one.tags or one.makes_group else pa.array(_numbers(found, one, rows), from_pandas=True)
+    table = pa.table({"row_id": rows["row_id"], "value": pc.fill_null(values, NO_VALUE) if one.makes_group else values})
     write_table(storage.join(out, "column", f"{block}.parquet"), table)
-    missing = table["value"].null_count
-    if one.tags:
+    missing = pa.table({"value": values})["value"].null_count
+    if one.tags or one.makes_group:
         return BlockSummary(len(found), missing, np.nan, np.nan, 0.0, np.empty(0))
     there = table["value"].drop_null().to_numpy()
     least, greatest = (float(there.min()), float(there.max())) if len(there) else (np.nan, np.nan)
