@@ -156,10 +156,37 @@ def test_group_strategies_keep_their_shares(pool: Pool) -> None:
     assert max(warm.values()) - min(warm.values()) < max(cold.values()) - min(cold.values())
 
 
-def test_subclasses_are_about_the_size_of_the_smallest_class(pool: Pool) -> None:
-    ref, _ = select(pool, {"name": "subclass", "group": "language"})
-    sizes = [int((pool[3] == name).sum()) for name in ("en", "is", "fo")]
-    assert 3 <= ref.facts["subclasses"] <= sum(size // min(sizes) for size in sizes)
+def test_subclasses_are_the_clusters_inside_a_class(tmp_path: Path) -> None:
+    """Six planted blobs in the large class, of which the leaves know nothing; the small class has 40 rows."""
+    rng = np.random.default_rng(3)
+    blob = rng.permutation(np.concatenate([np.repeat(np.arange(6), 40), np.full(40, 6)]))
+    vectors = rng.normal(0, 9, (7, 5))[blob] + rng.normal(0, 0.3, (len(blob), 5))
+    label = ["small" if one == 6 else "large" for one in blob]
+    done = write_pool(
+        tmp_path / "p", vectors, levels=[np.arange(len(blob)) % 3], groups={"label": label}, block_rows=50
+    )
+    config = SamplingConfig.model_validate({"strategy": {"name": "subclass", "group": "label"}, "target": 70})
+    ref = sampled(config, done, make_run(tmp_path))
+    assert (ref.facts["subclasses"], ref.facts["aim"], ref.facts["largest"]) == (7, 40, 40)
+    rows = Selection.open(ref).row_ids().astype(int)
+    assert np.bincount(blob[rows]).tolist() == [10] * 7
+
+
+@pytest.mark.parametrize("equal", [False, True], ids=["one-large-blob", "equal-rows"])
+def test_no_subclass_has_twice_the_rows_it_aims_at(tmp_path: Path, equal: bool) -> None:
+    rng = np.random.default_rng(5)
+    sizes = {"a": 437, "b": 151, "c": 30}
+    label = np.repeat(list(sizes), list(sizes.values()))
+    blob = np.where(rng.random(len(label)) < 0.7, 0, rng.integers(1, 12, len(label)))
+    vectors = rng.normal(0, 5, (12, 4))[blob] + (0 if equal else rng.normal(0, 0.5, (len(label), 4)))
+    done = write_pool(tmp_path / "p", vectors, levels=[blob], groups={"label": list(label)}, block_rows=100)
+    config = SamplingConfig.model_validate({"strategy": {"name": "subclass", "group": "label"}, "target": 100})
+    ref = sampled(config, done, make_run(tmp_path))
+    if equal:
+        assert ref.facts["subclasses"] <= 12 + 5 + 1
+        return
+    assert ref.facts["subclasses"] == 437 // 30 + 151 // 30 + 1
+    assert ref.facts["largest"] <= 60
 
 
 def test_cooldown_says_its_schedule_from_even_to_proportional(pool: Pool) -> None:
