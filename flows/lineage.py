@@ -142,7 +142,8 @@ def find_base(recipe: Recipe, current: Manifest | None, ingest: StepRef) -> tupl
     used, steps = current.document.get("base"), current.document["steps"]
     if used is None and steps["ingest"]["key"] == ingest.key:
         return None, f"the pool is that of v{current.version}, whose clusters were made anew"
-    base = Base.model_validate(used or {name: steps[name] for name in Base.model_fields})
+    made = {**steps, "cluster": steps.get("unfiltered", steps["cluster"])}
+    base = Base.model_validate(used or {name: made[name] for name in Base.model_fields})
     for ref in (base.ingest, base.embed, base.cluster):
         if not storage.exists(storage.join(ref.uri, DONE)):
             return None, f"the workspace no longer holds {ref.step}/{ref.key}, which v{current.version} was made with"

@@ -17,11 +17,15 @@ from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.cluster.drift import Drift
 from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.cluster.thin import THIN, ThinConfig, ThinInputs
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.lists import dedup_request
 from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.filter.config import FilterConfig, FilterRule
+from evenkeel.tasks.filter.inputs import FilterInputs
+from evenkeel.tasks.filter.step import FILTER
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs, flat_refs
 from evenkeel.tasks.measure.config import MeasureConfig
@@ -41,8 +45,8 @@ from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.tags.step import TAG_COUNTS
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
-from evenkeel.tasks.signal.order import in_order, signals_among
-from evenkeel.tasks.signal.signal import Signal
+from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
+from evenkeel.tasks.signal.signal import Part, Signal
 from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
@@ -52,13 +56,19 @@ from evenkeel.tasks.versions.earlier import past_versions, profile_of
 
 @dataclass(frozen=True, kw_only=True)
 class ClusteredPool:
-    """A source with its clusters and signals: references to the steps it took."""
+    """A source with its clusters and signals: references to the steps it took.
+
+    dedup: what has left before sampling: of the last filter, where filters come after deduplication. unfiltered: the
+    clusters as they were made, where a filter removed rows from them.
+    """
 
     ingest: StepRef
     embed: StepRef
     dedup: StepRef
     cluster: StepRef
     signals: Mapping[str, StepRef] = field(default_factory=dict)
+    filter: StepRef | None = None
+    unfiltered: StepRef | None = None
 
     def steps(self) -> dict[str, StepRef]:
         """Return the references by name; `signals.loss` is that of a signal."""
@@ -108,14 +118,15 @@ def cluster_pool(
     on_ingest(ingest)
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
     if lineage.base is None:
-        return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
-    pool = _assign(recipe, ingest, lineage.base, run_step)
+        return _filtered(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
+    assert lineage.current is not None
+    pinned = same_signals(recipe, lineage.current)
+    pool = _assign(pinned, ingest, lineage.base, run_step)
     if (reason := _drifted(recipe, lineage, pool.cluster)) is None:
-        assert lineage.current is not None
-        return _with_signals(same_signals(recipe, lineage.current), pool, run_step)
+        return _filtered(pinned, pool, run_step)
     lineage.base, lineage.why = None, reason
     on_drift(lineage)
-    return _with_signals(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
+    return _filtered(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
 
 
 def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
@@ -192,25 +203,86 @@ def draw_card(
 
 def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
-    dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
-    cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, dedup))
-    return ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
+    left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, left.dedup))
+    return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
 
 def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
-    dedup = run_step(DEDUP, dedup_request(recipe.dedup, _takedowns(recipe)), DedupInputs(ingest, embed))
-    inputs = AssignInputs(ingest, embed, dedup, base.cluster, base.ingest)
+    left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    inputs = AssignInputs(ingest, embed, left.dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
-    return ClusteredPool(ingest=ingest, embed=embed, dedup=dedup, cluster=cluster)
+    return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
 
-def _with_signals(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> ClusteredPool:
-    """Compute the signals of the recipe, each after those that it reads."""
-    done: dict[str, StepRef] = {}
+@dataclass(frozen=True)
+class _Left:
+    """What is left of a pool before clustering: signals, filter, and the ledger of rows that have left."""
+
+    dedup: StepRef
+    signals: Mapping[str, StepRef]
+    filter: StepRef | None
+
+
+def _before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: RunStep) -> _Left:
+    """Compute the signals that need no clusters, filter by them, and deduplicate.
+
+    Filters come first, so that no row that leaves represents others; where `rehydrate: auto` asks how many rows of each
+    duplicate group they remove, they come after.
+    """
+    first, _ = recipe.rules_by_phase()
+    signals = _with_signals(recipe, done, run_step, lambda parts: "clusters" not in parts)
+    request = dedup_request(recipe.dedup, _takedowns(recipe))
+    best = {name: ref for name, ref in signals.items() if name == recipe.dedup.best}
+    if not first or recipe.sampling.rehydrates_by_filters:
+        dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], signals=best))
+        removed = None if not first else _filter(first, True, done["ingest"], dedup, signals, run_step)
+        return _Left(removed or dedup, signals, removed)
+    removed = _filter(first, False, done["ingest"], None, signals, run_step)
+    dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], removed, best))
+    return _Left(dedup, signals, removed)
+
+
+def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> ClusteredPool:
+    """Compute the signals that need clusters, and leave out the rows that filters by them remove."""
+    signals = _with_signals(recipe, pool.steps(), run_step, lambda parts: "clusters" in parts)
+    pool = dataclasses.replace(pool, signals=signals)
+    _, last = recipe.rules_by_phase()
+    if not last:
+        return pool
+    sizes = recipe.sampling.rehydrates_by_filters
+    removed = _filter(last, sizes, pool.ingest, pool.dedup, signals, run_step)
+    cluster = run_step(THIN, ThinConfig(), ThinInputs(removed, pool.cluster))
+    return dataclasses.replace(pool, dedup=removed, filter=removed, cluster=cluster, unfiltered=pool.cluster)
+
+
+def _filter(
+    rules: list[FilterRule],
+    sizes: bool,
+    ingest: StepRef,
+    dedup: StepRef | None,
+    signals: Mapping[str, StepRef],
+    run_step: RunStep,
+) -> StepRef:
+    named = signals_among([name for rule in rules for name in rule.columns], signals)
+    inputs = FilterInputs(ingest, dedup, {name: signals[name] for name in named})
+    return run_step(FILTER, FilterConfig(rules=rules, sizes=sizes), inputs)
+
+
+def _with_signals(
+    recipe: Recipe,
+    done: Mapping[str, StepRef],
+    run_step: RunStep,
+    wanted: Callable[[frozenset[Part]], bool],
+) -> dict[str, StepRef]:
+    """Return the signals that are there already and those whose parts are wanted, each after those that it reads."""
+    parts = needed_parts(recipe.signals)
+    known = {name.removeprefix("signals."): ref for name, ref in done.items() if name.startswith("signals.")}
     for signal in in_order(recipe.signals):
-        done[signal.name] = compute_signal(signal, {**pool.steps(), **flat_refs({"signals": done})}, run_step)
-    return dataclasses.replace(pool, signals=done)
+        if wanted(parts[signal.name]):
+            known[signal.name] = compute_signal(signal, {**done, **flat_refs({"signals": known})}, run_step)
+    return known
 
 
 def compute_signal(signal: Signal, done: Mapping[str, StepRef], run_step: RunStep) -> StepRef:

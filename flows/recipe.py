@@ -17,12 +17,13 @@ from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import EMBEDDERS
+from evenkeel.tasks.filter.config import FilterRule
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.signal.config import AnySignal, with_short_forms
-from evenkeel.tasks.signal.order import in_order
+from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
 from evenkeel.tasks.validate.config import GatesConfig
 
 READY = Path(__file__).parent / "recipes"
@@ -44,6 +45,11 @@ class Recipe(BaseModel):
     signals: list[AnySignal] = Field(
         default_factory=list,
         description="Numbers or tags of every row, joined or computed once, usable wherever a score is.",
+    )
+    filters: list[FilterRule] = Field(
+        default_factory=list,
+        description="Rules by which rows leave before sampling, each with its rule as the reason; the first that holds "
+        "counts.",
     )
     dedup: DedupConfig = Field(
         default_factory=DedupConfig, description="Which rows are duplicates, and which must not be in the dataset."
@@ -99,6 +105,15 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _filters_say_what_rehydration_asks(self) -> "Recipe":
+        """Refuse removal rates without filters, and ranking duplicates by what is known only after clustering."""
+        if self.sampling.rehydrates_by_filters and not self.filters:
+            raise ValueError("sampling: rehydrate: auto goes by what filters remove, and the recipe has no filters")
+        if "clusters" in needed_parts(self.signals).get(self.dedup.best or "", frozenset()):
+            raise ValueError(f"dedup: best: the signal {self.dedup.best!r} needs clusters, which come after")
+        return self
+
+    @model_validator(mode="after")
     def _places_are_apart(self) -> "Recipe":
         """Refuse a workspace or destination inside the source or inside one another, before anything is read."""
         sources = [self.source.uri] if isinstance(self.source.uri, str) else self.source.uri
@@ -118,6 +133,18 @@ class Recipe(BaseModel):
             if carries_password(value):
                 raise ValueError(f"{field}: a password has no place in a recipe: take it from the environment")
         return document
+
+    def rules_by_phase(self) -> tuple[list[FilterRule], list[FilterRule]]:
+        """Return the filters that come before clustering, and those that need clusters for their signals.
+
+        Where removal rates by the size of duplicate groups are asked for and a filter needs clusters, all come after.
+        """
+        parts = needed_parts(self.signals)
+        late = [any("clusters" in parts[name] for name in signals_among(one.columns, parts)) for one in self.filters]
+        if self.sampling.rehydrates_by_filters and any(late):
+            return [], self.filters
+        both = list(zip(self.filters, late, strict=True))
+        return [rule for rule, after in both if not after], [rule for rule, after in both if after]
 
 
 class RecipeFile(BaseModel):

@@ -9,7 +9,7 @@ EvenkeelError                   exit code 1
 ├── StorageError                1   a store refused, or is not there
 │   ├── DamagedFile             1   a file does not hold what was written into it
 │   └── StagedFilesMissing      1   files of the coming version are gone: run again, they are staged anew
-├── AccountingError             1   rows in != kept + deduplicated + not sampled + quarantined
+├── AccountingError             1   rows in != kept + deduplicated + filtered + not sampled + quarantined
 ├── GateFailed                  3   the version was not published: a blocking expectation failed
 ├── VersionNotFound             1   no such version, tag or dataset
 ├── CatalogMismatch             1   a dataset's versions are kept by another catalog than the one in use, or by none
@@ -92,7 +92,7 @@ class StagedFilesMissing(StorageError):
 
 
 class AccountingError(EvenkeelError):
-    """Rows in differ from kept + deduplicated + not sampled + quarantined."""
+    """Rows in differ from kept + deduplicated + filtered + not sampled + quarantined."""
 
 
 class GateFailed(EvenkeelError):

@@ -86,6 +86,16 @@ def write_table(uri: str, table: pa.Table, rows_per_group: int | None = None) ->
         write_table_into(stream, table, rows_per_group)
 
 
+def write_tables(uri: str, schema: pa.Schema, tables: Iterator[pa.Table], rows_per_group: int) -> None:
+    """Write tables of a schema one behind the other, one of them in memory at a time; readers see all or nothing."""
+    with (
+        storage.open_replace(uri) as stream,
+        pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=rows_per_group)
+
+
 def write_table_into(
     stream: BinaryIO | pa.NativeFile, table: pa.Table, rows_per_group: int | None = None, *, page_index: bool = False
 ) -> None:

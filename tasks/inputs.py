@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
@@ -18,6 +18,9 @@ class MadeBy:
 
     def __init__(self, *steps: str) -> None:
         object.__setattr__(self, "steps", steps)
+
+
+Signals = Annotated[Mapping[str, StepRef], MadeBy("signal")]
 
 
 @dataclass(frozen=True)

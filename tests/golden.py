@@ -27,6 +27,7 @@ from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
 from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
+from evenkeel.tasks.cluster.thin import THIN, ThinConfig, ThinInputs
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
 from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.step import DEDUP
@@ -34,6 +35,9 @@ from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
+from evenkeel.tasks.filter.config import FilterConfig, FilterRule
+from evenkeel.tasks.filter.inputs import FilterInputs
+from evenkeel.tasks.filter.step import FILTER
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
@@ -165,6 +169,9 @@ def run_all(folder: Path) -> dict[str, Golden]:
     sample = run_step(SAMPLE, sampling, SampleInputs(ingest, embed, dedup, cluster, measured))
     sample_lattice(folder, run_step)
     run_step(SIGNAL, SignalRequest.of(ExpressionSignal(name="long", of="tokens ** 0.5")), SignalInputs(ingest))
+    rules = [FilterRule(drop="row below quantile 0.1", by="language"), FilterRule(drop="topic == 't3'")]
+    removed = run_step(FILTER, FilterConfig(rules=rules), FilterInputs(ingest, dedup))
+    run_step(THIN, ThinConfig(), ThinInputs(removed, cluster))
     stage = run_step(STAGE, StageConfig(uri=str(folder / "published")), StageInputs(ingest, dedup, cluster, sample))
     measure = run_step(MEASURE, MeasureConfig(), MeasureInputs(ingest, embed, dedup, cluster, sample))
     judged = ValidateInputs(ingest, embed, dedup, cluster, sample, measure)

@@ -64,7 +64,7 @@ def test_a_step_whose_config_is_an_open_kind_takes_its_members_and_nothing_else(
 def test_an_input_comes_from_the_steps_that_make_it() -> None:
     assigned = DONE["cluster"].model_copy(update={"step": "assign"})
     assert SampleInputs.of({**DONE, "cluster": assigned}).cluster == assigned
-    with pytest.raises(StepError, match="finished cluster or assign step"):
+    with pytest.raises(StepError, match="finished cluster or assign or thin step"):
         SampleInputs.of({**DONE, "cluster": DONE["embed"]})
     with pytest.raises(StepError, match=r"ClusterInputs\.dedup"):
         ClusterInputs(DONE["ingest"], DONE["embed"], None)  # type: ignore[arg-type]

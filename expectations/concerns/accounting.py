@@ -11,11 +11,11 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-DISPOSITIONS = ("kept", "deduplicated", "not_sampled", "quarantined")
+DISPOSITIONS = ("kept", "deduplicated", "filtered", "not_sampled", "quarantined")
 
 
 class DispositionsAddUp(Nothing):
-    """Rows kept, deduplicated, not sampled and quarantined add up to the rows read: none is lost or counted twice."""
+    """Rows kept, deduplicated, filtered, not sampled and quarantined add up to those read: none lost or twice."""
 
     concern: ClassVar[str] = "accounting"
     table: ClassVar[str] = "totals"
@@ -23,12 +23,12 @@ class DispositionsAddUp(Nothing):
     expect: Literal["dispositions_add_up"] = "dispositions_add_up"
 
     def sentence(self) -> str:
-        return "rows kept, deduplicated, not sampled and quarantined add up to the rows read"
+        return "rows kept, deduplicated, filtered, not sampled and quarantined add up to the rows read"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         row = table.iloc[0]
-        short = int(row["read"]) - sum(int(row[name]) for name in DISPOSITIONS)
-        parts = " + ".join(f"{int(row[name]):,} {name.replace('_', ' ')}" for name in DISPOSITIONS)
+        short = int(row["read"]) - sum(int(row.get(name, 0)) for name in DISPOSITIONS)
+        parts = " + ".join(f"{int(row.get(name, 0)):,} {name.replace('_', ' ')}" for name in DISPOSITIONS)
         return Measurement(
             float(short), offenders=[Offender(scope="totals", name="read", why=f"{int(row['read']):,} read, {parts}")]
         )

@@ -69,6 +69,7 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     totals = result["totals"]
     console.print(
         f"{totals['read']:,} rows read = {totals['kept']:,} kept + {totals['deduplicated']:,} deduplicated "
+        f"+ {totals.get('filtered', 0):,} filtered "
         f"+ {totals['not_sampled']:,} not sampled + {totals['quarantined']:,} quarantined",
         highlight=False,
     )

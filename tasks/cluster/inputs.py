@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.inputs import Dropped
 from evenkeel.tasks.inputs import Inputs, MadeBy
 
-Clusters = Annotated[StepRef, MadeBy("cluster", "assign")]
+Clusters = Annotated[StepRef, MadeBy("cluster", "assign", "thin")]
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ClusterInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,6 @@ class AssignInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
     base: Annotated[StepRef, MadeBy("cluster")]
     base_ingest: Annotated[StepRef, MadeBy("ingest")]

@@ -1,6 +1,6 @@
 """Dropped rows and their representatives: collected stage by stage, resolved once, written sorted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,11 +13,11 @@ from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, UInt64Arr
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
+from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP, SCHEMA, merged, read_ledger, write_ledger
 
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable", "featureless")
 EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE, FEATURELESS = range(6)
 QUARANTINED = KINDS[EXCLUDED:]  # of no duplicate group: such rows name themselves
-ROWS_PER_GROUP = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,11 @@ class Drops:
 
     def without(self, other: "Drops") -> "Drops":
         """Return these, less the rows that another stage has dropped."""
-        new = ~other.contain(self.row_id)
-        return Drops(self.row_id[new], self.duplicate_of[new], self.kind[new], self.similarity[new])
+        return self.where(~other.contain(self.row_id))
+
+    def where(self, chosen: BoolArray) -> "Drops":
+        """Return some of these, chosen by (n,) bool."""
+        return Drops(self.row_id[chosen], self.duplicate_of[chosen], self.kind[chosen], self.similarity[chosen])
 
     def followed_by(self, later: "Drops") -> "Drops":
         """Return both, after a later stage that dropped only rows this one had kept.
@@ -99,15 +102,20 @@ class Drops:
         by_kind = np.bincount(self.kind, minlength=len(KINDS))
         return {kind: int(count) for kind, count in zip(KINDS, by_kind, strict=True)}
 
-    def write(self, folder: str) -> None:
-        """Write `dropped.parquet` and `groups.parquet`, both sorted by row id."""
-        kinds = pa.DictionaryArray.from_arrays(pa.array(self.kind), pa.array(KINDS)).cast(pa.string())
-        columns = {
-            "row_id": self.row_id,
-            "duplicate_of": self.duplicate_of,
-            "kind": kinds,
-            "similarity": self.similarity,
-        }
-        write_table(storage.join(folder, "dropped.parquet"), pa.table(columns), ROWS_PER_GROUP)
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield these as the ledger holds them, some rows at a time."""
+        for first in range(0, len(self), ROWS_PER_GROUP):
+            part = slice(first, first + ROWS_PER_GROUP)
+            kinds = pa.DictionaryArray.from_arrays(pa.array(self.kind[part]), pa.array(KINDS)).cast(pa.string())
+            columns = [self.row_id[part], self.duplicate_of[part], kinds, self.similarity[part]]
+            yield pa.table([*columns, pa.nulls(len(kinds), pa.string())], schema=SCHEMA)
+
+    def write(self, folder: str, filtered: str | None = None) -> None:
+        """Write `dropped.parquet` and `groups.parquet`, both sorted by row id.
+
+        filtered: the folder of the ledger of rows that filters removed, which is merged into it.
+        """
+        tables = self.tables()
+        write_ledger(folder, tables if filtered is None else merged(tables, read_ledger(filtered)))
         kept, size = self.sizes()
         write_table(storage.join(folder, "groups.parquet"), pa.table({"row_id": kept, "size": size}), ROWS_PER_GROUP)

@@ -19,8 +19,9 @@ from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
 from evenkeel.tasks.dedup.cells import MAX_SCORES
 from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
-from evenkeel.tasks.dedup.drops import EXCLUDED, ROWS_PER_GROUP, Drops
+from evenkeel.tasks.dedup.drops import EXCLUDED, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
+from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP
 from evenkeel.tasks.dedup.lists import read_texts, read_vectors
 from evenkeel.tasks.dedup.minhash import Sketches, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.ngrams import count_listed, listed_ngrams

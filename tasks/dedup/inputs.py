@@ -1,14 +1,19 @@
-"""What the dedup step builds on."""
+"""What the dedup step builds on, and how later steps name the rows that have left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.inputs import Inputs
+from evenkeel.tasks.inputs import Inputs, MadeBy, Signals
+
+Dropped = Annotated[StepRef, MadeBy("dedup", "filter")]
 
 
 @dataclass(frozen=True)
 class DedupInputs(Inputs):
-    """The pool and its vectors."""
+    """The pool and its vectors; what filters removed before, and the signal that ranks duplicates, if any."""
 
     ingest: StepRef
     embed: StepRef
+    filter: StepRef | None = None
+    signals: Signals = field(default_factory=dict)

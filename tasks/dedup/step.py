@@ -7,13 +7,14 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import UInt64Array
-from evenkeel.infra.workspace import StepFolder
+from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
 from evenkeel.tasks.dedup.drops import FEATURELESS, UNREADABLE, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.exact import exact_duplicates
 from evenkeel.tasks.dedup.exclude import excluded_rows
 from evenkeel.tasks.dedup.inputs import DedupInputs
+from evenkeel.tasks.dedup.ledger import listed
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.prototypes import drop_prototypes
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
@@ -34,32 +35,38 @@ class Stages:
     config: DedupConfig
     out: StepFolder
     run: Run
+    filter: StepRef | None = None
     drops: Drops = field(default_factory=Drops.none)
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
     def any_left(self) -> bool:
-        """Whether there are rows that no stage has dropped."""
-        return len(self.drops) < self.pool.rows
+        """Whether there are rows that no filter removed and no stage has dropped."""
+        return len(self.drops) + self.filtered < self.pool.rows
+
+    @property
+    def filtered(self) -> int:
+        """The rows that filters removed."""
+        return 0 if self.filter is None else self.filter.counts["filtered"]
 
     def drop_unreadable(self) -> None:
         """Drop rows whose image could not be read."""
         row_id = self.vectors.unreadable()
-        self.drops = Drops.of(row_id, row_id, UNREADABLE, 0.0)
+        self._drop(Drops.of(row_id, row_id, UNREADABLE, 0.0))
 
     def drop_featureless(self) -> None:
         """Drop rows whose vector is zero: nothing is known of what they are about."""
         work = self.pool.rows * self.vectors.dimension * self.vectors.dtype.itemsize
         parts = self.run.compute.map(partial(zero_rows, self.pool, self.vectors), self.pool.blocks, work=work)
         row_id = np.concatenate([np.empty(0, np.uint64), *parts])
-        self.drops = self.drops.followed_by(Drops.of(row_id, row_id, FEATURELESS, 0.0).without(self.drops))
+        self._drop(Drops.of(row_id, row_id, FEATURELESS, 0.0))
 
     def exclude(self) -> None:
         """Drop rows that an exclusion list names."""
         lists, folder = self.config.exclude, self.out.path("stages", "lists")
         self.run.progress(0.0, f"matching rows against {len(lists)} exclusion lists")
         found, self.facts["excluded"] = excluded_rows(self.pool, self.vectors, lists, folder, self.out.uri, self.run)
-        self.drops = self.drops.followed_by(found.without(self.drops))
+        self._drop(found)
 
     def exact(self) -> None:
         """Drop exact duplicates."""
@@ -93,13 +100,21 @@ class Stages:
         before = self.out.path("stages", f"before-{name}")
         self.drops.write(before)
         folder = self.out.path("stages", name)
-        return Stage(self.pool, self.vectors, self.config.best, Duplicates.open(before), folder)
+        also = None if self.filter is None else self.filter.uri
+        return Stage(self.pool, self.vectors, self.config.best, Duplicates.open(before, also), folder)
+
+    def _drop(self, found: Drops) -> None:
+        """Drop rows that are of no duplicate group, less those that have left already."""
+        if self.filter is not None:
+            found = found.where(~listed(self.filter.uri, found.row_id))
+        self.drops = self.drops.followed_by(found.without(self.drops))
 
 
 def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -> Outcome:
     """Write which rows are dropped, and their representatives."""
-    pool, vectors = Pool.open(inputs.ingest, run.scratch), Vectors.open(inputs.embed, run.scratch)
-    stages = Stages(pool, vectors, config, out, run)
+    pool = Pool.open(inputs.ingest, run.scratch, inputs.signals)
+    vectors = Vectors.open(inputs.embed, run.scratch)
+    stages = Stages(pool, vectors, config, out, run, inputs.filter)
     stages.drop_unreadable()
     if config.zero_vectors == "drop":
         stages.drop_featureless()
@@ -112,10 +127,13 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
     if config.semantic is not None and stages.any_left:
         stages.semantic(config.semantic)
     drops = stages.drops
-    drops.write(out.uri)
+    drops.write(out.uri, None if inputs.filter is None else inputs.filter.uri)
     storage.remove(out.path("stages"))
     kept, sizes = drops.sizes()
-    counts = {"rows": pool.rows, "kept": pool.rows - len(drops), **drops.counts()}
+    kept_rows = pool.rows - len(drops) - stages.filtered
+    counts = {"rows": pool.rows, "kept": kept_rows, "filtered": stages.filtered, **drops.counts()}
+    if inputs.filter is not None:
+        stages.facts["filtered"] = inputs.filter.facts["filtered"]
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
 
 
@@ -139,4 +157,4 @@ def cost(config: DedupConfig, work: Workload) -> float:
     return seconds
 
 
-DEDUP = Step(name="dedup", version=4, function=dedup, cost=cost)
+DEDUP = Step(name="dedup", version=5, function=dedup, cost=cost)

@@ -1,4 +1,4 @@
-"""Every row has one disposition: kept, deduplicated, not sampled or quarantined. The four add up to the rows read."""
+"""Every row has one disposition: kept, deduplicated, filtered, not sampled, quarantined. They add up to those read."""
 
 from dataclasses import asdict, dataclass
 
@@ -11,6 +11,7 @@ class DispositionCounts:
 
     kept: int = 0
     deduplicated: int = 0
+    filtered: int = 0
     not_sampled: int = 0
     quarantined: int = 0
 
@@ -20,11 +21,11 @@ class DispositionCounts:
 
     @property
     def read(self) -> int:
-        """The rows read, which is the sum of the four."""
+        """The rows read, which is the sum of all."""
         return sum(asdict(self).values())
 
     def check(self, read: int) -> None:
-        """Raise AccountingError unless the four add up to the rows read."""
+        """Raise AccountingError unless they add up to the rows read."""
         counts = asdict(self)
         if self.read != read or min(counts.values()) < 0:
             raise AccountingError(

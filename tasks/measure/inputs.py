@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
-from evenkeel.tasks.inputs import Inputs
-from evenkeel.tasks.signal.inputs import Signals
+from evenkeel.tasks.dedup.inputs import Dropped
+from evenkeel.tasks.inputs import Inputs, Signals
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class MeasureInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
     cluster: Clusters
     sample: StepRef
     previous: StepRef | None = None

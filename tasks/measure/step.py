@@ -92,4 +92,4 @@ def cost(config: MeasureConfig, work: Workload) -> float:
     return 0.035 + 2.7e-6 * work.rows
 
 
-MEASURE = Step("measure", 1, measure, cost=cost)
+MEASURE = Step("measure", 2, measure, cost=cost)

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.hashing import uniform
+from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import read_range, write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.drops import QUARANTINED
+from evenkeel.tasks.dedup.ledger import FILTERED
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.measure.churn import sketch
 from evenkeel.tasks.measure.dispositions import DispositionCounts
@@ -75,9 +77,11 @@ class Surveyor:
         clustered = self.rows.table(block.name)
         _check_disjoint(block.name, row_id, dropped, selected, clustered)
         excluded = int(pc.sum(pc.is_in(dropped["kind"], pa.array(QUARANTINED))).as_py() or 0)
+        filtered = int(pc.sum(pc.equal(dropped["kind"], FILTERED)).as_py() or 0)
         dispositions = DispositionCounts(
             kept=selected.num_rows,
-            deduplicated=dropped.num_rows - excluded,
+            deduplicated=dropped.num_rows - excluded - filtered,
+            filtered=filtered,
             not_sampled=len(row_id) - dropped.num_rows - selected.num_rows,
             quarantined=excluded,
         )
@@ -119,9 +123,12 @@ class Surveyor:
         groups = read_range(storage.join(self.dedup.uri, "groups.parquet"), *bounds)
         if not groups.num_rows:
             return {}
-        place = np.searchsorted(clustered["row_id"].to_numpy(), groups["row_id"].to_numpy())
+        place, there = find_sorted(clustered["row_id"].to_numpy(), groups["row_id"].to_numpy())
+        place = place[there]  # a filter that came after deduplication may have removed a representative
+        if not len(place):
+            return {}
         leaf, inverse = np.unique(clustered["leaf"].to_numpy()[place], return_inverse=True)
-        dropped = np.bincount(inverse, weights=groups["size"].to_numpy() - 1).astype(np.int64)
+        dropped = np.bincount(inverse, weights=groups["size"].to_numpy()[there] - 1).astype(np.int64)
         return dict(zip(leaf.tolist(), dropped.tolist(), strict=True))
 
 

@@ -90,6 +90,7 @@ def total_row(found: Survey, copies: int, balances: pa.Table) -> dict[str, int |
         "kept": rows.kept,
         "copies": copies,
         "deduplicated": rows.deduplicated,
+        "filtered": rows.filtered,
         "not_sampled": rows.not_sampled,
         "quarantined": rows.quarantined,
         "tokens_before": found.tokens_before,

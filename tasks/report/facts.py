@@ -12,6 +12,7 @@ from evenkeel.expectations.measures import Counts
 from evenkeel.expectations.result import Result
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
+from evenkeel.tasks.dedup.filtered import Filtered
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
@@ -64,6 +65,7 @@ class CardFacts:
     balance: pd.DataFrame
     results: list[Result]
     dropped: dict[str, int]
+    filtered: Filtered
     quarantined: dict[str, int]
     removed: list[Removed]
     shards: pd.DataFrame
@@ -127,6 +129,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         balance=profile.balance,
         results=results_of(inputs.validate),
         dropped=_dropped(inputs.dedup),
+        filtered=Filtered.of(inputs.dedup),
         removed=removed_rows(inputs.dedup, pool, SHOWN_REMOVED),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         shards=shards,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
+from evenkeel.tasks.dedup.inputs import Dropped
 from evenkeel.tasks.inputs import Inputs, MadeBy
 
 
@@ -14,7 +15,7 @@ class ReportInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
     cluster: Clusters
     partition: StepRef | None = None
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None

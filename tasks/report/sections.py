@@ -8,6 +8,7 @@ import numpy as np
 from evenkeel.expectations.wording import percent
 from evenkeel.infra.quantities import duration
 from evenkeel.tasks.dedup.drops import QUARANTINED
+from evenkeel.tasks.dedup.filtered import RuleCount
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
@@ -15,6 +16,7 @@ from evenkeel.tasks.report.removed import Removed
 from evenkeel.tasks.validate.examples import shorten
 
 SHARDS = 20
+MOST_FILTERED = 10
 KINDS = {
     "exact": "exact duplicates",
     "near": "near-duplicates",
@@ -58,12 +60,22 @@ class RemovedLine:
 
 
 @dataclass(frozen=True)
+class FilteredLine:
+    """Rows that filters removed from a shard, or of a group value."""
+
+    scope: str
+    name: str
+    rows: str
+
+
+@dataclass(frozen=True)
 class Dispositions:
-    """The rows read, by disposition, and a few of those dropped."""
+    """The rows read, by disposition, where filters removed most, and a few of the rows dropped."""
 
     title: str
     lines: list[DispositionLine]
     removed: list[RemovedLine]
+    filtered: list[FilteredLine]
 
     @property
     def label(self) -> str:
@@ -149,6 +161,7 @@ def dispositions(facts: CardFacts) -> Dispositions:
     why = {
         "kept": "in this version",
         "deduplicated": ", ".join(duplicates) or "none",
+        "filtered": "; ".join(_rule(one) for one in facts.filtered.rules) or "none",
         "not_sampled": f"beyond the quota that “{facts.details.get('Strategy', '')}” gave their cluster",
         "quarantined": ", ".join(refused) or "none",
     }
@@ -163,7 +176,23 @@ def dispositions(facts: CardFacts) -> Dispositions:
         )
         for name, reason in why.items()
     ]
-    return Dispositions(findings.of_dispositions(facts), lines, [_removed_line(one) for one in facts.removed])
+    return Dispositions(
+        findings.of_dispositions(facts), lines, [_removed_line(one) for one in facts.removed], _filtered_lines(facts)
+    )
+
+
+def _rule(one: RuleCount) -> str:
+    told = f", {one['missing']:,} without a value" if one["missing"] else ""
+    return f"{one['rule']}: {one['removed']:,}{told}"
+
+
+def _filtered_lines(facts: CardFacts) -> list[FilteredLine]:
+    scopes = {"shard": facts.filtered.shards, **facts.filtered.groups}
+    return [
+        FilteredLine(scope, shorten(name, 60), f"{rows:,}")
+        for scope, counts in scopes.items()
+        for name, rows in counts.most_common(MOST_FILTERED)
+    ]
 
 
 def _removed_line(one: Removed) -> RemovedLine:

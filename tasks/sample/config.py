@@ -56,9 +56,10 @@ class Rehydration(BaseModel):
         description="copies by group size; a group takes the entry of the largest size not above its own. Default: "
         "FineWeb2's",
     )
-    removed: dict[int, float] = Field(
+    removed: Literal["auto"] | dict[int, float] = Field(
         default_factory=dict,
-        description="share of rows that quality filters removed, by group size; the table is then made from it",
+        description="share of rows that quality filters removed, by group size; the table is then made from it. auto = "
+        "as the filters of the recipe remove them",
     )
     max_copies: int = Field(
         5,
@@ -77,10 +78,17 @@ class Rehydration(BaseModel):
 
     @field_validator("removed")
     @classmethod
-    def _rates(cls, removed: dict[int, float]) -> dict[int, float]:
+    def _rates(cls, removed: Literal["auto"] | dict[int, float]) -> Literal["auto"] | dict[int, float]:
+        if isinstance(removed, str):
+            return removed
         if wrong := [f"{size}: {share}" for size, share in removed.items() if size < 1 or not 0 <= share <= 1]:
             raise ValueError(f"expected sizes of at least 1 and shares from 0 to 1, found {wrong[0]}")
         return removed
+
+
+def _automatic(rehydrate: object) -> object:
+    """Read `rehydrate: auto` as `rehydrate: {removed: auto}`."""
+    return {"removed": "auto"} if rehydrate == "auto" else rehydrate
 
 
 def _named(strategy: object) -> object:
@@ -108,8 +116,10 @@ class SamplingConfig(BaseModel):
     )
     score: str = Field("", description="Score column for order: score, highest first.")
     max_repeats: int = Field(1, ge=1, le=1000, description="Copies of a row at most, where a cluster has too few rows.")
-    rehydrate: Rehydration | None = Field(
-        None, description="copies by the size of a row's duplicate group; null = off. The target counts copies."
+    rehydrate: Annotated[Rehydration | None, BeforeValidator(_automatic)] = Field(
+        None,
+        description="copies by the size of a row's duplicate group; auto = by what filters remove of each size, null = "
+        "off. The target counts copies.",
     )
     floor: int = Field(0, ge=0, description="Rows that every cluster keeps, as far as it has them.")
     cap: int | None = Field(None, ge=1, description="Rows that no cluster may exceed.")
@@ -163,6 +173,11 @@ class SamplingConfig(BaseModel):
             if (total := sum(bound.at_least for bound in bounds)) > 1 + 1e-9:
                 raise ValueError(f"contradictory: the smallest shares of {group} sum to {total:g}, more than 1")
         return self
+
+    @property
+    def rehydrates_by_filters(self) -> bool:
+        """Whether copies go by how many rows of each group size filters remove."""
+        return self.rehydrate is not None and self.rehydrate.removed == "auto"
 
     def budget(self, rows: int) -> Budget:
         """Return the target as rows or tokens, for a pool of so many rows."""

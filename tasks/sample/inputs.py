@@ -5,8 +5,8 @@ from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
-from evenkeel.tasks.inputs import Inputs, MadeBy
-from evenkeel.tasks.signal.inputs import Signals
+from evenkeel.tasks.dedup.inputs import Dropped
+from evenkeel.tasks.inputs import Inputs, MadeBy, Signals
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SampleInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
     cluster: Clusters
     partition: StepRef | None = None
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None

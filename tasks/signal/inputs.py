@@ -1,14 +1,11 @@
 """What the signal step builds on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
-from evenkeel.tasks.inputs import Inputs, MadeBy
-
-Signals = Annotated[Mapping[str, StepRef], MadeBy("signal")]
+from evenkeel.tasks.dedup.inputs import Dropped
+from evenkeel.tasks.inputs import Inputs, Signals
 
 
 @dataclass(frozen=True)
@@ -17,6 +14,6 @@ class SignalInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef | None = None
-    dedup: StepRef | None = None
+    dedup: Dropped | None = None
     cluster: Clusters | None = None
     signals: Signals = field(default_factory=dict)

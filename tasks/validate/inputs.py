@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
+from evenkeel.tasks.dedup.inputs import Dropped
 from evenkeel.tasks.inputs import Inputs
 
 
@@ -13,7 +14,7 @@ class ValidateInputs(Inputs):
 
     ingest: StepRef
     embed: StepRef
-    dedup: StepRef
+    dedup: Dropped
     cluster: Clusters
     sample: StepRef
     measure: StepRef

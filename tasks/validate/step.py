@@ -125,4 +125,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 5, validate, cost=cost)
+VALIDATE = Step("validate", 6, validate, cost=cost)

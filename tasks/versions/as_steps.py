@@ -14,6 +14,7 @@ from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Level, read_level, write_level
 from evenkeel.tasks.dedup.drops import KINDS
+from evenkeel.tasks.dedup.ledger import DROPPED, FILTERED, SCHEMA
 from evenkeel.tasks.ingest.columns import NO_GROUP, conform
 from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
 from evenkeel.tasks.publish.manifest import Manifest, Staged
@@ -124,16 +125,19 @@ def _reasons(staged: Staged) -> dict[str, int]:
 def _write_dropped(staged: Staged, folder: str) -> None:
     parts = []
     for table in dispositions_of(staged):
-        mine = table.filter(pc.is_in(table["reason"], pa.array(KINDS)))
+        filtered = pc.equal(table["fate"], FILTERED)
+        mine = table.filter(pc.or_(filtered, pc.is_in(table["reason"], pa.array(KINDS))))
+        filtered = pc.equal(mine["fate"], FILTERED)
         representative = pc.coalesce(mine["duplicate_of"], mine["ek_row_id"])
         columns = {
             "row_id": mine["ek_row_id"].cast(pa.uint64()),
             "duplicate_of": representative.cast(pa.uint64()),
-            "kind": mine["reason"],
-            "similarity": mine["similarity"],
+            "kind": pc.if_else(filtered, FILTERED, mine["reason"]),
+            "similarity": pc.fill_null(mine["similarity"], 0.0),
+            "rule": pc.if_else(filtered, mine["reason"], pa.scalar(None, pa.string())),
         }
-        parts.append(pa.table(columns))
-    write_table(storage.join(folder, "dropped.parquet"), pa.concat_tables(parts).sort_by("row_id"))
+        parts.append(pa.table(columns, schema=SCHEMA))
+    write_table(storage.join(folder, DROPPED), pa.concat_tables([SCHEMA.empty_table(), *parts]).sort_by("row_id"))
 
 
 def _write_clusters(staged: Staged, cluster: StepRef, folder: str) -> None:

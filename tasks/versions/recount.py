@@ -89,8 +89,8 @@ def recount(staged: Staged, gone: Count, before: Profile, text: str | None, fold
 
 def _survey(staged: Staged, before: pd.DataFrame, kept: Count, gone: Count, text: str | None) -> Survey:
     last = before.iloc[0]
-    names = ("kept", "deduplicated", "not_sampled", "quarantined")
-    rows = DispositionCounts(**{name: staged.counts[name] for name in names})
+    names = ("kept", "deduplicated", "filtered", "not_sampled", "quarantined")
+    rows = DispositionCounts(**{name: staged.counts.get(name, 0) for name in names})
     rows.check(staged.counts["read"])
     share = kept.rows / max(int(last["copies"]), 1)
     return Survey(

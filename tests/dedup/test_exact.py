@@ -131,6 +131,7 @@ def test_readers_ask_only_for_a_range(run: Run, tmp_path: Path) -> None:
         "duplicate_of",
         "kind",
         "similarity",
+        "rule",
     ]
 
 

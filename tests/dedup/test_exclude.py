@@ -155,6 +155,7 @@ def test_a_row_that_stood_for_others_leaves_them_another(run: Run, tmp_path: Pat
     assert ref.counts == {
         "rows": 6,
         "kept": 2,
+        "filtered": 0,
         "exact": 3,
         "near": 0,
         "semantic": 0,

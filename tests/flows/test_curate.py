@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import EvenkeelError, GateFailed, RecipeError
@@ -34,7 +35,7 @@ def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(docume
     totals = first["totals"]
     assert totals["read"] == 1200
     assert totals["kept"] == 240
-    assert totals["read"] == sum(totals[fate] for fate in ("kept", "deduplicated", "not_sampled", "quarantined"))
+    assert totals["read"] == sum(totals[fate] for fate in DISPOSITIONS)
     frame = pd.read_parquet(first["data"])
     assert len(frame) == 240
     assert {"id", "topic", "text", "ek_row_id", "ek_cluster_1", "ek_cluster_2", "ek_copies", "ek_weight"} <= set(frame)

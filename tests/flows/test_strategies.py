@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import parse
 from evenkeel.tasks.sample.strategy import STRATEGIES
@@ -46,7 +47,7 @@ def test_every_strategy_and_order_publishes_what_it_was_asked_for(document: dict
         document["sampling"] = {"target": 240, **sampling}
         found = curate(parse(document))
         totals, rows = found["totals"], pd.read_parquet(found["data"])
-        assert totals["read"] == sum(totals[fate] for fate in ("kept", "deduplicated", "not_sampled", "quarantined"))
+        assert totals["read"] == sum(totals[fate] for fate in DISPOSITIONS)
         assert totals["kept"] == len(rows) == rows["id"].nunique(), sampling
         exact = sampling.get("strategy", {}).get("name") not in ("cluster-clip", "cooldown", "metaclip")
         assert not exact or len(rows) == 240, (sampling, len(rows))

@@ -106,6 +106,7 @@ def make(
                 "duplicate_of": np.where(kinds == "excluded", row_id[lost], row_id[of]),
                 "kind": kinds,
                 "similarity": np.ones(len(lost), np.float32),
+                "rule": pa.nulls(len(lost), pa.string()),
             }
         ),
     )

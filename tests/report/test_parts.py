@@ -116,7 +116,7 @@ def shown(curated: Curated, results: Sequence[Result] | None = None, colour: boo
 def test_the_terminal_shows_the_same_facts(curated: Curated) -> None:
     printed = shown(curated)
     totals = Profile.open(curated.done["measure"]).totals.iloc[0]
-    for fate in ("kept", "deduplicated", "not_sampled", "quarantined"):
+    for fate in ("kept", "deduplicated", "filtered", "not_sampled", "quarantined"):
         assert f"{int(totals[fate]):,}" in printed
     assert "evenness" in printed
     assert "language" in printed

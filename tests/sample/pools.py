@@ -152,6 +152,7 @@ def write_dedup(
             "duplicate_of": pa.array([row_id[drop[row][0]] for row in rows], pa.uint64()),
             "kind": pa.array([drop[row][1] for row in rows], pa.string()),
             "similarity": pa.array([1.0] * len(rows), pa.float32()),
+            "rule": pa.nulls(len(rows), pa.string()),
         }
     )
     _parquet(folder / "dropped.parquet", dropped)

@@ -128,6 +128,7 @@ def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) ->
             "duplicate_of": kept,
             "kind": ["excluded"] * 3,
             "similarity": pa.array([1.0] * 3, pa.float32()),
+            "rule": pa.nulls(3, pa.string()),
         }
     ).cast(dropped.schema)
     (tmp_path / "dedup").mkdir()

@@ -1,6 +1,7 @@
 """What became of the rows that a version does not hold: one line each, in Parquet files below `fates/`.
 
-A row of the pool is kept, or its disposition is deduplicated (with its representative), not_sampled or quarantined.
+A row of the pool is kept, or its disposition is deduplicated (with its representative), filtered (with the rule),
+not_sampled or quarantined.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from evenkeel.infra.errors import AccountingError
 from evenkeel.tasks.dedup.drops import QUARANTINED
+from evenkeel.tasks.dedup.ledger import FILTERED
 
 FOLDER = "fates"
 SCHEMA = pa.schema(
@@ -29,7 +31,7 @@ def of_a_block(rows: pa.Table, kept: npt.NDArray[np.int64], dropped: pa.Table | 
     """Return the dispositions of the rows of a block that were not kept, in pool order.
 
     rows: all of the block, with `row_id` and `id`. kept: places of the kept ones. dropped: the rows of the block that
-    deduplication dropped, as in `dropped.parquet`; None for none.
+    filters and deduplication dropped, as in `dropped.parquet`; None for none.
     Raises AccountingError where a row was both kept and dropped.
     """
     ids = rows["row_id"].to_numpy()
@@ -46,10 +48,10 @@ def of_a_block(rows: pa.Table, kept: npt.NDArray[np.int64], dropped: pa.Table | 
                 "a row is both selected and dropped as a duplicate", found=f"row {ids[at][~lost[at]][0]}"
             )
         kind = dropped["kind"].to_numpy(zero_copy_only=False)
-        refused = np.isin(kind, QUARANTINED)
-        disposition[at] = np.where(refused, "quarantined", "deduplicated")
-        reason[at] = kind
-        representative[at] = np.where(refused, -1, dropped["duplicate_of"].to_numpy().astype(np.int64))
+        filtered, refused = kind == FILTERED, np.isin(kind, QUARANTINED)
+        disposition[at] = np.select([filtered, refused], ["filtered", "quarantined"], "deduplicated")
+        reason[at] = np.where(filtered, dropped["rule"].to_numpy(zero_copy_only=False), kind)
+        representative[at] = np.where(filtered | refused, -1, dropped["duplicate_of"].to_numpy().astype(np.int64))
         similarity[at] = dropped["similarity"].to_numpy(zero_copy_only=False)
     return pa.table(
         {

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
+from evenkeel.tasks.dedup.inputs import Dropped
 from evenkeel.tasks.inputs import Inputs
 
 
@@ -12,6 +13,6 @@ class StageInputs(Inputs):
     """The pool, which rows are dropped, the clusters, and what was selected."""
 
     ingest: StepRef
-    dedup: StepRef
+    dedup: Dropped
     cluster: Clusters
     sample: StepRef

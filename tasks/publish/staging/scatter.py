@@ -20,7 +20,7 @@ from evenkeel.tasks.publish.staging.beside import write_table
 from evenkeel.tasks.publish.staging.order import Ids, Order
 from evenkeel.tasks.publish.staging.schema import cast
 
-COUNTED = ("kept", "copies", "deduplicated", "not_sampled", "quarantined")
+COUNTED = ("kept", "copies", "deduplicated", "filtered", "not_sampled", "quarantined")
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
     """Return rows by disposition. Raises AccountingError unless they add up to the rows read."""
     counts = {name: sum(part.counts[name] for part in scattered) for name in COUNTED}
     counts["quarantined"] += pool.info.quarantined
-    found = counts["kept"] + counts["deduplicated"] + counts["not_sampled"] + counts["quarantined"]
+    found = sum(count for name, count in counts.items() if name != "copies")
     if found != pool.info.read:
         raise AccountingError(
             "the dispositions of the rows do not add up",
@@ -180,4 +180,4 @@ def cost(config: StageConfig, work: Workload) -> float:
     return 0.04 + 3e-6 * work.rows + 0.01 * work.kept * (work.payload_bytes + 4 * work.dimension) / 1e6
 
 
-STAGE = Step("stage", 2, stage, intact=data_is_there, cost=cost)
+STAGE = Step("stage", 3, stage, intact=data_is_there, cost=cost)
