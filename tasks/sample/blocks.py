@@ -17,23 +17,24 @@ from evenkeel.tasks.step import Run
 
 @dataclass(frozen=True)
 class SharedArray:
-    """An array that every worker reads: a file where there is a folder for it, else sent along.
+    """An array of float64 that every worker reads: a file where there is a folder for it, else sent along.
 
     A large array inside of what is sent to workers would be sent with every block.
     """
 
     uri: str
     scratch: str
-    array: NDArray[np.int64] | None = None
+    array: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, array: NDArray[np.int64], folder: str, scratch: str) -> "SharedArray":
+    def of(cls, array: NDArray[np.int64] | NDArray[np.float64], folder: str, scratch: str) -> "SharedArray":
         """Write an array to a folder; without a folder, keep it."""
+        array = array.astype(np.float64, copy=False)
         return cls(array_for_workers(folder, array), scratch) if folder else cls("", "", array)
 
-    def read(self) -> NDArray[np.int64]:
+    def read(self) -> NDArray[np.float64]:
         """Return the array, as a memory map where it is a file."""
-        return mapped(self.uri, self.scratch).astype(np.int64, copy=False) if self.array is None else self.array
+        return mapped(self.uri, self.scratch) if self.array is None else self.array
 
 
 def array_for_workers(folder: str, array: NDArray[np.int64] | NDArray[np.float64]) -> str:

@@ -46,21 +46,6 @@ class DrawPlan:
         none = np.empty(0, np.int64)
         return replace(self, allocation=Allocation(none, np.empty(0)), sizes=none, facts={}, measured={})
 
-    def leaf_shares(self, problem: SamplingProblem) -> NDArray[np.float64]:
-        """Return the rows that each leaf is expected to give, (k1,) float64."""
-        if self.cells_of is None:
-            return self.allocation.shares
-        shares = np.zeros(problem.tree.leaves)
-        rate = self.allocation.shares / np.maximum(1, self.sizes)
-        for block in problem.rows.blocks:
-            table = problem.rows.table(block, self.columns)
-            rates = rate[self.cells_of(table, block)]
-            if self.weights_of is not None:
-                weights = self.weights_of(table, block)
-                rates = rates * weights / max(1e-300, float(weights.mean()))
-            shares += np.bincount(table["leaf"].to_numpy(), rates, len(shares))
-        return shares
-
 
 def one_cell_plan(
     problem: SamplingProblem,

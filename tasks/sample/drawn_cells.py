@@ -40,13 +40,11 @@ def count_cells(plan: DrawPlan, rows: CandidateRows, selection: str, compute: Co
     the cells of its kept rows alone, so memory is bounded by the target.
     """
     count = partial(_count, plan=plan.to_send(), rows=rows, selection=selection)
-    parts = compute.map(count, rows.blocks, work=rows.pool.rows * 40)
+    found = compute.reduce(count, _merge, rows.blocks, work=rows.pool.rows * 40)
     copies = np.zeros(len(plan.sizes), np.int64)
     weight, square = np.zeros((2, len(plan.sizes)))
-    for part in parts:
-        copies[part.cells] += part.copies
-        weight[part.cells] += part.weight
-        square[part.cells] += part.square
+    if found is not None:
+        copies[found.cells], weight[found.cells], square[found.cells] = found.copies, found.weight, found.square
     return CellCounts(np.arange(len(copies)), copies, weight, square)
 
 
@@ -78,3 +76,11 @@ def _count(block: str, plan: DrawPlan, rows: CandidateRows, selection: str) -> C
     total = np.bincount(place, represented * weight, len(cells)).astype(np.float64)
     square = np.bincount(place, represented * weight**2, len(cells)).astype(np.float64)
     return CellCounts(cells, copies, total, square)
+
+
+def _merge(one: CellCounts, other: CellCounts) -> CellCounts:
+    cells, place = np.unique(np.concatenate([one.cells, other.cells]), return_inverse=True)
+    copies = np.rint(np.bincount(place, np.concatenate([one.copies, other.copies]), len(cells))).astype(np.int64)
+    weight = np.bincount(place, np.concatenate([one.weight, other.weight]), len(cells)).astype(np.float64)
+    square = np.bincount(place, np.concatenate([one.square, other.square]), len(cells)).astype(np.float64)
+    return CellCounts(cells, copies, weight, square)

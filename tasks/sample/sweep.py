@@ -14,6 +14,7 @@ from evenkeel.tasks.sample.balanced.steps import read_partitions
 from evenkeel.tasks.sample.budget import token_count
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.leaf_shares import leaf_shares
 from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import ImbalanceMeasure
 from evenkeel.tasks.sample.step import open_problem
@@ -54,12 +55,12 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
             share = budget.amount / token_count(problem.rows, run.compute)
             problem = replace(problem, target=max(1, round(share * problem.tree.rows)))
         plan = make_plan(wanted, problem)
-        shares = {"chosen": plan.leaf_shares(problem)}
+        shares = {"chosen": leaf_shares(plan, problem)}
         shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(problem).items()}
         given = dict(shares)
         if plan.cells_of is None:
             given["chosen"] = plan.allocation.quotas.astype(np.float64)
-        for rule, leaf_shares in shares.items():
+        for rule, expected in shares.items():
             measures = balance(given[rule], problem.tree.sizes > 0)
             found.append(
                 {
@@ -67,7 +68,7 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
                     "rows": problem.target,
                     "rule": rule,
                     "name": str(plan.facts.get("chosen", wanted.strategy.name)) if rule == "chosen" else rule,
-                    "imbalance": _imbalance(measure, leaf_shares),
+                    "imbalance": _imbalance(measure, expected),
                     "kl_uniform": measures["kl_uniform"],
                     "entropy": measures["entropy"],
                     "coverage": measures["coverage"],

@@ -11,10 +11,12 @@ from evenkeel.infra.hashing import uniform
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.chances import Bounds, choose_gumbel, choose_poisson
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.leaf_shares import leaf_shares
 from evenkeel.tasks.sample.scale import scale_of_cells
 from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.sample.weigh import WeightSketch
-from tests.sample.pools import make_run, sampled, write_pool
+from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 
 ROWS, LEAVES = 1200, 8
 IDENTITY = np.arange(1, 200, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -228,3 +230,16 @@ def test_scores_that_are_no_weights_are_named(tail: Tail) -> None:
         select(tail, options={"by": "zero"})
     with pytest.raises(RecipeError, match="'colour'"):
         select(tail, options={"by": "colour"})
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_shares_of_leaves_are_the_sums_of_their_rows_chances(tail: Tail, copies: int) -> None:
+    config = SamplingConfig.model_validate(
+        {"strategy": {"name": "weighted", "by": "w"}, "target": 700, "max_repeats": copies}
+    )
+    problem, _ = open_problem(config, inputs_of(config, tail[0], make_run(tail[3])), make_run(tail[3]))
+    found = leaf_shares(config.strategy.plan(problem), problem)
+    expected = np.bincount(tail[2], chances_by_hand(tail[1], 700, copies))
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+    plain = SamplingConfig.model_validate({"strategy": "random", "target": 700}).strategy.plan(problem)
+    np.testing.assert_allclose(leaf_shares(plain, problem), 700 * np.bincount(tail[2]) / ROWS, rtol=1e-9)

@@ -54,8 +54,8 @@ class Grid(Strategy):
         """Return equal quotas over the occupied grid cells."""
         plane = principal_plane(problem.tree, problem.rows, self.side)
         rows = problem.rows
-        counted = problem.compute.map(partial(_count, plane=plane), rows.blocks, work=rows.pool.rows * 400)
-        sizes = np.sum(counted, axis=0)
+        counted = problem.compute.reduce(partial(_count, plane=plane), _add, rows.blocks, work=rows.pool.rows * 400)
+        sizes = np.zeros(plane.side**2, np.int64) if counted is None else counted
         return DrawPlan(
             problem.fill(sizes=sizes),
             sizes,
@@ -77,3 +77,7 @@ def principal_plane(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
 
 def _count(block: str, plane: Plane) -> NDArray[np.int64]:
     return np.bincount(plane(plane.rows.table(block), block), minlength=plane.side**2)
+
+
+def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    return one + other
