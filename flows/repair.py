@@ -26,6 +26,7 @@ def repair(
     dataset: str | None = None,
     catalog: str | None = None,
     left_out: Collection[int] = (),
+    table: str | None = None,
     dry_run: bool = True,
 ) -> Answer[list[Repair]]:
     """Make the catalog of a destination keep what its folders hold.
@@ -35,6 +36,7 @@ def repair(
         dataset: The dataset to repair; else all in the destination.
         catalog: The catalog, where the recipe names one in destination.catalog.
         left_out: Versions to give up because their files are lost.
+        table: The table to go on with, by its uuid, where two catalogs have published into one folder.
         dry_run: Only say what is wrong and what would be done.
     """
     place = absolute(destination).rstrip("/")
@@ -47,7 +49,7 @@ def repair(
     names = [dataset] if dataset is not None else repairing.datasets_in(place)
     if not names:
         raise VersionNotFound("there are no datasets in this folder", where=place, remedy="name the destination")
-    found = [repairing.repair(config, name, left_out=left_out, dry_run=dry_run) for name in names]
+    found = [repairing.repair(config, name, left_out=left_out, table=table, dry_run=dry_run) for name in names]
     return Answer(found, "\n".join(_sentence(one) for one in found))
 
 

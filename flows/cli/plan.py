@@ -13,6 +13,7 @@ from evenkeel.flows.plan import plan as plan_run
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
 from evenkeel.flows.sweep import sweep_sizes
+from evenkeel.infra.watchdog import end_children_with_this_process
 from evenkeel.tasks.sample.sweep import SweepRow, draw_sweep
 
 PRICE = click.option(
@@ -79,6 +80,7 @@ def sweep(recipe: Recipe, targets: str, out: str) -> Answer[list[SweepRow]]:
 
     One line for each size and rule: RECIPE's strategy and the baselines. Steps that are not done yet are done first.
     """
+    end_children_with_this_process(mark=True)
     sizes = [target.strip() for target in targets.split(",")]
     found = sweep_sizes(recipe, sizes, Console(stderr=True))
     draw_sweep(found, Path(out))

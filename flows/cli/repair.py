@@ -13,17 +13,23 @@ CATALOG = click.option("--catalog", metavar="URI", help="The catalog, where the 
 WITHOUT = click.option(
     "--without", multiple=True, type=int, metavar="N", help="Give up version N, whose files are lost."
 )
+TABLE = click.option("--table", metavar="UUID", help="Go on with this one of two tables.")
 YES = click.option("--yes", is_flag=True, help="Do it; without this only say what would be done.")
 
 
-@verb(DESTINATION, DATASET, CATALOG, WITHOUT, YES, recipe=False)
+@verb(DESTINATION, DATASET, CATALOG, WITHOUT, TABLE, YES, recipe=False)
 def repair(
-    destination: str, dataset: str | None, catalog: str | None, without: tuple[int, ...], yes: bool
+    destination: str,
+    dataset: str | None,
+    catalog: str | None,
+    without: tuple[int, ...],
+    table: str | None,
+    yes: bool,
 ) -> Answer[list[Repair]]:
     """Rebuild a lost catalog from the folders of DESTINATION, or adopt copied ones.
 
     Versions keep their numbers, tags, times and checksums. Without DATASET all datasets of DESTINATION are looked at.
     """
-    answer = operations.repair(destination, dataset, catalog, without, dry_run=not yes)
+    answer = operations.repair(destination, dataset, catalog, without, table, dry_run=not yes)
     idle = yes or all(one.action == "none" for one in answer.result)
     return answer if idle else answer._replace(sentence=f"{answer.sentence}\n--yes does it")

@@ -22,6 +22,8 @@ TAG = "evenkeel"
 """What every deployment of ours is tagged with, and so every run: a shared server has others too."""
 HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 """Set to 30 s for each run by its deployment (prefect.yaml), whatever its worker was started with."""
+CRASH = "evenkeel: crash runs that fell silent"
+CRASH_DEPLOYMENT = "crash_silent/crash-silent"
 SILENCE = timedelta(seconds=120)
 SILENCE_SETTING = "EVENKEEL_SILENCE_SECONDS"
 SECOND_LOOK = timedelta(seconds=75)
@@ -38,6 +40,19 @@ def silence() -> timedelta:
     return timedelta(seconds=float(os.environ.get(SILENCE_SETTING, SILENCE.total_seconds())))
 
 
+def silence_in_force() -> timedelta | None:
+    """Return after how long the server has silent runs looked after; None where it does not.
+
+    This machine's environment does not say: the automation was made with that of whoever registered it.
+    """
+    try:
+        trigger = cast(Automation, Automation.read(name=CRASH)).trigger
+    except ValueError:
+        return None
+    assert isinstance(trigger, EventTrigger)
+    return trigger.within
+
+
 def crash_silent(deployment: UUID, within: timedelta) -> Automation:
     """Return the automation that has silent runs looked after.
 
@@ -45,7 +60,7 @@ def crash_silent(deployment: UUID, within: timedelta) -> Automation:
     deployment `crash-silent` looks, when two more heartbeats should have come, whether any has.
     """
     return Automation(
-        name="evenkeel: crash runs that fell silent",
+        name=CRASH,
         description="A run whose process and worker were both killed stays Running for ever; this marks it as Crashed.",
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -85,9 +100,9 @@ def _crash_silent() -> Iterator[Automation]:
     """Yield the automation on silent runs; none, with a warning, where its deployment is not among the project's."""
     try:
         with get_client(sync_client=True) as client:
-            deployment = client.read_deployment_by_name("crash_silent/crash-silent").id
+            deployment = client.read_deployment_by_name(CRASH_DEPLOYMENT).id
     except ObjectNotFound:
-        LOG.warning("there is no deployment crash_silent/crash-silent: runs that fall silent stay Running")
+        LOG.warning("there is no deployment %s: runs that fall silent stay Running", CRASH_DEPLOYMENT)
         return
     yield crash_silent(deployment, silence())
 

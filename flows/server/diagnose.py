@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib import metadata
 
 import prefect
@@ -11,12 +12,13 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
-from evenkeel.flows.server.automations import HEARTBEAT_SETTING, TAG, silence
+from evenkeel.flows.server.automations import CRASH_DEPLOYMENT, HEARTBEAT_SETTING, TAG, silence_in_force
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra.catalog import address, is_missing, open_catalog
 from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
@@ -117,10 +119,26 @@ def workers(recipe: Recipe) -> str:
     remedy = "register them again: python -m evenkeel.flows.server.register"
     if not often:
         raise ResourceError("our deployments are not on the server", remedy=remedy)
-    if 3 * max(map(float, often)) > (limit := silence().total_seconds()):
+    within = silence_in_force()
+    if within is not None and 3 * max(map(float, often)) > (limit := within.total_seconds()):
         found = f"a heartbeat every {' or '.join(sorted(set(often)))} s, silence after {limit:.0f} s"
         raise ResourceError("healthy runs would be taken for dead", found=found, remedy=remedy)
-    return f"{len(online)} online in the pool {pool!r}"
+    return f"{len(online)} online in the pool {pool!r}; {_looked_after(within, ours)}"
+
+
+def _looked_after(within: timedelta | None, ours: list[DeploymentResponse]) -> str:
+    """Say after which silence a run is looked after. Raises ResourceError where nobody would come to do it."""
+    if within is None:
+        return "nobody looks after runs that fall silent"
+    name = CRASH_DEPLOYMENT.partition("/")[2]
+    pool = next((each.work_pool_name for each in ours if each.name == name), None)
+    if pool is None or not online_workers(pool):
+        raise ResourceError(
+            "runs that fall silent would stay Running",
+            found=f"the work pool {pool!r} of the deployment {name} has no worker",
+            remedy=f"prefect worker start --pool {pool} --type process, or give the deployment another pool",
+        )
+    return f"silent runs are looked after in {within.total_seconds():.0f} s"
 
 
 def source(recipe: Recipe) -> str:

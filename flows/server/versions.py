@@ -8,22 +8,23 @@ from typing import ParamSpec
 from prefect import Flow, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
+from evenkeel.flows import repair as repairing
 from evenkeel.flows import versions
-from evenkeel.flows.answer import Answer
+from evenkeel.flows.answer import Answer, Result
 
 Parameters = ParamSpec("Parameters")
 
 
-def as_flow(operation: Callable[Parameters, Answer[BaseModel]]) -> Flow[Parameters, dict[str, object]]:
+def as_flow(operation: Callable[Parameters, Answer[Result]]) -> Flow[Parameters, object]:
     """Return the flow of an operation, under its name and with its parameters and their descriptions."""
 
     @wraps(operation)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> dict[str, object]:
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> object:
         answer = operation(*args, **kwargs)
         get_run_logger().info(answer.sentence)
-        details: dict[str, object] = answer.result.model_dump(mode="json")
+        details = to_jsonable_python(answer.result)
         page = f"{answer.sentence}.\n\n```json\n{json.dumps(details, indent=2, ensure_ascii=False)}\n```\n"
         create_markdown_artifact(page, description=answer.sentence)
         return details
@@ -38,3 +39,5 @@ release = as_flow(versions.release)
 prune = as_flow(versions.prune)
 takedown = as_flow(versions.takedown)
 export = as_flow(versions.export)
+restore = as_flow(versions.restore)
+repair = as_flow(repairing.repair)

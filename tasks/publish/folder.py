@@ -10,8 +10,9 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import NAME, StorageIO
+from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.publish.config import VERSION_TAG
-from evenkeel.tasks.publish.marker import is_unfinished
+from evenkeel.tasks.publish.marker import REPAIR, is_unfinished
 
 HOME_PROPERTY = "evenkeel.folder"
 METADATA = "metadata"
@@ -30,13 +31,12 @@ def same_place(one: str, other: str) -> bool:
 
 
 def hinted(folder: str) -> str | None:
-    """Return the metadata file that the version hint names, None where there is no hint, or no such file."""
+    """Return the metadata file that the version hint names, None where there is no hint."""
     try:
         name = storage.read_bytes(storage.join(folder, METADATA, HINT)).decode().strip()
     except FileNotFoundError:
         return None
-    uri = storage.join(folder, METADATA, f"{name}.metadata.json")
-    return uri if storage.exists(uri) else None
+    return storage.join(folder, METADATA, f"{name}.metadata.json")
 
 
 def metadata_files(folder: str) -> list[str]:
@@ -71,9 +71,17 @@ def as_table(uri: str, metadata: TableMetadata, folder: str, dataset: str) -> Ta
 def folder_table(folder: str, dataset: str) -> Table | None:
     """Return the table as the folder itself has it, None where it has none.
 
-    It is what the last publication wrote down: that of the version hint, or the newest where the hint is lost.
+    It is what the last publication wrote down: that of the version hint, or the newest where the hint is lost. Raises
+    StorageError where the hint is there and what it names is not: older metadata would know fewer versions.
     """
     hint = hinted(folder)
+    if hint is not None and not storage.exists(hint):
+        raise StorageError(
+            "the folder is not whole: the metadata of its last commit is missing",
+            expected=hint.rpartition("/")[2],
+            where=folder,
+            remedy=f"copy it again from where it came, or {REPAIR}",
+        )
     for uri in [hint] if hint else metadata_files(folder):
         metadata = read_metadata(uri)
         if metadata is not None and not is_unfinished(metadata):

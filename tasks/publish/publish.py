@@ -1,6 +1,5 @@
 """Make a staged version visible: audit, then one catalog commit. Readers see the old version or the new, whole."""
 
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -20,6 +19,7 @@ from evenkeel.infra.tables import read_schema
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.publish import audit, commit, trail
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.copying import copy_run
 from evenkeel.tasks.publish.extras import DrawExtras, Extras, copy_extras
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import MANIFEST, copy_hashed
@@ -139,7 +139,7 @@ class _Publication:
         if same is not None and not force:
             return self.found(table, same, current)
         if self.copied is None and (mine is not None or audit.in_trash(self.staged.folder)):
-            self.staged = _copy_run(self.staged)
+            self.staged = copy_run(self.staged)
         number = 1 + max(highest_of(table), *(v.version for v in known), 0)
         self.copied = self.copy_extras(number)
         self.register(table, self.write_manifest(number, current.version if current is not None else None))
@@ -273,18 +273,6 @@ def _read_schema(path: str) -> pa.Schema:
         return read_schema(path)
     except FileNotFoundError:
         raise audit.missing(path, "not there") from None
-
-
-def _copy_run(staged: Staged) -> Staged:
-    """Copy a version's files to a folder of their own, so that no two versions share a file."""
-    name = f"{staged.run}-{random.getrandbits(32):08x}"
-    folder = storage.join(staged.folder.rpartition("/")[0], name)
-    for entry in staged.files:
-        try:
-            copy_hashed(storage.join(staged.folder, entry.path), storage.join(folder, entry.path))
-        except FileNotFoundError:
-            raise audit.missing(storage.join(staged.folder, entry.path), "not there") from None
-    return staged.model_copy(update={"run": name, "folder": folder})
 
 
 def _result(status: Status, version: Version, held: trail.Hold | None) -> PublishResult:

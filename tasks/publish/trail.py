@@ -7,7 +7,7 @@ is a property of its own, so that two commits at once cannot lose each other's; 
 import getpass
 import secrets
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,7 @@ HISTORY_PREFIX = "evenkeel.history."
 HELD_PROPERTY = "evenkeel.held"
 MAX_ENTRIES = 200
 MAX_REASON = 500
+STAMP = len("2026-03-31T00:00:00.000000+00:00")
 
 Action = Literal[
     "published",
@@ -82,14 +83,26 @@ def record(metadata: TableMetadata, *entries: Entry) -> tuple[TableUpdate, ...]:
     """Return the updates that add entries to the trail and remove the oldest beyond the last 200."""
     if not entries:
         return ()
+    known = sorted(name for name in metadata.properties if name.startswith(HISTORY_PREFIX))
+    last = known[-1].removeprefix(HISTORY_PREFIX)[:STAMP] if known else ""
     added = {
-        f"{HISTORY_PREFIX}{one.when}-{number:02d}-{secrets.token_hex(3)}": one.model_dump_json(exclude_defaults=True)
+        f"{HISTORY_PREFIX}{_after(last, one.when)}-{number:02d}-{secrets.token_hex(3)}": one.model_dump_json(
+            exclude_defaults=True
+        )
         for number, one in enumerate(entries)
     }
-    known = sorted(name for name in metadata.properties if name.startswith(HISTORY_PREFIX))
     old = known[: max(0, len(known) + len(added) - MAX_ENTRIES)]
     removed = (RemovePropertiesUpdate(removals=old),) if old else ()
     return (SetPropertiesUpdate(updates=added), *removed)
+
+
+def _after(last: str, when: str) -> str:
+    """Return the moment by which an entry is sorted: its own, or where the clock has run back, just after the last."""
+    return (
+        when
+        if when > last
+        else (datetime.fromisoformat(last) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
+    )
 
 
 def read_trail(metadata: TableMetadata) -> list[Entry]:

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 from pyiceberg.table import Table
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import StorageError, VersionNotFound
+from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.listing import listing
-from evenkeel.tasks.publish.folder import as_table, metadata_files, read_metadata, same_place
+from evenkeel.tasks.publish.folder import as_table, hinted, metadata_files, read_metadata, same_place
 from evenkeel.tasks.publish.layout import MANIFEST, PRUNED, VERSIONS
-from evenkeel.tasks.publish.marker import Marker, highest_of, is_unfinished
+from evenkeel.tasks.publish.marker import REPLACES_PROPERTY, Marker, highest_of, is_unfinished
 from evenkeel.tasks.publish.table import Version, versions
 from evenkeel.tasks.publish.trail import trail_properties
 from evenkeel.tasks.versions.listing import read_manifest
@@ -38,34 +38,65 @@ class History:
     trail: dict[str, str] = field(default_factory=dict)
 
 
-def read_history(folder: str, dataset: str, marker: Marker | None) -> History:
-    """Return the versions in a dataset's folder, of the table that the marker names.
+def read_history(folder: str, dataset: str, marker: Marker | None, chosen: str | None = None) -> History:
+    """Return the versions in a dataset's folder, of the table that the marker names, or that is `chosen` by its uuid.
 
-    Where no marker says which table it is, the one with the highest version number is taken. Raises VersionNotFound
-    where the folder has no versions.
+    Raises VersionNotFound where the folder has no versions, or no such table; RecipeError where it holds those of
+    several tables, which two catalogs of releases without a marker made, and neither says which is meant.
     """
     found = _tables(folder, dataset)
     finished = {uuid: table for uuid, table in found.items() if not is_unfinished(table.metadata)}
-    named = finished.get(marker.table or "") if marker is not None else None
-    best = named or max(finished.values(), key=lambda table: (highest_of(table), len(versions(table))), default=None)
+    best = finished.get(chosen or (marker.table if marker is not None else None) or "")
+    if best is None:
+        best = _only(finished, folder, chosen)
+    replaces = {uuid for uuid in found if uuid not in finished} | _replaced(best)
     known = versions(best) if best is not None else []
     copy = _copy(folder, dataset)
     highest = max(
         marker.highest if marker is not None else 0,
-        highest_of(best) if best is not None else 0,
+        *(highest_of(table) for table in finished.values()),
         *(version.version for version in (*known, *copy)),
         0,
     )
     trail = trail_properties(best.metadata) if best is not None else {}
     uuid = str(best.metadata.table_uuid) if best is not None else None
-    if copy and copy[0].version > max((version.version for version in known), default=0):
-        return History(copy, highest, None, sorted(found), uuid, trail)
+    last = hinted(folder)
+    behind = last is not None and read_metadata(last) is None  # versions.json knows of a commit whose metadata is lost
+    if chosen is None and copy and (behind or copy[0].version > max((one.version for one in known), default=0)):
+        return History(copy, highest, None, sorted(replaces), uuid, trail)
     if best is None or not known:
         raise VersionNotFound(
             f"the folder holds no versions of {dataset!r}", where=folder, remedy="name the destination and the dataset"
         )
     here = same_place(best.metadata.location, folder)
-    return History(known, highest, best.metadata_location if here else None, sorted(found), uuid, trail)
+    return History(known, highest, best.metadata_location if here else None, sorted(replaces), uuid, trail)
+
+
+def _only(tables: dict[str, Table], folder: str, chosen: str | None) -> Table | None:
+    """Return the one table of a folder that no other one replaces; None where the folder has none with versions."""
+    if chosen is not None:
+        raise VersionNotFound(f"the folder has no table {chosen}", found=", ".join(tables) or "none", where=folder)
+    old = {uuid for table in tables.values() for uuid in _replaced(table) - {str(table.metadata.table_uuid)}}
+    left = {uuid: known for uuid, table in tables.items() if uuid not in old and (known := versions(table))}
+    if len(left) > 1:
+        lines = [
+            f"{uuid}: v{known[-1].version} to v{known[0].version}, {known[0].created}" for uuid, known in left.items()
+        ]
+        raise RecipeError(
+            "two catalogs have published into this folder, each with a line of versions of its own",
+            expected="the versions of one table",
+            found="; ".join(sorted(lines)),
+            where=folder,
+            remedy="`evenkeel repair DESTINATION --table UUID` goes on with one; the other's files stay",
+        )
+    return tables[next(iter(left))] if left else None
+
+
+def _replaced(table: Table | None) -> set[str]:
+    """Return the uuid of a table, and of those that it was made from."""
+    if table is None:
+        return set()
+    return {str(table.metadata.table_uuid), *table.metadata.properties.get(REPLACES_PROPERTY, "").split(",")} - {""}
 
 
 def without(history: History, left_out: Collection[int]) -> list[Version]:

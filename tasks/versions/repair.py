@@ -59,27 +59,35 @@ class Repair(BaseModel):
     highest: int
 
 
-def repair(config: DestinationConfig, dataset: str, *, left_out: Collection[int] = (), dry_run: bool = True) -> Repair:
+def repair(
+    config: DestinationConfig,
+    dataset: str,
+    *,
+    left_out: Collection[int] = (),
+    table: str | None = None,
+    dry_run: bool = True,
+) -> Repair:
     """Make the catalog of `config` keep the versions that a dataset's folder holds, with their numbers and names.
 
     The folder alone is asked: its Iceberg metadata, `versions.json` and manifests. Where its paths lead elsewhere, the
     table is made anew; versions keep number, tags, time, reason and checksum. From then on a catalog that kept the
-    folder before is refused. left_out: versions to give up, because their files are lost.
-    Raises StorageError, naming the files, where some of a version are missing.
+    folder before is refused. left_out: versions to give up, because their files are lost. table: the uuid of the one to
+    go on with, where two catalogs of earlier releases have published into the folder.
+    Raises StorageError, naming the files, where some of a version are missing; RecipeError where there are two tables.
     """
     folder = dataset_folder(config.uri, dataset)
     marker = _marker(folder)
     wrong = _wrong(config, dataset, folder)
-    history = read_history(folder, dataset, marker)
+    history = read_history(folder, dataset, marker, table)
     known = without(history, left_out)
     action: Literal["none", "mark", "register", "rebuild"] = "rebuild" if history.metadata is None else "register"
-    if wrong is None and not left_out:
+    if wrong is None and not left_out and (marker is None or table in (None, marker.table)):
         action = "mark" if marker is None else "none"
     if action in ("register", "rebuild"):
         require_whole(folder, known)
         _require_free(config, dataset, folder)
         if not dry_run:
-            _take(config, dataset, folder, left_out)
+            _take(config, dataset, folder, left_out, table)
     elif action == "mark" and not dry_run:
         with dataset_table(config, dataset, ""):
             pass
@@ -153,7 +161,7 @@ def _require_free(config: DestinationConfig, dataset: str, folder: str) -> None:
         )
 
 
-def _take(config: DestinationConfig, dataset: str, folder: str, left_out: Collection[int]) -> None:
+def _take(config: DestinationConfig, dataset: str, folder: str, left_out: Collection[int], chosen: str | None) -> None:
     """Let the catalog keep the folder.
 
     The marker names the new keeper first, so that a catalog that kept the folder until now publishes nothing more
@@ -163,7 +171,7 @@ def _take(config: DestinationConfig, dataset: str, folder: str, left_out: Collec
     with open_catalog(config.catalog, config.uri) as catalog, answering(called):
         with suppress(NamespaceAlreadyExistsError, IntegrityError):
             catalog.create_namespace_if_not_exists((NAME,))
-        history = read_history(folder, dataset, _marker(folder))
+        history = read_history(folder, dataset, _marker(folder), chosen)
         known = without(history, left_out)
         marker = Marker(
             dataset=dataset,

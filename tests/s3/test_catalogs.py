@@ -11,7 +11,8 @@ import pytest
 from pyiceberg.utils.config import Config
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import StorageError
+from evenkeel.infra.catalog import NAME, open_catalog
+from evenkeel.infra.errors import CatalogMismatch, StorageError
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
 from evenkeel.tasks.publish.opening import dataset_table
@@ -21,6 +22,7 @@ from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
+from evenkeel.tasks.versions.repair import repair
 from evenkeel.tasks.versions.tags import rollback, tag
 from evenkeel.tasks.versions.verify import verify
 from tests.publish import small_steps
@@ -198,3 +200,24 @@ def test_a_wrong_token_is_refused_without_echoing_it(
     with pytest.raises(StorageError, match="does not answer, or refuses") as caught:
         publish_one(tmp_path, rest_destination, "demo")
     assert "hunter2" not in str(caught.value) + repr(caught.value)
+
+
+def test_a_catalog_with_a_warehouse_of_its_own_is_rebuilt_from_the_folder(
+    rest_destination: DestinationConfig, tmp_path: Path
+) -> None:
+    """Its metadata does not lie in the folder: versions come from `versions.json` and the manifests."""
+    config, dataset = rest_destination, f"d{uuid.uuid4().hex[:12]}"
+    results = [publish_one(tmp_path, config, dataset, seed=seed) for seed in (0, 1)]
+    tag(config, dataset, 1, "production", "")
+    before = [one.model_dump(exclude={"snapshot_id"}) for one in list_versions(config, dataset, "")]
+    with open_catalog(config.catalog, config.uri) as catalog:
+        catalog.drop_table((NAME, dataset))
+    with pytest.raises(CatalogMismatch, match=r"does not know them(.|\n)*evenkeel repair"):
+        publish_one(tmp_path, config, dataset, seed=2)
+    assert repair(config, dataset, dry_run=False).action == "rebuild"
+    assert [one.model_dump(exclude={"snapshot_id"}) for one in list_versions(config, dataset, "")] == before
+    assert all(verify(config, dataset, number, "").sound for number in (1, 2))
+    with dataset_table(config, dataset, "") as table:
+        assert set(table.scan().to_arrow()["ek_id"].to_pylist()) == set(pd.read_parquet(results[1].data)["ek_id"])
+    assert publish_one(tmp_path, config, dataset, seed=2).version == 3
+    assert repair(config, dataset).action == "none"

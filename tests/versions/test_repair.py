@@ -10,6 +10,7 @@ import pytest
 from evenkeel.flows.repair import repair as repair_folder
 from evenkeel.infra.errors import CatalogMismatch, RecipeError, StorageError, VersionNotFound
 from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.folder import metadata_files
 from evenkeel.tasks.publish.opening import dataset_table
 from evenkeel.tasks.publish.table import Version, find
 from evenkeel.tasks.versions import repair as module
@@ -132,6 +133,18 @@ def test_a_folder_copied_in_part_is_refused_by_the_names_of_what_is_missing(
         repair(copy, "demo", left_out=[7])
 
 
+def test_a_folder_copied_without_its_last_commit_shows_no_older_state(
+    three: list[Version], destination: DestinationConfig, tmp_path: Path
+) -> None:
+    copy = destination.model_copy(update={"uri": str(tmp_path / "copy")})
+    last = metadata_files(f"{destination.uri}/demo")[0].rpartition("/")[2]
+    shutil.copytree(destination.uri, copy.uri, ignore=lambda _, names: {last} & set(names))
+    with pytest.raises(StorageError, match=rf"not whole(.|\n)*{last}(.|\n)*evenkeel repair"):
+        list_versions(copy, "demo", "")
+    assert repair(copy, "demo", dry_run=False).versions == [1, 2, 3]
+    assert facts(list_versions(copy, "demo", ""), but={"location", "data"}) == facts(three, but={"location", "data"})
+
+
 @pytest.mark.parametrize("moment", ["drop", "register", "settle", "mark"])
 def test_a_repair_that_is_killed_is_begun_again(
     moment: str,
@@ -203,3 +216,40 @@ def test_a_marker_of_a_newer_product_stops_a_repair(publish_one: Publish, destin
     marker.write_text("{")
     assert repair(destination, "demo", dry_run=False).action in ("mark", "register")
     assert publish_one(seed=1).version == 2
+
+
+def test_of_two_lines_of_versions_in_one_folder_one_is_chosen_and_the_other_left(
+    publish_one: Publish, destination: DestinationConfig, tmp_path: Path
+) -> None:
+    """Releases without a marker let two catalogs publish into one folder, each from v1 on."""
+    folder, tables = Path(destination.uri) / "demo", []
+    for seeds in ((0, 1), (2, 3, 4)):
+        results = [publish_one(seed=seed) for seed in seeds]
+        with dataset_table(destination, "demo", "") as table:
+            tables.append((str(table.metadata.table_uuid), results))
+        (folder.parent / "catalog.db").unlink()
+        aside = tmp_path / f"metadata-{len(tables)}"
+        shutil.move(folder / "metadata", aside)
+        for path in (folder / "evenkeel.json", folder / "versions.json"):
+            path.unlink()
+    for number in (1, 2):
+        shutil.copytree(tmp_path / f"metadata-{number}", folder / "metadata", dirs_exist_ok=True)
+    (first, theirs), (second, ours) = tables
+    before = contents(folder.parent)
+    for dry_run in (True, False):
+        with pytest.raises(RecipeError, match=r"two catalogs(.|\n)*--table UUID") as caught:
+            repair(destination, "demo", dry_run=dry_run)
+        assert f"{first}: v1 to v2" in str(caught.value)
+        assert f"{second}: v1 to v3" in str(caught.value)
+    assert contents(folder.parent) == before
+
+    with pytest.raises(VersionNotFound, match="no table nothing"):
+        repair(destination, "demo", table="nothing")
+    assert repair(destination, "demo", table=first, dry_run=False).versions == [1, 2]
+    known = list_versions(destination, "demo", "")
+    assert [version.location for version in known] == [result.location for result in theirs[::-1]]
+    rule = Retention(keep_last=1, keep_days=0, grace_hours=0)
+    found = prune(destination.model_copy(update={"retention": rule}), "demo", "", at_once=True, dry_run=False)
+    assert (found.versions, found.folders) == ([1], [theirs[0].location])
+    assert all(Path(result.data).exists() for result in ours)
+    assert publish_one(seed=5).version == 4  # the other line has given number 3

@@ -232,12 +232,17 @@ def test_every_deployment_runs(served: Served, tmp_path: Path) -> None:
     run("hold/hold", reason="an audit")
     run("release/release")
     run("prune/prune")
+    run("prune/prune", drop=["2"], dry_run=False)
+    run("restore/restore", version="v2")
+    repaired = served.start("repair/repair", {"destination": small["destination"]["uri"]})
+    assert served.ended(repaired)["type"] == "COMPLETED"
     run("export/export", version="v1", to="jsonl", folder=str(tmp_path / "out"))
     assert list((tmp_path / "out").glob("*.jsonl.zst"))
     run("takedown/takedown", ids=[row], reason="asked for", dry_run=False)
     run("diagnose/diagnose")
     by_number = {each.version: each for each in list_versions(parse(small).destination, "notes", small["workspace"])}
     assert by_number[1].current
+    assert 2 in by_number
     assert "production" in by_number[1].tags
     assert set(by_number) == {1, 2}
     run("curate/on-new-shards", force=True)
