@@ -7,6 +7,7 @@ from prefect.utilities.callables import parameter_schema
 
 from evenkeel.flows import versions as operations
 from evenkeel.flows.recipe import RecipeFile
+from evenkeel.flows.repair import repair
 from evenkeel.flows.server import versions
 
 FLOWS = [each for each in vars(versions).values() if isinstance(each, Flow)]
@@ -15,8 +16,11 @@ FLOWS = [each for each in vars(versions).values() if isinstance(each, Flow)]
 @pytest.mark.parametrize("each", FLOWS, ids=lambda one: one.name)
 def test_a_form_explains_every_field(each: Flow) -> None:  # type: ignore[type-arg]
     fields = parameter_schema(each).properties
-    options = [option["$ref"].rpartition("/")[2] for option in fields["recipe"]["anyOf"]]
-    assert options == ["Recipe", "RecipeFile"]
+    if each.name == "repair":  # it needs no recipe
+        assert fields["destination"]["type"] == "string"
+    else:
+        options = [option["$ref"].rpartition("/")[2] for option in fields["recipe"]["anyOf"]]
+        assert options == ["Recipe", "RecipeFile"]
     assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
@@ -25,6 +29,9 @@ def test_a_flow_shows_the_sentence_of_its_operation(recipe: str) -> None:
     found = versions.tag(RecipeFile(file=recipe), "1", "production")
     answer = operations.tag(RecipeFile(file=recipe), "1", "production")
     assert found == answer.result.model_dump(mode="json")
+    destination = RecipeFile(file=recipe).load().destination.uri
+    repaired = repair(destination)
+    assert versions.repair(destination) == [one.model_dump(mode="json") for one in repaired.result]
     with get_client(sync_client=True) as client:
         shown = {artifact.description for artifact in client.read_artifacts()}
-    assert answer.sentence in shown
+    assert {answer.sentence, repaired.sentence} <= shown
