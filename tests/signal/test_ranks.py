@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import rankdata
@@ -81,6 +81,7 @@ def test_a_large_group_is_ranked_within_the_stated_error_in_any_blocks(
     assert 0 < np.abs(found[0] - true).max() <= facts[0] < 0.5
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 5)), min_size=1, max_size=60),
     st.integers(0, 8),

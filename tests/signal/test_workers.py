@@ -23,7 +23,7 @@ from evenkeel.tasks.signal.signal import Signal
 from evenkeel.tasks.step import InProcess
 from tests.sample.pools import make_run, write_pool
 
-ROWS = 600
+ROWS = 300
 SIGNALS: list[Signal] = [
     IsolationForest(name="outlier", trees=10, within="kind"),
     NeighbourDistance(name="far", k=4),
