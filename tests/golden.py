@@ -61,6 +61,14 @@ from evenkeel.tasks.sample.strategies.top_down import TopDown
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
 from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
+from evenkeel.tasks.signal.kinds.isolation_forest import IsolationForest
+from evenkeel.tasks.signal.kinds.leverage import Leverage
+from evenkeel.tasks.signal.kinds.mixture import Mixture
+from evenkeel.tasks.signal.kinds.neighbour_disagreement import NeighbourDisagreement
+from evenkeel.tasks.signal.kinds.neighbour_distance import NeighbourDistance
+from evenkeel.tasks.signal.kinds.rank import Rank
+from evenkeel.tasks.signal.kinds.window import Window
+from evenkeel.tasks.signal.signal import Signal
 from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.validate.config import GatesConfig
@@ -144,7 +152,8 @@ class Goldens:
         upstream = tuple(self.entries[one.uri] for one in inputs.present().values() if one.uri in self.entries)
         entry = f"{step.name} {variant}".strip()
         digest, floats = summarise(ref)
-        self.found[entry] = Golden(step.version, digest, floats, upstream)
+        version = config.version if isinstance(config, SignalRequest) else step.version
+        self.found[entry] = Golden(version, digest, floats, upstream)
         self.entries[ref.uri] = entry
         return ref
 
@@ -168,7 +177,7 @@ def run_all(folder: Path) -> dict[str, Golden]:
     measured = run_step(PARTITION, PartitionConfig(rows=512), PartitionInputs(ingest, embed, cluster))
     sample = run_step(SAMPLE, sampling, SampleInputs(ingest, embed, dedup, cluster, measured))
     sample_lattice(folder, run_step)
-    run_step(SIGNAL, SignalRequest.of(ExpressionSignal(name="long", of="tokens ** 0.5")), SignalInputs(ingest))
+    compute_signals(run_step, ingest, embed)
     rules = [FilterRule(drop="row below quantile 0.1", by="language"), FilterRule(drop="topic == 't3'")]
     removed = run_step(FILTER, FilterConfig(rules=rules), FilterInputs(ingest, dedup))
     run_step(THIN, ThinConfig(), ThinInputs(removed, cluster))
@@ -180,6 +189,30 @@ def run_all(folder: Path) -> dict[str, Golden]:
     report = ReportConfig(dataset="golden", version=1, created="2026-01-01", location="s3://there")
     run_step(REPORT, report, ReportInputs.of(everything))
     return run_step.found
+
+
+def compute_signals(run_step: Goldens, ingest: StepRef, embed: StepRef) -> None:
+    """Compute a signal of each kind whose values follow from the rows alone."""
+    run_step(SIGNAL, SignalRequest.of(ExpressionSignal(name="long", of="tokens ** 0.5")), SignalInputs(ingest))
+    of_vectors: list[Signal] = [
+        IsolationForest(name="outlier", trees=10, within="language", contamination=0.1),
+        NeighbourDisagreement(name="boundary", group="topic", k=60),
+        NeighbourDistance(name="far"),
+        Leverage(name="leverage"),
+    ]
+    found = {
+        one.name: run_step(SIGNAL, SignalRequest.of(one), SignalInputs(ingest, embed), one.kind) for one in of_vectors
+    }
+    of_numbers: list[Signal] = [
+        Rank(name="place", of="far", by="language"),
+        Window(name="step", of="far", bins=7),
+        Mixture(name="quality", mix={"far": 1, "-boundary": 0.5}, by="language", normalise="zscore"),
+    ]
+    for one in of_numbers:
+        inputs = SignalInputs(
+            ingest, signals={name: found[name] for name in ("far", "boundary") if name in one.columns()}
+        )
+        run_step(SIGNAL, SignalRequest.of(one), inputs, one.kind)
 
 
 def assign_more(folder: Path, run_step: Goldens, base: ClusteredPool, clustering: ClusteringConfig) -> None:
@@ -213,6 +246,10 @@ def summarise(ref: StepRef) -> tuple[str, float]:
         digest.update(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
 
     def array(values: np.ndarray) -> None:
+        if values.dtype.names is not None:
+            for name in values.dtype.names:
+                array(values[name])
+            return
         exact([list(values.shape), values.dtype.kind])
         if values.dtype.kind == "f":
             finite = np.isfinite(values)

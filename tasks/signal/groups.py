@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import BoolArray, Float64Array, Int32Array, Int64Array
-from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
@@ -87,7 +87,10 @@ def labels_of(column: pa.ChunkedArray) -> pa.Array:
 
 
 def numbers_of(column: pa.ChunkedArray, name: str, where: str) -> Float64Array:
-    """Return a column as numbers, (n,) float64, NaN where it has none. Raises RecipeError for texts and dates."""
+    """Return a column as numbers, (n,) float64, NaN where it has none.
+
+    Raises RecipeError for texts and dates, InputError for an infinite number.
+    """
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise RecipeError(
@@ -98,6 +101,14 @@ def numbers_of(column: pa.ChunkedArray, name: str, where: str) -> Float64Array:
             remedy="name a score, a signal or a column of numbers",
         )
     numbers: Float64Array = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64, copy=False)
+    if (infinite := np.isinf(numbers)).any():
+        raise InputError(
+            f"the column {name!r} is infinite in {int(infinite.sum()):,} row(s) of a block",
+            expected="numbers, or none",
+            found=str(numbers[infinite.argmax()]),
+            where=where,
+            remedy=f"leave those rows out, or bound the column by an expression, such as min({name}, 1e6)",
+        )
     return numbers
 
 

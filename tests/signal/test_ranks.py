@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import rankdata
 
-from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.signal import groups as groups_module
 from evenkeel.tasks.signal import quantiles
@@ -153,6 +153,9 @@ def test_what_cannot_be_ranked_or_mixed_is_named(
         values_of(Rank(name="r", of="lost"), done, tmp_path)
     with pytest.raises(ValidationError, match="clean is named twice"):
         Mixture(name="m", mix={"clean": 1, "-clean": 2})
+    columns["clean"][7] = np.inf
+    with pytest.raises(InputError, match="'clean' is infinite in 1 row"):
+        values_of(Mixture(name="m", mix={"clean": 1}, normalise="zscore"), pool(tmp_path / "inf", columns), tmp_path)
     monkeypatch.setattr(groups_module, "MAX_GROUPS", 2)
     with pytest.raises(RecipeError, match="too many values to group rows by"):
         values_of(Rank(name="r", of="loss", by="language"), done, tmp_path)
