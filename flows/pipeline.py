@@ -135,7 +135,9 @@ def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_ste
         recipe = same_rule(recipe, lineage.current)
     inputs = sample_inputs(recipe.sampling, pool, run_step)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
-    stage = run_step(STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample))
+    stage = run_step(
+        STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals)
+    )
     measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
     return StagedVersion(**vars(pool), **measured, sample=sample, stage=stage)
 

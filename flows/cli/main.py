@@ -29,6 +29,7 @@ SECTIONS = {
     "Versions": {
         "versions": Place("versions", "List the published versions of RECIPE's dataset, newest first."),
         "show": Place("versions", "Show one version: dispositions, balance, gates, location."),
+        "why": Place("why", "Say what became of the row ID, and why, in this and earlier versions."),
         "diff": Place("versions", "Say how version B differs from version A."),
         "tag": Place("versions", "Let NAME mean VERSION."),
         "untag": Place("versions", "Remove NAME; the version it meant stays, until a prune."),

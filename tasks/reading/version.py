@@ -96,6 +96,11 @@ def open_version(address: str, version: str | int = LATEST) -> PublishedVersion:
     )
 
 
+def version_numbers(address: str) -> list[int]:
+    """Return the numbers of the versions of the dataset in a folder. Raises VersionNotFound where there is none."""
+    return [int(one["version"]) for one in _index(address)]
+
+
 def _pointer(address: str) -> dict[str, Any] | None:
     try:
         pointer: dict[str, Any] = storage.read_json(storage.join(address, POINTER))

@@ -11,6 +11,7 @@ import pytest
 
 from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import parse
+from evenkeel.flows.why import why
 
 ROWS = 1200
 
@@ -43,7 +44,19 @@ def test_signals_and_filters_go_the_whole_way(recipe: dict[str, Any]) -> None:
     assert (number >= ROWS * 0.1).all()
     assert (rows["topic"] != "topic-0").all()
     assert len(rows) == 240
+    assert rows["ek_signal_rate"].tolist() == (number / ROWS).tolist()
+    np.testing.assert_allclose(rows["ek_signal_learnable"], 4 * number / ROWS * (1 - number / ROWS))
     low = fates[fates["reason"] == "drop rate < 0.1"]["ek_id"].str.removeprefix("row-0-").astype(int)
     assert (low < ROWS * 0.1).all()
+    by_reason = dict(zip(fates["reason"], fates["ek_id"], strict=True))
+    folder = str(Path(found["data"]).parents[2])
+    (gone,) = why(folder, by_reason["drop rate < 0.1"]).result
+    assert gone.sentence == "v1: filtered: by the rule: drop rate < 0.1"
+    (kept,), (left,) = why(folder, rows["id"].iloc[0]).result, why(folder, by_reason[""]).result
+    assert (kept.disposition, kept.copies, left.disposition) == ("kept", 1, "not_sampled")
+    of_leaf = rows[rows["ek_cluster_1"] == left.leaf]
+    assert (left.leaf_kept, left.quota) == (len(of_leaf), len(of_leaf))
+    assert kept.leaf == rows["ek_cluster_1"].iloc[0]
+    assert not why(folder, "nobody").ok
     card = Path(found["card"]).read_text()
     assert f"drop rate &lt; 0.1: {reasons['drop rate < 0.1']}" in card or "drop rate < 0.1" in card

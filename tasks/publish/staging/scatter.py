@@ -12,6 +12,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.sections import write_sections
 from evenkeel.infra.tables import read_range, write_batch
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.manifest import FileEntry
@@ -21,6 +22,8 @@ from evenkeel.tasks.publish.staging.order import Ids, Order
 from evenkeel.tasks.publish.staging.schema import cast
 
 COUNTED = ("kept", "copies", "deduplicated", "filtered", "not_sampled", "quarantined")
+
+SIGNAL_TYPES = {"score": pa.float64(), "tags": pa.list_(pa.string()), "group": pa.string()}
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class ScatterJob:
     schema: bytes
     payload: bool
     groups: tuple[str, ...]
+    signals: dict[str, StepRef]
     memory: int
 
     def open_pool(self) -> Pool:
-        """Open the pool."""
-        return Pool.open(self.pool, self.scratch)
+        """Open the pool, with the signals that become columns."""
+        return Pool.open(self.pool, self.scratch, self.signals)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ def scatter(job: ScatterJob, blocks: tuple[str, ...]) -> Scattered:
     held: list[pa.Table] = []
     for block in blocks:
         rows = pool.table(
-            block, ["row_id", "shard", "row", "id", "identity", *(f"group.{name}" for name in job.groups)]
+            block,
+            ["row_id", "shard", "row", "id", "identity", *(f"group.{name}" for name in job.groups), *pool.signals],
         )
-        kept, places = _kept(job, order, rows, block)
+        kept, places = _kept(job, order, rows, block, list(pool.signals))
         if kept.num_rows:
             held.append(_published(job, pool, block, kept, places))
         others = dispositions.of_a_block(rows, places, _dropped(job, rows))
@@ -81,7 +86,14 @@ def scatter(job: ScatterJob, blocks: tuple[str, ...]) -> Scattered:
     return result
 
 
-def _kept(job: ScatterJob, order: Order, rows: pa.Table, block: str) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+def signal_name(column: str) -> str:
+    """Return what the column of a signal is called in a version."""
+    return f"ek_signal_{column.partition('.')[2]}"
+
+
+def _kept(
+    job: ScatterJob, order: Order, rows: pa.Table, block: str, signals: list[str]
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """Return our columns of the selected rows of a block, and their places in it."""
     ids: Ids = rows["row_id"].to_numpy()
     chosen = read_range(job.selection, int(ids[0]), int(ids[-1])) if len(ids) else None
@@ -107,6 +119,7 @@ def _kept(job: ScatterJob, order: Order, rows: pa.Table, block: str) -> tuple[pa
     columns["ek_copies"] = chosen["copies"] if chosen is not None else pa.array([], pa.int32())
     columns["ek_weight"] = chosen["weight"] if chosen is not None else pa.array([], pa.float64())
     columns["ek_group_size"] = Duplicates.open(job.duplicates).sizes(selected)
+    columns |= {signal_name(name): mine[name] for name in signals}
     return pa.table(columns), places
 
 

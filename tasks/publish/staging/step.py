@@ -20,7 +20,7 @@ from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_quotas, wr
 from evenkeel.tasks.publish.staging.gather import GatherJob, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import plan
-from evenkeel.tasks.publish.staging.scatter import COUNTED, Scattered, ScatterJob, scatter
+from evenkeel.tasks.publish.staging.scatter import COUNTED, SIGNAL_TYPES, Scattered, ScatterJob, scatter, signal_name
 from evenkeel.tasks.publish.staging.schema import published
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -66,7 +66,7 @@ def read_staged(ref: StepRef) -> Staged:
 
 
 def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, folder: str) -> Staged:
-    pool, hierarchy = Pool.open(inputs.ingest, run.scratch), Hierarchy.open(inputs.cluster)
+    pool, hierarchy = Pool.open(inputs.ingest, run.scratch, inputs.signals), Hierarchy.open(inputs.cluster)
     selection = storage.join(inputs.sample.uri, "selection.parquet")
     schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels))
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
@@ -82,7 +82,8 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         folder=folder,
         schema=schema.serialize().to_pybytes(),
         payload=config.payload == "rows",
-        groups=pool.groups,
+        groups=tuple(pool.info.groups),
+        signals=dict(inputs.signals),
         memory=run.compute.memory_limit // 8,
     )
     groups = _runs([block.name for block in pool.blocks], 4 * run.compute.workers * run.compute.threads)
@@ -121,7 +122,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         content_key=content_key([*data, *beside]),
         payload=config.payload,
         columns={field.name: str(field.type) for field in schema},
-        groups=list(pool.groups),
+        groups=pool.info.groups,
         levels=len(hierarchy.levels),
         centroid_hash=hierarchy.centroid_hash,
         counts=counts,
@@ -132,7 +133,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
 
 def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
     """Return the published schema and how many bytes a row takes in memory, judged by the pool's first blocks."""
-    theirs: list[pa.Field] = [pa.field(name, pa.string()) for name in pool.groups]
+    theirs: list[pa.Field] = [pa.field(name, pa.string()) for name in pool.info.groups]
     row_bytes, rows = 0, 0
     if payload and pool.blocks:
         for block in pool.blocks[:8]:
@@ -150,8 +151,9 @@ def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
         pa.field("ek_copies", pa.int32()),
         pa.field("ek_weight", pa.float64()),
         pa.field("ek_group_size", pa.int32()),
+        *(pa.field(signal_name(column), SIGNAL_TYPES[column.partition(".")[0]]) for column in pool.signals),
     ]
-    return published(pa.schema([*theirs, *ours])), ROW_BYTES + row_bytes // max(rows, 1)
+    return published(pa.schema([*theirs, *ours])), ROW_BYTES + 8 * len(pool.signals) + row_bytes // max(rows, 1)
 
 
 def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
