@@ -11,7 +11,7 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.measure.profile import TABLES, Profile
+from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.extras import DrawExtras
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.step import InProcess, Run
@@ -52,7 +52,7 @@ def _publish_task(
 
 def _profile(proven: ProvenVersion) -> dict[str, str]:
     """Return where the tables of a run's profile lie, by their names in a version's folder."""
-    names = [*(f"{table}.parquet" for table in TABLES), "sketch.npy"]
+    names = Profile.open(proven.measure).files()
     return {f"profile/{name}": storage.join(proven.measure.uri, name) for name in names}
 
 

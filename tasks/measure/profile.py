@@ -10,6 +10,7 @@ from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
+OF_TAGS = ("tags", "tag_totals")  # there where the recipe has signals that are tags
 
 
 class Profile:
@@ -51,6 +52,24 @@ class Profile:
     def balance(self) -> pd.DataFrame:
         """One row per scope (level-1 .., group.<name>) and stage (before, after, random, flat, top-down, previous)."""
         return self.table("balance")
+
+    @property
+    def tags(self) -> pd.DataFrame:
+        """Tags by rank: signal, rank, tag, before, after, ranked_after; no rows where nothing has tags."""
+        return self._if_there("tags")
+
+    @property
+    def tag_totals(self) -> pd.DataFrame:
+        """One row per signal that is tags: how many, matches, rows, entries asked for and never seen, examples."""
+        return self._if_there("tag_totals")
+
+    def files(self) -> list[str]:
+        """Return the names of the files of the profile."""
+        there = [name for name in OF_TAGS if storage.exists(storage.join(self.uri, f"{name}.parquet"))]
+        return [*(f"{table}.parquet" for table in (*TABLES, *there)), "sketch.npy"]
+
+    def _if_there(self, name: str) -> pd.DataFrame:
+        return self.table(name) if f"{name}.parquet" in self.files() else pd.DataFrame()
 
     def sketch(self) -> NDArray[np.uint64]:
         """Return the sketch of the kept rows, ascending uint64; see `evenkeel.tasks.measure.churn`."""

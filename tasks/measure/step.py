@@ -16,6 +16,7 @@ from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import BASELINES, Survey, Surveyor
 from evenkeel.tasks.measure.tables import balance_table, cluster_table, group_table, total_row
+from evenkeel.tasks.measure.tags import measure_tags
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.selection import Selection
@@ -44,6 +45,12 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     write_table(out.path("groups.parquet"), group_table(found))
     write_table(out.path("balance.parquet"), balances)
     write_table(out.path("totals.parquet"), pa.Table.from_pylist([totals]))
+    rows = _candidates(inputs, run)
+    if rows.pool.tags:
+        run.progress(0.95, "counting tags")
+        tags, tag_totals = measure_tags(rows, inputs.sample, inputs.signals, run.compute)
+        write_table(out.path("tags.parquet"), tags)
+        write_table(out.path("tag_totals.parquet"), tag_totals)
     facts = {name: value for name, value in totals.items() if isinstance(value, float) and np.isfinite(value)}
     return Outcome({name: value for name, value in totals.items() if isinstance(value, int)}, facts)
 
@@ -52,7 +59,7 @@ def _survey(
     config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: Run
 ) -> tuple[Survey, NDArray[np.uint64]]:
     """Return the counts of all rows, and the sketch of the kept ones. Raises AccountingError."""
-    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
+    rows = _candidates(inputs, run)
     surveyor = Surveyor(rows, inputs.dedup, inputs.sample, out.path("sketches"), config.sketch_rows)
     total = max(1, len(rows.blocks))
     surveys = run.compute.map(
@@ -66,6 +73,10 @@ def _survey(
         found.add(survey)
     found.dispositions.check(inputs.ingest.counts["read"])
     return found, _sketch(surveyor, config.sketch_rows)
+
+
+def _candidates(inputs: MeasureInputs, run: Run) -> CandidateRows:
+    return CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
 
 
 def _stages(selection: Selection, tree: ClusterTree) -> dict[str, NDArray[np.int64]]:

@@ -100,6 +100,37 @@ def size_curve(leaves: Distribution, width: int) -> Chart:
     return (line + names).properties(width=width, height=260)
 
 
+def rank_frequency(by_rank: pd.DataFrame, cap: float | None, width: int) -> Chart:
+    """Return rank against rows of tags, both on logarithmic scales, before and after; cap: a line at so many rows."""
+    stages = [("before", "before"), ("after", "ranked_after")]
+    parts = [
+        pd.DataFrame({"rank": by_rank["rank"], "rows": by_rank[column], "stage": stage}) for stage, column in stages
+    ]
+    table = pd.concat(parts).query("rows > 0")
+    axis = alt.Axis(format="~s", grid=True)
+    x = alt.X(
+        "rank:Q",
+        scale=alt.Scale(type="log"),
+        title="tag, from the most to the least frequent",
+        axis=_log_axis(table["rank"]),
+    )
+    y = alt.Y(
+        "rows:Q", scale=alt.Scale(type="log"), title="rows", axis=_log_axis(table["rows"]) if len(table) else axis
+    )
+    line = alt.Chart(table).mark_line(strokeWidth=2.5).encode(x=x, y=y, color=_stages())
+    ends = table.groupby("stage", sort=False).first().reset_index()
+    ends["label"] = [f"{stage}: most {rows:,.0f}" for stage, rows in zip(ends["stage"], ends["rows"], strict=True)]
+    style = {"align": "left", "dx": 6, "dy": -9, "fontWeight": 600, "fontSize": 12}
+    layers = [line, alt.Chart(ends).mark_text(**style).encode(x="rank:Q", y="rows:Q", text="label:N", color=_stages())]
+    if cap is not None and cap >= 1:
+        last = float(table["rank"].max())
+        rule = pd.DataFrame({"rank": [1.0, last], "rows": [cap, cap], "label": [f"cap t = {cap:,.0f}", ""]})
+        base = alt.Chart(rule).encode(x="rank:Q", y="rows:Q")
+        layers.append(base.mark_line(color=SOFT, strokeWidth=1.5, strokeDash=[4, 4]))
+        layers.append(base.mark_text(align="left", dx=6, dy=11, fontSize=12, color=SOFT).encode(text="label:N"))
+    return alt.layer(*layers).properties(width=width, height=260)
+
+
 def group_shares(groups: Distribution, width: int, shown: int = 14) -> Chart:
     """Return the share of each of the largest values of a group column, before and after, joined by a line."""
     order = np.argsort(-np.maximum(groups.share_before, groups.share_after), kind="stable")[:shown]

@@ -1,7 +1,7 @@
 """The facts of a card, gathered from the finished steps: numbers and tables, no sentences and no pictures yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import numpy as np
@@ -56,6 +56,25 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class TagFrequencies:
+    """How often the tags of one signal occur. by_rank: the profile's table `tags` of it.
+
+    tags, kept: different ones in the pool and in the version. asked, unseen: entries of a list, and those that no row
+    has; examples: some of these. cap: the t of the strategy where it balances by these tags, and how many are under it.
+    """
+
+    name: str
+    by_rank: pd.DataFrame
+    tags: int
+    kept: int
+    asked: int | None
+    unseen: int | None
+    examples: list[str]
+    cap: float | None = None
+    under_cap: int | None = None
+
+
+@dataclass(frozen=True)
 class CardFacts:
     """Everything that a card is made from. docs: the place of the Data Docs, relative to the card."""
 
@@ -74,6 +93,7 @@ class CardFacts:
     details: dict[str, str]
     docs: str
     previous: bool = False
+    tags: list[TagFrequencies] = field(default_factory=list)
 
     @property
     def leaves(self) -> Distribution:
@@ -138,6 +158,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         details=_details(config, inputs, pool, licences is not None),
         docs=_docs(inputs.validate),
         previous=previous is not None,
+        tags=_tags(profile, inputs.sample),
     )
 
 
@@ -169,6 +190,28 @@ def _groups(profile: Profile, previous: Profile | None) -> list[Distribution]:
             Distribution(f"group.{group}", names, _counts(rows, "before"), _counts(rows, "after"), before)
         )
     return distributions
+
+
+def _tags(profile: Profile, sample: StepRef) -> list[TagFrequencies]:
+    by_rank, found = profile.tags, []
+    of_strategy = sample.facts.get("tags", {})
+    for row in profile.tag_totals.to_dict("records"):
+        name, summary = str(row["signal"]), of_strategy.get(row["signal"])
+        asked, unseen = (None if pd.isna(row[column]) else int(row[column]) for column in ("asked", "unseen"))
+        found.append(
+            TagFrequencies(
+                name,
+                by_rank[by_rank["signal"] == name],
+                int(row["tags"]),
+                int(row["kept_tags"]),
+                asked,
+                unseen,
+                [str(one) for one in row["examples"]],
+                None if summary is None else float(sample.facts["cap"]),
+                None if summary is None else int(summary["under_cap"]),
+            )
+        )
+    return found
 
 
 def _shares(counts: Counts) -> Counts:

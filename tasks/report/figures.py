@@ -10,7 +10,7 @@ from evenkeel.expectations import measures
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report import charts, findings
 from evenkeel.tasks.report.cluster_map import ClusterMap
-from evenkeel.tasks.report.facts import CardFacts, Distribution, evenness
+from evenkeel.tasks.report.facts import CardFacts, Distribution, TagFrequencies, evenness
 
 WIDE, NARROW = 620, 250
 
@@ -93,6 +93,20 @@ def _group(counts: Distribution) -> Figure:
         [counts.title, "Rows before", "Share", "Rows after", "Share"],
         rows,
     )
+
+
+def tags(facts: CardFacts) -> list[Figure]:
+    """Return one picture for each signal that is tags: its frequencies by rank, before and after."""
+    return [_tags(one) for one in facts.tags if one.tags]
+
+
+def _tags(one: TagFrequencies) -> Figure:
+    first = one.by_rank.head(30)
+    rows = [[f"{line.rank:,}", str(line.tag), f"{line.before:,}", f"{line.after:,}"] for line in first.itertuples()]
+    title = findings.of_tags(one)
+    note = f"Tags in order of their rows, both scales logarithmic; a row may have several. {findings.of_tail(one)}"
+    drawings = _both(lambda width: charts.rank_frequency(one.by_rank, one.cap, width), f"Rows of {one.name} by rank")
+    return Figure(title, note, drawings, ["Rank", one.name, "Rows before", "Rows after"], rows)
 
 
 def baselines(facts: CardFacts) -> Figure:

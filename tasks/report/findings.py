@@ -4,7 +4,8 @@ import numpy as np
 
 from evenkeel.expectations.result import summary
 from evenkeel.expectations.wording import percent, percents
-from evenkeel.tasks.report.facts import CardFacts, Distribution
+from evenkeel.tasks.report.facts import CardFacts, Distribution, TagFrequencies
+from evenkeel.tasks.validate.examples import shorten
 
 
 def headline(facts: CardFacts) -> str:
@@ -53,6 +54,27 @@ def of_group(counts: Distribution) -> str:
     was, now = percents(before, after)
     moved = f"from {was} to {now}" if after != before else f"at {was}"
     return f"{counts.title}: {counts.names[top]} {verb} {moved}; {left} values are in the version"
+
+
+def of_tags(tags: TagFrequencies) -> str:
+    """Return how many tags hold half of the matches, before and after, and how many are in the version."""
+    left = f"all {tags.tags:,}" if tags.kept == tags.tags else f"{tags.kept:,} of {tags.tags:,}"
+    most = tags.by_rank.iloc[0]
+    return f"{tags.name}: {most['tag']} went from {most['before']:,} to {most['after']:,} rows; {left} tags are kept"
+
+
+def of_tail(tags: TagFrequencies) -> str:
+    """Return what is under the cap, and which entries that were asked for no row has."""
+    parts = []
+    if tags.cap is not None and tags.under_cap is not None:
+        parts.append(f"{tags.under_cap:,} tags with at most t = {tags.cap:,.1f} rows keep all of them.")
+    if tags.asked is not None and tags.unseen:
+        shown = ", ".join(shorten(one, 30) for one in tags.examples[:8])
+        more = ", ..." if tags.unseen > 8 else ""
+        parts.append(f"{tags.unseen:,} of {tags.asked:,} entries that were asked for are in no row: {shown}{more}.")
+    elif tags.asked is not None:
+        parts.append(f"Each of the {tags.asked:,} entries that were asked for is in some row.")
+    return " ".join(parts)
 
 
 def of_balance(facts: CardFacts) -> str:

@@ -44,6 +44,7 @@ def _pictures(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
         "map": _trusted(figures.cluster_map(facts, clusters)),
         "sizes": _trusted(figures.sizes(facts)),
         "groups": [_trusted(figure) for _, figure in figures.groups(facts)],
+        "tags": [_trusted(figure) for figure in figures.tags(facts)],
         "balance": _trusted(figures.baselines(facts)),
         "history": _trusted(history) if history is not None else None,
         "drift": [_trusted(figure) for figure in figures.drift(facts)],
@@ -80,6 +81,7 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
     all_sections = (
         ("sizes", "Cluster sizes", True),
         ("groups", "Groups", bool(context["groups"])),
+        ("tags", "Tags", bool(context["tags"])),
         ("balance", "Balance", True),
         ("dispositions", "What was dropped", True),
         ("drift", "Drift", bool(context["drift_title"])),

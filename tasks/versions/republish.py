@@ -17,7 +17,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
 from evenkeel.infra.tables import read_footer, read_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.measure.profile import TABLES, Profile
+from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.layout import BESIDE, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Manifest, Staged, content_key
@@ -185,7 +185,7 @@ class _Drawer:
         )
         inputs = {**self.steps, "validate": self.validate, "previous": self.previous}
         report = REPORT(config, ReportInputs.of(inputs), self.run)
-        names = [*(f"{table}.parquet" for table in TABLES), "sketch.npy"]
+        names = Profile.open(self.measure).files()
         return {
             **{f"profile/{name}": storage.join(self.measure.uri, name) for name in names},
             "card.html": storage.join(report.uri, "card.html"),
