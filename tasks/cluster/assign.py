@@ -20,10 +20,12 @@ from evenkeel.tasks.cluster.hierarchy import (
     LevelInfo,
     read_rows,
     write_level,
+    write_offsets,
     write_rows,
 )
 from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.inputs import AssignInputs
+from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_index
 from evenkeel.tasks.cluster.source import Source
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.index import CentroidIndex
@@ -36,8 +38,9 @@ INDEX = "index"
 def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run) -> Outcome:
     """Give every kept row a leaf of finished clusters, recount them, and measure how far the pool has drifted.
 
-    Rows of blocks that are the same in both pools keep their leaf; all others go to the nearest. The output is that of
-    the cluster step, with the same centroids and so the same centroid hash; the facts hold the `drift`.
+    Rows of blocks that are the same in both pools keep their leaf; all others go to the nearest, by the offsets of the
+    leaves where there are any. The output is that of the cluster step, with the same centroids and so the same centroid
+    hash; the facts hold the `drift`.
     """
     source = Source.open(inputs, run.scratch)
     base = Hierarchy.open(inputs.base)
@@ -49,7 +52,12 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
             where="clustering.reuse",
             remedy="set clustering.reuse to never, once",
         )
-    write_index(out.path(INDEX), CentroidIndex.build(base.levels[0].centroids, config.metric, 0, run.compute.threads))
+    if base.offsets is None:
+        centroids = base.levels[0].centroids
+        write_index(out.path(INDEX), CentroidIndex.build(centroids, config.metric, 0, run.compute.threads))
+    else:
+        write_penalised_index(out.path(INDEX), base.levels[0].centroids, base.offsets, run.compute.threads)
+        write_offsets(out.uri, base.offsets)
     contents = {block.name: block.content for block in Pool.open(inputs.base_ingest).blocks}
     same = [block.content != "" and contents.get(block.name) == block.content for block in source.pool.blocks]
     work = partial(assign_block, source, base.uri, config, out.uri, run.scratch)
@@ -116,7 +124,11 @@ def assign_block(
     fresh = leaves < 0
     if fresh.any():
         x = source.vectors.block(name)[index[fresh]]
-        leaves[fresh], squared = open_index(storage.join(out, INDEX), config.metric, scratch).nearest(x)
+        centroids, offsets = storage.join(out, INDEX), _hierarchy(base).offsets
+        if offsets is None:
+            leaves[fresh], squared = open_index(centroids, config.metric, scratch).nearest(x)
+        else:
+            leaves[fresh], squared = nearest_penalised(centroids, scratch, x, offsets)
         distances[fresh] = np.sqrt(squared)
     write_rows(out, name, row_ids, leaves, distances)
     radii = _radii(base)
@@ -148,8 +160,13 @@ def recount(base: Hierarchy, counts: Int64Array, squared: Float64Array) -> list[
 
 
 @lru_cache(maxsize=2)
+def _hierarchy(base: str) -> Hierarchy:
+    return Hierarchy(base)
+
+
+@lru_cache(maxsize=2)
 def _radii(base: str) -> Radii:
-    return Radii.of(Hierarchy(base))
+    return Radii.of(_hierarchy(base))
 
 
 def cost(config: AssignConfig, work: Workload) -> float:
@@ -157,4 +174,4 @@ def cost(config: AssignConfig, work: Workload) -> float:
     return 1.5e-6 * work.rows
 
 
-ASSIGN = Step(name="assign", version=2, function=assign, by_backend=True, cost=cost)
+ASSIGN = Step(name="assign", version=3, function=assign, by_backend=True, cost=cost)

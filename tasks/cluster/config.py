@@ -47,6 +47,13 @@ class ClusteringConfig(BaseModel):
     max_share: float | None = Field(
         None, gt=0, le=1, description="largest share of the rows that one leaf cluster may hold; empty = no bound"
     )
+    size_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="evens out the leaves: a row joins the least squared distance + penalty x rows of the leaf, in "
+        "units of the mean squared distance and of the mean leaf; 0 = the nearest centroid",
+    )
     sibling_ratio: float | None = Field(
         None,
         ge=2,
@@ -68,6 +75,8 @@ class ClusteringConfig(BaseModel):
                 f"levels must shrink from the finest to the coarsest, found {levels}; "
                 "write the largest number of clusters first"
             )
+        if self.size_penalty and self.metric == "cosine":
+            raise ValueError("size_penalty measures squared distances: it needs metric: euclidean")
         return self
 
 

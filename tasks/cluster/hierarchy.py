@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,13 @@ class LevelInfo(TypedDict):
 
 
 class HierarchyInfo(TypedDict):
-    """What `levels.json` holds."""
+    """What `levels.json` holds. offsets: whether rows were assigned with an offset for each leaf."""
 
     blocks: list[str]
     centroid_hash: str
     dimension: int
     levels: list[LevelInfo]
+    offsets: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Level:
 
 
 class Hierarchy:
-    """Read access to a finished clustering; `levels[0]` is the finest. Holds the levels, never the rows."""
+    """Read access to a finished clustering; `levels[0]` is the finest. Holds the levels, never the rows.
+
+    offsets: (k1,) float32, added to the squared distance to each leaf when rows are assigned; None = none is.
+    """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -64,6 +68,7 @@ class Hierarchy:
             read_level(storage.join(uri, f"level-{number}"), entry["inertia"])
             for number, entry in enumerate(self.info["levels"], start=1)
         ]
+        self.offsets = read_array(_offsets(uri)) if self.info.get("offsets") else None
         self.blocks = self.info["blocks"]
         self.centroid_hash = self.info["centroid_hash"]
 
@@ -116,6 +121,15 @@ def write_level(folder: str, level: Level) -> None:
         write_array(storage.join(folder, f"{name}.npy"), getattr(level, name))
 
 
+def write_offsets(uri: str, offsets: Float32Array) -> None:
+    """Write the offsets of the leaves, (k1,) float32."""
+    write_array(_offsets(uri), offsets)
+
+
+def _offsets(uri: str) -> str:
+    return storage.join(uri, "level-1", "offsets.npy")
+
+
 def read_rows(folder: str, block: str, columns: list[str] | None = None) -> pa.Table:
     """Return row_id, leaf, distance of the kept rows of a block."""
     return read_table(storage.join(folder, "rows", f"{block}.parquet"), columns)
@@ -133,9 +147,9 @@ def write_rows(
     write_table(storage.join(folder, "rows", f"{block}.parquet"), table)
 
 
-def centroid_hash(levels: list[Level]) -> str:
-    """Return the sha256 over the centroids and parents of all levels, finest first: the truth of a clustering."""
-    digest = hashlib.sha256()
+def centroid_hash(levels: list[Level], offsets: Float32Array | None = None) -> str:
+    """Return the sha256 over centroids and parents of all levels, finest first, and offsets: a clustering's truth."""
+    digest = hashlib.sha256(b"" if offsets is None else np.ascontiguousarray(offsets, "<f4").tobytes())
     for level in levels:
         digest.update(np.ascontiguousarray(level.centroids, "<f4").tobytes())
         digest.update(np.ascontiguousarray(level.parents, "<i4").tobytes())

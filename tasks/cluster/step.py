@@ -11,10 +11,19 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.hierarchy import HierarchyInfo, Level, LevelInfo, centroid_hash, write_level, write_rows
+from evenkeel.tasks.cluster.hierarchy import (
+    HierarchyInfo,
+    Level,
+    LevelInfo,
+    centroid_hash,
+    write_level,
+    write_offsets,
+    write_rows,
+)
 from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.cluster.log import IterationLog
+from evenkeel.tasks.cluster.penalty import Labelling, LeafSums, penalise
 from evenkeel.tasks.cluster.resample import OnIteration, fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
@@ -52,6 +61,10 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     started = time.monotonic()
     job = _Job(config, out, run, IterationLog())
     levels = [_leaves(job, source, sizes, wanted[0])]
+    offsets: Float32Array | None = None
+    facts: dict[str, object] = {}
+    if config.size_penalty:
+        levels[0], offsets, facts = _penalised(job, source, levels[0])
     leaves = np.ones(levels[0].clusters)
     for number, k in enumerate(wanted[1:], start=2):
         share = UPPER_SHARE / (len(wanted) - 1)
@@ -59,7 +72,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
         leaves = _sums(levels[-2].parents, leaves, levels[-1].clusters)
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
-    digest = centroid_hash(levels)
+    digest = centroid_hash(levels, offsets)
     about: list[LevelInfo] = [
         {"clusters": level.clusters, "wanted": k, "inertia": level.inertia}
         for k, level in zip(wanted, levels, strict=True)
@@ -70,6 +83,9 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
         "dimension": source.dimension,
         "levels": about,
     }
+    if offsets is not None:
+        write_offsets(out.uri, offsets)
+        info["offsets"] = True
     storage.write_json(out.path("levels.json"), info)
     storage.write_json(out.path("log.json"), job.log.entries)
     storage.remove(job.parts())
@@ -77,7 +93,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     run.progress(1.0, f"{levels[0].clusters:,} leaves of {rows:,} rows, {rows / seconds:,.0f} rows/s")
     return Outcome(
         counts={"rows": rows, "levels": len(levels), "leaves": levels[0].clusters},
-        facts={"centroid_hash": digest, "levels": about},
+        facts={"centroid_hash": digest, "levels": about, **facts},
     )
 
 
@@ -146,6 +162,19 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
     return _level(model.centroids, counts, squared)
 
 
+def _penalised(job: _Job, source: Source, level: Level) -> tuple[Level, Float32Array, dict[str, object]]:
+    """Assign all rows anew with the penalty of the recipe; return the level, offsets, and facts about the price."""
+    job.run.progress(LEVEL_1_SHARE, "level 1: rows assigned by distance and size")
+    labelling = Labelling(source, job.parts("penalised"), job.run.scratch, job.out.uri)
+    squared = level.radii.astype(np.float64) ** 2 * level.counts
+    found = LeafSums(level.counts, squared)
+    made = penalise(labelling, level.centroids, found, job.config.size_penalty, job.run.compute)
+    after = _level(made.centroids, made.counts, made.squared)
+    price = after.inertia / level.inertia - 1 if level.inertia > 0 else 0.0
+    largest = {"before": int(level.counts.max()), "after": int(after.counts.max())}
+    return after, made.offsets, {"size_penalty": {"largest": largest, "inertia": round(price, 4)}}
+
+
 def _upper_level(
     job: _Job, below: Level, leaves: Float64Array, wanted: tuple[int, int], progress: tuple[float, float]
 ) -> tuple[Level, Level]:
@@ -193,4 +222,4 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=4, function=cluster, by_backend=True, cost=cost)
+CLUSTER = Step(name="cluster", version=5, function=cluster, by_backend=True, cost=cost)

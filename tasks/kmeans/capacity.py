@@ -29,8 +29,8 @@ def capacity_offsets(x: Float32Array, centroids: Float32Array, max_rows: int) ->
 
     An auction (Bertsekas 1988): one centroid after another that has too many rows raises its offset until just enough
     of them, those that lose least, are better off at their next one, and a little more, so that full neighbours do not
-    outbid each other for ever; one row always stays. Beyond 33 million pairs, rows look at the 64 centroids nearest to them. k x max_rows
-    must be n at least; equal rows stay together.
+    outbid each other for ever; one row always stays. Beyond 33 million pairs, rows look at the 64 centroids nearest to
+    them. k x max_rows must be n at least; equal rows stay together.
     """
     k = len(centroids)
     ids, gaps = _nearest(x, centroids, k if len(x) * k <= ALL_PAIRS else min(k, CANDIDATES))
