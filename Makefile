@@ -36,7 +36,7 @@ test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
 bench-setup: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'
 
-bench: bench-cluster bench-balance bench-dedup bench-publish ## all benchmarks against peers, written to docs/
+bench: bench-cluster bench-balance bench-dedup bench-text bench-publish ## all benchmarks against peers, written to docs/
 
 bench-cluster: bench-setup ## clustering against FAISS, scikit-learn and scikit-learn-intelex
 	$(BIN)/python -m tests.bench.bench_cluster $(ARGS)
@@ -46,6 +46,9 @@ bench-balance: bench-setup ## strategies on labelled pools
 
 bench-dedup: bench-setup ## deduplication against datatrove
 	$(BIN)/python -m tests.bench.bench_dedup $(ARGS)
+
+bench-text: bench-setup ## statistics and quality rules of texts against datatrove's filters
+	$(BIN)/python -m tests.bench.bench_text_signals $(ARGS)
 
 bench-publish: $(READY) ## staging, publishing and listing versions, and how fast each reader reads them back
 	$(BIN)/python -m tests.bench.bench_publish $(ARGS)
@@ -71,7 +74,7 @@ lint: $(READY) $(TYPES) ## ruff, mypy, and which way imports run
 	cd $(dir $(TYPES)) && ../bin/lint-imports --no-logo --cache-dir ../imports $(CURDIR)/pyproject.toml
 
 lock: ## resolve requirements.lock anew (CPU and GPU together)
-	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export \
+	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
 serve: $(READY) ## start a Prefect server and a worker here, deploy everything, print the addresses
@@ -83,4 +86,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run check test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-publish bench-readers bench-gates lint lock serve serve-down clean
+.PHONY: help setup run check test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock serve serve-down clean

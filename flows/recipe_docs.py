@@ -14,7 +14,7 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.registry import MemberOf, NameOf
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPES.md"
-LONGEST_UNION = 20  # expectations have a page of their own
+ELSEWHERE = {"expectation"}  # kinds that have a reference of their own
 MARK = "<!-- fields: written by `python -m evenkeel.flows.recipe_docs` -->"
 
 
@@ -25,8 +25,6 @@ def field_rows(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tu
             continue
         path = f"{prefix}{name}"
         models = list(_models(field.annotation, field.metadata))
-        if len(models) > LONGEST_UNION:
-            models = []
         yield path, _type_name(field.annotation, field.metadata), _default(field), field.description or ""
         for inner in models:
             label = path
@@ -54,7 +52,7 @@ def _models(annotation: object, marks: Iterable[object] = ()) -> Iterator[type[B
     """Yield the models that a field can hold; of an open kind those that come with the product."""
     open_kinds = [mark.registry for mark in marks if isinstance(mark, MemberOf)]
     if open_kinds:
-        yield from open_kinds[0].ours().values()
+        yield from () if open_kinds[0].kind in ELSEWHERE else open_kinds[0].ours().values()
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif typing.get_origin(annotation) is Annotated:

@@ -1,7 +1,7 @@
-"""The first rule that a text fails, as a tag: the reason beside the 0 of a preset of rules."""
+"""The first rule that a text fails, as a group column: the reason beside the 0 of a preset of rules."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -9,17 +9,17 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from evenkeel.tasks.signal.signal import SIGNALS, Fit
 from evenkeel.tasks.signal.source import SignalSource
-from evenkeel.tasks.signal.text.rules import PASSES
+from evenkeel.tasks.signal.text.rules import PASSES, UNKNOWN
 from evenkeel.tasks.signal.text.signals import RuleSignal, TextSignal, cost_of, read_failed, try_rules
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.workload import Workload
 
 
 class FailedRule(TextSignal):
-    """The first rule of a preset that a text fails, such as `wordlike_words < 50`; no tag where it passes."""
+    """The first rule of a preset that a text fails, as a group: `wordlike_words < 50`, or `passes`."""
 
     kind: Literal["failed-rule"] = "failed-rule"
-    tags = True
+    makes_group: ClassVar[bool] = True
     of: Literal["gopher-quality", "gopher-repetition", "c4", "fineweb"] = Field(description="The preset of rules.")
     options: dict[str, JsonValue] = Field({}, description="Options of the preset that differ from its defaults.")
 
@@ -45,13 +45,10 @@ class FailedRule(TextSignal):
         return {"failed": try_rules(self.preset, source, folder, run)}
 
     def compute(self, source: SignalSource, block: str, fit: Fit) -> pa.Array:
-        """Return lists of one rule, null where a text passes or there is none."""
+        """Return the rule that each text fails first, or `passes`; null where there is no text."""
         failed = read_failed(block, fit)
-        fails = failed > PASSES
-        names = pa.array([str(rule) for rule in self.preset.rules()], pa.string())
-        offsets = np.concatenate([[0], np.cumsum(fails)]).astype(np.int32)
-        chosen = names.take(pa.array(failed[fails] - 1, pa.int32()))
-        return pa.ListArray.from_arrays(pa.array(offsets), chosen, mask=pa.array(~fails))
+        names = pa.array(["passes", *map(str, self.preset.rules())], pa.string())
+        return names.take(pa.array(np.maximum(failed, PASSES), mask=failed == UNKNOWN))
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of the statistics that the rules read."""

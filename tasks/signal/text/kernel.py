@@ -17,11 +17,12 @@ from evenkeel.tasks.signal.text.repetition import (
     repeated_ngrams,
 )
 from evenkeel.tasks.signal.text.scan import Found, Pieces, Words, most_words, scan
-from evenkeel.tasks.signal.text.statistics import COUNTED, DUPLICATE_NGRAMS, REPEATED, TOP_NGRAMS
+from evenkeel.tasks.signal.text.statistics import COUNTED, NGRAMS, REPEATED
 
-_REPEATED, _CLEANED = len(COUNTED), len(COUNTED) + len(REPEATED)
-_NGRAMS = len(TOP_NGRAMS) + len(DUPLICATE_NGRAMS)
-_MARKS = 2 + 1 + _NGRAMS  # uses of the table by one text
+_REPEATED = len(COUNTED)
+_NGRAMS = _REPEATED + len(REPEATED)
+_CLEANED = _NGRAMS + len(NGRAMS)
+_MARKS = 2 + 1 + len(NGRAMS)  # uses of the table by one text
 
 
 class Room(NamedTuple):
@@ -71,7 +72,7 @@ def measure(
     """Fill in the statistics of texts, (n, statistics) float64.
 
     valid: (n,) which texts are not null; the others become NaN. stop_words: their hashes. limits: (3,) characters of a
-    short line, fewest words of a line and longest word by C4. asked: (3,) which groups of statistics to fill in.
+    short line, fewest words of a line and longest word by C4. asked: (4,) which groups of statistics to fill in.
     """
     for row in range(len(offsets) - 1):
         if not valid[row]:
@@ -80,13 +81,18 @@ def measure(
         begin, end = offsets[row], offsets[row + 1]
         if begin == end:
             continue
-        if asked[0] or asked[1]:
+        if asked[0] or asked[1] or asked[2]:
             found = scan(data, begin, end, classes, limits[0], room.words, room.pieces)
         if asked[0]:
             _counted(found, room.words, stop_words, out[row])
         if asked[1]:
-            _repeated(data, found, room, row * _MARKS + 1, out[row, _REPEATED:_CLEANED])
+            _repeated(data, found, room, row * _MARKS + 1, out[row, _REPEATED:_NGRAMS])
         if asked[2]:
+            grams = out[row, _NGRAMS:_CLEANED]
+            repeated_ngrams(room.words, found.words, room.grams, room.table, row * _MARKS + 3, grams)
+            for place in range(len(grams)):
+                grams[place] /= found.characters
+        if asked[3]:
             page = c4_page(data, begin, end, classes, limits[1], limits[2], room.line)
             out[row, _CLEANED] = page.lines
             out[row, _CLEANED + 1] = page.sentences
@@ -142,6 +148,3 @@ def _repeated(data: Bytes, found: Found, room: Room, mark: int, out: Float64Arra
     out[2] = paragraphs.repeated / paragraphs.pieces
     out[3] = paragraphs.characters / characters
     out[4] = full / max(characters - (found.pieces - 1), 1)
-    repeated_ngrams(room.words, found.words, room.grams, room.table, mark + 2, out[5:])
-    for place in range(5, len(out)):
-        out[place] /= characters

@@ -11,7 +11,9 @@ from evenkeel.infra.dtypes import Array, BoolArray, Float64Array, Int64Array, UI
 from evenkeel.tasks.signal.text.characters import Bytes, character_classes
 from evenkeel.tasks.signal.text.kernel import measure, room_for
 from evenkeel.tasks.signal.text.scan import hash_word
-from evenkeel.tasks.signal.text.statistics import CLEANED, COUNTED, REPEATED, STATISTICS, Measures
+from evenkeel.tasks.signal.text.statistics import CLEANED, COUNTED, NGRAMS, REPEATED, STATISTICS, Measures
+
+GROUPS = (COUNTED, REPEATED, NGRAMS, CLEANED)
 
 
 def text_statistics(
@@ -25,7 +27,7 @@ def text_statistics(
     wanted = list(names)
     measures = measures or Measures()
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    groups = [group for group in (COUNTED, REPEATED, CLEANED) if any(name in group for name in wanted)]
+    groups = [group for group in GROUPS if any(name in group for name in wanted)]
     parts = [_measure(chunk, groups, measures) for chunk in chunks]
     columns = {name: place for place, name in enumerate(STATISTICS)}
     return {name: np.concatenate([np.empty(0), *(part[columns[name]] for part in parts)]) for name in wanted}
@@ -38,7 +40,7 @@ def _measure(texts: pa.Array, groups: list[dict[str, str]], measures: Measures) 
     room = room_for(data, offsets)
     stop_words = _stop_word_hashes(measures.stop_words)
     limits = np.array([measures.short_line, measures.min_words_per_line, measures.max_word_length])
-    asked = np.array([COUNTED in groups, REPEATED in groups, CLEANED in groups])
+    asked = np.array([group in groups for group in GROUPS])
     measure(data, offsets, valid, character_classes(), stop_words, limits, asked, room, out)
     return np.ascontiguousarray(out.T)
 

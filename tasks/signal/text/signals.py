@@ -16,14 +16,14 @@ from evenkeel.infra.dtypes import Int64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.signal.signal import Fit, Numbers, Part, Signal
 from evenkeel.tasks.signal.text.rules import PASSES, UNKNOWN, Rule, first_failed
-from evenkeel.tasks.signal.text.statistics import CLEANED, COUNTED, REPEATED, Measures
+from evenkeel.tasks.signal.text.statistics import CLEANED, COUNTED, NGRAMS, REPEATED, Measures
 from evenkeel.tasks.workload import Workload
 
 if TYPE_CHECKING:
     from evenkeel.tasks.signal.source import SignalSource
     from evenkeel.tasks.step import Run
 
-MEGABYTES_A_SECOND = ((COUNTED, 150), (REPEATED, 80), (CLEANED, 140))  # of one core
+MEGABYTES_A_SECOND = ((COUNTED, 150), (REPEATED, 150), (NGRAMS, 80), (CLEANED, 140))  # of one core
 
 
 class TextSignal(Signal):

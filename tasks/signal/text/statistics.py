@@ -30,6 +30,8 @@ REPEATED = {
     "duplicate_paragraph_share": "share of the paragraphs that came before in the text",
     "duplicate_paragraph_character_share": "share of the characters that stand in such paragraphs",
     "duplicate_full_line_character_share": "share of the characters, line feeds aside, in full lines that came before",
+}
+NGRAMS = {
     **{f"top_{n}_gram_share": f"share of the characters in the most frequent {n}-gram of words" for n in TOP_NGRAMS},
     **{
         f"duplicate_{n}_gram_share": f"share of the characters in repeated {n}-grams of words" for n in DUPLICATE_NGRAMS
@@ -41,7 +43,7 @@ CLEANED = {
     "lorem_ipsum": "1 if a line that C4 reads has the words lorem ipsum",
     "curly_bracket": "1 if a line that C4 reads has a curly bracket",
 }
-STATISTICS = {**COUNTED, **REPEATED, **CLEANED}
+STATISTICS = {**COUNTED, **REPEATED, **NGRAMS, **CLEANED}
 
 
 @dataclass(frozen=True)

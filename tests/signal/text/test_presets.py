@@ -109,8 +109,8 @@ def test_a_preset_is_a_column_of_ones_and_zeros_and_counts_what_failed(
     done["why"] = compute_signal(FailedRule(name="why", of="gopher-quality"), done, run_step)
     pool = Pool.open(done["ingest"], signals={"gopher": done["gopher"], "why": done["why"]})
     assert pool.column("score.gopher").tolist() == [1, 0, 0, 0] * 40
-    reasons = chain.from_iterable(pool.table(one.name, ["tags.why"])["tags.why"].to_pylist() for one in pool.blocks)
-    assert list(reasons) == [None, ["wordlike_words < 50"], ["hash_ratio > 0.1"], ["wordlike_words < 50"]] * 40
+    reasons = chain.from_iterable(pool.table(one.name, ["group.why"])["group.why"].to_pylist() for one in pool.blocks)
+    assert list(reasons) == ["passes", "wordlike_words < 50", "hash_ratio > 0.1", "wordlike_words < 50"] * 40
     for name in ("gopher", "why"):
         failed = done[name].facts["failed"]
         assert (failed["wordlike_words < 50"], failed["hash_ratio > 0.1"], sum(failed.values())) == (80, 40, 120)
