@@ -2,7 +2,7 @@
 
 import ast
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from evenkeel.flows.recipe import Recipe, parse
-from evenkeel.infra.registry import Registry
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.signal import SIGNALS
 
@@ -24,9 +23,21 @@ BASE = {
     "sampling": {"strategy": "balanced", "target": "10%"},
     "destination": {"uri": "published"},
 }
-KINDS: list[tuple[Registry[Any], Callable[[Recipe], set[str]]]] = [
-    (STRATEGIES, lambda recipe: {recipe.sampling.strategy.name}),
-    (SIGNALS, lambda recipe: {signal.kind for signal in recipe.signals}),
+RULES = ("keep", "drop", "soft", "window", "best")
+
+
+class Choice(NamedTuple):
+    """What a recipe chooses by name: the names there are, and those that a recipe uses."""
+
+    what: str
+    names: Iterable[str]
+    used: Callable[[Recipe], set[str]]
+
+
+CHOICES = [
+    Choice("strategy", STRATEGIES.ours(), lambda recipe: {recipe.sampling.strategy.name}),
+    Choice("signal", SIGNALS.ours(), lambda recipe: {signal.kind for signal in recipe.signals}),
+    Choice("filter rule", RULES, lambda recipe: {one for rule in recipe.filters for one in rule.model_fields_set}),
 ]
 
 
@@ -74,11 +85,11 @@ def test_a_method_has_a_recipe_line_and_a_test(method: Method) -> None:
     assert name in _tests_of(ROOT / path), f"{method.name}: {path} has no test {name}"
 
 
-@pytest.mark.parametrize(("registry", "named"), KINDS, ids=lambda one: getattr(one, "kind", ""))
-def test_every_choice_of_a_recipe_has_a_row(registry: Registry[Any], named: Callable[[Recipe], set[str]]) -> None:
-    shown = {name for method in methods() for name in named(method.parsed())}
-    missing = sorted(set(registry.ours()) - shown)
-    assert missing == [], f"docs/METHODS.md needs a row whose recipe line names the {registry.kind}: {missing}"
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.what)
+def test_every_choice_of_a_recipe_has_a_row(choice: Choice) -> None:
+    shown = {name for method in methods() for name in choice.used(method.parsed())}
+    missing = sorted(set(choice.names) - shown)
+    assert missing == [], f"docs/METHODS.md needs a row whose recipe line names the {choice.what}: {missing}"
 
 
 def test_a_method_has_one_row_in_its_section() -> None:
