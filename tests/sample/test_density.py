@@ -103,6 +103,7 @@ class MadeRows(CandidateRows):
         return made
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("blocks", "hashes", "buckets"), [(200, 16, 4096), pytest.param(15_259, 64, 16384, marks=pytest.mark.slow)]
 )

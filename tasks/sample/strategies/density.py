@@ -109,7 +109,8 @@ def _sketch(block: str, rows: CandidateRows, hashes: HashFunctions) -> NDArray[n
 
 
 def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    return one + other
+    one += other
+    return one
 
 
 def draw_sample(rows: CandidateRows, pool: int, seed: int, compute: Compute) -> Vectors:

@@ -80,4 +80,5 @@ def _count(block: str, plane: Plane) -> NDArray[np.int64]:
 
 
 def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    return one + other
+    one += other
+    return one
