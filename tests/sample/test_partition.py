@@ -8,13 +8,13 @@ import pytest
 from evenkeel.expectations.measures import balance
 from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.balanced.blending import blend_greedily
 from evenkeel.tasks.sample.balanced.partition import Probe, adjusted_rand, find_partitions
 from evenkeel.tasks.sample.balanced.steps import read_partitions
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.sample.strategies.balanced import blend_greedily
 from evenkeel.tasks.sample.sweep import draw_sweep, sweep
 from evenkeel.tasks.step import Run
 from tests.sample.pools import inputs_of, make_run, sampled, write_pool

@@ -2,30 +2,30 @@
 
 Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over the
 leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
-that the clustering had no part in (`balanced/partition.py`). Random is a candidate, so the default is never less
-balanced than random on that measure. Candidates are added to the best one where the mean of them is more balanced still
-(greedy ensemble selection; Caruana et al. 2004): imbalance is convex, so a mean is never worse than its parts are on
-average. `rule` names a rule to take without measuring, so that a later version changes only with its data.
+leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
+and groups not less even than random, as far as that is cheap (`balanced/blending.py`). Random is a candidate, so the
+default is never less balanced than random on that measure. Where the halves of the data agree little, the choice is
+averaged with random. `rule` names a rule to take without measuring, so that a later version changes only with its data.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.balanced.blending import blend_evenly, hedged, imbalance_of
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
+from evenkeel.tasks.sample.balanced.evenness import Guard, level_scopes
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.draw_plan import DrawPlan
-from evenkeel.tasks.sample.problem import ImbalanceMeasure, SamplingProblem
+from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import blend
+from evenkeel.tasks.sample.strata.scopes import group_scopes
 from evenkeel.tasks.sample.strategy import Strategy
 
-MAX_PARTS = 6
-ROUNDING = 1e-12
+HEDGED = "; the halves of the data agree little, so it is averaged with random, half and half"
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 
@@ -60,31 +60,21 @@ class Balanced(Strategy):
         made = dict(rules(problem))
         weights = {name: measure.weights(allocation.shares) for name, allocation in made.items()}
         measured = {name: round(measure.imbalance(part), 5) for name, part in weights.items()}
-        parts, lowest = blend_greedily(measure, weights)
+        shares, partitions = {name: allocation.shares for name, allocation in made.items()}, measure.summary()
+        scopes = [*level_scopes(problem.tree, problem.seed), *group_scopes(problem)]
+        found = blend_evenly(measure, weights, Guard.of(scopes, shares, problem.target))
+        parts = hedged(found.parts, max(partition["agreement"] for partition in partitions))
+        lowest = imbalance_of(measure, weights, parts)
         facts = {
             "chosen": "+".join(parts),
-            "why": f"imbalance {lowest:.3f} over stable partitions, against {measured['random']:.3f} for random",
+            "why": f"imbalance {lowest:.3f} over stable partitions, against {measured['random']:.3f} for random"
+            + (HEDGED if len(parts) > len(found.parts) else ""),
             "imbalance": measured,
-            "partitions": measure.summary(),
+            "partitions": partitions,
+            "uneven": found.uneven,
         }
         allocation = blend([made[name] for name in parts], problem.seed)
         return DrawPlan(allocation, sizes, facts=facts, measured=measured)
-
-
-def blend_greedily(measure: ImbalanceMeasure, weights: dict[str, NDArray[np.float64]]) -> tuple[list[str], float]:
-    """Return up to six candidates, repeats allowed, whose mean is the most balanced, and its imbalance.
-
-    The mean of the same candidates twice over differs in the last bits alone; the shortest list is taken.
-    """
-    parts: list[str] = []
-    total: NDArray[np.float64] = np.zeros(1)
-    values: list[float] = []
-    while len(parts) < MAX_PARTS:
-        tried = {name: measure.imbalance(total + part) for name, part in weights.items()}
-        best = min(tried, key=lambda name: tried[name])
-        parts, total, values = [*parts, best], total + weights[best], [*values, tried[best]]
-    shortest = int(np.argmax(np.array(values) <= min(values) + ROUNDING))
-    return parts[: shortest + 1], values[shortest]
 
 
 def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
