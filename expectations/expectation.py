@@ -15,6 +15,8 @@ A table is a pandas frame. The tables are:
 - `totals`: one row: rows by disposition, target, `effective_sample_size` of the strategy's weights as a share of the
   rows kept (null without weights), and the same of the last version with the prefix `previous_`.
 - `shards`: one row per shard: `uri`, `rows` read, `quarantined`, `reason` where none of it could be read.
+- `joint`: for pairs of columns that a gate asks about, one row per pair of their values: `scope` ("group.style"),
+  `given` ("tags.concepts"), `concept`, `attribute`, `before` and `after` (rows). No rows where none does.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from evenkeel.expectations.concerns.diversity import ConditionalEntropy
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
@@ -175,7 +176,8 @@ def prove_version(
     done = staged.steps() if last is None else {**staged.steps(), "previous": last}
     counted = {f"signals.{signal.name}" for signal in recipe.signals if signal.makes_group or signal.tags}
     of_measure = {name: ref for name, ref in done.items() if not name.startswith("signals.") or name in counted}
-    measure = run_step(MEASURE, MeasureConfig(), MeasureInputs.of(of_measure))
+    joint = [(one.scope, one.given) for one in recipe.gates.expectations() if isinstance(one, ConditionalEntropy)]
+    measure = run_step(MEASURE, MeasureConfig(joint=joint), MeasureInputs.of(of_measure))
     validate = run_step(
         VALIDATE,
         recipe.gates,

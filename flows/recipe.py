@@ -81,6 +81,11 @@ class Recipe(BaseModel):
             if column and column not in groups:
                 known = ", ".join(groups) or "none"
                 raise ValueError(f"gates: {one.label} needs a column that is not in source.groups; it has {known}")
+            kind, _, concept = str(getattr(one, "given", "")).partition(".")
+            tags = [signal.name for signal in self.signals if signal.tags]
+            if concept and concept not in (groups if kind == "group" else tags):
+                known = ", ".join([*(f"group.{name}" for name in groups), *(f"tags.{name}" for name in tags)])
+                raise ValueError(f"gates: {one.label} is given {kind}.{concept}, which is not among {known or 'none'}")
         return self
 
     @model_validator(mode="after")

@@ -11,3 +11,6 @@ class MeasureConfig(BaseModel):
     sketch_rows: int = Field(
         1 << 20, ge=1024, le=1 << 26, description="Rows compared with the last version; churn is exact up to this many."
     )
+    joint: list[tuple[str, str]] = Field(
+        default_factory=list, description="Columns counted inside others for gates: group.style in tags.concepts."
+    )

@@ -10,7 +10,7 @@ from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
-OF_TAGS = ("tags", "tag_totals")  # there where the recipe has signals that are tags
+SOMETIMES = ("tags", "tag_totals", "joint")  # there where the recipe has tags, or a gate asks
 
 
 class Profile:
@@ -63,9 +63,14 @@ class Profile:
         """One row per signal that is tags: how many, matches, rows, entries asked for and never seen, examples."""
         return self._if_there("tag_totals")
 
+    @property
+    def joint(self) -> pd.DataFrame:
+        """Rows of attributes inside concepts: scope, given, concept, attribute, before, after; for gates that ask."""
+        return self._if_there("joint")
+
     def files(self) -> list[str]:
         """Return the names of the files of the profile."""
-        there = [name for name in OF_TAGS if storage.exists(storage.join(self.uri, f"{name}.parquet"))]
+        there = [name for name in SOMETIMES if storage.exists(storage.join(self.uri, f"{name}.parquet"))]
         return [*(f"{table}.parquet" for table in (*TABLES, *there)), "sketch.npy"]
 
     def _if_there(self, name: str) -> pd.DataFrame:

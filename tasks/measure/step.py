@@ -13,6 +13,7 @@ from evenkeel.tasks.measure.churn import retained, smallest
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.dispositions import DispositionCounts
 from evenkeel.tasks.measure.inputs import MeasureInputs
+from evenkeel.tasks.measure.joint import measure_joint
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import BASELINES, Survey, Surveyor
 from evenkeel.tasks.measure.tables import balance_table, cluster_table, group_table, total_row
@@ -46,6 +47,8 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     write_table(out.path("balance.parquet"), balances)
     write_table(out.path("totals.parquet"), pa.Table.from_pylist([totals]))
     rows = _candidates(inputs, run)
+    if config.joint:
+        write_table(out.path("joint.parquet"), measure_joint(rows, inputs.sample, config.joint, run.compute))
     if rows.pool.tags:
         run.progress(0.95, "counting tags")
         tags, tag_totals = measure_tags(rows, inputs.sample, inputs.signals, run.compute)

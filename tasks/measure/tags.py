@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.tables import read_range, read_table
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.joint import copies_of
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.signal.entries.tag_lists import TagLists, has_tags
 from evenkeel.tasks.signal.kinds.entries import ENTRIES
@@ -69,11 +70,7 @@ def measure_tags(
 
 def _use_block(block: str, rows: CandidateRows, sample: str, names: tuple[str, ...]) -> TagUse:
     table = rows.table(block, [f"tags.{name}" for name in names])
-    row_id = table["row_id"].to_numpy()
-    copies = np.zeros(len(row_id), np.int64)
-    if len(row_id):
-        selected = read_range(storage.join(sample, "selection.parquet"), int(row_id[0]), int(row_id[-1]))
-        copies[np.searchsorted(row_id, selected["row_id"].to_numpy())] = selected["copies"].to_numpy()
+    copies = copies_of(table["row_id"].to_numpy(), sample)
     tables, having = [], []
     for name in names:
         lists = TagLists.of(table[f"tags.{name}"])

@@ -58,6 +58,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "baselines": baselines(profile, of_classes, previous is not None),
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs), favoured),
         "shards": shards(pool),
+        "joint": profile.joint,
     }
     expectations = config.expectations(facts.get("goal", "balance"))
     run.progress(0.4, f"checking {len(expectations)} expectations")

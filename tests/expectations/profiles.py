@@ -86,6 +86,14 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
         "shards": pd.DataFrame(
             [{"uri": f"s3://pool/{n}.parquet", "rows": 20_475, "quarantined": 25, "reason": ""} for n in range(4)]
         ),
+        "joint": pd.DataFrame(
+            [
+                {"scope": "group.style", "given": given, "concept": f"c{concept}", "attribute": f"a{attribute}"}
+                for given in ("group.language", "tags.words")
+                for concept in range(8)
+                for attribute in range(4)
+            ]
+        ).assign(before=100, after=50),
         "patterns": pd.DataFrame(
             [
                 {

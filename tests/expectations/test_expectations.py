@@ -44,6 +44,15 @@ def every_cluster(column: str, value: float) -> Tables:
     return tables(shares=frame)
 
 
+def one_sided(concept: str) -> Tables:
+    """Return tables in which nine in ten rows of a concept, the largest, have one value of the attribute."""
+    frame = tables()["joint"]
+    here = frame["concept"] == concept
+    frame.loc[here, "after"] = 10
+    frame.loc[here & (frame["attribute"] == "a2"), "after"] = 5000
+    return tables(joint=frame)
+
+
 LANGUAGE = "group.language"
 TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
 FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
@@ -66,6 +75,7 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "effective_sample_size"}, totals(effective_sample_size=0.01), "weights"),
     ({"expect": "misplaced_rows", "at_most": 0.1}, crowded(), "399"),
     ({"expect": "normalised_entropy"}, crowded(share=0.6), "399"),
+    ({"expect": "conditional_entropy", "scope": "group.style", "given": "tags.words"}, one_sided("c5"), "c5"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
         {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},

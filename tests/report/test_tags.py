@@ -3,8 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from evenkeel.expectations.concerns.diversity import ConditionalEntropy
 from evenkeel.flows.pipeline import compute_signal
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.config import MeasureConfig
@@ -16,6 +18,9 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.step import InProcess
+from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.inputs import ValidateInputs
+from evenkeel.tasks.validate.step import VALIDATE
 from tests.report.cards import RELAXED, Card, card_of
 from tests.sample.pools import sampled
 from tests.validate.pools import WORDS, Curated, curate, write_shards
@@ -84,3 +89,30 @@ def test_the_card_shows_the_long_tail_and_what_is_never_seen(curated: Curated, c
     assert '<a href="#tags">Tags</a>' in card.html
     out = Path(card.ref.uri) / "card.html"
     assert out.stat().st_size < 2_000_000
+
+
+def test_an_attribute_that_a_concept_decides_fails_the_gate(curated: Curated) -> None:
+    """A topic is one language and has two licences at random: the first has no entropy inside a tag, the second has."""
+    pairs = [("group.language", "tags.words"), ("group.licence", "group.language")]
+    done = {**curated.done}
+    done["measure"] = MEASURE(MeasureConfig(joint=pairs), MeasureInputs.of(done), curated.run)
+    joint = Profile.open(done["measure"]).joint
+    table = joint[joint["given"] == "tags.words"].pivot_table(
+        "after", "concept", "attribute", fill_value=0, aggfunc="sum"
+    )
+    counts = table.to_numpy()[table.sum(axis=1) > 0]
+    share = counts / counts.sum(axis=1, keepdims=True)
+    inside = -(share * np.log(np.where(share > 0, share, 1))).sum(axis=1)
+    attributes = joint[joint["given"] == "tags.words"]["attribute"].nunique()
+    expected = (inside * counts.sum(axis=1)).sum() / counts.sum() / np.log(attributes)
+    gate = ConditionalEntropy(scope="group.language", given="tags.words", at_least=0.9)
+    found = gate.measure(joint)
+    assert found.value == pytest.approx(expected)
+    assert not gate.holds(found)
+    assert found.offenders[0].scope == "tags.words"
+    topic = [one for one in found.offenders if one.name.startswith("topic ")]
+    assert topic
+    assert all("100% of its" in one.why for one in topic)
+    gates = {**RELAXED, "add": [gate.model_dump()]}
+    facts = VALIDATE(GatesConfig.model_validate(gates), ValidateInputs.of(done), curated.run).facts
+    assert any(one["expectation"].startswith("conditional_entropy") for one in facts["failed"])
