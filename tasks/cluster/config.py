@@ -8,6 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Level = Annotated[int, Field(ge=1)]
 
 
+class Protect(BaseModel):
+    """A group whose values every cluster above the leaves should hold in about the shares of the pool."""
+
+    model_config = ConfigDict(extra="forbid", title="protect")
+
+    group: str = Field(description="name of a group column (source.groups)", min_length=1)
+    within: float = Field(0.1, gt=0, lt=1, description="how far a share may be from that of the pool")
+
+
 class ClusteringConfig(BaseModel):
     """Hierarchical k-means with resampling (Vo et al. 2024, arXiv 2405.15613)."""
 
@@ -59,6 +68,15 @@ class ClusteringConfig(BaseModel):
         ge=2,
         description="repair the finished tree until no parent has more than this many times the mean number of "
         "children; empty = leave it",
+    )
+    mass_ratio: float | None = Field(
+        None,
+        ge=1.1,
+        description="most rows of a cluster above the leaves as a multiple of the fewest at its level, kept by moving, "
+        "merging and splitting; empty = leave it",
+    )
+    protect: Protect | None = Field(
+        None, description="a group whose shares every cluster above the leaves keeps, by moving leaves; empty = none"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the same seed and rows give the same clusters")
     memory_gib: float = Field(

@@ -11,6 +11,7 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.fair import Fairness
 from evenkeel.tasks.cluster.hierarchy import (
     HierarchyInfo,
     Level,
@@ -66,10 +67,16 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     if config.size_penalty:
         levels[0], offsets, facts = _penalised(job, source, levels[0])
     leaves = np.ones(levels[0].clusters)
+    fair, repairs = Fairness.of(config, source, out.uri, levels[0].counts.astype(np.float64), run.compute), {}
     for number, k in enumerate(wanted[1:], start=2):
         share = UPPER_SHARE / (len(wanted) - 1)
         levels[-1:] = _upper_level(job, levels[-1], leaves, (number, k), (LEVEL_1_SHARE + share * (number - 2), share))
+        if fair.asked:
+            levels[-2:], repairs[f"level-{number}"] = _repaired(levels[-2], levels[-1], fair)
+        fair = fair.above(levels[-2].parents, levels[-1].clusters)
         leaves = _sums(levels[-2].parents, leaves, levels[-1].clusters)
+    if repairs:
+        facts["repaired"] = repairs
     for number, level in enumerate(levels, start=1):
         write_level(out.path(f"level-{number}"), level)
     digest = centroid_hash(levels, offsets)
@@ -189,9 +196,21 @@ def _upper_level(
     follow, checkpoint = job.follow(below.clusters, *progress), Checkpoint(job.parts(f"level-{number}"))
     held = Children(children, leaves, below.counts.astype(np.float64))
     centroids, parents = Upper(config, job.device).fit(held, k, job.seed(number), follow, checkpoint)
-    clusters = len(centroids)
     if config.sibling_ratio is not None:
         parents = bound_children(children, parents, centroids, config.sibling_ratio)
+    return _joined(below, parents, centroids)
+
+
+def _repaired(below: Level, above: Level, fair: Fairness) -> tuple[list[Level], dict[str, float]]:
+    """Return a level and the one above it with repaired parents, and facts about the repair."""
+    centroids = above.centroids.copy()
+    parents, facts = fair.repair(below.centroids, below.parents, centroids)
+    return list(_joined(below, parents, centroids)), facts
+
+
+def _joined(below: Level, parents: Int32Array, centroids: Float32Array) -> tuple[Level, Level]:
+    """Return a level with these parents, and the level above that they are."""
+    children, clusters = below.centroids, len(centroids)
     gaps = (children - centroids[parents]).astype(np.float64)
     squared = _sums(parents, np.einsum("ij,ij->i", gaps, gaps), clusters)
     counts = np.bincount(parents, weights=below.counts, minlength=clusters).astype(np.int64)
