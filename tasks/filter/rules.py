@@ -108,19 +108,16 @@ class PreparedRule:
 
 
 def _worth_keeping(rule: FilterRule, ranks: Ranks) -> Float64Array:
-    """Return the score in every group from which rows are worth keeping, given how long is trained."""
+    """Return the score in every group from which rows are worth keeping; -inf where there is no score, or all are."""
     shares = 1 - (np.arange(UTILITY_BINS) + 0.5) / UTILITY_BINS
     utility = np.stack([ranks.quantile(share) for share in shares])
-    rows = ranks.rows()
-    kept = [
-        best_bins(utility[:, group], np.full(UTILITY_BINS, max(int(count), 1)), rule.epochs or 1.0, rule.half_life)
-        for group, count in enumerate(rows)
-    ]
-    cuts = [
-        ranks.quantile(1 - bins / UTILITY_BINS)[group] if bins < UTILITY_BINS else -np.inf
-        for group, bins in enumerate(kept)
-    ]
-    return np.array(cuts)
+    cuts = np.stack([ranks.quantile(1 - bins / UTILITY_BINS) for bins in range(1, UTILITY_BINS)])
+    worth = np.full(len(ranks.rows()), -np.inf)
+    for group, rows in enumerate(ranks.rows().tolist()):
+        if rows:
+            kept = best_bins(utility[:, group], np.full(UTILITY_BINS, rows), rule.epochs or 1.0, rule.half_life)
+            worth[group] = cuts[kept - 1, group] if kept < UTILITY_BINS else -np.inf
+    return worth
 
 
 def folder_of(out: str, number: int) -> str:

@@ -113,6 +113,14 @@ def test_longer_training_keeps_more_of_the_best(tmp_path: Path) -> None:
     assert max(gone) < min(set(range(ROWS)) - set(gone)), "the best stay"
 
 
+def test_the_best_are_those_of_their_group_and_a_group_without_scores_stays_whole(tmp_path: Path) -> None:
+    quality = np.where(LANGUAGE == "de", np.nan, np.linspace(0, 1, ROWS) ** 3)
+    done = pool(tmp_path, scores={"quality": quality})
+    gone = set(leavers(filtered(tmp_path, done, {"best": "quality", "epochs": 0.5, "by": "language"})))
+    assert gone
+    assert not gone & set(np.flatnonzero(LANGUAGE == "de"))
+
+
 @pytest.mark.parametrize(
     ("rules", "error", "match"),
     [
