@@ -16,6 +16,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
+from evenkeel.tasks.signal.kinds.joined import JoinedSignal
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -96,8 +97,11 @@ class _Trial:
 def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, threads: int) -> _Trial:
     """Run the steps on `rows` rows and return what they took; a step that fails ends the trial.
 
-    Everything lies in a folder of its own that goes with the trial, the staged files too: `dedup.exclude` is left out.
+    Everything lies in a folder of its own that goes with the trial, the staged files too: `dedup.exclude` is left out,
+    and where lists are joined, which may be far longer than the sample, signals and filters are.
     """
+    if any(isinstance(one, JoinedSignal) for one in recipe.signals):
+        recipe = recipe.model_copy(update={"signals": [], "filters": []})
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]
     size = replace(found.size, rows=rows)

@@ -62,6 +62,14 @@ def test_facts_say_what_is_in_the_column(tmp_path: Path, done: dict[str, StepRef
     assert ref.facts["quantiles"]["0.25"] == pytest.approx(np.nanquantile(values, 0.25))
 
 
+def test_an_expression_may_name_quantiles_of_all_rows(tmp_path: Path, done: dict[str, StepRef]) -> None:
+    low = ExpressionSignal(name="low", of="rate", map="s below quantile 0.2")
+    ref = compute_signal(low, done, InProcess(make_run(tmp_path)))
+    values = Pool.open(done["ingest"], signals={"low": ref}).column("score.low")
+    assert np.nansum(values) == pytest.approx(0.2 * (ROWS - 15), abs=1)
+    assert np.isnan(values).sum() == 15
+
+
 def test_signals_read_signals_and_clusters(tmp_path: Path, done: dict[str, StepRef]) -> None:
     run = make_run(tmp_path)
     more = ExpressionSignal(name="more", of="score.leaf * 10 + rate")

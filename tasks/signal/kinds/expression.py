@@ -1,14 +1,16 @@
 """A signal computed from other columns by an expression."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from evenkeel.tasks.expression import evaluate
-from evenkeel.tasks.expression.grammar import Expression, parse
+from evenkeel.tasks.expression.grammar import Expression, Quantile, parse
 from evenkeel.tasks.signal.signal import Fit, Numbers, Signal
 from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.step import Run
 
 
 class ExpressionSignal(Signal):
@@ -33,16 +35,39 @@ class ExpressionSignal(Signal):
 
     def columns(self) -> tuple[str, ...]:
         """Return the columns that the expression names."""
-        return tuple(self.of if self.map is not None and name == "s" else name for name in self.expression.columns)
+        return tuple(self._read_as(name) for name in self.expression.columns)
+
+    def _read_as(self, name: str) -> str:
+        return self.of if self.map is not None and name == "s" else name
 
     def check(self, source: SignalSource) -> None:
         """Raise RecipeError where the types of the columns do not fit, before any row is read."""
+        quantiles = dict.fromkeys(self.expression.quantiles, pa.scalar(0.0))
         for block in source.blocks[:1]:
-            evaluate.numbers(self.expression, self._table(source, block).slice(0, 0))
+            evaluate.numbers(self.expression, self._table(source, block).slice(0, 0), quantiles)
+
+    def fit(self, source: SignalSource, folder: str, run: Run) -> Mapping[str, object]:
+        """Find the quantiles that the expression names, over all rows of the pool."""
+        wanted = self.expression.quantiles
+        if not wanted:
+            return {}
+        from evenkeel.tasks.signal.groups import count_groups
+        from evenkeel.tasks.signal.quantiles import Ranks
+
+        count_groups(source, "", folder, run)
+        found = []
+        for number, one in enumerate(wanted):
+            ranks = Ranks.fit(source, self._read_as(one.column), folder, f"{folder}/column-{number}", run)
+            found.append([one.column, one.share, float(ranks.quantile(one.share)[0])])
+        return {"quantiles_named": found}
 
     def compute(self, source: SignalSource, block: str, fit: Fit) -> Numbers:
         """Return the value of the expression for every row."""
-        found: Numbers = evaluate.numbers(self.expression, self._table(source, block)).to_numpy(zero_copy_only=False)
+        named = fit.facts.get("quantiles_named", [])
+        assert isinstance(named, list)
+        quantiles = {Quantile(column, share): pa.scalar(value) for column, share, value in named}
+        table = self._table(source, block)
+        found: Numbers = evaluate.numbers(self.expression, table, quantiles).to_numpy(zero_copy_only=False)
         return found
 
     def _table(self, source: SignalSource, block: str) -> pa.Table:
