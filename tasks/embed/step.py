@@ -193,4 +193,4 @@ def cost(config: EmbeddingConfig, work: Workload) -> float:
     return config.resolve(has_vectors=work.source_dimension > 0).cost(work)
 
 
-EMBED = Step(name="embed", version=2, function=embed, by_backend=True, cost=cost)
+EMBED = Step(name="embed", version=3, function=embed, by_backend=True, cost=cost)

@@ -8,10 +8,10 @@ from evenkeel.tasks.cluster.resample import fit_level, nearest_members
 from tests.kmeans.mixtures import divergence, toy
 
 
-def centroids(levels: list[int], resampling: int) -> np.ndarray:
-    points = toy(0)
+def centroids(levels: list[int], resampling: int, seed: int = 0) -> np.ndarray:
+    points = toy(seed)
     for number, k in enumerate(levels):
-        points = fit_level(points, k, ClusteringConfig(resampling=resampling), seed=number).centroids
+        points = fit_level(points, k, ClusteringConfig(resampling=resampling), seed=100 * seed + number).centroids
     return points
 
 
@@ -19,9 +19,9 @@ def centroids(levels: list[int], resampling: int) -> np.ndarray:
 def test_more_levels_and_resampling_come_nearer_to_uniform() -> None:
     data, flat = divergence(toy(0)), divergence(centroids([300], 0))
     two, three = divergence(centroids([1500, 300], 0)), divergence(centroids([3000, 1000, 300], 0))
-    resampled = divergence(centroids([3000, 1000, 300], 10))
-    assert data > flat > two > three > resampled
-    assert resampled <= 0.05
+    resampled = [divergence(centroids([3000, 1000, 300], 10, seed)) for seed in range(4)]
+    assert data > flat > two > three > resampled[0]
+    assert np.mean(resampled) <= 0.045, "0.042 is published; six draws gave 0.038 to 0.046, mean 0.042"
 
 
 def test_the_nearest_members_are_kept_and_ties_go_to_the_first_row() -> None:

@@ -112,8 +112,25 @@ def test_finished_blocks_are_kept_when_a_killed_run_goes_on(run: Run, texts: Ste
 def test_a_text_without_a_known_word_is_a_counted_zero_row(run: Run, tmp_path: Path, labels: list[str]) -> None:
     pool = make_pool(run, tmp_path / "odd", {"text": [*texts_about(labels, 2)[:50], "...", "zzyzx"]})
     ref = EMBED(TfidfSvdEmbedding(dimension=8), EmbedInputs(ingest=pool), run)
-    assert ref.counts == {"rows": 52, "zero": 2}
-    assert np.flatnonzero(~all_vectors(ref).any(axis=1)).tolist() == [50, 51]
+    assert ref.counts == {"rows": 52, "zero": 1}
+    assert np.flatnonzero(~all_vectors(ref).any(axis=1)).tolist() == [50]
+    part = EMBED(TfidfSvdEmbedding(dimension=8, sample=20), EmbedInputs(ingest=pool), run)
+    assert part.counts["zero"] == 2
+
+
+def test_texts_that_share_no_word_lie_apart_in_a_pool_that_is_sampled_whole(run: Run, tmp_path: Path) -> None:
+    texts = [
+        *texts_about(["cook", "sail"] * 20, 2),
+        *(f"{'wxyzvq'[n] * (n + 2)} {'jkuoie'[n] * (n + 3)}" for n in range(6)),
+    ]
+    pool = make_pool(run, tmp_path / "rare", {"text": texts})
+    ref = EMBED(TfidfSvdEmbedding(dimension=64), EmbedInputs(ingest=pool), run)
+    vectors = all_vectors(ref).astype(np.float64)
+    assert ref.counts["zero"] == 0
+    alone, others = vectors[40:], vectors[:40]
+    assert np.linalg.norm(alone, axis=1) == pytest.approx(1, abs=0.01)
+    assert np.abs(alone @ others.T).max() < 0.6
+    assert np.abs(alone @ alone.T - np.eye(6)).max() < 0.6
 
 
 def test_one_row_is_enough(run: Run, tmp_path: Path) -> None:

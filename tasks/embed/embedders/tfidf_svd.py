@@ -2,7 +2,9 @@
 
 Latent semantic analysis (Deerwester et al. 1990) on hashed features (Weinberger et al. 2009, arXiv 0902.2206), by a
 randomised SVD (Halko et al. 2011, arXiv 0909.4061). The fitted map is three arrays: `features.npy` names the hash
-buckets that are used, `idf.npy` holds their weights and `projection.npy` the (features, d) float32 projection.
+buckets that are used, `idf.npy` holds their weights and `projection.npy` the (features, d) float32 projection. In a
+pool that the sample holds whole, the n-grams of texts that share none with another text get random directions (Johnson
+and Lindenstrauss 1984): such a text lies apart from all others, where it would have no direction at all.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,6 +73,7 @@ class TfidfSvdEmbedding(TextEmbedder):
         shared = np.bincount(counts.indices, minlength=self.buckets)
         min_texts = MIN_TEXTS if (shared >= MIN_TEXTS).any() else 1
         features = np.flatnonzero(shared >= min_texts)
+        alone = _alone(counts, features) if pool.rows <= self.sample else np.empty(0, np.int64)
         if not len(features):
             raise InputError(
                 "no text of the sample has a word", where="embedding", remedy="name another column: source.text"
@@ -80,12 +83,15 @@ class TfidfSvdEmbedding(TextEmbedder):
         dimension = min(self.dimension, *matrix.shape)
         with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
             _, strengths, directions = randomized_svd(matrix, dimension, n_iter=3, random_state=self.seed % 2**32)
-        projection = np.zeros((len(features), self.dimension), np.float32)
-        projection[:, :dimension] = directions.T
-        for name, array in (("features", features.astype(np.int32)), ("idf", idf), ("projection", projection)):
+        projection = np.zeros((len(features) + len(alone), self.dimension), np.float32)
+        projection[: len(features), :dimension] = directions.T
+        projection[len(features) :] = _apart(len(alone), self.dimension, self.seed)
+        idf = np.append(idf, np.full(len(alone), np.log((1 + counts.shape[0]) / 2) + 1)).astype(np.float32)
+        known = np.append(features, alone).astype(np.int32)
+        for name, array in (("features", known), ("idf", idf), ("projection", projection)):
             write_array(storage.join(place.map, f"{name}.npy"), array)
         explained = float((strengths.astype(np.float64) ** 2).sum() / max(matrix.multiply(matrix).sum(), 1e-12))
-        return {"fitted_on": int(matrix.shape[0]), "features": len(features), "explained": round(explained, 4)}
+        return {"fitted_on": int(matrix.shape[0]), "features": len(known), "explained": round(explained, 4)}
 
     def embed_texts(self, texts: pa.ChunkedArray, place: Place) -> Matrix:
         """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
@@ -115,6 +121,19 @@ def ngram_counts(texts: pa.ChunkedArray, config: TfidfSvdEmbedding) -> "Iterator
         )
         counts.sum_duplicates()
         yield start, counts
+
+
+def _alone(counts: "csr_matrix", shared: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the buckets, ascending, of the texts that have no shared feature, so that they do not become zero rows."""
+    none_shared = np.diff(counts[:, shared].indptr) == 0
+    return np.unique(counts[np.flatnonzero(none_shared)].indices).astype(np.int64)
+
+
+def _apart(rows: int, dimension: int, seed: int) -> Matrix:
+    """Return directions that have little to do with one another, (rows, dimension) float32 of length 1."""
+    drawn = np.random.default_rng(seed % 2**32).normal(size=(rows, dimension))
+    apart: Matrix = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return apart
 
 
 def _weigh(counts: "csr_matrix", idf: npt.NDArray[np.float32]) -> "csr_matrix":
