@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+from evenkeel.infra.errors import PublishConflict
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -13,6 +16,7 @@ from tests.faults.killing import Call
 from tests.publish import small_steps
 
 STRIDE = 1000
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,12 @@ class Job:
         return Call(self.run_rounds, self.note, self.die_at, self.largest_file, self.environment).start()
 
     def run_rounds(self) -> None:
-        """Publish one pool after another."""
+        """Publish one pool after another; where others kept committing for two minutes, again, as a run's task does."""
         for number in range(self.rounds):
-            replace(self, seed=self.seed + number * STRIDE).run()
+            one = replace(self, seed=self.seed + number * STRIDE)
+            Retrying(retry=retry_if_exception_type(PublishConflict), stop=stop_after_attempt(TRIES), reraise=True)(
+                one.run
+            )
 
     @property
     def note(self) -> Path:
