@@ -1,14 +1,11 @@
 """Locality-sensitive hashes of vectors, and the sketch that counts rows by them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evenkeel.infra.hashing import FIRST, GOLDEN
-
-ROWS = 8192
+ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -25,15 +22,21 @@ class HashFunctions:
     width: float
     seed: int
 
-    def of(self, vectors: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
-        """Yield the bucket of every vector under each hash, (n,) int64."""
+    def of(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the bucket of every vector under each hash, (count, n) int64."""
+        from evenkeel.tasks.sample.joined_hashes import join_slots
+
         rng = np.random.default_rng(self.seed)
-        centred = vectors - self.centre
-        for _ in range(self.count):
-            directions = rng.standard_normal((len(self.centre), self.concat)).astype(np.float32)
-            offsets = rng.uniform(0, self.width, self.concat).astype(np.float32)
-            slots = np.floor((centred @ directions + offsets) / np.float32(self.width)).astype(np.int64)
-            yield self._joined(slots)
+        directions = rng.standard_normal((len(self.centre), self.count * self.concat)).astype(np.float32)
+        offsets = rng.uniform(0, 1, self.count * self.concat).astype(np.float32)
+        directions /= np.float32(self.width)
+        slots = np.empty((self.count, len(vectors)), np.int64)
+        for first in range(0, len(vectors), ROWS):
+            projected = (vectors[first : first + ROWS] - self.centre) @ directions + offsets
+            join_slots(
+                projected.astype(np.float32, copy=False), self.concat, self.buckets, slots[:, first : first + ROWS]
+            )
+        return slots
 
     def count_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the sketch of some rows, (count, buckets) int64; sketches of parts add up."""
@@ -41,14 +44,6 @@ class HashFunctions:
         for number, slots in enumerate(self.of(vectors)):
             sketch[number] = np.bincount(slots, minlength=self.buckets)
         return sketch
-
-    def _joined(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        mixed = np.zeros(len(slots), np.uint64)
-        with np.errstate(over="ignore"):
-            for column in slots.T.astype(np.uint64):
-                mixed = (mixed * GOLDEN + column) * FIRST
-                mixed ^= mixed >> np.uint64(31)
-        return (mixed % np.uint64(self.buckets)).astype(np.int64)
 
 
 def nearest_distance(vectors: NDArray[np.float32]) -> float:
