@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+RECIPE ?= digits
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 SHARED := -n $(WORKERS) --dist loadscope # who runs with whom: tests/conftest.py
@@ -18,8 +19,9 @@ $(READY): pyproject.toml setup.py requirements.lock
 
 setup: $(READY) ## create the environment in .venv
 
-run: $(READY) ## curate the docstrings of this Python environment and say how to read the result
-	$(BIN)/evenkeel run flows/recipes/docstrings.yaml $(ARGS)
+run: $(READY) ## curate a lopsided pool of handwritten digits, and say what it teaches beside a random draw
+	$(BIN)/evenkeel run $(RECIPE) $(ARGS)
+	$(BIN)/evenkeel evaluate $(RECIPE) --out .evenkeel/$(notdir $(basename $(RECIPE)))-evaluation.svg
 
 check: lint ## what to run while you work: lint, types, imports and the quick tests (under 2 minutes on 2 cores)
 	$(PYTEST) $(SHARED) -m "not slow and not gpu and not server and not long" $(ARGS)

@@ -16,7 +16,8 @@ class SourceConfig(BaseModel):
 
     uri: str | list[str] = Field(
         description="A file, a folder, a glob or a list of them, on this machine or any fsspec store (s3://, gs://, "
-        "memory://); `docstrings://` is the Python environment this runs in.",
+        "memory://); `docstrings://` is the Python environment this runs in, `digits://` a small pool of handwritten "
+        "digits.",
         examples=["s3://bucket/pool/*.parquet"],
     )
     format: Annotated[str, NameOf(READERS, also=("auto",))] = Field(
