@@ -27,6 +27,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
+            "target_set": None if recipe.target_set is None else recipe.target_set.with_paths(absolute),
             "signals": [signal.with_paths(absolute) for signal in recipe.signals],
             "sampling": sampling.model_copy(update={"strategy": strategy}),
             "dedup": recipe.dedup.model_copy(update={"exclude": exclude}),

@@ -15,6 +15,7 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
+from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.filter.config import FilterRule
@@ -51,6 +52,9 @@ class Recipe(BaseModel):
         description="Rules by which rows leave before sampling, each with its rule as the reason; the first that holds "
         "counts.",
     )
+    target_set: TargetSet | None = Field(
+        None, description="Rows from elsewhere that a version should resemble, for the strategy and signal `toward`."
+    )
     dedup: DedupConfig = Field(
         default_factory=DedupConfig, description="Which rows are duplicates, and which must not be in the dataset."
     )
@@ -86,6 +90,15 @@ class Recipe(BaseModel):
             if concept and concept not in (groups if kind == "group" else tags):
                 known = ", ".join([*(f"group.{name}" for name in groups), *(f"tags.{name}" for name in tags)])
                 raise ValueError(f"gates: {one.label} is given {kind}.{concept}, which is not among {known or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _target_is_known_where_it_is_read(self) -> "Recipe":
+        """Give the target set to the strategy and signals that read it, and keep its copies out of the pool."""
+        self.sampling.strategy = self.sampling.strategy.with_target(self.target_set)
+        self.signals = [signal.with_target(self.target_set) for signal in self.signals]
+        copies = [] if self.target_set is None else self.target_set.exclusions()
+        self.dedup.exclude += [one for one in copies if one not in self.dedup.exclude]
         return self
 
     @model_validator(mode="after")

@@ -52,7 +52,13 @@ def read_texts(one: ExclusionList, column: str, scratch: Path) -> Iterator[pa.Ch
 
 def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array:
     """Return the vectors of a list, (n, d) float32. Raises InputError where they are not all of one length."""
-    parts = []
+    parts = list(vector_parts(one, column, scratch))
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def vector_parts(one: ExclusionList, column: str, scratch: Path) -> Iterator[Float32Array]:
+    """Yield the vectors of a list, (n, d) float32, some at a time; no part is empty. Raises InputError as above."""
+    length = None
     for file in find_files(one.uri):
         for table, vectors in read_tables(file, storage.local_copy(file.uri, scratch), column, WHAT):
             if vectors is None:
@@ -61,10 +67,12 @@ def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array
                 if len(lists) and len(flat) % len(lists):
                     raise InputError("the vectors of a list differ in length", where=f"{file.uri}, column {column}")
                 vectors = flat.reshape(len(lists), -1)
-            parts.append(vectors.astype(np.float32))
-    if len({part.shape[1] for part in parts if len(part)}) > 1:
-        raise InputError("the vectors of a list differ in length", where=str(one.uri))
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+            if not len(vectors):
+                continue
+            if length not in (None, vectors.shape[1]):
+                raise InputError("the vectors of a list differ in length", where=str(one.uri))
+            length = vectors.shape[1]
+            yield vectors.astype(np.float32)
 
 
 def _takedown(uri: str, path: Path) -> list[str] | None:

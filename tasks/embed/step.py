@@ -112,10 +112,22 @@ def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> RawVector
 
     Raises InputError where that is impossible, as for those that came with the source.
     """
+    embedder, place = _embedder_of(vectors, run)
+    return PostProcessor(embedder, place).apply(embedder.embed_texts(texts, place))
+
+
+def embed_vectors(vectors: Vectors, raw: RawVectors, run: Run) -> RawVectors:
+    """Return vectors from elsewhere, (n, d), post-processed by the map that made the vectors of a pool.
+
+    raw: made as the vectors that the pool's source brings. Raises InputError where they are of another length.
+    """
+    return PostProcessor(*_embedder_of(vectors, run)).apply(raw)
+
+
+def _embedder_of(vectors: Vectors, run: Run) -> tuple[Embedder, Place]:
     written = storage.read_json(storage.join(vectors.uri, "embedding.json"))
     config: EmbeddingConfig = TypeAdapter(AnyEmbedding).validate_python(written)
-    embedder, place = config.resolve(True), _place(vectors.uri, run)
-    return PostProcessor(embedder, place).apply(embedder.embed_texts(texts, place))
+    return config.resolve(True), _place(vectors.uri, run)
 
 
 def _place(output: str, run: Run) -> Place:

@@ -11,6 +11,7 @@ from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, Partition
 from evenkeel.tasks.sample.tags.config import TagCountsConfig
 
 if TYPE_CHECKING:
+    from evenkeel.tasks.dedup.target_set import TargetSet
     from evenkeel.tasks.sample.draw_plan import DrawPlan
     from evenkeel.tasks.sample.problem import SamplingProblem
     from evenkeel.tasks.signal.signal import Signal
@@ -67,6 +68,10 @@ class Strategy(BaseModel):
 
     def with_paths(self, absolute: Callable[[str], str]) -> Self:
         """Return it with each path of a file that it names made absolute."""
+        return self
+
+    def with_target(self, target: "TargetSet | None") -> Self:
+        """Return it with the recipe's target set, if it reads one. Raises ValueError where there is none."""
         return self
 
     def max_copies(self) -> int:

@@ -14,6 +14,7 @@ from evenkeel.tasks.workload import Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evenkeel.tasks.dedup.target_set import TargetSet
     from evenkeel.tasks.signal.source import SignalSource
     from evenkeel.tasks.step import Run
 
@@ -69,6 +70,10 @@ class Signal(BaseModel):
 
     def with_paths(self, absolute: Callable[[str], str]) -> Self:
         """Return it with each path of a file that it reads from elsewhere made absolute."""
+        return self
+
+    def with_target(self, target: "TargetSet | None") -> Self:
+        """Return it with the recipe's target set, if it reads one. Raises ValueError where there is none."""
         return self
 
     def check(self, source: "SignalSource") -> None:

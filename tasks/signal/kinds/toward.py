@@ -1,0 +1,63 @@
+"""How much a row belongs to the target set, by one of several published rules.
+
+Sources: by ngrams, DSIR (arXiv 2302.03169); by clusters, importance resampling on the histogram of a level.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, Self
+
+from evenkeel.infra.dtypes import Float64Array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.dedup.target_set import TargetSet
+from evenkeel.tasks.signal.signal import Fit, Part, Signal
+from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.signal.toward.choice import NEEDS, rule_of
+from evenkeel.tasks.signal.toward.options import TowardOptions
+from evenkeel.tasks.workload import Workload
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.step import Run
+
+
+class TowardSignal(TowardOptions, Signal):
+    """How much a row belongs to the target set: high where it does; the log of a weight by ngrams and clusters."""
+
+    kind: Literal["toward"] = "toward"
+
+    def needs(self) -> frozenset[Part]:
+        """Return what the rule reads: texts, or the clusters."""
+        return NEEDS[self.by]
+
+    def current(self) -> Self:
+        """Return it with the fingerprint of the target's files. Raises InputError where there are none."""
+        return self if self.target is None else self.model_copy(update={"target": self.target.current()})
+
+    def with_paths(self, absolute: Callable[[str], str]) -> Self:
+        """Return it with the paths of the target's files made absolute."""
+        return self if self.target is None else self.model_copy(update={"target": self.target.with_paths(absolute)})
+
+    def check(self, source: SignalSource) -> None:
+        """Raise RecipeError where texts are compared and the pool has none."""
+        if "text" in self.needs() and not source.pool.has_text:
+            raise RecipeError(
+                f"by: {self.by} compares texts, and the pool has none",
+                where=source.where,
+                remedy="set source.text, or compare vectors: by: clusters",
+            )
+
+    def fit(self, source: SignalSource, folder: str, run: "Run") -> Mapping[str, object]:
+        """Read the target and fit the rule."""
+        return rule_of(self).fit(source, self._target(), folder, run)
+
+    def compute(self, source: SignalSource, block: str, fit: Fit) -> Float64Array:
+        """Return how much each row belongs to the target."""
+        return rule_of(self).values(source, block, fit)
+
+    def cost(self, work: Workload) -> float:
+        """Return the CPU-seconds of a pool on a reference core."""
+        return 0.3 + (0.03 * work.text_megabytes if "text" in self.needs() else 2e-7 * work.rows)
+
+    def _target(self) -> TargetSet:
+        if self.target is None:
+            raise RecipeError("the signal toward has no target", where=self.name, remedy="add target_set to the recipe")
+        return self.target

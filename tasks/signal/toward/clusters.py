@@ -1,0 +1,96 @@
+"""Importance weights by clusters: how much larger a cluster's share of the target is than its share of the pool.
+
+Importance resampling (Rubin 1988; DSIR, arXiv 2302.03169) with the clusters of one level as its features. The target is
+embedded by the map that embedded the pool, and each of its rows joins the nearest leaf.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.dtypes import Float64Array, Int64Array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.dedup.target_set import TargetSet
+from evenkeel.tasks.signal.signal import Fit
+from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.signal.toward.rule import Rule
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.embed.vectors import Vectors
+    from evenkeel.tasks.step import Run
+
+LOG_WEIGHTS = "log_weights.npy"
+
+
+class ClusterRule(Rule):
+    """The log of the importance weight of a row's cluster."""
+
+    def fit(self, source: SignalSource, target: TargetSet, folder: str, run: "Run") -> Mapping[str, object]:
+        """Write the log weight of every leaf's cluster, (leaves,) float64. Raises RecipeError without such a level."""
+        hierarchy, level = source.hierarchy, self.options.level
+        if level > len(hierarchy.levels):
+            raise RecipeError(
+                "the clustering has no such level",
+                expected=f"a level from 1 to {len(hierarchy.levels)}",
+                found=f"level: {level}",
+                where=source.where,
+                remedy="lower the level, or add levels to clustering",
+            )
+        cluster = hierarchy.ancestors(level)
+        counted = count_leaves(target, source.vectors, hierarchy, storage.join(folder, "index"), run)
+        clusters = hierarchy.levels[level - 1].clusters
+        wanted: Float64Array = np.bincount(cluster, counted, clusters).astype(np.float64)
+        held: Float64Array = np.bincount(cluster, hierarchy.levels[0].counts, clusters).astype(np.float64)
+        write_array(storage.join(folder, LOG_WEIGHTS), log_weights(wanted, held, self.options.prior)[cluster])
+        hit = wanted > 0
+        return {
+            "target_rows": int(wanted.sum()),
+            "clusters": clusters,
+            "clusters_of_target": int(hit.sum()),
+            "pool_in_them": round(float(held[hit].sum() / max(held.sum(), 1)), 4),
+        }
+
+    def values(self, source: SignalSource, block: str, fit: Fit) -> Float64Array:
+        """Return the log weight of each row, (n,) float64; NaN for rows that deduplication dropped."""
+        weights = np.asarray(map_array(storage.join(fit.folder, LOG_WEIGHTS), Path(fit.scratch)))
+        leaf, _ = source.clusters(block)
+        found: Float64Array = np.where(leaf >= 0, weights[leaf], np.nan)
+        return found
+
+
+def count_leaves(target: TargetSet, vectors: "Vectors", hierarchy: Hierarchy, folder: str, run: "Run") -> Int64Array:
+    """Return how many rows of the target join each leaf, (leaves,) int64. folder: for an index, removed after."""
+    from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_index
+    from evenkeel.tasks.kmeans.index import CentroidIndex
+
+    centroids, offsets, threads = hierarchy.levels[0].centroids, hierarchy.offsets, run.compute.threads
+    index = CentroidIndex.build(centroids, "euclidean", 0, threads) if offsets is None else None
+    if offsets is not None:
+        write_penalised_index(folder, centroids, offsets, threads)
+    counts = np.zeros(len(centroids), np.int64)
+    for part in target.vectors(vectors, run):
+        if index is not None:
+            leaf, _ = index.nearest(part)
+        else:
+            assert offsets is not None
+            leaf, _ = nearest_penalised(folder, run.scratch, part, offsets)
+        counts += np.bincount(leaf, minlength=len(counts))
+    storage.remove(folder)
+    return counts
+
+
+def log_weights(wanted: Float64Array, held: Float64Array, prior: float) -> Float64Array:
+    """Return log(share of the target / share of the pool) of every cluster, (clusters,) float64; 0 for an empty one.
+
+    wanted, held: rows of target and pool in each. prior: rows spread like the pool that are added to the target's.
+    """
+    share = held / max(held.sum(), 1)
+    smoothed = (wanted + prior * share) / (wanted.sum() + prior)
+    ratios = np.divide(smoothed, share, out=np.ones(len(share)), where=share > 0)
+    found: Float64Array = np.log(ratios)
+    return found

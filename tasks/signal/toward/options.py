@@ -1,0 +1,42 @@
+"""The options of signals and strategies that go by a target set."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evenkeel.tasks.dedup.target_set import TargetSet
+
+By = Literal["ngrams", "clusters"]
+
+
+class TowardOptions(BaseModel):
+    """By which rule rows are compared with the target set, and the options of the rules."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: By = Field(
+        "ngrams",
+        description="ngrams: log ratio of n-grams in target and pool (DSIR); clusters: of shares of a cluster.",
+    )
+    per_token: bool = Field(
+        False, description="ngrams: the mean over a text's n-grams; their sum, as published, favours long texts."
+    )
+    buckets: int = Field(10_000, ge=16, le=1 << 24, description="ngrams: hash buckets of words and pairs of words.")
+    floor_probability: float = Field(
+        1e-8, gt=0, le=1, description="ngrams: added to the probability of a bucket, in the target and in the pool."
+    )
+    level: int = Field(1, ge=1, description="clusters: level whose clusters are compared; 1 = the leaves.")
+    prior: float = Field(
+        1.0,
+        gt=0,
+        description="clusters: rows spread like the pool that are added to the target's: none weighs zero.",
+    )
+    target: TargetSet | None = Field(None, description="Another target than the recipe's target_set; leave it out.")
+
+    def with_target(self, target: TargetSet | None) -> Self:
+        """Return it with the recipe's target set where it names none. Raises ValueError where there is none at all."""
+        if self.target is not None:
+            return self
+        if target is None:
+            raise ValueError("toward needs target_set: the rows that the version should resemble")
+        return self.model_copy(update={"target": target})

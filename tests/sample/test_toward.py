@@ -1,0 +1,111 @@
+"""The strategy toward keeps the rows that the target asks for, blends with balance, and leaves copies of it out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evenkeel.flows.lineage import resolve_lineage
+from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
+from evenkeel.flows.recipe import Recipe, parse
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.strategies.toward import positive
+from evenkeel.tasks.step import InProcess, Run
+
+TOPICS, ROWS = 8, 640
+COPIED = 3
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A pool of eight topics, and twenty rows like those of topic 2 as the target, three of them copies."""
+    folder = tmp_path_factory.mktemp("toward")
+    rng = np.random.default_rng(3)
+    words = np.array(
+        [[f"{'bcdfghkl'[topic]}{'aeiou'[n % 5]}{'mnprstvz'[n // 5]}o" for n in range(40)] for topic in range(TOPICS)]
+    )
+
+    def text(topic: int) -> str:
+        return " ".join([*rng.choice(words[topic], 9), *rng.choice(words.ravel(), 6)])
+
+    rows = [{"id": f"r{row}", "text": text(row % TOPICS), "topic": f"t{row % TOPICS}"} for row in range(ROWS)]
+    wanted = [*(rows[2 + TOPICS * copy]["text"] for copy in range(COPIED)), *(text(2) for _ in range(17))]
+    (folder / "source").mkdir()
+    (folder / "source" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "target.jsonl").write_text("".join(json.dumps({"question": one}) + "\n" for one in wanted))
+    return {
+        "dataset": "aimed",
+        "source": {
+            "uri": str(folder / "source"),
+            "id": "id",
+            "text": "text",
+            "groups": ["topic"],
+            "rows_per_block": 200,
+        },
+        "embedding": {"method": "tfidf-svd", "dimension": 16},
+        "clustering": {"levels": [24, 6]},
+        "target_set": {"uri": str(folder / "target.jsonl"), "text": "question"},
+        "sampling": {"strategy": "toward", "target": 60},
+        "destination": {"uri": str(folder / "published")},
+        "workspace": str(folder / "workspace"),
+    }
+
+
+def staged(document: dict[str, Any], scratch: Path, **strategy: object) -> tuple[StagedVersion, np.ndarray]:
+    """Return the staged version, and how many of its rows are of each topic."""
+    recipe = parse({**document, "sampling": {**document["sampling"], "strategy": {"name": "toward", **strategy}}})
+    run_step = InProcess(Run(workspace=recipe.workspace, dataset=recipe.dataset, scratch=scratch))
+    lineage = resolve_lineage(recipe, recipe.workspace)
+    made = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
+    pool = Pool.open(made.ingest)
+    topics = np.array(pool.column("group.topic"))
+    chosen = np.isin(pool.row_ids(), Selection.open(made.sample).table()["row_id"].to_numpy())
+    return made, np.array([(topics[chosen] == f"t{topic}").sum() for topic in range(TOPICS)])
+
+
+@pytest.mark.parametrize("by", ["ngrams", "clusters"])
+def test_the_rows_are_those_of_the_target(document: dict[str, Any], tmp_path: Path, by: str) -> None:
+    made, topics = staged(document, tmp_path, by=by)
+    assert topics.sum() == 60
+    assert topics[2] > 0.6 * 60
+    assert made.dedup.counts["excluded"] == COPIED
+    assert made.sample.facts["by"] == by
+
+
+def test_copies_of_the_target_stay_where_leaks_are_allowed(document: dict[str, Any], tmp_path: Path) -> None:
+    allowed = {**document, "target_set": {**document["target_set"], "leak": "allowed"}}
+    made, topics = staged(allowed, tmp_path, draw="top")
+    assert made.dedup.counts["excluded"] == 0
+    pool = Pool.open(made.ingest)
+    ids = set(np.array(pool.column("id"))[np.isin(pool.row_ids(), Selection.open(made.sample).table()["row_id"])])
+    assert {"r2", "r10", "r18"} <= ids
+    assert topics[2] > 0.9 * 60
+
+
+def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], tmp_path: Path) -> None:
+    shares = [staged(document, tmp_path, draw="top", toward=pull)[1] for pull in (1.0, 0.5, 0.0)]
+    on_topic = [found[2] for found in shares]
+    assert on_topic[0] > on_topic[1] + 10 > on_topic[2] + 20
+    assert (shares[0] > 0).sum() < (shares[1] > 0).sum() == TOPICS
+    assert [found.sum() for found in shares] == [60, 60, 60]
+
+
+def test_the_positive_weight_keeps_the_order_of_any_logarithm() -> None:
+    value = np.array([-1e6, -750.0, -749.9, -1.0, 0.0, 1.0, 800.0, 1e6])
+    assert (np.diff(positive(value)) > 0).all()
+    assert (positive(value) > 0).all()
+
+
+def test_a_recipe_says_what_it_aims_at(document: dict[str, Any]) -> None:
+    without = {name: value for name, value in document.items() if name != "target_set"}
+    with pytest.raises(RecipeError, match="toward needs target_set"):
+        parse(without)
+    with pytest.raises(RecipeError, match="text or vector, not both"):
+        parse({**document, "target_set": {"uri": "a.jsonl", "text": "a", "vector": "b"}})
+    again = Recipe.model_validate(parse(document).model_dump(mode="json"))
+    assert again == parse(document)
+    assert len(again.dedup.exclude) == 1
