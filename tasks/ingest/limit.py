@@ -36,7 +36,7 @@ def enough_room_for_errors(
     if share <= request.source.max_quarantined:
         return
     refused = sum(bool(report.reason) for report in reports)
-    remedy = "correct the source, or raise source.max_quarantined"
+    remedy = "`evenkeel quarantine RECIPE` lists all; correct the source, or raise source.max_quarantined"
     if Reason.WRONG_DIMENSION.label in reasons and plan.kept_vector is not None:
         remedy = f"{plan.about_guess}; or {remedy}"
     raise QuarantineLimitError(
@@ -63,7 +63,7 @@ def nothing_left(
         found=f"{len(shards):,} shards with {read:,} rows, {sum(reasons.values()):,} refused"
         + (f"; {refused:,} shards refused" if refused else ""),
         where="; ".join(why) or str(request.source.uri),
-        remedy=f"{out.path('shards.json')} and {out.path('quarantine')} name every shard and row"
+        remedy=f"`evenkeel quarantine RECIPE` lists them; {out.path('quarantine')} names every row"
         if why
         else "check source.uri: its shards are empty",
     )

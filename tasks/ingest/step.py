@@ -70,6 +70,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         work=sum(shard.bytes for shard in shards),
         on_done=_counter(run, len(jobs), begin, 0.9, "shards read"),
     )
+    storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, {})])
     enough_room_for_errors(request, shards, reports, out, plan)
     blocks = [block for report in reports for block in report.blocks]
     again = _take_out_duplicates(blocks, shards, plan, out, run)

@@ -24,6 +24,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "prune": [(), ("--set", "destination.retention.keep_days=0", "--set", "destination.retention.grace_hours=0")],
     "takedown": [("row-0-1",), ("row-0-1", "--republish")],
     "diagnose": [()],
+    "quarantine": [(), ("--version", "v1")],
     "curate": [()],
 }
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
@@ -53,7 +54,7 @@ def test_who_looks_changes_nothing(recipe_file: Path, document: dict[str, Any], 
     (tmp_path / "excluded.txt").write_text("row-0-7\n")
     document["dedup"]["exclude"] = [{"by": "ids", "uri": str(tmp_path / "excluded.txt")}]
     recipe_file.write_text(json.dumps(document))
-    for verb in ("plan", "versions", "prune", "diagnose"):  # before there is anything
+    for verb in ("plan", "versions", "prune", "diagnose", "quarantine"):  # before there is anything
         invoke(verb, recipe_file)
     curate(load(str(recipe_file), ()), dry_run=True)
     assert contents(destination, workspace) == {}
