@@ -56,7 +56,7 @@ def test_ngram_weights_are_those_of_the_definition(
 ) -> None:
     wanted = ["".join(texts[0].upper()), "xaq yaq, xaq!", ""]
     (tmp_path / "target.jsonl").write_text("".join(json.dumps({"q": text}) + "\n" for text in wanted))
-    signal = toward(tmp_path / "target.jsonl", text="q", per_token=per_token, buckets=1 << 22)
+    signal = toward(tmp_path / "target.jsonl", text="q", per_token=per_token, buckets=1 << 22, floor_probability=1e-8)
     found, ref = signal_of(signal, done, tmp_path)
     p, q = (Counter(gram for text in part for gram in grams(text)) for part in (wanted, texts))
     n, m = sum(p.values()), sum(q.values())

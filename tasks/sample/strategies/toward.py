@@ -1,7 +1,8 @@
 """Choose the rows that a target set asks for, alone or blended with balance.
 
-Sources: DSIR (arXiv 2302.03169) by ngrams; importance resampling on clusters. The signal `toward` says how much a row
-belongs to the target; gumbel draws in proportion to the weight whose log that is, top takes the largest.
+Sources: DSIR (arXiv 2302.03169), BETR (arXiv 2507.12466), GOT-D (arXiv 2405.02774), SnP (arXiv 2303.16186). The signal
+`toward` says how much a row belongs to the target; gumbel draws in proportion to the weight whose log that is, top
+takes the largest. Noise drowns scores that are bounded, so it is for sums of log ratios alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.hashing import uniform
@@ -26,6 +27,7 @@ from evenkeel.tasks.signal.toward.options import TowardOptions
 
 SIGNAL = "toward"
 COLUMNS = (f"score.{SIGNAL}", "identity")
+LOG_WEIGHTS = ("ngrams", "clusters")
 SEED = 0x746F_7761
 
 
@@ -64,11 +66,19 @@ class Toward(TowardOptions, Strategy):
     draw: Literal["gumbel", "top"] | None = Field(
         None,
         description="gumbel: one by one in proportion to the weights; top: the largest first. Empty = what suits the "
-        "rule: gumbel by ngrams and clusters.",
+        "rule: gumbel by ngrams (summed) and clusters, else top.",
     )
     toward: float = Field(
         1.0, ge=0, le=1, description="Share of the target's pull; the rest of every leaf's quota is that of `balanced`."
     )
+
+    @model_validator(mode="after")
+    def _draws_weights(self) -> Self:
+        """Refuse noise on what is no logarithm of a weight: it would drown a bounded score."""
+        weights = self.by in LOG_WEIGHTS or (self.by, self.teacher) == ("classifier", "membership")
+        if self.draw == "gumbel" and not weights:
+            raise ValueError(f"draw: gumbel needs the log of a weight, which by: {self.by} is not here; use draw: top")
+        return self
 
     @property
     def blended(self) -> bool:
@@ -101,7 +111,7 @@ class Toward(TowardOptions, Strategy):
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return the rows with the largest weights of the pool, or of every leaf by quotas between two."""
         problem.rows.check([f"score.{SIGNAL}"])
-        draw = self.draw or "gumbel"
+        draw = self.draw or ("gumbel" if self.by in LOG_WEIGHTS and not self.per_token else "top")
         weights = TargetWeights(draw, problem.seed)
         facts: dict[str, object] = {"draw": draw, "by": self.by, "toward": self.toward}
         whole = replace(one_cell_plan(problem, problem.tree.rows, weights, COLUMNS, facts), draw="top")

@@ -1,6 +1,8 @@
 """How much a row belongs to the target set, by one of several published rules.
 
-Sources: by ngrams, DSIR (arXiv 2302.03169); by clusters, importance resampling on the histogram of a level.
+Sources: by ngrams, DSIR (arXiv 2302.03169); by clusters, importance resampling on the histogram of a level; by a
+classifier, BETR (arXiv 2507.12466); by transport, GOT-D (arXiv 2405.02774); by a prefix of clusters, SnP (arXiv
+2303.16186).
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +57,10 @@ class TowardSignal(TowardOptions, Signal):
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool on a reference core."""
-        return 0.3 + (0.03 * work.text_megabytes if "text" in self.needs() else 2e-7 * work.rows)
+        if self.by == "ngrams":
+            return 0.3 + 0.03 * work.text_megabytes
+        per_row = {"classifier": 1e-9, "prefix": 2e-8, "transport": 1e-6}.get(self.by, 0.0) * work.dimension
+        return 1.0 + work.rows * (2e-7 + per_row)
 
     def _target(self) -> TargetSet:
         if self.target is None:

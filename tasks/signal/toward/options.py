@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evenkeel.tasks.dedup.target_set import TargetSet
 
-By = Literal["ngrams", "clusters"]
+By = Literal["ngrams", "clusters", "classifier", "transport", "prefix"]
 
 
 class TowardOptions(BaseModel):
@@ -16,21 +16,34 @@ class TowardOptions(BaseModel):
 
     by: By = Field(
         "ngrams",
-        description="ngrams: log ratio of n-grams in target and pool (DSIR); clusters: of shares of a cluster.",
+        description="ngrams: log ratio of n-grams in target and pool (DSIR); clusters: of shares of a cluster; "
+        "classifier: a linear model tells target from pool; transport: what lowers the optimal transport to the target "
+        "(GOT-D); prefix: the nearest clusters (SnP).",
     )
     per_token: bool = Field(
         False, description="ngrams: the mean over a text's n-grams; their sum, as published, favours long texts."
     )
     buckets: int = Field(10_000, ge=16, le=1 << 24, description="ngrams: hash buckets of words and pairs of words.")
     floor_probability: float = Field(
-        1e-8, gt=0, le=1, description="ngrams: added to the probability of a bucket, in the target and in the pool."
+        1e-4,
+        gt=0,
+        le=1,
+        description="ngrams: added to the probability of a bucket, in target and pool; published: 1e-8.",
     )
-    level: int = Field(1, ge=1, description="clusters: level whose clusters are compared; 1 = the leaves.")
+    level: int = Field(1, ge=1, description="clusters, prefix: level whose clusters are compared; 1 = the leaves.")
     prior: float = Field(
         1.0,
         gt=0,
         description="clusters: rows spread like the pool that are added to the target's: none weighs zero.",
     )
+    teacher: Literal["membership", "similarity"] = Field(
+        "membership",
+        description="classifier: learns target against pool, or the rank by similarity to the target (BETR).",
+    )
+    neighbours: int = Field(5, ge=1, le=1000, description="classifier, by similarity: nearest rows of the target.")
+    penalty: float = Field(1.0, gt=0, description="classifier: of the squared coefficients, as so many rows.")
+    epsilon: float = Field(0.05, ge=0.001, le=10, description="transport: entropy term, in units of the mean cost.")
+    components: int = Field(16, ge=1, le=128, description="prefix: principal axes that distances are taken on.")
     target: TargetSet | None = Field(None, description="Another target than the recipe's target_set; leave it out.")
 
     def with_target(self, target: TargetSet | None) -> Self:

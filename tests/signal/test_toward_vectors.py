@@ -1,0 +1,129 @@
+"""Transport, Frechet distance and the linear models agree with exact ones, and find what a target asks for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+from scipy.optimize import linprog
+from sklearn.metrics import roc_auc_score
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.sample.strategies.toward import Toward
+from evenkeel.tasks.signal.toward.frechet import Moments, frechet
+from evenkeel.tasks.signal.toward.sinkhorn import potential, squared_distances, transport
+from tests.sample.pools import write_pool
+from tests.signal.test_toward import toward
+from tests.signal.values import signal_of, values_of
+
+KINDS, ROWS, D = 8, 960, 12
+Planted = tuple[dict[str, StepRef], np.ndarray, np.ndarray, Path]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A pool of eight kinds in 32 leaves, its vectors and kinds, and forty rows like those of kind 3 as the target."""
+    folder = tmp_path_factory.mktemp("planted")
+    rng = np.random.default_rng(5)
+    centres, inner = rng.normal(0, 1, (KINDS, D)), rng.normal(0, 0.6, (KINDS * 4, D))
+    leaf = rng.integers(0, KINDS * 4, ROWS)
+    x = (centres[leaf // 4] + inner[leaf] + rng.normal(0, 0.3, (ROWS, D))).astype(np.float32)
+    mine = rng.integers(12, 16, 40)
+    np.save(folder / "target.npy", (centres[3] + inner[mine] + rng.normal(0, 0.3, (40, D))).astype(np.float32))
+    done = write_pool(folder / "pool", x, levels=[leaf], parents=[np.arange(32) // 4], block_rows=250)
+    storage.write_json(str(folder / "pool" / "embed" / "embedding.json"), {"method": "column"})
+    return done, x, leaf // 4, folder / "target.npy"
+
+
+@pytest.mark.parametrize("teacher", ["membership", "similarity"])
+def test_a_classifier_finds_the_rows_of_the_target(planted: Planted, tmp_path: Path, teacher: str) -> None:
+    done, _, kind, target = planted
+    found = values_of(toward(target, by="classifier", teacher=teacher), done, tmp_path)
+    assert roc_auc_score(kind == 3, found) > 0.97
+
+
+def test_rows_taken_by_transport_are_nearer_to_the_target_than_random_ones(planted: Planted, tmp_path: Path) -> None:
+    done, x, kind, target = planted
+    found = values_of(toward(target, by="transport"), done, tmp_path)
+    best, wanted = np.argsort(-found)[:120], np.load(target)
+
+    def distance(rows: np.ndarray) -> float:
+        a, b = np.full(len(rows), 1 / len(rows)), np.full(len(wanted), 1 / len(wanted))
+        return transport(a, b, squared_distances(x[rows], wanted), 0.01).cost
+
+    assert distance(best) <= 0.4 * distance(np.random.default_rng(0).permutation(ROWS)[:120])
+    assert (kind[best] == 3).mean() > 0.8
+
+
+def test_the_prefix_is_the_union_of_clusters_that_is_nearest(planted: Planted, tmp_path: Path) -> None:
+    done, x, kind, target = planted
+    found, ref = signal_of(toward(target, by="prefix", components=D), done, tmp_path)
+    wanted = np.load(target).astype(np.float64)
+
+    def distance(rows: np.ndarray) -> float:
+        both = (Moments.of(part.astype(np.float64), np.zeros(len(part), int), 1) for part in (rows, wanted))
+        return float(frechet(*both)[0])
+
+    assert ref.facts["frechet"] == pytest.approx(distance(x[~np.isnan(found)]), rel=1e-3)
+    assert ref.facts["frechet"] <= 0.3 * distance(x)
+    assert (kind[~np.isnan(found)] == 3).mean() > 0.9
+
+
+@pytest.mark.parametrize("by", ["classifier", "transport", "prefix"])
+def test_blocks_and_threads_change_nothing(planted: Planted, tmp_path: Path, by: str) -> None:
+    done, x, _, target = planted
+    one = values_of(toward(target, by=by), done, tmp_path / "one", threads=1)
+    four = values_of(toward(target, by=by), done, tmp_path / "four", threads=4)
+    np.testing.assert_array_equal(one, four)
+    assert len(one) == len(x)
+
+
+def test_transport_is_that_of_a_linear_program() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(0, 1, (50, 4)).astype(np.float32), rng.normal(0.7, 1, (50, 4)).astype(np.float32)
+    a, b = rng.dirichlet(np.full(50, 3.0)), np.full(50, 1 / 50)
+    cost = squared_distances(x, y)
+    sums = np.concatenate([np.kron(np.eye(50), np.ones(50)), np.kron(np.ones(50), np.eye(50))])
+    exact = linprog(cost.ravel(), A_eq=sums, b_eq=np.concatenate([a, b])).fun
+    found = transport(a, b, cost, 0.001, 5000, 1e-6)
+    assert found.cost == pytest.approx(exact, rel=1e-3)
+    assert float(a @ found.f + b @ found.g) == pytest.approx(exact, rel=1e-2)
+
+
+def test_rows_of_the_sample_have_their_own_potential() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(0, 1, (60, 3)).astype(np.float32), rng.normal(1, 1, (20, 3)).astype(np.float32)
+    a, b = np.full(60, 1 / 60), np.full(20, 1 / 20)
+    found = transport(a, b, squared_distances(x, y), 0.05, 2000, 1e-9)
+    again = potential(x, y, b, found.g, found.epsilon)
+    np.testing.assert_allclose(again - again.mean(), found.f - found.f.mean(), atol=1e-5)
+
+
+def test_frechet_is_that_of_the_definition_and_adds_up() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(0, 1, (90, 5)) @ rng.normal(0, 1, (5, 5)), rng.normal(1, 2, (70, 5))
+    member = rng.integers(0, 2, 90)
+    aim = Moments.of(y, np.zeros(70, int), 1)
+    whole = Moments.of(x, member, 2)
+    parts = Moments.of(x[:40], member[:40], 2).add(Moments.of(x[40:], member[40:], 2))
+    for one, found in enumerate(frechet(parts, aim)):
+        part = x[member == one]
+        c, t = np.cov(part.T, bias=True), np.cov(y.T, bias=True)
+        shared = np.real(sqrtm(sqrtm(t) @ c @ sqrtm(t)))
+        expected = ((part.mean(0) - y.mean(0)) ** 2).sum() + np.trace(c + t - 2 * shared)
+        assert found == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(frechet(whole, aim), frechet(parts, aim))
+
+
+def test_noise_is_refused_where_it_would_drown_the_score() -> None:
+    with pytest.raises(ValueError, match="use draw: top"):
+        Toward.model_validate({"by": "transport", "draw": "gumbel"})
+    assert Toward.model_validate({"by": "classifier", "draw": "gumbel"}).draw == "gumbel"
+
+
+def test_a_level_that_is_not_there_is_named(planted: Planted, tmp_path: Path) -> None:
+    done, _, _, target = planted
+    with pytest.raises(RecipeError, match="cannot be ordered"):
+        values_of(toward(target, by="prefix", level=3), done, tmp_path)
