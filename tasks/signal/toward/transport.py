@@ -13,7 +13,7 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.infra.dtypes import Float64Array
+from evenkeel.infra.dtypes import Array, Float32Array, Float64Array
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.signal.source import SignalSource
@@ -45,7 +45,8 @@ class TransportRule(Rule):
 
     def values(self, source: SignalSource, block: str, fit: Fit) -> Float64Array:
         """Return the gradient of each row, (n,) float64."""
-        wanted, g = (np.asarray(_part(fit, name)) for name in ("wanted", "potential"))
+        wanted: Float32Array = _part(fit, "wanted").astype(np.float32, copy=False)
+        g: Float64Array = _part(fit, "potential").astype(np.float64, copy=False)
         b = np.full(len(wanted), 1 / len(wanted))
         epsilon = fit.facts["epsilon"]
         assert isinstance(epsilon, float)
@@ -53,5 +54,5 @@ class TransportRule(Rule):
         return np.concatenate([np.empty(0), *parts])
 
 
-def _part(fit: Fit, name: str) -> Float64Array:
+def _part(fit: Fit, name: str) -> Array:
     return np.asarray(map_array(storage.join(fit.folder, f"{name}.npy"), Path(fit.scratch)))
