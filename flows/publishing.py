@@ -13,6 +13,7 @@ from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.extras import DrawExtras
+from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import previous_version
@@ -28,7 +29,7 @@ def publish_version(
 
     def draw(number: int, folder: str) -> dict[str, str]:
         named = draw_card(recipe, run.workspace, proven, (number, folder), InProcess(run))
-        return {**_profile(proven), **evidence(named)}
+        return {**_profile(proven), **evidence(named), CLUSTERS: storage.join(named.report.uri, CLUSTERS)}
 
     document = {
         "recipe": recipe.model_dump(mode="json"),

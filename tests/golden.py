@@ -283,6 +283,8 @@ def _file(uri: str, exact: Exact, array: Callable[[np.ndarray], None]) -> None:
             exact([name, str(column.type)])
             if pa.types.is_floating(column.type):
                 array(column.to_numpy(zero_copy_only=False))
+            elif pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
+                exact(column.to_pylist())
             elif pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
                 array(np.asarray(column.to_pylist()))
             else:

@@ -21,6 +21,7 @@ POINTER = "latest/version.json"
 POINTER_TEXT = "latest/data.txt"
 PRUNED = "PRUNED"
 IN_TRASH = b"in the trash of evenkeel prune\n"
+CLUSTERS = "clusters.parquet"
 BLOCKED = "blocked"
 BESIDE = ("fates", "centroids", "selection")
 OURS = ("data", *BESIDE, MANIFEST, PRUNED)

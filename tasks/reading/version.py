@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import VersionNotFound
+from evenkeel.infra.errors import StorageError, VersionNotFound
 from evenkeel.infra.tables import read_groups, read_table
 from evenkeel.tasks.publish.config import LATEST
-from evenkeel.tasks.publish.layout import INDEX, MANIFEST, POINTER, VERSIONS
+from evenkeel.tasks.publish.layout import CLUSTERS, INDEX, MANIFEST, POINTER, VERSIONS
 from evenkeel.tasks.publish.manifest import Manifest, read_checked
 from evenkeel.tasks.reading.stream import Batch, RowStream
 
@@ -46,6 +46,22 @@ class PublishedVersion:
     def to_pandas(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Return all rows, in published order, as a pandas frame."""
         frame: pd.DataFrame = self.to_arrow(columns).to_pandas()
+        return frame
+
+    def clusters(self) -> "pd.DataFrame":
+        """Return the clusters of every level: level, id, parent, name, words, pool, kept, representatives.
+
+        `id` is the value of the column `ek_cluster_<level>`. Raises StorageError for a version without names.
+        """
+        uri = storage.join(self.location, CLUSTERS)
+        try:
+            frame: pd.DataFrame = read_table(uri).to_pandas()
+        except FileNotFoundError:
+            raise StorageError(
+                f"v{self.version} does not name its clusters: an earlier release published it",
+                where=uri,
+                remedy="publish a version with this one",
+            ) from None
         return frame
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -1,9 +1,14 @@
 """The report step: the card as a page, as a short summary and as a README. It is part of the version."""
 
 from evenkeel.infra import storage
+from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.report.cluster_map import map_clusters
+from evenkeel.tasks.report.cluster_names import last_names, look_at_rows, name_clusters
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.facts import gather
 from evenkeel.tasks.report.findings import headline, of_gates
@@ -17,15 +22,21 @@ MAX_DRAWN = 20_000  # clusters of the card's charts
 
 
 def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run) -> Outcome:
-    """Write card.html, card.md and README.md."""
+    """Write card.html, card.md, README.md and clusters.parquet."""
     if inputs.stage is not None and not config.location:
         config = config.model_copy(update={"location": str(inputs.stage.facts.get("location", ""))})
     from evenkeel.tasks.report.page import render_page  # imports Altair and the renderer of its charts
 
     run.progress(0.05, "gathering the facts")
     facts = gather(config, inputs, str(run.scratch))
-    run.progress(0.2, "drawing the map of clusters")
-    clusters = map_clusters(facts, inputs, Pool.open(inputs.ingest, run.scratch))
+    run.progress(0.15, "naming the clusters")
+    hierarchy, pool = Hierarchy.open(inputs.cluster), Pool.open(inputs.ingest, run.scratch)
+    last = last_names(inputs.previous, hierarchy.centroid_hash)
+    rows = look_at_rows(inputs.sample, pool, hierarchy)
+    names = name_clusters(hierarchy, Profile.open(inputs.measure).clusters, rows, last)
+    write_table(out.path(CLUSTERS), names)
+    run.progress(0.3, "drawing the map of clusters")
+    clusters = map_clusters(facts, inputs, pool)
     run.progress(0.6, "drawing the charts")
     page = render_page(facts, clusters).encode()
     storage.write_bytes(out.path("card.html"), page)
@@ -39,4 +50,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 2, report, cost=cost)
+REPORT = Step("report", 3, report, cost=cost)

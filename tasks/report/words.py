@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 WORD = re.compile(r"[^\W\d_]{3,24}")
 COMMON = """
@@ -16,25 +16,35 @@ STOP = frozenset(COMMON.split())
 
 
 def distinctive_words(texts: Mapping[int, Sequence[str]], words: int = 3) -> dict[int, str]:
-    """Return the `words` most distinctive words of every cluster, joined by commas.
+    """Return the `words` most distinctive words of every cluster, joined by commas; "" for clusters without words.
 
-    texts: a few texts by cluster. Weight (class-based tf-idf, Grootendorst 2022) = share of the cluster's texts with
-    the word x log(1 + clusters / clusters with it); a word of one text only names nothing where there are three texts
-    or more. Ties go by the alphabet. Clusters without words get "".
+    texts: a few texts by cluster.
     """
-    counts = {cluster: _texts_with(texts[cluster]) for cluster in texts}
+    found = distinctive({cluster: [words_of(text) for text in texts[cluster]] for cluster in texts}, words)
+    return {cluster: ", ".join(chosen) for cluster, chosen in found.items()}
+
+
+def distinctive(rows: Mapping[int, Sequence[Set[str]]], words: int) -> dict[int, list[str]]:
+    """Return the `words` most distinctive words of every cluster, the most distinctive first.
+
+    rows: the words of a few rows by cluster. Weight (class-based tf-idf, Grootendorst 2022) = share of the cluster's
+    rows with the word x log(1 + clusters / clusters with it); a word of one row only names nothing where there are
+    three rows or more. Ties go by the alphabet.
+    """
+    counts = {cluster: Counter(word for row in rows[cluster] for word in row) for cluster in rows}
     held_by = Counter(word for counter in counts.values() for word in counter)
-    names = {}
+    chosen = {}
     for cluster, counter in counts.items():
-        size = max(len(texts[cluster]), 1)
+        size = max(len(rows[cluster]), 1)
         weight = {
             word: count / size * math.log1p(len(counts) / held_by[word])
             for word, count in counter.items()
             if count > 1 or size < 3
         }
-        names[cluster] = ", ".join(sorted(weight, key=lambda word: (-weight[word], word))[:words])
-    return names
+        chosen[cluster] = sorted(weight, key=lambda word: (-weight[word], word))[:words]
+    return chosen
 
 
-def _texts_with(texts: Sequence[str]) -> Counter[str]:
-    return Counter(word for text in texts for word in {match.lower() for match in WORD.findall(text)} - STOP)
+def words_of(text: str) -> set[str]:
+    """Return the words of a text that may name something: three letters or more, none of the commonest."""
+    return {match.lower() for match in WORD.findall(text)} - STOP

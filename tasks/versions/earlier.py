@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.cluster_names import NAMES
 from evenkeel.tasks.report.config import PastVersion
 from evenkeel.tasks.versions.listing import read_manifest
 
@@ -17,6 +20,7 @@ def profile_of(version: Version) -> StepRef:
         "centroid_hash": manifest.centroid_hash,
         "version": version.version,
         "sampling": manifest.recipe.get("sampling"),
+        NAMES: storage.join(version.location, CLUSTERS),
     }
     return StepRef(step="previous", key=version.manifest_sha256[:20], uri=version.profile, facts=facts)
 

@@ -19,13 +19,14 @@ from evenkeel.infra.tables import read_footer, read_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.layout import BESIDE, copy_hashed
+from evenkeel.tasks.publish.layout import BESIDE, CLUSTERS, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Manifest, Staged, content_key
 from evenkeel.tasks.publish.publish import PublishResult, publish_files
 from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.beside import write_table
 from evenkeel.tasks.publish.staging.gather import write_data_file
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.report.cluster_names import NAMES
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
@@ -183,7 +184,9 @@ class _Drawer:
             history=past_versions(version for version in known if version.version < number),
             price_per_hour=recipe.get("price_per_hour"),
         )
-        inputs = {**self.steps, "validate": self.validate, "previous": self.previous}
+        facts = {name: value for name, value in self.previous.facts.items() if name != NAMES}
+        unnamed = self.previous.model_copy(update={"facts": facts})  # its names may hold words of the rows that go
+        inputs = {**self.steps, "validate": self.validate, "previous": unnamed}
         report = REPORT(config, ReportInputs.of(inputs), self.run)
         names = Profile.open(self.measure).files()
         return {
@@ -192,4 +195,5 @@ class _Drawer:
             "README.md": storage.join(report.uri, "README.md"),
             "expectations.json": storage.join(self.validate.uri, "results.json"),
             "docs": storage.join(self.validate.uri, "docs"),
+            CLUSTERS: storage.join(report.uri, CLUSTERS),
         }

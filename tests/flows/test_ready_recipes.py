@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import evenkeel
 from evenkeel.flows.curate import curate
 from evenkeel.flows.evaluate import evaluate
 from evenkeel.flows.recipe import Recipe, load
@@ -32,3 +33,9 @@ def test_digits_teach_more_about_rare_ones(tmp_path: Path) -> None:
     assert answer.result.tail.gain > 0.05
     assert [band.classes for band in answer.result.bands] == [[str(digit)] for digit in range(10)]
     assert "the rarer half" in answer.sentence
+    version = evenkeel.open(found["location"].partition("/versions/")[0])
+    clusters, rows = version.clusters(), version.to_pandas()
+    fives = clusters[(clusters["level"] == 1) & (clusters["name"].str.startswith("digit 5"))]
+    among = rows[rows["ek_cluster_1"].isin(fives["id"])]
+    assert len(among) == fives["kept"].sum() > 0
+    assert (among["digit"] == "5").mean() > 0.5

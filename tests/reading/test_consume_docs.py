@@ -27,11 +27,15 @@ def blocks() -> Iterable[Any]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("code", list(blocks()))
-def test_a_block_runs(code: str, publish_one: Publish, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_runs(
+    code: str, publish_one: Publish, workspace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if "torch" in code:
         pytest.importorskip("torch")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    result = publish_one()
+    clusters = pandas.DataFrame({"level": [1, 2, 2], "id": [0, 0, 1], "name": ["cat, dog", "animal", "plant"]})
+    clusters.to_parquet(tmp_path / "clusters.parquet")
+    result = publish_one(extras={"clusters.parquet": str(tmp_path / "clusters.parquet")})
     names: dict[str, Any] = {
         "data": result.data,
         "workspace": workspace,

@@ -120,3 +120,13 @@ def test_opening_needs_no_catalog_library() -> None:
     code = "import evenkeel.tasks.reading.version, sys; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"pyiceberg", "sqlalchemy", "prefect", "dask"} & set(loaded)
+
+
+def test_the_names_of_clusters_are_read_where_there_are_some(publish_one: Publish, tmp_path: Path) -> None:
+    table = pd.DataFrame({"level": [1, 2], "id": [7, 0], "name": ["cat, dog", "animal"]})
+    table.to_parquet(tmp_path / "names.parquet")
+    named = publish_one(extras={"clusters.parquet": str(tmp_path / "names.parquet")})
+    pd.testing.assert_frame_equal(evenkeel.open(named.location.partition("/versions/")[0]).clusters(), table)
+    publish_one(seed=1)
+    with pytest.raises(StorageError, match="does not name its clusters"):
+        evenkeel.open(named.location.partition("/versions/")[0]).clusters()
