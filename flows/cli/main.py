@@ -22,7 +22,9 @@ class Place(NamedTuple):
 SECTIONS = {
     "Curate": {
         "run": Place("run", "Curate RECIPE here and now, and publish the version."),
-        "plan": Place("plan", "Say what a run of RECIPE would read, do and take, and what cannot fit."),
+        "plan": Place(
+            "plan", "Say what a run of RECIPE would read, do and take, what cannot fit, and which gates cannot pass."
+        ),
         "sweep": Place("plan", "Show balance and coverage against size; publishes nothing."),
         "schema": Place("recipe", "Print the JSON schema of a recipe."),
     },

@@ -214,10 +214,10 @@ def test_no_leaf_is_larger_than_its_bound(tmp_path: Path) -> None:
 
 def test_no_parent_has_too_many_children(tmp_path: Path) -> None:
     x = mixture(4000, 12, 20)
-    free, _ = clustered(tmp_path / "free", x, levels=[300, 15])
-    bound, _ = clustered(tmp_path / "bound", x, levels=[300, 15], sibling_ratio=2)
-    assert np.bincount(free.levels[0].parents).max() > 40
-    assert np.bincount(bound.levels[0].parents).max() <= 40
+    free, _ = clustered(tmp_path / "free", x, levels=[300, 20], upper="k-means")
+    bound, _ = clustered(tmp_path / "bound", x, levels=[300, 20], upper="k-means", sibling_ratio=2)
+    assert np.bincount(free.levels[0].parents).max() > 30
+    assert np.bincount(bound.levels[0].parents).max() <= 30
     check(bound, x, settled=0.3)
 
 

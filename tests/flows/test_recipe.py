@@ -138,7 +138,6 @@ def test_ready_recipes_are_valid_by_name(name: str) -> None:
         ("sampling.target=0 tokens", "at least 1 token"),
         ("sampling.strategy={name: uniform}", "sampling.strategy.uniform.groups: is needed"),
         ("sampling.strategy={name: quality, scores: {a: 0}}", "not all zero"),
-        ("sampling.strategy={name: quality, scores: {a: -1}}", ">= 0"),
         (
             "sampling.shares=[{group: a, value: x, at_least: 0.7, at_most: 0.6}]",
             "contradictory bounds for a=x: at_least 0.7 > at_most 0.6",

@@ -19,6 +19,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "versions": [()],
     "show": [(), ("v1",), ("--dropped", "2")],
     "history": [()],
+    "why": [("row-0-1",), ("row-0-1", "--version", "v1")],
     "diff": [("v1", "latest")],
     "verify": [()],
     "prune": [(), ("--set", "destination.retention.keep_days=0", "--set", "destination.retention.grace_hours=0")],
@@ -28,7 +29,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "curate": [()],
 }
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
-OUTSIDE = {"sweep", "export"}
+OUTSIDE = {"sweep", "export", "evaluate"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
 CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve"}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
