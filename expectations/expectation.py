@@ -17,6 +17,8 @@ A table is a pandas frame. The tables are:
 - `shards`: one row per shard: `uri`, `rows` read, `quarantined`, `reason` where none of it could be read.
 - `joint`: for pairs of columns that a gate asks about, one row per pair of their values: `scope` ("group.style"),
   `given` ("tags.concepts"), `concept`, `attribute`, `before` and `after` (rows). No rows where none does.
+- `distances`: to the target set, one row per kind of distance: `to`, `by`, `pool` and `after` (of the pool and of the
+  version). No rows where no gate asks, or without a target set.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evenkeel.expectations.concerns.diversity import ConditionalEntropy
+from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
@@ -177,7 +178,9 @@ def prove_version(
     counted = {f"signals.{signal.name}" for signal in recipe.signals if signal.makes_group or signal.tags}
     of_measure = {name: ref for name, ref in done.items() if not name.startswith("signals.") or name in counted}
     joint = [(one.scope, one.given) for one in recipe.gates.expectations() if isinstance(one, ConditionalEntropy)]
-    measure = run_step(MEASURE, MeasureConfig(joint=joint), MeasureInputs.of(of_measure))
+    asked = any(isinstance(one, Distance) for one in recipe.gates.expectations())
+    target = recipe.target_set.current() if asked and recipe.target_set is not None else None
+    measure = run_step(MEASURE, MeasureConfig(joint=joint, target=target), MeasureInputs.of(of_measure))
     validate = run_step(
         VALIDATE,
         recipe.gates,

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.tasks.dedup.target_set import TargetSet
+
 
 class MeasureConfig(BaseModel):
     """How a selection is measured."""
@@ -14,3 +16,4 @@ class MeasureConfig(BaseModel):
     joint: list[tuple[str, str]] = Field(
         default_factory=list, description="Columns counted inside others for gates: group.style in tags.concepts."
     )
+    target: TargetSet | None = Field(None, description="Rows that distances are measured to, where a gate asks.")

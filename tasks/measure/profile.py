@@ -10,7 +10,7 @@ from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
-SOMETIMES = ("tags", "tag_totals", "joint")  # there where the recipe has tags, or a gate asks
+SOMETIMES = ("tags", "tag_totals", "joint", "distances")  # there where the recipe has tags, or a gate asks
 
 
 class Profile:
@@ -67,6 +67,11 @@ class Profile:
     def joint(self) -> pd.DataFrame:
         """Rows of attributes inside concepts: scope, given, concept, attribute, before, after; for gates that ask."""
         return self._if_there("joint")
+
+    @property
+    def distances(self) -> pd.DataFrame:
+        """Distances to the target set: to, by, pool, after; no rows where no gate asks."""
+        return self._if_there("distances")
 
     def files(self) -> list[str]:
         """Return the names of the files of the profile."""

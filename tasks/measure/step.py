@@ -12,6 +12,7 @@ from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.measure.churn import retained, smallest
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.dispositions import DispositionCounts
+from evenkeel.tasks.measure.distances import measure_distances
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.joint import measure_joint
 from evenkeel.tasks.measure.profile import Profile
@@ -49,6 +50,9 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     rows = _candidates(inputs, run)
     if config.joint:
         write_table(out.path("joint.parquet"), measure_joint(rows, inputs.sample, config.joint, run.compute))
+    if config.target is not None:
+        run.progress(0.92, "measuring distances to the target")
+        write_table(out.path("distances.parquet"), measure_distances(config.target, inputs, out.path("distances"), run))
     if rows.pool.tags:
         run.progress(0.95, "counting tags")
         tags, tag_totals = measure_tags(rows, inputs.sample, inputs.signals, run.compute)

@@ -59,6 +59,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs), favoured),
         "shards": shards(pool),
         "joint": profile.joint,
+        "distances": profile.distances,
     }
     expectations = config.expectations(facts.get("goal", "balance"))
     run.progress(0.4, f"checking {len(expectations)} expectations")

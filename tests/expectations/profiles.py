@@ -86,6 +86,9 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
         "shards": pd.DataFrame(
             [{"uri": f"s3://pool/{n}.parquet", "rows": 20_475, "quarantined": 25, "reason": ""} for n in range(4)]
         ),
+        "distances": pd.DataFrame(
+            {"to": "target", "by": ["mmd", "frechet", "transport", "kl"], "pool": 0.4, "after": [0.1, 0.2, 0.1, 0.3]}
+        ),
         "joint": pd.DataFrame(
             [
                 {"scope": "group.style", "given": given, "concept": f"c{concept}", "attribute": f"a{attribute}"}

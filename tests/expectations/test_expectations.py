@@ -53,6 +53,12 @@ def one_sided(concept: str) -> Tables:
     return tables(joint=frame)
 
 
+def far(by: str) -> Tables:
+    frame = tables()["distances"]
+    frame.loc[frame["by"] == by, "after"] = 0.5
+    return tables(distances=frame)
+
+
 LANGUAGE = "group.language"
 TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
 FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
@@ -76,6 +82,8 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "misplaced_rows", "at_most": 0.1}, crowded(), "399"),
     ({"expect": "normalised_entropy"}, crowded(share=0.6), "399"),
     ({"expect": "conditional_entropy", "scope": "group.style", "given": "tags.words"}, one_sided("c5"), "c5"),
+    ({"expect": "distance"}, far("mmd"), "mmd"),
+    ({"expect": "distance", "by": "transport", "at_most": 0.75}, far("transport"), "transport"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
         {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},

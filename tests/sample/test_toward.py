@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.inputs import MeasureInputs
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.strategies.toward import positive
+from evenkeel.tasks.signal.toward.frechet import Moments, frechet
 from evenkeel.tasks.step import InProcess, Run
 
 TOPICS, ROWS = 8, 640
@@ -57,7 +64,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def staged(document: dict[str, Any], scratch: Path, **strategy: object) -> tuple[StagedVersion, np.ndarray]:
     """Return the staged version, and how many of its rows are of each topic."""
-    recipe = parse({**document, "sampling": {**document["sampling"], "strategy": {"name": "toward", **strategy}}})
+    chosen = {"name": "toward", **strategy}
+    recipe = parse({**document, "sampling": {**document["sampling"], "strategy": chosen}})
     run_step = InProcess(Run(workspace=recipe.workspace, dataset=recipe.dataset, scratch=scratch))
     lineage = resolve_lineage(recipe, recipe.workspace)
     made = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
@@ -92,6 +100,46 @@ def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], t
     assert on_topic[0] > on_topic[1] + 10 > on_topic[2] + 20
     assert (shares[0] > 0).sum() < (shares[1] > 0).sum() == TOPICS
     assert [found.sum() for found in shares] == [60, 60, 60]
+
+
+def test_a_version_towards_the_target_is_nearer_than_random_and_a_random_one_is_not(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    made, _ = staged(document, tmp_path, draw="top", by="clusters")
+    random, _ = staged(document, tmp_path, name="random")
+    run = Run(workspace=str(tmp_path), dataset="distances", scratch=tmp_path)
+    target = parse(document).target_set
+    table = {}
+    for name, version in [("toward", made), ("random", random)]:
+        inputs = MeasureInputs(version.ingest, version.embed, version.dedup, version.cluster, version.sample)
+        profile = Profile.open(MEASURE(MeasureConfig(target=target), inputs, run))
+        table[name] = profile.distances
+        pool = Pool.open(version.ingest)
+        ids = pool.row_ids()
+        kept = np.isin(ids, Selection.open(version.sample).row_ids())
+        x = np.concatenate([Vectors.open(version.embed).block(block) for block in pool.blocks]).astype(np.float64)
+        assert target is not None
+        wanted = np.concatenate([*target.vectors(Vectors.open(version.embed), run)]).astype(np.float64)
+        both = (Moments.of(part, np.zeros(len(part), int), 1) for part in (x[kept], wanted))
+        found = profile.distances.set_index("by")["after"]
+        assert found["frechet"] == pytest.approx(frechet(*both)[0], rel=1e-6)
+        width = np.mean(((x - x.mean(0)) ** 2).sum(1))
+        exact = _exact_discrepancy(x[kept], wanted, width)
+        assert found["mmd"] == pytest.approx(exact, abs=0.04)
+    for by in ("mmd", "frechet", "transport", "kl"):
+        gate = Distance(by=by, at_most=0.75)
+        assert gate.holds(gate.measure(table["toward"])), by
+        assert not gate.holds(gate.measure(table["random"])), by
+
+
+def _exact_discrepancy(x: np.ndarray, y: np.ndarray, width: float) -> float:
+    """Return the unbiased squared maximum mean discrepancy by all pairs of rows."""
+
+    def mean(a: np.ndarray, b: np.ndarray, same: bool) -> float:
+        kernel = np.exp(-((a[:, None] - b) ** 2).sum(-1) / (2 * width))
+        return float((kernel.sum() - same * len(a)) / (len(a) * (len(b) - same)))
+
+    return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
 
 
 def test_the_positive_weight_keeps_the_order_of_any_logarithm() -> None:
