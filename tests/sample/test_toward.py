@@ -70,9 +70,9 @@ def staged(document: dict[str, Any], scratch: Path, **strategy: object) -> tuple
     lineage = resolve_lineage(recipe, recipe.workspace)
     made = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
     pool = Pool.open(made.ingest)
-    topics = np.array(pool.column("group.topic"))
-    chosen = np.isin(pool.row_ids(), Selection.open(made.sample).table()["row_id"].to_numpy())
-    return made, np.array([(topics[chosen] == f"t{topic}").sum() for topic in range(TOPICS)])
+    topics = np.asarray(pool.column("group.topic"), str)
+    kept = np.isin(pool.row_ids(), Selection.open(made.sample).row_ids())
+    return made, np.array([(topics[kept] == f"t{topic}").sum() for topic in range(TOPICS)])
 
 
 @pytest.mark.parametrize("by", ["ngrams", "clusters"])
