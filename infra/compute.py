@@ -49,6 +49,7 @@ class Compute:
     """A place to run functions; the default Compute() is this process.
 
     backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes that one worker may use.
+    isolated: whether readers of shards run in processes of their own, so that a crash loses a shard and not the run.
     start: makes the `distributed.Client` when the first large map asks for it; None keeps everything in this process.
     report: where Dask's performance report is written when a cluster that was started ends.
     """
@@ -59,6 +60,7 @@ class Compute:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: int = 2 << 30
     inline_below: int = 0
+    isolated: bool = False
     start: "Callable[[], Client] | None" = None
     report: Path | None = None
     _client: "Client | None" = field(default=None, repr=False)
@@ -202,7 +204,7 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
     cores, memory = os.cpu_count() or 1, machine_memory()
     inline_below = int(parse_bytes(config.inline_below))
     if config.kind == "inline":
-        return Compute(name=name, threads=cores, memory_limit=memory // 2)
+        return Compute(name=name, threads=cores, memory_limit=memory // 2, isolated=True)
     if config.kind == "gpu" and gpu_count() == 0:
         raise ResourceError(
             "compute: gpu asked for, but this machine has no CUDA device",
@@ -218,6 +220,7 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
         threads=config.threads if config.kind != "local" else cores,
         memory_limit=limit,
         inline_below=inline_below,
+        isolated=True,
         start=lambda: _start(config, workers, limit, scratch),
     )
 

@@ -105,19 +105,21 @@ def inspect_once(registry: str, shard: ListedShard) -> ShardSchema | str:
     about = shard.model_dump(mode="json", exclude={"name", "number"})
     place = storage.join(registry, "schemas", f"{content_key('schema', INSPECTION, about, _package(shard))}.json")
     try:
-        return _from_json(storage.read_json(place))
+        return schema_from_json(storage.read_json(place))
     except FileNotFoundError:
         found = inspect_shard(shard)
         if shard.fingerprint and not isinstance(found, str):
-            storage.write_json(place, _as_json(found))
+            storage.write_json(place, schema_as_json(found))
         return found
 
 
-def _as_json(found: ShardSchema) -> dict[str, object]:
+def schema_as_json(found: ShardSchema) -> dict[str, object]:
+    """Return an inspected schema as JSON."""
     return {**asdict(found), "schema": base64.b64encode(found.schema.serialize()).decode()}
 
 
-def _from_json(written: dict[str, object]) -> ShardSchema:
+def schema_from_json(written: dict[str, object]) -> ShardSchema:
+    """Return the schema that `schema_as_json` wrote."""
     schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(str(written["schema"]))))
     lengths = written["lengths"]
     assert isinstance(lengths, dict)

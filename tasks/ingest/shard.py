@@ -72,13 +72,13 @@ def _read(job: ShardJob) -> ShardReport:
             where=job.shard.uri,
             remedy="run again when nobody writes to the source; write new shards under new names",
         )
-    folder = job.scratch / "shards" / f"{job.number:06d}"
+    folder = scratch_of(job)
     try:
         path = storage.local_copy(job.shard.uri, folder)
         digest = storage.sha256(str(path))
         if job.number in job.plan.refused:
             reason, detail, rows = job.plan.refused[job.number]
-            return _refused(job, digest, reason, detail, rows)
+            return refused(job, digest, reason, detail, rows)
         ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
         writer = _Writer(job)
         try:
@@ -91,9 +91,14 @@ def _read(job: ShardJob) -> ShardReport:
         except UNUSABLE as error:
             writer.discard()
             why = str(error) if isinstance(error, ShardUnreadable) else describe(error)
-            return _refused(job, digest, Reason.UNREADABLE_SHARD, why, _claimed_rows(job, path))
+            return refused(job, digest, Reason.UNREADABLE_SHARD, why, _claimed_rows(job, path))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_of(job: ShardJob) -> Path:
+    """Return the folder for the local copy of a shard."""
+    return job.scratch / "shards" / f"{job.number:06d}"
 
 
 def _claimed_rows(job: ShardJob, path: Path) -> int | None:
@@ -104,7 +109,7 @@ def _claimed_rows(job: ShardJob, path: Path) -> int | None:
         return None
 
 
-def _refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> ShardReport:
+def refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> ShardReport:
     """Report a shard none of whose rows can be used; rows it is known to have are quarantined one by one."""
     for part, begin in enumerate(range(0, rows or 0, _PART_ROWS)):
         numbers = np.arange(begin, min(begin + _PART_ROWS, rows or 0), dtype=np.int64)
@@ -190,7 +195,7 @@ class _Writer:
     def discard(self) -> None:
         """Remove all that was written of a shard that turned out to be unreadable."""
         for block in self.blocks:
-            _remove_block(self.job.out, block.name)
+            remove_block(self.job.out, block.name)
         for part in range(self.parts):
             storage.remove(storage.join(self.job.out, "quarantine", f"s{self.job.number:06d}-{part:06d}.parquet"))
 
@@ -233,6 +238,7 @@ def _is_text(job: ShardJob) -> bool:
     return any(form is not None and reader_of(form).types == "text" for form in forms)
 
 
-def _remove_block(out: str, name: str) -> None:
+def remove_block(out: str, name: str) -> None:
+    """Remove the files of a block, those that there are."""
     for part, suffix in BLOCK_FILES.items():
         storage.remove(storage.join(out, part, f"{name}.{suffix}"))

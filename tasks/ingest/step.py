@@ -17,6 +17,7 @@ from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest
 from evenkeel.tasks.ingest.duplicates import Duplicate, drop_duplicates, find_duplicates
 from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
+from evenkeel.tasks.ingest.guarded import inspect_guarded, read_guarded
 from evenkeel.tasks.ingest.limit import enough_room_for_errors, nothing_left
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
@@ -45,7 +46,8 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     begin = 0.5 if harvest else 0.0
     run.progress(begin, f"inspecting {len(shards):,} shards")
     registry = storage.join(run.workspace, run.dataset, "shards")
-    schemas = run.compute.map(partial(inspect_once, registry), shards, work=_INSPECTED_BYTES * len(shards))
+    inspect, read = (inspect_guarded, read_guarded) if run.compute.isolated else (inspect_once, read_shard)
+    schemas = run.compute.map(partial(inspect, registry), shards, work=_INSPECTED_BYTES * len(shards))
     plan = plan_columns(request.source, shards, schemas)
     if plan.about_guess:
         run.progress(begin, plan.about_guess)
@@ -65,7 +67,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         for shard in shards
     ]
     reports = run.compute.map(
-        read_shard,
+        read,
         jobs,
         work=sum(shard.bytes for shard in shards),
         on_done=_counter(run, len(jobs), begin, 0.9, "shards read"),
