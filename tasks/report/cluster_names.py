@@ -20,8 +20,7 @@ from evenkeel.tasks.validate.locate import locate
 
 NAMES = "names"  # the fact of the last version's profile that says where its names are
 ROWS, MOST_ROWS = 6, 12_000  # rows looked at, of a leaf and in all
-OF_CLUSTER = 60  # rows looked at of a cluster above the leaves
-WORDS, IN_NAME, REPRESENTATIVES = 6, 2, 3
+WORDS, IN_NAME, REPRESENTATIVES = 8, 2, 3
 TEXT, VALUE = 2_000, 32
 Named = dict[tuple[int, int], tuple[str, list[str]]]
 """Name and words by level and cluster."""
@@ -71,7 +70,7 @@ def name_clusters(
             of_parent = above.get(parent, [])
             for one in siblings:
                 if one not in named:
-                    words = sorted(found[one], key=of_parent.__contains__)
+                    words = sorted(_different(found[one]), key=of_parent.__contains__)
                     named[one] = _name(words, one, taken), words
                     taken.add(named[one][0])
         above = {one: words[:IN_NAME] for one, (_, words) in named.items()}
@@ -141,17 +140,26 @@ def last_names(previous: StepRef | None, centroid_hash: str) -> Named:
 
 
 def _by_cluster(rows: Mapping[int, Sequence[LookedAt]], hierarchy: Hierarchy, level: int) -> dict[int, list[LookedAt]]:
-    """Return rows by cluster of a level: of each leaf in turn, so that a bounded number speaks for all of them."""
-    if level == 1:
-        return {leaf: list(found) for leaf, found in rows.items()}
+    """Return the rows of the leaves below each cluster of a level."""
     ancestors = hierarchy.ancestors(level)
     found: dict[int, list[LookedAt]] = {}
-    for turn in range(ROWS):
-        for leaf in sorted(rows):
-            mine = found.setdefault(int(ancestors[leaf]), [])
-            if turn < len(rows[leaf]) and len(mine) < OF_CLUSTER:
-                mine.append(rows[leaf][turn])
+    for leaf in sorted(rows):
+        found.setdefault(int(ancestors[leaf]), []).extend(rows[leaf])
     return found
+
+
+def _different(words: Sequence[str]) -> list[str]:
+    """Return words without those that only end otherwise than an earlier one: parameters, parameter."""
+    kept: list[str] = []
+    for word in words:
+        if not any(_alike(word, one) for one in kept):
+            kept.append(word)
+    return kept
+
+
+def _alike(one: str, other: str) -> bool:
+    shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return " " not in one + other and shared >= max(4, min(len(one), len(other)) - 3)
 
 
 def _name(words: list[str], number: int, taken: set[str]) -> str:

@@ -13,13 +13,14 @@ from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
 from evenkeel.tasks.report.figures import Figure
 from evenkeel.tasks.report.reading import snippets
+from evenkeel.tasks.report.treemap import ClusterBoxes
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(facts: CardFacts, clusters: ClusterMap) -> str:
+def render_page(facts: CardFacts, clusters: ClusterMap, boxes: ClusterBoxes | None) -> str:
     """Return the whole page as HTML that loads nothing."""
-    context = {**_identity(facts), **_pictures(facts, clusters), **_tables(facts, clusters)}
+    context = {**_identity(facts), **_pictures(facts, clusters), **_tables(facts, clusters), "boxes": boxes}
     return environment([TEMPLATES]).get_template("card.html.j2").render(**context, contents=_contents(context))
 
 
@@ -79,6 +80,7 @@ def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
 def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
     """Return the sections that the page has, as (id, name)."""
     all_sections = (
+        ("topics", "Topics", bool(context["boxes"])),
         ("sizes", "Cluster sizes", True),
         ("groups", "Groups", bool(context["groups"])),
         ("tags", "Tags", bool(context["tags"])),

@@ -15,6 +15,7 @@ from evenkeel.tasks.report.findings import headline, of_gates
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.readme import render_readme
 from evenkeel.tasks.report.summary import render_summary
+from evenkeel.tasks.report.treemap import draw_boxes
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -38,7 +39,7 @@ def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run
     run.progress(0.3, "drawing the map of clusters")
     clusters = map_clusters(facts, inputs, pool)
     run.progress(0.6, "drawing the charts")
-    page = render_page(facts, clusters).encode()
+    page = render_page(facts, clusters, draw_boxes(facts, names)).encode()
     storage.write_bytes(out.path("card.html"), page)
     storage.write_bytes(out.path("card.md"), render_summary(facts).encode())
     storage.write_bytes(out.path("README.md"), render_readme(facts).encode())
@@ -50,4 +51,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 3, report, cost=cost)
+REPORT = Step("report", 4, report, cost=cost)

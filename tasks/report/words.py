@@ -28,16 +28,19 @@ def distinctive(rows: Mapping[int, Sequence[Set[str]]], words: int) -> dict[int,
     """Return the `words` most distinctive words of every cluster, the most distinctive first.
 
     rows: the words of a few rows by cluster. Weight (class-based tf-idf, Grootendorst 2022) = share of the cluster's
-    rows with the word x log(1 + clusters / clusters with it); a word of one row only names nothing where there are
-    three rows or more. Ties go by the alphabet.
+    rows with the word x log(1 + mean rows of a cluster / rows of all clusters with it); a word of one row only names
+    nothing where there are three rows or more. Ties go by the alphabet.
     """
     counts = {cluster: Counter(word for row in rows[cluster] for word in row) for cluster in rows}
-    held_by = Counter(word for counter in counts.values() for word in counter)
+    held_by: Counter[str] = Counter()
+    for counter in counts.values():
+        held_by.update(counter)
+    mean = sum(len(found) for found in rows.values()) / max(len(rows), 1)
     chosen = {}
     for cluster, counter in counts.items():
         size = max(len(rows[cluster]), 1)
         weight = {
-            word: count / size * math.log1p(len(counts) / held_by[word])
+            word: count / size * math.log1p(mean / held_by[word])
             for word, count in counter.items()
             if count > 1 or size < 3
         }

@@ -13,7 +13,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.report.cluster_names import NAMES, last_names, look_at_rows, name_clusters
+from evenkeel.tasks.report.cluster_names import NAMES, _different, last_names, look_at_rows, name_clusters
 from evenkeel.tasks.sample.selection import Selection
 from tests.report.cards import Card
 from tests.sample.pools import write_pool
@@ -111,3 +111,8 @@ def test_the_last_names_are_those_of_the_same_clusters(curated: Curated, first: 
     found = last_names(named, digest)
     assert len(found) > 60
     assert last_names(named, "another") == last_names(previous, digest) == last_names(None, digest) == {}
+
+
+def test_a_name_does_not_say_one_word_twice() -> None:
+    words = ["parameters", "parameter", "expr", "expression", "matrix", "digit 5", "digit 3", "array", "arrow"]
+    assert _different(words) == ["parameters", "expr", "matrix", "digit 5", "digit 3", "array", "arrow"]
