@@ -127,9 +127,14 @@ class _Evaluation:
         left, right = (self._typed(one, NUMBER, mask) for one in (node.left, node.right))
         if isinstance(node.op, ast.Div | ast.Mod):
             self._forbid(pc.equal(right, 0.0), mask, node, "a division by zero", "where(b == 0, null, a / b)")
+        if isinstance(node.op, ast.Pow):
+            zero = pc.and_(pc.equal(left, 0.0), pc.less(right, 0.0))
+            self._forbid(zero, mask, node, "a division by zero", "where(x == 0, null, x ** -1)")
+            root = pc.and_(pc.less(left, 0.0), pc.not_equal(right, pc.floor(right)))
+            self._forbid(root, mask, node, "a root of a negative number", "where(x >= 0, x ** 0.5, null)")
         if isinstance(node.op, ast.Mod):
             return pc.subtract(left, pc.multiply(pc.floor(pc.divide(left, right)), right))
-        return _ARITHMETIC[type(node.op)](left, right)
+        return self._held(_ARITHMETIC[type(node.op)](left, right), [left, right], mask, node)
 
     def _logic(self, node: ast.BoolOp, mask: pa.Array | None) -> Value:
         both = isinstance(node.op, ast.And)
@@ -205,7 +210,7 @@ class _Evaluation:
                 wrong = pc.less(operand, 0.0) if name == "sqrt" else pc.less_equal(operand, 0.0)
                 what = "of a negative number" if name == "sqrt" else "of zero or a negative number"
                 self._forbid(wrong, mask, node, f"{name} {what}", f"where(x > 0, {name}(x), null)")
-            return _OF_NUMBERS[name](operand)
+            return self._held(_OF_NUMBERS[name](operand), [operand], mask, node)
         if name in ("min", "max"):
             each = [self._typed(one, NUMBER, mask) for one in node.args]
             function = pc.min_element_wise if name == "min" else pc.max_element_wise
@@ -240,6 +245,12 @@ class _Evaluation:
     def _narrowed(self, mask: pa.Array | None, rows: Value) -> pa.Array:
         rows = spread(rows, self.table.num_rows)
         return rows if mask is None else pc.and_(mask, rows)
+
+    def _held(self, found: Value, operands: list[Value], mask: pa.Array | None, node: ast.expr) -> Value:
+        """Return numbers made of others; raise InputError where finite ones give one that no float64 can hold."""
+        overflow = reduce(pc.and_, [pc.is_inf(found), *map(pc.is_finite, operands)])
+        self._forbid(overflow, mask, node, "an infinite number", "where(abs(x) < 700, exp(x), null)")
+        return found
 
     def _forbid(self, wrong: Value, mask: pa.Array | None, node: ast.expr, what: str, instead: str) -> None:
         """Raise InputError where something undefined is asked for in a row that matters."""

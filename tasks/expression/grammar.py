@@ -7,12 +7,14 @@ name in backticks, `null`, and `column below quantile 0.3`.
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from evenkeel.infra.errors import RecipeError
 
 MAX_CHARACTERS = 10_000
+MAX_NUMBER = sys.float_info.max
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod, ast.Pow)
 COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Is, ast.IsNot)
 FUNCTIONS = {
@@ -114,6 +116,8 @@ class _Reader:
         elif isinstance(node, ast.Constant):
             if not (node.value is None or isinstance(node.value, bool | int | float | str)):
                 raise ValueError(f"{node.value!r} is no number and no text")
+            if isinstance(node.value, int | float) and abs(node.value) > MAX_NUMBER:
+                raise ValueError(f"a number above {MAX_NUMBER:.2g}")
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ARITHMETIC):
             self._all(node.left, node.right)
             if (
@@ -139,9 +143,13 @@ class _Reader:
 
     def _compare(self, node: ast.Compare) -> None:
         self.check(node.left)
+        before = node.left
         for op, right in zip(node.ops, node.comparators, strict=True):
-            if isinstance(op, ast.Is | ast.IsNot) and not (isinstance(right, ast.Constant) and right.value is None):
+            if isinstance(op, ast.Is | ast.IsNot) and not _is_null(right):
                 raise ValueError("`is` compares with null alone")
+            if isinstance(op, ast.Eq | ast.NotEq) and any(_is_null(one) for one in (before, right)):
+                raise ValueError("nothing is equal to null: write `x is null` or `x is not null`")
+            before = right
             if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
                 if not right.elts:
                     raise ValueError("an empty list")
@@ -175,6 +183,10 @@ def _constant(node: ast.expr) -> object:
         value = node.operand.value
         return -value if isinstance(value, int | float) else None
     return node.value if isinstance(node, ast.Constant) else None
+
+
+def _is_null(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _as_python(text: str, quoted: dict[str, str]) -> str:

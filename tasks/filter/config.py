@@ -8,6 +8,12 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.expression.grammar import Expression, parse
 
 WHERE = "filters"
+READ_BY = {
+    "soft": "it softens a condition of keep or drop",
+    "by": "it is the group of the quantiles that a condition names, or of the ranks of window and best",
+    "bins": "it belongs to window",
+    "half_life": "it belongs to best",
+}
 
 
 class Soft(BaseModel):
@@ -61,20 +67,40 @@ class FilterRule(BaseModel):
         if isinstance(self.keep, str) or not (self.keep is None or self.window is not None):
             kinds.append("keep")
         if len(kinds) != 1:
-            raise ValueError(f"a rule is exactly one of keep, drop, window and best, found {' and '.join(kinds)}")
+            raise ValueError(
+                f"a rule is exactly one of keep, drop, window and best, found {' and '.join(kinds) or 'none'}"
+            )
         if self.window is not None:
             low, high = self.keep if isinstance(self.keep, tuple) else (1.0, 0.0)
             if not 0 <= low < high <= 1:
                 raise ValueError("window needs keep, the range of ranks that stays, as in keep: [0.2, 0.7]")
+            if round(low * self.bins) == round(high * self.bins):
+                raise ValueError(f"keep: [{low:g}, {high:g}] holds none of {self.bins} bins; widen it, or raise bins")
         elif isinstance(self.keep, tuple):
             raise ValueError("keep is a condition, unless it stands with window")
         if (self.best is None) != (self.epochs is None):
             raise ValueError("best needs epochs, how long is trained, and only best has it")
         try:
-            _ = self.expression, self.soft_column
+            expression, _ = self.expression, self.soft_column
         except RecipeError as error:
             raise ValueError("; ".join(part for part in (error.message, error.found, error.remedy) if part)) from error
+        if expression is not None and not expression.columns:
+            raise ValueError(f"the rule {self.text!r} names no column, so all rows would leave, or none")
+        self._refuse_unread()
         return self
+
+    def _refuse_unread(self) -> None:
+        """Raise ValueError for an option that is given and that a rule of this kind does not read."""
+        condition = self.expression is not None
+        read = {
+            "soft": condition,
+            "by": not condition or bool(self.expression and self.expression.quantiles),
+            "bins": self.window is not None,
+            "half_life": self.best is not None,
+        }
+        for name, used in read.items():
+            if name in self.model_fields_set and getattr(self, name) and not used:
+                raise ValueError(f"the rule {self.text!r} does not read {name!r}: {READ_BY[name]}")
 
     @property
     def expression(self) -> Expression | None:

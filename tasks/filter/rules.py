@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import BoolArray, Float64Array
+from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.expression.evaluate import truths
 from evenkeel.tasks.expression.grammar import Quantile
-from evenkeel.tasks.expression.values import as_value
-from evenkeel.tasks.filter.config import FilterRule
+from evenkeel.tasks.expression.values import NUMBER, as_value, has_type
+from evenkeel.tasks.filter.config import WHERE, FilterRule
 from evenkeel.tasks.signal.groups import Groups, count_groups, numbers_of, read_groups
 from evenkeel.tasks.signal.quantiles import Ranks, fit_ranks, ranks_of_block
 from evenkeel.tasks.signal.source import SignalSource
@@ -101,7 +102,16 @@ class PreparedRule:
         """Return which of the rows that the rule keeps leave by chance, the same in every run."""
         if (soft := self.rule.soft) is None:
             return np.zeros(len(leave), np.bool_)
-        values = np.asarray(as_value(table[self.rule.soft_column]).to_numpy(zero_copy_only=False), np.float64)
+        column = as_value(table[self.rule.soft_column])
+        if not has_type(column, NUMBER):
+            raise RecipeError(
+                f"soft has a threshold for the column {self.rule.soft_column!r}, which holds no numbers",
+                expected="a score, a signal or a column of numbers",
+                found=str(column.type),
+                where=f"{WHERE}, {self.rule.text}",
+                remedy="name a column of numbers: of",
+            )
+        values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
         beyond = values > soft.above if soft.above is not None else values < float(soft.below or 0)
         unlucky: BoolArray = uniform(SOFT_SEED, rows["identity"].to_numpy()) >= soft.keep
         return beyond & unlucky & ~leave

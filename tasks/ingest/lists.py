@@ -17,6 +17,7 @@ from evenkeel.tasks.ingest.reader import LocalShard, ShardUnreadable, read_batch
 from evenkeel.tasks.ingest.source import find_shards
 
 ROWS = 1 << 16
+LISTS = "the list that the recipe names"
 
 
 def find_files(uri: str | list[str]) -> list[ListedShard]:
@@ -24,8 +25,8 @@ def find_files(uri: str | list[str]) -> list[ListedShard]:
     places = [uri] if isinstance(uri, str) else uri
     lines = [place for place in places if place.endswith(".txt")]
     others = [place for place in places if not place.endswith(".txt")]
-    found = find_shards(SourceConfig(uri=lines, format="csv")) if lines else []
-    return found + (find_shards(SourceConfig(uri=others)) if others else [])
+    found = find_shards(SourceConfig(uri=lines, format="csv"), LISTS) if lines else []
+    return found + (find_shards(SourceConfig(uri=others), LISTS) if others else [])
 
 
 def fingerprint(uri: str | list[str]) -> str:

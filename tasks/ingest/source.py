@@ -30,13 +30,13 @@ def ingest_request(source: SourceConfig, numbers: Mapping[str, int] | None = Non
     return IngestRequest(source=plain, shards=sorted(shards, key=lambda shard: shard.number))
 
 
-def find_shards(source: SourceConfig) -> list[ListedShard]:
-    """Return the shards of a source in pool order: by place in `uri`, then by name."""
+def find_shards(source: SourceConfig, field: str = "source.uri") -> list[ListedShard]:
+    """Return the shards of a source in pool order: by place in `uri`, then by name. field: names it in messages."""
     if (harvester := _harvester(source)) is not None:
         return harvester.list_shards()
     shards: dict[str, ListedShard] = {}
     for place in [source.uri] if isinstance(source.uri, str) else source.uri:
-        for uri, name in _expand(place, wanted=source.format):
+        for uri, name in _expand(place, source.format, field):
             _readable_name(uri)
             size, fingerprint = fingerprint_of(uri)
             form = format_of(uri) if source.format == "auto" else source.format
@@ -49,7 +49,7 @@ def find_shards(source: SourceConfig) -> list[ListedShard]:
             shards.setdefault(uri, ListedShard(uri=uri, name=name, format=form, bytes=size, fingerprint=fingerprint))
     if not shards:
         raise InputError(
-            "the source holds no shard", where=str(source.uri), remedy="check source.uri: a file, a folder or a glob"
+            f"{field} holds no shard", where=str(source.uri), remedy=f"check {field}: a file, a folder or a glob"
         )
     return _with_ids(_with_unique_names(list(shards.values())), source)
 
@@ -63,13 +63,13 @@ def _harvester(source: SourceConfig) -> Harvester | None:
     return next((one for one in ours if isinstance(source.uri, str) and source.uri.startswith(one.scheme)), None)
 
 
-def _expand(place: str, wanted: str = "auto") -> list[tuple[str, str]]:
+def _expand(place: str, wanted: str = "auto", field: str = "source.uri") -> list[tuple[str, str]]:
     """Return (uri, name below the fixed part) of the files that a file, folder or glob names, sorted by name."""
     with storage.store_errors("list", place):
-        return _listed(place, wanted)
+        return _listed(place, wanted, field)
 
 
-def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
+def _listed(place: str, wanted: str, field: str) -> list[tuple[str, str]]:
     fs, path = storage.filesystem(place)
     fs.invalidate_cache()
     if any(mark in path for mark in "*?[") and not fs.exists(path):
@@ -85,7 +85,7 @@ def _listed(place: str, wanted: str) -> list[tuple[str, str]]:
     elif fs.exists(path):
         root, found = posixpath.dirname(path), [path]
     else:
-        raise InputError(f"the source {place} is not there", remedy="check source.uri and the store's credentials")
+        raise InputError(f"{place} is not there", where=field, remedy=f"check {field} and the store's credentials")
     local = storage.is_local(place)
     named = [
         (str(item) if local else str(fs.unstrip_protocol(item)), posixpath.relpath(item, root or "/")) for item in found

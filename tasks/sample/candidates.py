@@ -85,9 +85,10 @@ def score_of(table: pa.Table, name: str) -> NDArray[np.float64]:
     if wrong.any():
         row = int(table["row_id"][int(np.argmax(wrong))].as_py())
         raise RecipeError(
-            f"the score {name!r} of {int(wrong.sum()):,} row(s) is missing or not finite",
+            f"the score {name!r} of {int(wrong.sum()):,} row(s) of a block is missing or not finite",
             found=f"{scores[np.argmax(wrong)]} at row_id {row}",
             where=f"score.{name}",
-            remedy="fill the scores at the source, or leave those rows out",
+            remedy=f'leave those rows out by a filter, drop: "{name} is null", or give them a value by a signal, '
+            f"of: coalesce({name}, 0)",
         )
     return scores

@@ -69,6 +69,12 @@ class SignalSource:
         """Return the columns of a block that a recipe calls by these names, all its rows in pool order."""
         return read_named(self.pool, block, names, self.where)
 
+    def numbered(self, block: str, names: Iterable[str]) -> pa.Table:
+        """Return the columns of a block under the names that a recipe calls them by, and row_id; names may be none."""
+        row_id = self.pool.table(block, ["row_id"])
+        table = self.columns(block, names)
+        return table.append_column("row_id", row_id["row_id"]) if table.num_columns else row_id
+
     def text(self, block: str) -> pa.ChunkedArray:
         """Return the texts of a block, (n,) string, none null. Raises InputError where the source has none."""
         return self.pool.text(block)

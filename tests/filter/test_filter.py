@@ -133,6 +133,11 @@ def test_the_best_are_those_of_their_group_and_a_group_without_scores_stays_whol
         ([{"drop": "language > 0.8"}], RecipeError, r"type(.|\n)*language"),
         ([{"drop": "1 / loss > 9"}], InputError, r"division by zero(.|\n)*row_id"),
         ([{"window": "language", "keep": [0, 0.5]}], RecipeError, "does not hold numbers"),
+        (
+            [{"drop": "language == 'fr'", "soft": {"above": 1, "keep": 0.5}}],
+            RecipeError,
+            r"'language', which holds no numbers(.|\n)*string",
+        ),
         ([{"best": "below_zero", "epochs": 2}], RecipeError, "at least 0"),
     ],
 )
@@ -150,12 +155,18 @@ def test_a_rule_that_cannot_be_applied_is_named(
         ({}, "exactly one"),
         ({"keep": "a", "drop": "b"}, "exactly one"),
         ({"window": "loss"}, "the range of ranks"),
+        ({"window": "loss", "keep": [0.2, 0.21]}, "holds none of 20 bins"),
         ({"keep": [0.1, 0.5]}, "unless it stands with window|exactly one"),
         ({"best": "q"}, "epochs"),
         ({"drop": "a > 1", "epochs": 2}, "epochs"),
         ({"drop": "a >"}, "not understood"),
         ({"drop": "a > b", "soft": {"above": 1, "keep": 0.5}}, "which column"),
         ({"drop": "a > 1", "soft": {"keep": 0.5}}, "above or below"),
+        ({"keep": "1 > 2"}, "'keep 1 > 2' names no column"),
+        ({"window": "a", "keep": [0, 0.5], "soft": {"of": "b", "above": 1, "keep": 0.5}}, "does not read 'soft'"),
+        ({"drop": "a > 1", "by": "language"}, "does not read 'by': it is the group of the quantiles"),
+        ({"drop": "a > 1", "bins": 4}, "does not read 'bins'"),
+        ({"window": "a", "keep": [0, 0.5], "half_life": 2}, "does not read 'half_life'"),
     ],
 )
 def test_a_rule_that_says_two_things_or_none_is_refused(rule: dict[str, Any], match: str) -> None:

@@ -102,6 +102,11 @@ def test_a_list_that_cannot_be_joined_is_named(
         joined(tmp_path, done, join=write(tmp_path / "list", **columns), **options)
 
 
+def test_a_list_that_is_not_there_is_named_by_its_signal(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.parquet is not there(.|\n)*check signals, loss, join"):
+        JoinedSignal(name="loss", join=str(tmp_path / "none.parquet")).current()
+
+
 def test_a_changed_file_is_another_signal(tmp_path: Path, done: dict[str, StepRef]) -> None:
     place = write(tmp_path / "list", id=["1"], loss=[1.0])
     first, _ = joined(tmp_path, done, join=place)

@@ -70,6 +70,13 @@ def test_an_expression_may_name_quantiles_of_all_rows(tmp_path: Path, done: dict
     assert np.isnan(values).sum() == 15
 
 
+def test_an_expression_without_a_column_is_the_same_number_for_every_row(
+    tmp_path: Path, done: dict[str, StepRef]
+) -> None:
+    ref = compute_signal(ExpressionSignal(name="even", of="1 / 2"), done, InProcess(make_run(tmp_path)))
+    assert Pool.open(done["ingest"], signals={"even": ref}).column("score.even").tolist() == [0.5] * ROWS
+
+
 def test_signals_read_signals_and_clusters(tmp_path: Path, done: dict[str, StepRef]) -> None:
     run = make_run(tmp_path)
     more = ExpressionSignal(name="more", of="score.leaf * 10 + rate")

@@ -71,7 +71,7 @@ class ExpressionSignal(Signal):
         return found
 
     def _table(self, source: SignalSource, block: str) -> pa.Table:
-        table = source.columns(block, self.columns())
-        if self.map is not None:
-            table = table.rename_columns(["s" if name == self.of else name for name in table.column_names])
-        return table.append_column("row_id", source.pool.table(block, ["row_id"])["row_id"])
+        table = source.numbered(block, self.columns())
+        if self.map is None:
+            return table
+        return table.rename_columns(["s" if name == self.of else name for name in table.column_names])

@@ -60,7 +60,7 @@ class JoinedSignal(Signal):
         return self.model_copy(update={"fingerprint": _fingerprint(self._files())})
 
     def _files(self) -> list[ListedShard]:
-        return find_shards(SourceConfig(uri=self.join))
+        return find_shards(SourceConfig(uri=self.join), f"signals, {self.name}, join")
 
     def fit(self, source: SignalSource, folder: str, run: Run) -> Mapping[str, object]:
         """Bring the list and the pool together; return how many rows and ids met, and the first that did not.
