@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evenkeel.flows.apart import overlap
+from evenkeel.flows.recipe_text import load_text
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.cluster.config import ReusableClustering
@@ -229,25 +230,12 @@ def ready_recipes() -> list[str]:
     return sorted(path.stem for path in READY.glob("*.yaml"))
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key written twice instead of keeping the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} is written twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file() and (READY / f"{path}.yaml").is_file():
         file = READY / f"{path}.yaml"
     try:
-        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        document = load_text(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecipeError(
             f"there is no recipe at {path}",
@@ -271,7 +259,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not equals or not path:
         raise RecipeError(f"cannot read --set {override!r}", expected="section.field=value")
     try:
-        value = yaml.safe_load(text)
+        value = load_text(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"cannot read the value of --set {override!r}", found=str(error)) from error
     *sections, name = path.split(".")

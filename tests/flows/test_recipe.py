@@ -180,6 +180,18 @@ def test_what_is_missing_is_named() -> None:
         parse(document)
 
 
+def test_the_words_on_and_no_are_words_and_still_switch_options(tmp_path: Path) -> None:
+    text = yaml.safe_dump(minimal()) + (
+        "signals: [{name: loss, join: scores.parquet, on: id}]\nfilters: [{drop: loss > 3}]\ndedup: {exact: off}\n"
+    )
+    (tmp_path / "recipe.yaml").write_text(text)
+    recipe = load(tmp_path / "recipe.yaml", ["sampling.shares=[{group: language, value: no, at_most: 0.5}]"])
+    (signal,) = recipe.signals
+    assert signal.model_dump()["on"] == "id"
+    assert recipe.sampling.shares[0].value == "no"
+    assert recipe.dedup.exact is False
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
