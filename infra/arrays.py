@@ -25,6 +25,7 @@ MARK = b"evenkeel"
 CHECKSUM = len(MARK) + 8
 HEADER = 1 << 14  # numpy reads no longer ones
 REMEMBERED = 1 << 16
+SMALL = 1 << 16  # bytes
 
 _ONE_AT_A_TIME = Lock()
 _known: set[tuple[str, int, int, int]] = set()
@@ -68,14 +69,17 @@ def read_array(uri: str) -> Array:
 
 
 def map_array(uri: str, scratch: Path) -> Array:
-    """Return an array as a memory map, its checksum verified when this process maps it first.
+    """Return an array as a memory map, its checksum verified when this process maps it first; read-only.
+
+    A map keeps a file open. A small file is read instead, so that a pool of many small blocks needs few open files.
 
     scratch: where a file of a remote store is copied to.
     """
     path = storage.local_copy(uri, scratch)
     with storage.store_errors("read", uri):
         about = path.stat()
-        content = np.memmap(path, np.uint8, "r") if about.st_size else np.empty(0, np.uint8)
+        content = np.memmap(path, np.uint8, "r") if about.st_size > SMALL else np.fromfile(path, np.uint8)
+    content.flags.writeable = False
     known = (str(path), about.st_size, about.st_mtime_ns, about.st_ino)
     if known in _known:
         return _array_in(uri, content[:-CHECKSUM])

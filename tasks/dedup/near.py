@@ -110,7 +110,7 @@ def _pairs_of_range(near: _Near, part: tuple[int, int]) -> Int64Array:
         run = near.array("buckets", block)[band]
         first = np.searchsorted(run["bucket"], low)
         last = np.searchsorted(run["bucket"], high, side="right")
-        buckets.append(run["bucket"][first:last])
+        buckets.append(np.array(run["bucket"][first:last]))  # a view would keep the file of the block open
         rows.append(run["row"][first:last].astype(np.int64) + start)
     bucket, row = np.concatenate(buckets), np.concatenate(rows)
     order = np.argsort(bucket, kind="stable")

@@ -1,6 +1,7 @@
 """Arrays go through one door: what is read is what was written, or an error says that it is not."""
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -125,3 +126,17 @@ def test_many_threads_open_arrays_at_once(tmp_path: Path) -> None:
         found = list(pool.map(lambda uri: arrays.map_array(uri, tmp_path), uris * 4))
 
     assert [int(array[0]) for array in found] == list(range(64)) * 4
+
+
+def test_small_arrays_that_are_held_keep_no_file_open(tmp_path: Path) -> None:
+    uris = [str(tmp_path / f"{number}.npy") for number in range(100)]
+    for number, uri in enumerate(uris):
+        arrays.write_array(uri, np.full(8, number))
+    before = len(os.listdir("/proc/self/fd"))
+    held = [arrays.map_array(uri, tmp_path) for uri in uris]
+    assert len(os.listdir("/proc/self/fd")) < before + 50
+    assert [int(array[0]) for array in held] == list(range(100))
+    assert not any(array.flags.writeable for array in held)
+    large = np.arange(1 << 16)
+    arrays.write_array(uris[0], large)
+    np.testing.assert_array_equal(arrays.map_array(uris[0], tmp_path), large)
