@@ -95,14 +95,16 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     plain = budget.unit == "rows" and rehydrator is None
     available = repeats * (tree.rows if plain else pool_cost(rows, budget, rehydrator, run.compute))
     if budget.amount > available:
+        filtered = inputs.dedup.counts.get("filtered", 0)
+        before = f"deduplication, and after filters that removed {filtered:,} rows" if filtered else "deduplication"
         raise RecipeError(
             "the target is larger than the pool",
-            expected=f"at most {available:,} {budget.unit} after deduplication"
+            expected=f"at most {available:,} {budget.unit} after {before}"
             + (f", each row up to {repeats} times" if repeats > 1 else "")
             + (", rehydrated" if rehydrator is not None else ""),
             found=f"{budget.amount:,}",
             where="sampling.target",
-            remedy="lower the target, raise max_repeats, or add shards",
+            remedy=f"lower the target, {'loosen the filters, ' if filtered else ''}raise max_repeats, or add shards",
         )
     limits = QuotaLimits(config.max_repeats, config.floor, config.cap)
     _require_inputs(config.strategy, inputs)

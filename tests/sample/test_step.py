@@ -85,6 +85,10 @@ def test_a_target_larger_than_the_pool_is_refused(pool: Pool) -> None:
         select(pool, target=599)
     with pytest.raises(RecipeError, match="larger than the pool"):
         select(pool, target=10**9, max_repeats=3)
+    done, run = pool
+    dedup = done["dedup"].model_copy(update={"counts": {"filtered": 5000}})
+    with pytest.raises(RecipeError, match=r"filters that removed 5,000 rows(.|\n)*loosen the filters"):
+        select(({**done, "dedup": dedup}, run), target=599)
 
 
 @pytest.fixture
