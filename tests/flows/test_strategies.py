@@ -42,6 +42,8 @@ def test_every_strategy_and_order_publishes_what_it_was_asked_for(document: dict
         pq.write_table(table.append_column("score", pa.array(score)), shard)
     document["source"]["scores"] = ["score"]
     document["entries"] = [{"name": "topics", "column": "topic"}]
+    (tmp_path / "target.txt").write_text("note about 1\n")
+    document["target_set"] = {"uri": str(tmp_path / "target.txt"), "leak": "allowed"}
     wanted: list[dict[str, Any]] = [{"strategy": {"name": name, **OPTIONS.get(name, {})}} for name in NAMES]
     wanted += [{"order": order, "score": "score"} for order in ("closest", "furthest", "score", "diverse")]
     for sampling in wanted:

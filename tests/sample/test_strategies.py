@@ -56,6 +56,7 @@ def select(pool: Pool, strategy: Chosen, **settings: object) -> tuple[StepRef, p
     return ref, Selection.open(ref).table().to_pandas()
 
 
+TARGET_SET = {"uri": str(Path(__file__).parent / "target.txt")}
 EVERY: list[Chosen] = [
     "balanced",
     "top-down",
@@ -78,6 +79,8 @@ EVERY: list[Chosen] = [
     {"name": "entries", "over": ["birds"]},
     {"name": "weighted", "by": "quality"},
     {"name": "weighted", "by": "quality", "draw": "gumbel", "within": "leaves"},
+    {"name": "toward", "by": "ngrams", "target": TARGET_SET},
+    {"name": "toward", "toward": 0.5, "draw": "top", "target": TARGET_SET},
     {"name": "quality", "scores": {"quality": 1.0}},
     {"name": "quality", "scores": {"quality": 1.0, "length": 0.5}, "rule": "samplemix"},
     {"name": "quality", "scores": {"quality": 1.0}, "rule": "kmq", "sharpness": 3},
@@ -85,7 +88,9 @@ EVERY: list[Chosen] = [
 
 
 def name_of(chosen: Chosen) -> str:
-    return chosen if isinstance(chosen, str) else "-".join(str(part) for part in chosen.values())
+    if isinstance(chosen, str):
+        return chosen
+    return "-".join(str(part) for name, part in chosen.items() if name != "target")
 
 
 @pytest.mark.parametrize("chosen", EVERY, ids=name_of)

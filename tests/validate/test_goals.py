@@ -53,6 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "topic": [str(one % 7) for one in topic],
         "score": rng.random(ROWS).astype(np.float32),
     }
+    (folder / "target.txt").write_text("note about 1\nnote about 2\nanother about 11\n")
     run = new_run(folder)
     source: dict[str, Any] = {"vector": "vector", "text": "text", "groups": ["topic"], "scores": ["score"]}
     done = {"ingest": make_pool(run, folder / "shards", columns, **source)}
@@ -84,6 +85,8 @@ def failures(facts: Mapping[str, Any]) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_strategy_passes_the_gates_that_suit_it(made: Made, name: str) -> None:
     options = {"concepts": ["1", "2", "11", "note"]} if name == "metaclip" else OPTIONS.get(name, {})
+    if name == "toward":
+        options = {"target": {"uri": str(made[0].scratch.parent / "target.txt")}}
     facts = judged(made, {"strategy": {"name": name, **options}})
     assert facts["failed"] == []
     asked = STRATEGIES.get(name).goal == "balance"
