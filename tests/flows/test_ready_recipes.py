@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import evenkeel
 from evenkeel.flows.curate import curate
 from evenkeel.flows.evaluate import evaluate
-from evenkeel.flows.recipe import Recipe, load
+from evenkeel.flows.recipe import Recipe, load, ready_recipes
 
 
 def placed(name: str, folder: Path, *overrides: str) -> Recipe:
@@ -39,3 +43,55 @@ def test_digits_teach_more_about_rare_ones(tmp_path: Path) -> None:
     among = rows[rows["ek_cluster_1"].isin(fives["id"])]
     assert len(among) == fives["kept"].sum() > 0
     assert (among["digit"] == "5").mean() > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_digits_by_label_have_equal_shares(tmp_path: Path) -> None:
+    found = run(placed("digits-by-label", tmp_path))
+    shares = pd.read_parquet(found["data"])["digit"].value_counts()
+    assert (shares.max() - shares.min(), shares.sum()) == (1, 102)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Texts of four topics, a short one, and one with an address."""
+    rng = np.random.default_rng(0)
+    topics = [[f"{topic}{one}" for one in "abcdefghijklmnopqrstuvwxyz"] for topic in ("red", "blue", "tall", "wide")]
+    rows = [" ".join(rng.permutation(topics[row % 4])) for row in range(600)]
+    rows += ["too short", "write to jane.doe@example.org about it " + rows[0][::-1]]
+    table = pa.table(
+        {
+            "id": [f"t{row}" for row in range(len(rows))],
+            "text": rows,
+            "package": ["p"] * len(rows),
+            "kind": ["k"] * len(rows),
+        }
+    )
+    pq.write_table(table, tmp_path / "texts.parquet")
+    return tmp_path / "texts.parquet"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_texts_are_filtered_by_quality(texts: Path, tmp_path: Path) -> None:
+    found = run(placed("docstrings-filtered", tmp_path, f"source.uri={texts}"))
+    gone = pd.read_parquet(Path(found["data"]).parent / "fates").query("fate == 'filtered'")
+    assert dict(zip(gone["ek_id"], gone["reason"], strict=True)) == {
+        "t600": "drop words < 10",
+        "t601": "drop personal > 0",
+    }
+    assert (pd.read_parquet(found["data"])["ek_signal_words"] >= 10).all()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_docstrings_go_the_whole_way(texts: Path, tmp_path: Path) -> None:
+    """The recipe on a few texts; the harvest of a whole environment is tested with the reader."""
+    found = run(placed("docstrings", tmp_path, f"source.uri={texts}", "source.format=auto"))
+    assert found["totals"]["kept"] == 60
+
+
+@pytest.mark.parametrize("name", ready_recipes())
+def test_every_ready_recipe_is_run_here(name: str) -> None:
+    assert f'placed("{name}"' in Path(__file__).read_text()
