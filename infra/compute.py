@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.reduction import reduce_here, reduce_on
 
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
             dashboard_address=":0",
             local_directory=spill,
             silence_logs=logging.ERROR,
+            worker_class=patient_nanny(),
             **config.options,
         )
     elif config.kind == "gpu":

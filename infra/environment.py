@@ -9,6 +9,8 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     # A temporary server on SQLite may take long to start on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Dask says every worker that comes and goes.
+    "DASK_LOGGING__DISTRIBUTED": "warning",
     # Older S3-compatible stores refuse the newer optional checksums.
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",

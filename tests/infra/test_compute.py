@@ -2,8 +2,10 @@
 
 import operator
 import os
+import time
 import tracemalloc
-from functools import partial
+from functools import cache, partial
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,25 @@ def test_map_keeps_order_on_workers_and_runs_small_work_here(tmp_path: Path) -> 
         assert compute.map(double, list(range(20))) == [2 * i for i in range(20)]
         with pytest.raises(ZeroDivisionError):
             compute.map(partial(operator.truediv, 1), [1, 0])
+
+
+@pytest.mark.long
+def test_a_worker_that_takes_long_to_end_is_not_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with open_compute("local", tmp_path) as compute:
+        compute.map(partial(end_slowly, tmp_path / "ended"), [1, 2, 3, 4])
+    assert (tmp_path / "ended").exists()
+    assert not [record for record in caplog.records if record.name.startswith("distributed")]
+
+
+def end_slowly(place: Path, _: int) -> None:
+    """Have the process of the worker take six seconds to end, more than Dask gives it."""
+    take_long_to_end(place)
+
+
+@cache
+def take_long_to_end(place: Path) -> None:
+    Finalize(None, place.touch, exitpriority=1)
+    Finalize(None, time.sleep, args=(6,), exitpriority=2)
 
 
 def test_every_named_cluster_is_readable() -> None:
