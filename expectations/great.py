@@ -53,7 +53,8 @@ class ProfileExpectation(BatchExpectation):  # type: ignore[misc]
 
 def find(expectations: Sequence[Expectation], tables: Mapping[str, pd.DataFrame]) -> dict[int, Finding]:
     """Return what was found, by the place of the expectation; one that the library dropped is not there."""
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):  # which sets a level of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("profile")

@@ -205,7 +205,7 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
     cores, memory = os.cpu_count() or 1, machine_memory()
     inline_below = int(parse_bytes(config.inline_below))
     if config.kind == "inline":
-        return Compute(name=name, threads=cores, memory_limit=memory // 2, isolated=True)
+        return Compute(name=name, threads=cores, memory_limit=memory // 2, isolated=isolates())
     if config.kind == "gpu" and gpu_count() == 0:
         raise ResourceError(
             "compute: gpu asked for, but this machine has no CUDA device",
@@ -221,9 +221,14 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
         threads=config.threads if config.kind != "local" else cores,
         memory_limit=limit,
         inline_below=inline_below,
-        isolated=True,
+        isolated=isolates(),
         start=lambda: _start(config, workers, limit, scratch),
     )
+
+
+def isolates() -> bool:
+    """Return whether readers run in processes of their own: unless EVENKEEL_ISOLATE_READERS=0, for a debugger."""
+    return os.environ.get("EVENKEEL_ISOLATE_READERS") != "0"
 
 
 def machine_memory() -> int:

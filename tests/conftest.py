@@ -11,6 +11,7 @@ from evenkeel.infra.environment import set_defaults
 
 set_defaults()
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
+os.environ.setdefault("EVENKEEL_ISOLATE_READERS", "0")  # a process per test costs a second: test_crash.py has them
 
 import pytest
 import yaml

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(not CHROMIUM.exists(), reason
 CONTRAST = """() => {
   const light = rgb => rgb.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number)
+    .map((v, i) => colour.startsWith('color(srgb') && i < 3 ? 255 * v : v);  // what color-mix() is computed to
   const behind = node => { for (; node; node = node.parentElement) {
     const c = numbers(getComputedStyle(node).backgroundColor); if (c.length === 3 || c[3] > 0) return c.slice(0, 3); }
     return [255, 255, 255]; };

@@ -206,4 +206,7 @@ def test_reader_in_our_tree(tmp_path: Path) -> None:
         """,
     )
     assert found.startswith("LinesReader")
-    assert "| `source.format` | `auto`, `csv`, `docstrings`, `jsonl`, `lines`, `npy`, `parquet` | `auto`" in found
+    assert (
+        "| `source.format` | `auto`, `csv`, `digits`, `docstrings`, `jsonl`, `lines`, `npy`, `parquet` | `auto`"
+        in found
+    )

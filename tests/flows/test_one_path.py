@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import evenkeel
 from evenkeel.flows import versions as operations
@@ -135,7 +136,8 @@ def test_a_run_publishes_beside_a_held_version_and_says_so(document: dict[str, A
     told = f"published notes v3 beside; v1 is held as current by {user()}: v2 is too small"
     assert beside["outcome"] == told
     with get_client(sync_client=True) as client:
-        shown = [str(artifact.data) for artifact in client.read_artifacts() if artifact.key == "notes-version"]
+        of_key = ArtifactFilter(key=ArtifactFilterKey(any_=["notes-version"]))
+        shown = [str(artifact.data) for artifact in client.read_artifacts(artifact_filter=of_key)]
     assert any(told in page for page in shown)
     assert told.partition("; ")[2] in operations.versions(first).sentence
     for number in (1, 2, 3):

@@ -72,7 +72,7 @@ def test_a_crash_loses_one_shard(tmp_path: Path, compute: str) -> None:
     done = subprocess.run(
         [sys.executable, "run.py", str(tmp_path), compute],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "EVENKEEL_ISOLATE_READERS": "1"},
         capture_output=True,
         text=True,
         check=False,
