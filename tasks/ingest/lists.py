@@ -31,7 +31,12 @@ def find_files(uri: str | list[str]) -> list[ListedShard]:
 
 def fingerprint(uri: str | list[str]) -> str:
     """Return a hash that changes with the files at some places. Cheap: lists the store, opens nothing."""
-    known = json.dumps([(file.uri, file.bytes, file.fingerprint) for file in find_files(uri)])
+    return fingerprint_of_files(find_files(uri))
+
+
+def fingerprint_of_files(files: list[ListedShard]) -> str:
+    """Return a hash that changes with some files that were found."""
+    known = json.dumps([(file.uri, file.bytes, file.fingerprint) for file in files])
     return hashlib.sha256(known.encode()).hexdigest()[:20]
 
 

@@ -5,6 +5,7 @@ close to that on all rows (leverage or sensitivity sampling; Drineas et al. 2006
 leverages of a pool sum to the rank of X.
 """
 
+import operator
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -40,12 +41,6 @@ def gram(x: Array) -> Float64Array:
     return total
 
 
-def add_grams(one: Float64Array, other: Float64Array) -> Float64Array:
-    """Return the sum of two; the first is changed."""
-    one += other
-    return one
-
-
 def whitening(total: Float64Array, ridge: float) -> Whitening:
     """Return the map to coordinates in which X'X + rI is the identity.
 
@@ -70,7 +65,7 @@ def fit_leverages(source: SignalSource, ridge: float, folder: str, run: Run) -> 
     """Sum X'X over the blocks, on the workers, and write the map whose squared lengths are leverages; return facts."""
     with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
         work = source.pool.rows * source.vectors.dimension * source.vectors.dtype.itemsize
-        total = run.compute.reduce(partial(_gram_of_block, source), add_grams, source.blocks, work=work)
+        total = run.compute.reduce(partial(_gram_of_block, source), operator.iadd, source.blocks, work=work)
         found = whitening(np.zeros((source.vectors.dimension,) * 2) if total is None else total, ridge)
     write_array(storage.join(folder, MAP), found.matrix)
     return {"rank": found.rank}

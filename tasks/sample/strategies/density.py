@@ -8,6 +8,7 @@ sketch of a pool is the sum of the sketches of its blocks. The width is twice th
 nearest neighbour in a sample, which measures best on labelled pools together with six hashes joined.
 """
 
+import operator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
@@ -100,17 +101,14 @@ class Density(Strategy):
 
 def count_rows(rows: CandidateRows, hashes: HashFunctions, compute: Compute) -> NDArray[np.int64]:
     """Return the sketch of all rows, (count, buckets) int64; blocks are added in pairs on the workers."""
-    sketch = compute.reduce(partial(_sketch, rows=rows, hashes=hashes), _add, rows.blocks, work=rows.pool.rows * 400)
+    sketch = compute.reduce(
+        partial(_sketch, rows=rows, hashes=hashes), operator.iadd, rows.blocks, work=rows.pool.rows * 400
+    )
     return np.zeros((hashes.count, hashes.buckets), np.int64) if sketch is None else sketch
 
 
 def _sketch(block: str, rows: CandidateRows, hashes: HashFunctions) -> NDArray[np.int64]:
     return hashes.count_rows(rows.vectors(block, rows.table(block)["row_id"].to_numpy()))
-
-
-def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    one += other
-    return one
 
 
 def draw_sample(rows: CandidateRows, pool: int, seed: int, compute: Compute) -> Vectors:

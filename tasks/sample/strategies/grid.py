@@ -4,6 +4,7 @@ Source: BLAST (arXiv 2505.17871), which lays a 100 x 100 grid over a 2-D embeddi
 largest principal components of the leaves' centroids, so it follows the extent of the data and not its density.
 """
 
+import operator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -54,7 +55,9 @@ class Grid(Strategy):
         """Return equal quotas over the occupied grid cells."""
         plane = principal_plane(problem.tree, problem.rows, self.side)
         rows = problem.rows
-        counted = problem.compute.reduce(partial(_count, plane=plane), _add, rows.blocks, work=rows.pool.rows * 400)
+        counted = problem.compute.reduce(
+            partial(_count, plane=plane), operator.iadd, rows.blocks, work=rows.pool.rows * 400
+        )
         sizes = np.zeros(plane.side**2, np.int64) if counted is None else counted
         return DrawPlan(
             problem.fill(sizes=sizes),
@@ -77,8 +80,3 @@ def principal_plane(tree: ClusterTree, rows: CandidateRows, side: int) -> Plane:
 
 def _count(block: str, plane: Plane) -> NDArray[np.int64]:
     return np.bincount(plane(plane.rows.table(block), block), minlength=plane.side**2)
-
-
-def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    one += other
-    return one

@@ -1,7 +1,5 @@
 """A signal joined by id from files: the score of any model, the loss of a training run, a rate that was measured."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from evenkeel.tasks.ingest import columns
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.id_files import id_of_each_row
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.lists import fingerprint_of_files
 from evenkeel.tasks.ingest.numbers import as_numbers
 from evenkeel.tasks.ingest.reader import LocalShard, ShardUnreadable, read_batches
 from evenkeel.tasks.ingest.source import find_shards
@@ -57,7 +56,7 @@ class JoinedSignal(Signal):
 
     def current(self) -> "JoinedSignal":
         """Return it with the fingerprint of its files as they are now. Raises InputError where there are none."""
-        return self.model_copy(update={"fingerprint": _fingerprint(self._files())})
+        return self.model_copy(update={"fingerprint": fingerprint_of_files(self._files())})
 
     def _files(self) -> list[ListedShard]:
         return find_shards(SourceConfig(uri=self.join), f"signals, {self.name}, join")
@@ -68,7 +67,7 @@ class JoinedSignal(Signal):
         Raises InputError where nothing met, where an id has several values, and where the list cannot be read.
         """
         files = self._files()
-        if self.fingerprint not in ("", _fingerprint(files)):
+        if self.fingerprint not in ("", fingerprint_of_files(files)):
             raise InputError(
                 "files of a list have changed since the run began", where=f"signals, {self.name}", remedy="run again"
             )
@@ -188,8 +187,3 @@ class _ReadFile(NamedTuple):
     rows: int
     pieces: list[str]
     examples: list[str]
-
-
-def _fingerprint(files: list[ListedShard]) -> str:
-    known = json.dumps([(file.uri, file.bytes, file.fingerprint) for file in files])
-    return hashlib.sha256(known.encode()).hexdigest()[:20]
