@@ -111,6 +111,7 @@ def test_expectation_in_our_tree(tmp_path: Path) -> None:
     assert "**`kept_share`** The version keeps a sensible share" in found
 
 
+@pytest.mark.long
 def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("embedder", tmp_path / "site")
     scratch.test()
@@ -143,6 +144,7 @@ def test_embedder_in_our_tree(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("signal", tmp_path / "site")
     scratch.test()
@@ -172,6 +174,7 @@ def test_signal_in_our_tree(tmp_path: Path) -> None:
     assert "| `signals[letter-share].letter` | str | `e` | The letter that is counted." in found
 
 
+@pytest.mark.long
 def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("reader", tmp_path / "site")
     scratch.test()

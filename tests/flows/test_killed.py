@@ -32,6 +32,7 @@ OWNER = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["killed", "returned"])
 def test_children_end_with_their_parent(end: str) -> None:
     code = textwrap.dedent(OWNER).replace("{end}", "time.sleep(600)" if end == "killed" else "os._exit(0)")

@@ -60,6 +60,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compute", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_crash_loses_one_shard(tmp_path: Path, compute: str) -> None:
     (tmp_path / "pool").mkdir()

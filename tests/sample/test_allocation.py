@@ -26,6 +26,7 @@ def trees(draw: st.DrawFn) -> ClusterTree:
     return ClusterTree(sizes, tuple(parents))
 
 
+@pytest.mark.long
 @settings(max_examples=4000)
 @given(sizes=SIZES, target=st.integers(0, 50_000), seed=st.integers(0, 5))
 def test_equal_quotas_are_the_largest_common_cap(sizes: np.ndarray, target: int, seed: int) -> None:
@@ -39,6 +40,7 @@ def test_equal_quotas_are_the_largest_common_cap(sizes: np.ndarray, target: int,
         assert quotas.max() <= open_quotas.min() + 1
 
 
+@pytest.mark.long
 @settings(max_examples=3000)
 @given(data=st.data(), sizes=SIZES, seed=st.integers(0, 5))
 def test_weighted_quotas_keep_floors_and_caps(data: st.DataObject, sizes: np.ndarray, seed: int) -> None:
@@ -62,6 +64,7 @@ def test_weighted_quotas_keep_floors_and_caps(data: st.DataObject, sizes: np.nda
         assert levels.max() <= levels.min() * (1 + 1e-6)
 
 
+@pytest.mark.long
 @settings(max_examples=3000)
 @given(tree=trees(), target=st.integers(0, 20_000), seed=st.integers(0, 5), repeats=st.integers(1, 3))
 def test_a_split_tree_is_exact_at_every_level(tree: ClusterTree, target: int, seed: int, repeats: int) -> None:

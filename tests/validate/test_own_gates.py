@@ -71,6 +71,7 @@ def test_coverage_is_of_what_the_plan_asked_for() -> None:
     assert covered(shares([900, 50, 50, 0, 1], None, [8, 1, 0, 0, 0])) == 0.5
 
 
+@pytest.mark.long
 def test_small_pools_pass_the_gates_they_come_with(tmp_path: Path) -> None:
     assert [why for seed in range(24) for why in blocked(tmp_path / str(seed), seed, 1500)] == []
 
