@@ -64,6 +64,7 @@ def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
         "checks": worst_first(facts.results),
         "skipped": [one for one in facts.results if one.status == "skipped"],
         "docs": facts.docs,
+        "location": facts.config.location,
         "reading": snippets(facts.config.location),
         "shard_count": f"{shards:,} shard{'s' if shards != 1 else ''}",
         "licences": sections.licences(facts),

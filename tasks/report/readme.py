@@ -39,6 +39,9 @@ def render_readme(facts: CardFacts) -> str:
     lines += balance_table(facts.balance)
     lines += ["", *(f"- {text(findings.of_group(counts))}" for counts in facts.groups), ""]
     lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", "## How to read it", ""]
+    if facts.config.location:
+        where = text(facts.config.location)
+        lines += [f"It was published at {where}; put the folder of this file in its place where it is a copy.", ""]
     for name, code in snippets(facts.config.location):
         lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
     lines += ["## Where it comes from", "", f"{text(findings.of_dispositions(facts))}.", ""]

@@ -153,6 +153,11 @@ def test_the_readme_has_a_header_that_hubs_understand(first: Card) -> None:
     assert "pd.read_parquet" in body
 
 
+def test_a_copy_is_told_from_the_place_of_publication(first: Card) -> None:
+    assert "It was published at s3://curated/topics/versions/a" in first.readme
+    assert re.search(r"published at <code[^>]*>s3://curated/topics/versions/a</code>; a copy is read", first.html)
+
+
 def test_hubs_read_the_header(first: Card) -> None:
     hub = pytest.importorskip("huggingface_hub")
     assert hub.DatasetCard(first.readme).data.to_dict()["license"] == ["cc-by-4.0", "cc0-1.0"]
