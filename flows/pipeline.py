@@ -14,6 +14,9 @@ from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_sig
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.config import AnnotationRequest
+from evenkeel.tasks.annotate.inputs import AnnotateInputs
+from evenkeel.tasks.annotate.step import ANNOTATE
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig
 from evenkeel.tasks.cluster.drift import Drift
@@ -85,6 +88,7 @@ class StagedVersion(ClusteredPool):
     kernel_density: StepRef | None = None
     tag_counts: StepRef | None = None
     sample: StepRef
+    annotations: Mapping[str, StepRef] = field(default_factory=dict)
     stage: StepRef
 
     @property
@@ -132,16 +136,16 @@ def cluster_pool(
 
 
 def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
-    """Run the steps sample and stage, and before them what the strategy reads."""
+    """Run the steps sample, annotate and stage, and before them what the strategy reads."""
     if lineage.base is not None and lineage.current is not None:
         recipe = same_rule(recipe, lineage.current)
     inputs = sample_inputs(recipe.sampling, pool, run_step)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
-    stage = run_step(
-        STAGE, recipe.destination.staging(), StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals)
-    )
+    annotations = annotate_rows(recipe, pool, sample, run_step)
+    staged = StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals, annotations)
+    stage = run_step(STAGE, recipe.destination.staging(), staged)
     measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
-    return StagedVersion(**vars(pool), **measured, sample=sample, stage=stage)
+    return StagedVersion(**vars(pool), **measured, sample=sample, annotations=annotations, stage=stage)
 
 
 def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
@@ -162,6 +166,35 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
     written = sampling.model_dump_json()
     signals = {name: ref for name, ref in pool.signals.items() if name in written}
     return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals)
+
+
+def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step: RunStep) -> dict[str, StepRef]:
+    """Run the step annotate for each annotation of the recipe, in order; return them by name.
+
+    Each is given the signals that it names and the annotations before it that it follows, so that others can change
+    without it.
+    """
+    found: dict[str, StepRef] = {}
+    kinds = {one.label: one.kind for one in recipe.annotations}
+    for one in recipe.annotations:
+        measured: dict[str, StepRef | None] = {}
+        for strategy in one.strategies():
+            asked = sample_inputs(recipe.sampling.model_copy(update={"strategy": strategy}), pool, run_step)
+            for name in ("partition", "kernel_density", "tag_counts"):
+                measured[name] = measured.get(name) or getattr(asked, name)
+        written = one.model_dump_json()
+        inputs = AnnotateInputs(
+            ingest=pool.ingest,
+            embed=pool.embed,
+            dedup=pool.dedup,
+            cluster=pool.cluster,
+            sample=sample,
+            **{name: ref for name, ref in measured.items() if ref is not None},
+            signals={name: ref for name, ref in pool.signals.items() if name in written},
+            annotations={label: ref for label, ref in found.items() if kinds[label] in one.follows()},
+        )
+        found[one.label] = run_step(ANNOTATE, AnnotationRequest.of(one), inputs)
+    return found
 
 
 def prove_version(

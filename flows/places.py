@@ -28,6 +28,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         update={
             "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
             "target_set": None if recipe.target_set is None else recipe.target_set.with_paths(absolute),
+            "annotations": [one.with_paths(absolute) for one in recipe.annotations],
             "signals": [signal.with_paths(absolute) for signal in recipe.signals],
             "sampling": sampling.model_copy(update={"strategy": strategy}),
             "dedup": recipe.dedup.model_copy(update={"exclude": exclude}),

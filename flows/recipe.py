@@ -14,6 +14,7 @@ from evenkeel.flows.apart import overlap
 from evenkeel.flows.recipe_text import load_text
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.annotate.config import AnyAnnotation, check_apart, with_sections
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.target_set import TargetSet
@@ -63,6 +64,10 @@ class Recipe(BaseModel):
         default_factory=ReusableClustering, description="The hierarchy of clusters over the vectors."
     )
     sampling: SamplingConfig = Field(description="How many rows to keep, and by which rule.")
+    annotations: list[AnyAnnotation] = Field(
+        default_factory=list,
+        description="What a trainer follows besides the rows: columns of the version, made after sampling.",
+    )
     gates: GatesConfig = Field(default_factory=GatesConfig, description="What a version must pass to be published.")
     destination: DestinationConfig = Field(description="Where versions are published.")
     workspace: str = Field(
@@ -98,6 +103,7 @@ class Recipe(BaseModel):
         """Give the target set to the strategy and signals that read it, and keep its copies out of the pool."""
         self.sampling.strategy = self.sampling.strategy.with_target(self.target_set)
         self.signals = [signal.with_target(self.target_set) for signal in self.signals]
+        self.annotations = [one.with_target(self.target_set) for one in self.annotations]
         copies = [] if self.target_set is None else self.target_set.exclusions()
         self.dedup.exclude += [one for one in copies if one not in self.dedup.exclude]
         return self
@@ -124,6 +130,20 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _annotations_are_apart(self) -> "Recipe":
+        """Refuse two annotations of one name or column, and a group or score that there is not."""
+        check_apart(self.annotations)
+        groups = [*self.source.groups, *(signal.name for signal in self.signals if signal.makes_group)]
+        scores = [*self.source.scores, *(signal.name for signal in self.signals)]
+        for one in self.annotations:
+            for column in one.columns():
+                kind, _, name = column.partition(".")
+                known = {"group": groups, "score": scores}.get(kind)
+                if name and known is not None and name not in known:
+                    raise ValueError(f"annotations: {one.label} reads {column}, not among {', '.join(known) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
     def _filters_say_what_rehydration_asks(self) -> "Recipe":
         """Refuse removal rates without filters, and ranking duplicates by what is known only after clustering."""
         if self.sampling.rehydrates_by_filters and not self.filters:
@@ -143,7 +163,7 @@ class Recipe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _entries_and_bins_are_signals(cls, document: object) -> object:
-        return with_short_forms(document) if isinstance(document, dict) else document
+        return with_sections(with_short_forms(document)) if isinstance(document, dict) else document
 
     @model_validator(mode="before")
     @classmethod

@@ -23,6 +23,11 @@ from evenkeel.infra.arrays import read_array
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import DONE, USED, StepRef
+from evenkeel.tasks.annotate.annotation import Annotation
+from evenkeel.tasks.annotate.config import AnnotationRequest
+from evenkeel.tasks.annotate.inputs import AnnotateInputs
+from evenkeel.tasks.annotate.kinds.splits import Splits
+from evenkeel.tasks.annotate.step import ANNOTATE
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
 from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
@@ -152,7 +157,7 @@ class Goldens:
         upstream = tuple(self.entries[one.uri] for one in inputs.present().values() if one.uri in self.entries)
         entry = f"{step.name} {variant}".strip()
         digest, floats = summarise(ref)
-        version = config.version if isinstance(config, SignalRequest) else step.version
+        version = config.version if isinstance(config, SignalRequest | AnnotationRequest) else step.version
         self.found[entry] = Golden(version, digest, floats, upstream)
         self.entries[ref.uri] = entry
         return ref
@@ -176,6 +181,7 @@ def run_all(folder: Path) -> dict[str, Golden]:
     sampling = SamplingConfig(target=120, strategy=Balanced(rule="radius-2+sublinear-0.5"))
     measured = run_step(PARTITION, PartitionConfig(rows=512), PartitionInputs(ingest, embed, cluster))
     sample = run_step(SAMPLE, sampling, SampleInputs(ingest, embed, dedup, cluster, measured))
+    annotate_rows(run_step, {**pool.steps(), "sample": sample})
     sample_lattice(folder, run_step)
     compute_signals(run_step, ingest, embed)
     rules = [FilterRule(drop="row below quantile 0.1", by="language"), FilterRule(drop="topic == 't3'")]
@@ -189,6 +195,13 @@ def run_all(folder: Path) -> dict[str, Golden]:
     report = ReportConfig(dataset="golden", version=1, created="2026-01-01", location="s3://there")
     run_step(REPORT, report, ReportInputs.of(everything))
     return run_step.found
+
+
+def annotate_rows(run_step: Goldens, done: dict[str, StepRef]) -> None:
+    """Annotate the sampled rows by each kind."""
+    annotations: list[Annotation] = [Splits(test=0.1, validation=0.05, even="topic", clients=3, over="group.language")]
+    for one in annotations:
+        run_step(ANNOTATE, AnnotationRequest.of(one), AnnotateInputs.of(done), one.kind)
 
 
 def compute_signals(run_step: Goldens, ingest: StepRef, embed: StepRef) -> None:

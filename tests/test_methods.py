@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from evenkeel.flows.recipe import Recipe, parse
+from evenkeel.tasks.annotate.annotation import ANNOTATIONS
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.signal import SIGNALS
 
@@ -37,6 +38,7 @@ class Choice(NamedTuple):
 CHOICES = [
     Choice("strategy", STRATEGIES.ours(), lambda recipe: {recipe.sampling.strategy.name}),
     Choice("signal", SIGNALS.ours(), lambda recipe: {signal.kind for signal in recipe.signals}),
+    Choice("annotation", ANNOTATIONS.ours(), lambda recipe: {one.kind for one in recipe.annotations}),
     Choice("filter rule", RULES, lambda recipe: {one for rule in recipe.filters for one in rule.model_fields_set}),
 ]
 

@@ -1,9 +1,10 @@
 """What the report step builds on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.inputs import Annotations
 from evenkeel.tasks.cluster.inputs import Clusters
 from evenkeel.tasks.dedup.inputs import Dropped
 from evenkeel.tasks.inputs import Inputs, MadeBy
@@ -20,6 +21,7 @@ class ReportInputs(Inputs):
     partition: StepRef | None = None
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None
     sample: StepRef
+    annotations: Annotations = field(default_factory=dict)
     stage: StepRef | None = None
     measure: StepRef
     validate: StepRef

@@ -1,5 +1,7 @@
 """Read a finished selection: which rows are kept, in how many copies, and with which weight."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -24,9 +26,9 @@ class Selection:
         """Return row_id uint64, copies int32, weight float64 (1 / inclusion probability), leaf int32, by row_id."""
         return read_table(storage.join(self.uri, "selection.parquet"))
 
-    def between(self, first: int, last: int) -> pa.Table:
+    def between(self, first: int, last: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the part of `table` with first <= row_id <= last, reading only the row groups that hold it."""
-        return read_range(storage.join(self.uri, "selection.parquet"), first, last)
+        return read_range(storage.join(self.uri, "selection.parquet"), first, last, columns=columns)
 
     def row_ids(self) -> NDArray[np.uint64]:
         """Return the kept row ids, ascending, (kept,) uint64."""

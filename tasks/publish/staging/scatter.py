@@ -13,6 +13,7 @@ from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.sections import write_sections
 from evenkeel.infra.tables import read_range, write_batch
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.columns import read_columns
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.manifest import FileEntry
@@ -41,6 +42,7 @@ class ScatterJob:
     payload: bool
     groups: tuple[str, ...]
     signals: dict[str, StepRef]
+    annotations: dict[str, StepRef]
     memory: int
 
     def open_pool(self) -> Pool:
@@ -120,6 +122,10 @@ def _kept(
     columns["ek_weight"] = chosen["weight"] if chosen is not None else pa.array([], pa.float64())
     columns["ek_group_size"] = Duplicates.open(job.duplicates).sizes(selected)
     columns |= {signal_name(name): mine[name] for name in signals}
+    if (theirs := read_columns(job.annotations, block)) is not None:
+        if not np.array_equal(theirs["row_id"].to_numpy(), selected):
+            raise AccountingError("an annotation was made for other rows", where=block, remedy="run again")
+        columns |= {name: theirs[name] for name in theirs.column_names[1:]}
     return pa.table(columns), places
 
 

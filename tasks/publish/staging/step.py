@@ -9,6 +9,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError, InputError
 from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.annotate.columns import schema_of, written_columns
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.config import StageConfig
@@ -68,7 +69,8 @@ def read_staged(ref: StepRef) -> Staged:
 def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, folder: str) -> Staged:
     pool, hierarchy = Pool.open(inputs.ingest, run.scratch, inputs.signals), Hierarchy.open(inputs.cluster)
     selection = storage.join(inputs.sample.uri, "selection.parquet")
-    schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels))
+    annotated = list(schema_of([one for ref in inputs.annotations.values() for one in written_columns(ref)]))[1:]
+    schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels), annotated)
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
     order = plan(selection, hierarchy.paths(), rows_per_file)
     order.save(out.path("order"))
@@ -84,6 +86,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         payload=config.payload == "rows",
         groups=tuple(pool.info.groups),
         signals=dict(inputs.signals),
+        annotations=dict(inputs.annotations),
         memory=run.compute.memory_limit // 8,
     )
     groups = _runs([block.name for block in pool.blocks], 4 * run.compute.workers * run.compute.threads)
@@ -131,7 +134,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
     )
 
 
-def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
+def _schema(pool: Pool, payload: bool, levels: int, annotated: list[pa.Field]) -> tuple[pa.Schema, int]:
     """Return the published schema and how many bytes a row takes in memory, judged by the pool's first blocks."""
     theirs: list[pa.Field] = [pa.field(name, pa.string()) for name in pool.info.groups]
     row_bytes, rows = 0, 0
@@ -152,8 +155,10 @@ def _schema(pool: Pool, payload: bool, levels: int) -> tuple[pa.Schema, int]:
         pa.field("ek_weight", pa.float64()),
         pa.field("ek_group_size", pa.int32()),
         *(pa.field(signal_name(column), SIGNAL_TYPES[column.partition(".")[0]]) for column in pool.signals),
+        *annotated,
     ]
-    return published(pa.schema([*theirs, *ours])), ROW_BYTES + 8 * len(pool.signals) + row_bytes // max(rows, 1)
+    added = 8 * (len(pool.signals) + len(annotated))
+    return published(pa.schema([*theirs, *ours])), ROW_BYTES + added + row_bytes // max(rows, 1)
 
 
 def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""The kinds of annotations, one a file."""
