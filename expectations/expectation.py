@@ -19,6 +19,9 @@ A table is a pandas frame. The tables are:
   `given` ("tags.concepts"), `concept`, `attribute`, `before` and `after` (rows). No rows where none does.
 - `distances`: to the target set, one row per kind of distance: `to`, `by`, `pool` and `after` (of the pool and of the
   version). No rows where no gate asks, or without a target set.
+- `signals`: what gates ask of signals and scores, one row per question and value of its group column: `name`, `by`,
+  `value`, `below`, `above`, and `rows`, `missing`, `mean`, `deviation`, `beyond` (rows beyond the limit), with the
+  prefix `pool_` of the rows that the version is drawn from. No rows where no gate asks.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.
 """
 

@@ -33,7 +33,7 @@ from evenkeel.tasks.filter.inputs import FilterInputs
 from evenkeel.tasks.filter.step import FILTER
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs, flat_refs
-from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.config import MeasureConfig, signals_counted
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.publish.exclusions import TAKEDOWNS
@@ -208,19 +208,19 @@ def prove_version(
     last = profile_of(earlier.previous) if earlier.previous is not None else None
     comparable = last if last is not None and sampled_alike(recipe, last) else None
     done = staged.steps() if last is None else {**staged.steps(), "previous": last}
-    counted = {f"signals.{signal.name}" for signal in recipe.signals if signal.makes_group or signal.tags}
-    of_measure = {name: ref for name, ref in done.items() if not name.startswith("signals.") or name in counted}
-    joint = [(one.scope, one.given) for one in recipe.gates.expectations() if isinstance(one, ConditionalEntropy)]
-    asked = any(isinstance(one, Distance) for one in recipe.gates.expectations())
+    gates = recipe.gates.expectations()
+    joint = [(one.scope, one.given) for one in gates if isinstance(one, ConditionalEntropy)]
+    asked = any(isinstance(one, Distance) for one in gates)
     target = recipe.target_set.current() if asked and recipe.target_set is not None else None
-    measure = run_step(MEASURE, MeasureConfig(joint=joint, target=target), MeasureInputs.of(of_measure))
+    config = MeasureConfig(joint=joint, target=target, signals=signals_counted(gates))
+    measure = run_step(MEASURE, config, MeasureInputs.of(done))
     validate = run_step(
         VALIDATE,
         recipe.gates,
         ValidateInputs(staged.ingest, staged.embed, staged.dedup, staged.cluster, staged.sample, measure, comparable),
     )
-    config = _report_config(recipe, staged, earlier)
-    report = run_step(REPORT, config, ReportInputs.of({**done, "measure": measure, "validate": validate}))
+    shown = _report_config(recipe, staged, earlier)
+    report = run_step(REPORT, shown, ReportInputs.of({**done, "measure": measure, "validate": validate}))
     return ProvenVersion(**vars(staged), measure=measure, validate=validate, report=report, previous=last)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evenkeel.expectations.concerns.signals import SignalBound
 from evenkeel.flows.apart import overlap
 from evenkeel.flows.recipe_text import load_text
 from evenkeel.infra.errors import RecipeError
@@ -112,6 +113,22 @@ class Recipe(BaseModel):
     def _strategy_brings_signals(self) -> "Recipe":
         """Put the signals that the strategy brings itself among those of the recipe."""
         self.signals += [signal for signal in self.sampling.strategy.signals() if signal not in self.signals]
+        return self
+
+    @model_validator(mode="after")
+    def _gates_look_at_signals_there_are(self) -> "Recipe":
+        """Refuse a gate on a signal that is not there or is no number, or by a group that is not there."""
+        numbers = [*self.source.scores, *(one.name for one in self.signals if not (one.tags or one.makes_group))]
+        groups = [*self.source.groups, *(one.name for one in self.signals if one.makes_group)]
+        for one in self.gates.expectations():
+            if not isinstance(one, SignalBound):
+                continue
+            if one.name not in numbers:
+                known = ", ".join(numbers) or "none"
+                raise ValueError(f"gates: {one.label} needs a signal or score of that name that is a number: {known}")
+            if one.by and one.by.removeprefix("group.") not in groups:
+                known = ", ".join(f"group.{name}" for name in groups) or "none"
+                raise ValueError(f"gates: {one.label} is by a column that is no group; it has {known}")
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,23 @@
 """Settings of the measure step."""
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from evenkeel.expectations.concerns.signals import SignalBound
+from evenkeel.expectations.expectation import Expectation
 from evenkeel.tasks.dedup.target_set import TargetSet
+
+
+class SignalCount(BaseModel):
+    """What is counted of a signal or score for a gate: by which group column, and beyond which limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    by: str = ""
+    below: float | None = None
+    above: float | None = None
 
 
 class MeasureConfig(BaseModel):
@@ -16,4 +31,13 @@ class MeasureConfig(BaseModel):
     joint: list[tuple[str, str]] = Field(
         default_factory=list, description="Columns counted inside others for gates: group.style in tags.concepts."
     )
+    signals: list[SignalCount] = Field(
+        default_factory=list, description="Signals and scores that are counted by group and limit, where a gate asks."
+    )
     target: TargetSet | None = Field(None, description="Rows that distances are measured to, where a gate asks.")
+
+
+def signals_counted(expectations: Iterable[Expectation]) -> list[SignalCount]:
+    """Return what the gates on signals ask for, each once."""
+    asked = (one for one in expectations if isinstance(one, SignalBound))
+    return [*dict.fromkeys(SignalCount(name=one.name, by=one.by, below=one.below, above=one.above) for one in asked)]

@@ -10,10 +10,7 @@ from evenkeel.tasks.inputs import Inputs, Signals
 
 @dataclass(frozen=True)
 class MeasureInputs(Inputs):
-    """The clustered pool and what was selected of it; `previous`: the profile of the last published version.
-
-    signals: those that are groups or tags.
-    """
+    """The clustered pool and what was selected of it; `previous`: the profile of the last published version."""
 
     ingest: StepRef
     embed: StepRef

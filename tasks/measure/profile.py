@@ -10,7 +10,8 @@ from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
-SOMETIMES = ("tags", "tag_totals", "joint", "distances")  # there where the recipe has tags, or a gate asks
+SIGNALS = ("signals", "signal_bins", "signal_bounds")
+SOMETIMES = ("tags", "tag_totals", "joint", "distances", *SIGNALS)  # where the recipe has them, or a gate asks
 
 
 class Profile:
@@ -72,6 +73,21 @@ class Profile:
     def distances(self) -> pd.DataFrame:
         """Distances to the target set: to, by, pool, after; no rows where no gate asks."""
         return self._if_there("distances")
+
+    @property
+    def signals(self) -> pd.DataFrame:
+        """Numbers of signals and scores: signal, stage, rows, missing, least, median, mean, greatest."""
+        return self._if_there("signals")
+
+    @property
+    def signal_bins(self) -> pd.DataFrame:
+        """Histograms of signals and scores: signal, low, high, and the share of rows before and after."""
+        return self._if_there("signal_bins")
+
+    @property
+    def signal_bounds(self) -> pd.DataFrame:
+        """What gates ask of signals: name, by, value, below, above, and counts of the version and of the pool."""
+        return self._if_there("signal_bounds")
 
     def files(self) -> list[str]:
         """Return the names of the files of the profile."""

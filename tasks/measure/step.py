@@ -1,4 +1,4 @@
-"""The measure step: one pass over the pool, four small tables."""
+"""The measure step: one pass over the pool, four small tables; others where the recipe has signals, or a gate asks."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from evenkeel.tasks.measure.distances import measure_distances
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.joint import measure_joint
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.measure.signal_use import measure_signals
 from evenkeel.tasks.measure.survey import BASELINES, Survey, Surveyor
 from evenkeel.tasks.measure.tables import balance_table, cluster_table, group_table, total_row
 from evenkeel.tasks.measure.tags import measure_tags
@@ -53,6 +54,10 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     if config.target is not None:
         run.progress(0.92, "measuring distances to the target")
         write_table(out.path("distances.parquet"), measure_distances(config.target, inputs, out.path("distances"), run))
+    if rows.pool.scores:
+        run.progress(0.94, "summing up signals")
+        for name, table in measure_signals(rows, inputs.sample, inputs.signals, config.signals, run.compute).items():
+            write_table(out.path(f"{name}.parquet"), table)
     if rows.pool.tags:
         run.progress(0.95, "counting tags")
         tags, tag_totals = measure_tags(rows, inputs.sample, inputs.signals, run.compute)
@@ -110,4 +115,4 @@ def cost(config: MeasureConfig, work: Workload) -> float:
     return 0.035 + 2.7e-6 * work.rows
 
 
-MEASURE = Step("measure", 2, measure, cost=cost)
+MEASURE = Step("measure", 3, measure, cost=cost)

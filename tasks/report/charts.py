@@ -14,6 +14,7 @@ import pandas as pd
 import vl_convert
 
 from evenkeel.tasks.report.facts import Distribution
+from evenkeel.tasks.report.signals import SignalValues
 from evenkeel.tasks.validate.examples import shorten
 
 BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
@@ -129,6 +130,19 @@ def rank_frequency(by_rank: pd.DataFrame, cap: float | None, width: int) -> Char
         layers.append(base.mark_line(color=SOFT, strokeWidth=1.5, strokeDash=[4, 4]))
         layers.append(base.mark_text(align="left", dx=6, dy=11, fontSize=12, color=SOFT).encode(text="label:N"))
     return alt.layer(*layers).properties(width=width, height=260)
+
+
+def signal_bars(one: SignalValues, width: int) -> Chart:
+    """Return the histogram of a signal: the pool filled, the version as an outline."""
+    top = max(1e-12, float(one.share_before.max()), float(one.share_after.max()))
+    x = alt.X("low:Q", axis=None, scale=alt.Scale(domain=[one.edges[0], one.edges[-1]], nice=False, zero=False))
+    y = alt.Y("share:Q", axis=None, scale=alt.Scale(domain=[0, top]))
+    bars = pd.DataFrame({"low": one.edges[:-1], "high": one.edges[1:], "share": one.share_before, "ground": 0.0})
+    steps = np.concatenate([[0.0], np.repeat(one.share_after, 2), [0.0]])
+    outline = pd.DataFrame({"low": np.repeat(one.edges, 2), "share": steps, "place": np.arange(len(steps))})
+    filled = alt.Chart(bars).mark_rect(color=BEFORE, opacity=0.45).encode(x=x, x2="high:Q", y=y, y2="ground:Q")
+    line = alt.Chart(outline).mark_line(color=AFTER, strokeWidth=2).encode(x=x, y=y, order="place:Q")
+    return (filled + line).properties(width=width, height=54)
 
 
 def group_shares(groups: Distribution, width: int, shown: int = 14) -> Chart:

@@ -19,6 +19,7 @@ from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
+from evenkeel.tasks.report.signals import SignalValues, signal_values
 from evenkeel.tasks.validate.results import results_of
 
 SHOWN_REMOVED = 2
@@ -94,6 +95,7 @@ class CardFacts:
     docs: str
     previous: bool = False
     tags: list[TagFrequencies] = field(default_factory=list)
+    signals: list[SignalValues] = field(default_factory=list)
 
     @property
     def leaves(self) -> Distribution:
@@ -159,6 +161,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         docs=_docs(inputs.validate),
         previous=previous is not None,
         tags=_tags(profile, inputs.sample),
+        signals=signal_values(profile),
     )
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 from evenkeel.expectations import measures
 from evenkeel.expectations.wording import percent, percents
 from evenkeel.tasks.report import charts, findings
+from evenkeel.tasks.report import signals as of_signals
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts, Distribution, TagFrequencies, evenness
 
-WIDE, NARROW = 620, 250
+WIDE, NARROW, SMALL = 620, 250, 250
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,27 @@ class Figure:
     svgs: list[tuple[str, str]]
     header: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SignalFigure:
+    """The small histogram of a signal. ends: the numbers at its two ends; words: what it says."""
+
+    name: str
+    svg: str
+    ends: list[str]
+    words: str
+
+
+@dataclass(frozen=True)
+class SignalFigures:
+    """The histograms of the first signals, and the numbers of all of them as a table."""
+
+    title: str
+    note: str
+    shown: list[SignalFigure]
+    header: list[str]
+    rows: list[list[str]]
 
 
 def cluster_map(facts: CardFacts, clusters: ClusterMap) -> Figure:
@@ -107,6 +129,30 @@ def _tags(one: TagFrequencies) -> Figure:
     note = f"Tags in order of their rows, both scales logarithmic; a row may have several. {findings.of_tail(one)}"
     drawings = _both(lambda width: charts.rank_frequency(one.by_rank, one.cap, width), f"Rows of {one.name} by rank")
     return Figure(title, note, drawings, ["Rank", one.name, "Rows before", "Rows after"], rows)
+
+
+def signals(facts: CardFacts) -> SignalFigures | None:
+    """Return small histograms of the signals and scores, before and after; None where there are none."""
+    if not facts.signals:
+        return None
+    more = len(facts.signals) - of_signals.SHOWN
+    note = (
+        "The numbers of the signals and scores, of the pool (filled) and of the version (line). The first and the last "
+        "bar hold what lies beyond."
+    ) + (f" {more:,} more are in the table." if more > 0 else "")
+    shown = [
+        SignalFigure(
+            one.name,
+            charts.render(charts.signal_bars(one, SMALL), f"Histogram of {one.name}, before and after"),
+            of_signals.numbers(*(float(end) for end in one.edges[[0, -1]])),
+            of_signals.summary(one),
+        )
+        if one.share_before.size
+        else SignalFigure(one.name, "", [], "no row has a value")
+        for one in facts.signals[: of_signals.SHOWN]
+    ]
+    rows = of_signals.rows_of(facts.signals)
+    return SignalFigures(of_signals.moved_most(facts.signals), note, shown, of_signals.HEADER, rows)
 
 
 def baselines(facts: CardFacts) -> Figure:

@@ -11,7 +11,7 @@ from evenkeel.expectations.result import SIGNS, worst_first, worst_status
 from evenkeel.tasks.report import figures, findings, sections
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
-from evenkeel.tasks.report.figures import Figure
+from evenkeel.tasks.report.figures import Figure, SignalFigures
 from evenkeel.tasks.report.reading import snippets
 from evenkeel.tasks.report.treemap import ClusterBoxes
 
@@ -40,12 +40,13 @@ def _identity(facts: CardFacts) -> dict[str, object]:
 
 def _pictures(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
     """Return the figures of the page."""
-    history = figures.history(facts)
+    history, signals = figures.history(facts), figures.signals(facts)
     return {
         "map": _trusted(figures.cluster_map(facts, clusters)),
         "sizes": _trusted(figures.sizes(facts)),
         "groups": [_trusted(figure) for _, figure in figures.groups(facts)],
         "tags": [_trusted(figure) for figure in figures.tags(facts)],
+        "signals": _trusted_signals(signals) if signals is not None else None,
         "balance": _trusted(figures.baselines(facts)),
         "history": _trusted(history) if history is not None else None,
         "drift": [_trusted(figure) for figure in figures.drift(facts)],
@@ -85,6 +86,7 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
         ("sizes", "Cluster sizes", True),
         ("groups", "Groups", bool(context["groups"])),
         ("tags", "Tags", bool(context["tags"])),
+        ("signals", "Signals", bool(context["signals"])),
         ("balance", "Balance", True),
         ("dispositions", "What was dropped", True),
         ("drift", "Drift", bool(context["drift_title"])),
@@ -101,3 +103,7 @@ def _trusted(figure: Figure) -> Figure:
     """Return a figure whose drawings are not escaped: they are ours."""
     svgs: list[tuple[str, str]] = [(kind, Markup(svg)) for kind, svg in figure.svgs]
     return replace(figure, svgs=svgs)
+
+
+def _trusted_signals(figures: SignalFigures) -> SignalFigures:
+    return replace(figures, shown=[replace(one, svg=Markup(one.svg)) for one in figures.shown])

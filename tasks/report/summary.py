@@ -9,6 +9,7 @@ from evenkeel.expectations.wording import printable
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts, evenness
 from evenkeel.tasks.report.sections import dispositions
+from evenkeel.tasks.report.signals import HEADER, rows_of
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
@@ -18,6 +19,8 @@ def render_summary(facts: CardFacts) -> str:
     name = facts.config.dataset + (f" v{facts.config.version}" if facts.config.version else "")
     lines = [f"# {text(name)}: {text(findings.headline(facts))}", "", f"{text(findings.of_dispositions(facts))}.", ""]
     lines += balance_table(facts.balance)
+    if facts.signals:
+        lines += ["", *signal_table(facts)]
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
         lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")
@@ -36,6 +39,12 @@ def balance_table(balance: pd.DataFrame) -> list[str]:
         cells = " | ".join("" if value != value else f"{value:.3f}" for value in row)
         lines.append(f"| {text(str(name))} | {cells} |")
     return lines
+
+
+def signal_table(facts: CardFacts) -> list[str]:
+    """Return the numbers of every signal and score, before → after, as the lines of a Markdown table."""
+    lines = [f"| {' | '.join(HEADER)} |", f"| --- |{' ---: |' * (len(HEADER) - 1)}"]
+    return lines + [f"| {' | '.join(text(cell) for cell in row)} |" for row in rows_of(facts.signals)]
 
 
 def text(words: str) -> str:

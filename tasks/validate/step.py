@@ -60,6 +60,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "shards": shards(pool),
         "joint": profile.joint,
         "distances": profile.distances,
+        "signals": profile.signal_bounds,
     }
     expectations = config.expectations(facts.get("goal", "balance"))
     run.progress(0.4, f"checking {len(expectations)} expectations")
@@ -127,4 +128,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 6, validate, cost=cost)
+VALIDATE = Step("validate", 7, validate, cost=cost)

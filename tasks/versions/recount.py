@@ -1,5 +1,6 @@
 """The profile of a version that was made by leaving rows out of another: counted anew from its own data files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,13 +16,14 @@ from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.columns import conform, hash_and_count
 from evenkeel.tasks.measure.churn import retained, sketch, smallest
-from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.config import MeasureConfig, SignalCount
 from evenkeel.tasks.measure.dispositions import DispositionCounts
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import Survey
 from evenkeel.tasks.measure.tables import GROUPS, total_row
 from evenkeel.tasks.publish.manifest import Staged
 from evenkeel.tasks.versions.as_steps import group_values
+from evenkeel.tasks.versions.recount_signals import recount_signals
 
 MADE_HERE = ("before", "after")
 Key = TypeVar("Key")
@@ -58,12 +60,15 @@ def _add(counts: dict[Key, int], keys: list[Key], weights: NDArray[np.int64]) ->
         counts[key] = counts.get(key, 0) + weight
 
 
-def recount(staged: Staged, gone: Count, before: Profile, text: str | None, folder: str) -> StepRef:
+def recount(
+    staged: Staged, gone: Count, before: Profile, text: str | None, folder: str, asked: Sequence[SignalCount] = ()
+) -> StepRef:
     """Write the profile of a version to `folder` and return it as the measure step would.
 
     staged: the version's files. gone: the rows that were left out, each once. before: the profile of the version that
     they were left out of. text: the column of texts, None where the version holds none; the tokens are then those of
-    `before` in proportion to the rows. The balance of the baselines is that of `before`.
+    `before` in proportion to the rows. The balance of the baselines is that of `before`. asked: what gates ask of
+    signals.
     """
     kept, hashes, size = Count(copies=True), np.empty(0, np.uint64), MeasureConfig().sketch_rows
     for entry in staged.data:
@@ -82,6 +87,8 @@ def recount(staged: Staged, gone: Count, before: Profile, text: str | None, fold
     write_table(storage.join(folder, "groups.parquet"), groups_table)
     write_table(storage.join(folder, "balance.parquet"), balances)
     write_table(storage.join(folder, "totals.parquet"), pa.Table.from_pylist([totals]))
+    for name, table in recount_signals(staged, before, list(asked)).items():
+        write_table(storage.join(folder, f"{name}.parquet"), pa.Table.from_pandas(table, preserve_index=False))
     facts = {name: value for name, value in totals.items() if isinstance(value, float) and np.isfinite(value)}
     counts = {name: value for name, value in totals.items() if isinstance(value, int)}
     return StepRef(step="measure", key=f"recount-{staged.run}", uri=folder, counts=counts, facts=facts)

@@ -17,6 +17,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
 from evenkeel.infra.tables import read_footer, read_table
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.measure.config import signals_counted
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.layout import BESIDE, CLUSTERS, copy_hashed
@@ -149,14 +150,20 @@ class _Drawer:
         base = storage.join(str(run.scratch), "steps")
         self.previous = profile_of(version)
         self.text = texts_of(short.manifest)
+        self.gates = GatesConfig.model_validate(short.manifest.recipe.get("gates", {}))
         self.measure = recount(
-            short.staged, short.gone, Profile.open(version.profile), self.text, storage.join(base, "measure")
+            short.staged,
+            short.gone,
+            Profile.open(version.profile),
+            self.text,
+            storage.join(base, "measure"),
+            signals_counted(self.gates.expectations()),
         )
         self.steps = {**as_steps(short.staged, short.manifest, base), "measure": self.measure}
         self.validate = self._validate()
 
     def _validate(self) -> StepRef:
-        gates = GatesConfig.model_validate(self.short.manifest.recipe.get("gates", {}))
+        gates = self.gates
         if self.text is None:  # near-duplicates and patterns are searched for in texts
             gates = gates.model_copy(update={"scan_rows": 0})
         return VALIDATE(gates, ValidateInputs.of({**self.steps, "previous": self.previous}), self.run)

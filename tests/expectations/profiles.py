@@ -89,6 +89,19 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
         "distances": pd.DataFrame(
             {"to": "target", "by": ["mmd", "frechet", "transport", "kl"], "pool": 0.4, "after": [0.1, 0.2, 0.1, 0.3]}
         ),
+        "signals": pd.DataFrame(
+            [
+                {"name": "quality", "by": "group.language", "value": f"lang-{n:02d}", "below": below, "above": np.nan}
+                for below in (np.nan, 0.2)
+                for n in range(GROUPS)
+            ]
+        ).assign(
+            **{f"{of}rows": 200 for of in ("", "pool_")},
+            **{f"{of}missing": 2 for of in ("", "pool_")},
+            **{f"{of}mean": 0.5 for of in ("", "pool_")},
+            **{f"{of}deviation": 0.1 for of in ("", "pool_")},
+            **{f"{of}beyond": 4 for of in ("", "pool_")},
+        ),
         "joint": pd.DataFrame(
             [
                 {"scope": "group.style", "given": given, "concept": f"c{concept}", "attribute": f"a{attribute}"}

@@ -59,6 +59,12 @@ def far(by: str) -> Tables:
     return tables(distances=frame)
 
 
+def one_group(column: str, value: float) -> Tables:
+    frame = tables()["signals"]
+    frame.loc[frame["value"] == "lang-03", column] = value
+    return tables(signals=frame)
+
+
 LANGUAGE = "group.language"
 TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
 FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
@@ -81,6 +87,18 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "effective_sample_size"}, totals(effective_sample_size=0.01), "weights"),
     ({"expect": "misplaced_rows", "at_most": 0.1}, crowded(), "399"),
     ({"expect": "normalised_entropy"}, crowded(share=0.6), "399"),
+    ({"expect": "signal", "name": "quality", "mean_at_least": 0.4, "by": LANGUAGE}, one_group("mean", 0.1), "lang-03"),
+    ({"expect": "signal", "name": "quality", "mean_at_most": 0.6, "by": LANGUAGE}, one_group("mean", 0.9), "lang-03"),
+    (
+        {"expect": "signal", "name": "quality", "below": 0.2, "at_most": 0.1, "by": LANGUAGE},
+        one_group("beyond", 90),
+        "lang-03",
+    ),
+    (
+        {"expect": "signal", "name": "quality", "missing_at_most": 0.05, "by": LANGUAGE},
+        one_group("missing", 90),
+        "lang-03",
+    ),
     ({"expect": "conditional_entropy", "scope": "group.style", "given": "tags.words"}, one_sided("c5"), "c5"),
     ({"expect": "distance"}, far("mmd"), "mmd"),
     ({"expect": "distance", "by": "transport", "at_most": 0.75}, far("transport"), "transport"),

@@ -162,6 +162,15 @@ def test_a_gate_on_a_column_that_is_no_group_is_refused_before_anything_runs() -
     assert parse(minimal(), ["source.groups=[langauge]", gate])
 
 
+def test_a_gate_on_a_signal_that_is_not_there_is_refused_before_anything_runs() -> None:
+    gate = "gates.add=[{expect: signal, name: qualty, mean_at_least: 0.5, by: group.language}]"
+    with pytest.raises(RecipeError, match=r"signal\(qualty, mean, by group.language\) needs .* a number: quality"):
+        parse(minimal(), ["source.scores=[quality]", "source.groups=[language]", gate])
+    with pytest.raises(RecipeError, match=r"by a column that is no group; it has none"):
+        parse(minimal(), ["source.scores=[qualty]", gate])
+    assert parse(minimal(), ["source.scores=[qualty]", "source.groups=[language]", gate])
+
+
 def test_overrides_leave_the_document_as_it_was() -> None:
     document = minimal()
     parse(document, ["sampling.target=7", "sampling.seed=3"])
