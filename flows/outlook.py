@@ -37,7 +37,7 @@ def foreseen(recipe: Recipe, lineage: Lineage, rows: int, exact: bool, ingest: S
         last_read=None if lineage.current is None else lineage.current.counts.get("read"),
         shards=None if ingest is None else shards(Pool.open(ingest)),
     )
-    return _unsuited(recipe) + obstacles(recipe.gates.expectations(strategy.goal), outlook)
+    return _unsuited(recipe) + obstacles(recipe.gates.expectations(sampling.goal), outlook)
 
 
 def lines(found: Sequence[Obstacle]) -> list[str]:
@@ -49,8 +49,9 @@ def lines(found: Sequence[Obstacle]) -> list[str]:
 def _unsuited(recipe: Recipe) -> list[Obstacle]:
     """Return a caution where a suite asks for evenness of a strategy that is after something else."""
     strategy, suite = recipe.sampling.strategy, recipe.gates.suite
-    if suite not in EVEN or strategy.goal == "balance":
+    if suite not in EVEN or recipe.sampling.goal == "balance":
         return []
-    why = f"it asks for evenness, which the strategy {strategy.name} is not after"
+    who = f"the strategy {strategy.name}" if recipe.sampling.mixture is None else "a mixture"
+    why = f"it asks for evenness, which {who} is not after"
     remedy = "set gates.suite to auto, or take a strategy that balances"
     return [Obstacle(expectation=f"suite {suite}", severity="warn", why=why, remedy=remedy)]

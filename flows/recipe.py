@@ -23,9 +23,11 @@ from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.filter.config import FilterRule
 from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.mixture.config import MixtureConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.domains import signals_of
 from evenkeel.tasks.signal.config import AnySignal, with_short_forms
 from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
 from evenkeel.tasks.validate.config import GatesConfig
@@ -69,6 +71,11 @@ class Recipe(BaseModel):
         default_factory=list,
         description="What a trainer follows besides the rows: columns of the version, made after sampling.",
     )
+    mixture: MixtureConfig | None = Field(
+        None,
+        description="Which share of a version each domain gets; some rules learn it from training.",
+        exclude_if=lambda mixture: mixture is None,
+    )
     gates: GatesConfig = Field(default_factory=GatesConfig, description="What a version must pass to be published.")
     destination: DestinationConfig = Field(description="Where versions are published.")
     workspace: str = Field(
@@ -110,9 +117,24 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _mixture_steers_sampling(self) -> "Recipe":
+        """Let sampling go by the mixture, where its rule needs no training; refuse domains that there are none of."""
+        if self.mixture is None:
+            return self
+        groups = [*self.source.groups, *(signal.name for signal in self.signals if signal.makes_group)]
+        if self.mixture.group and self.mixture.group not in groups:
+            raise ValueError(
+                f"mixture: domains: {self.mixture.domains} is no group column; there are {', '.join(groups) or 'none'}"
+            )
+        if (steering := self.mixture.steering()) is not None:
+            self.sampling = SamplingConfig.model_validate({**vars(self.sampling), "mixture": steering})
+        return self
+
+    @model_validator(mode="after")
     def _strategy_brings_signals(self) -> "Recipe":
-        """Put the signals that the strategy brings itself among those of the recipe."""
-        self.signals += [signal for signal in self.sampling.strategy.signals() if signal not in self.signals]
+        """Put the signals that the strategy and the mixture bring themselves among those of the recipe."""
+        brought = [*self.sampling.strategy.signals(), *signals_of(self.sampling.mixture, self.target_set)]
+        self.signals += [signal for signal in brought if signal not in self.signals]
         return self
 
     @model_validator(mode="after")

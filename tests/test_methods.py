@@ -12,6 +12,7 @@ import yaml
 
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.tasks.annotate.annotation import ANNOTATIONS
+from evenkeel.tasks.mixture.rule import RULES as MIXTURES
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.signal import SIGNALS
 
@@ -39,6 +40,7 @@ CHOICES = [
     Choice("strategy", STRATEGIES.ours(), lambda recipe: {recipe.sampling.strategy.name}),
     Choice("signal", SIGNALS.ours(), lambda recipe: {signal.kind for signal in recipe.signals}),
     Choice("annotation", ANNOTATIONS.ours(), lambda recipe: {one.kind for one in recipe.annotations}),
+    Choice("mixture rule", MIXTURES.ours(), lambda recipe: {recipe.mixture.rule.name} if recipe.mixture else set()),
     Choice("filter rule", RULES, lambda recipe: {one for rule in recipe.filters for one in rule.model_fields_set}),
 ]
 

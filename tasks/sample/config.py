@@ -5,7 +5,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from evenkeel.expectations.goals import Goal
 from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.mixture.config import DomainWeights
 from evenkeel.tasks.sample.strategy import CAP, FLOOR, ORDER, STRATEGIES, Strategy
 
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
@@ -126,6 +128,11 @@ class SamplingConfig(BaseModel):
     shares: list[GroupShare] = Field(
         default_factory=list, description="Bounds on the share of group values, of one column or of several."
     )
+    mixture: DomainWeights | None = Field(
+        None,
+        description="What the recipe's section mixture came to; leave it out.",
+        exclude_if=lambda mixture: mixture is None,
+    )
 
     @field_validator("target", mode="before")
     @classmethod
@@ -165,6 +172,8 @@ class SamplingConfig(BaseModel):
                 + (f", only {' and '.join(sorted(obeyed))}" if obeyed else "")
                 + f"; remove sampling.{refused[0]} or choose another strategy, such as balanced or flat"
             )
+        if self.shares and self.mixture is not None:
+            raise ValueError("shares and a mixture both say how much each group gets: remove one of them")
         for group in dict.fromkeys(bound.group for bound in self.shares):
             bounds = [bound for bound in self.shares if bound.group == group]
             values = [bound.value for bound in bounds]
@@ -173,6 +182,11 @@ class SamplingConfig(BaseModel):
             if (total := sum(bound.at_least for bound in bounds)) > 1 + 1e-9:
                 raise ValueError(f"contradictory: the smallest shares of {group} sum to {total:g}, more than 1")
         return self
+
+    @property
+    def goal(self) -> Goal:
+        """What a version is after: what its strategy is, or the shares of its domains."""
+        return self.strategy.goal if self.mixture is None else "plan"
 
     @property
     def rehydrates_by_filters(self) -> bool:

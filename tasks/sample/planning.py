@@ -7,14 +7,18 @@ from numpy.typing import NDArray
 
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.mixing import mix_plan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
 from evenkeel.tasks.sample.strata.bounds import bound_plan
 
 
 def make_plan(config: SamplingConfig, problem: SamplingProblem) -> DrawPlan:
-    """Return the plan of the config's strategy, within the bounds on shares and on the rows of leaves."""
+    """Return the plan of the config's strategy, by the weights of domains, within the bounds on shares and leaves."""
     repeats = max(config.max_repeats, config.strategy.max_copies())
-    return bound_plan(config.strategy.plan(problem), config.shares, problem, repeats)
+    plan = config.strategy.plan(problem)
+    if config.mixture is not None:
+        plan = mix_plan(plan, config.mixture, problem, repeats)
+    return bound_plan(plan, config.shares, problem, repeats)
 
 
 def baselines(problem: SamplingProblem) -> dict[str, NDArray[np.int64]]:

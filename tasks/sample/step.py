@@ -62,7 +62,7 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
         amount = counts["tokens"] = int(np.dot(selection["tokens"].to_numpy(), selection["copies"].to_numpy()))
     facts = {
         "strategy": config.strategy.name,
-        "goal": config.strategy.goal,
+        "goal": config.goal,
         **proof,
         **({} if rehydrator is None else {"rehydrate": {str(size): n for size, n in rehydrator.table.items()}}),
         "unit": budget.unit,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,13 @@ MAX_CROSSED = 1 << 20
 NAMED = 6
 
 
+class Numbering(Protocol):
+    """Says which stratum, or which domain, a row is in."""
+
+    def of(self, table: pa.Table, block: str = "") -> NDArray[np.int64]:
+        """Return the number of every row of a table, (n,) int64."""
+
+
 @dataclass(frozen=True)
 class Crossing:
     """Numbers rows by stratum, leaf and cell of a plan, as far as each is asked for.
@@ -29,7 +37,7 @@ class Crossing:
     strata: None = all rows are one stratum. leaves, cells: how many there are; leaves of 1 = the leaf does not count.
     """
 
-    strata: Strata | None
+    strata: Numbering | None
     leaves: int
     cells: int
     cells_of: CellsOf | None
@@ -37,7 +45,7 @@ class Crossing:
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:
         """Return (stratum * leaves + leaf) * cells + cell of every row of a table, (n,) int64."""
         leaf = table["leaf"].to_numpy().astype(np.int64)
-        number = np.zeros(table.num_rows, np.int64) if self.strata is None else self.strata.of(table)
+        number = np.zeros(table.num_rows, np.int64) if self.strata is None else self.strata.of(table, block)
         if self.leaves > 1:
             number = number * self.leaves + leaf
         return number * self.cells + (leaf if self.cells_of is None else self.cells_of(table, block))
@@ -78,7 +86,7 @@ def bound_plan(plan: DrawPlan, bounds: Sequence[GroupShare], problem: SamplingPr
     leaves = problem.tree.leaves if of_leaves else 1
     crossing = Crossing(strata, leaves, len(plan.sizes), plan.cells_of)
     columns = tuple(dict.fromkeys([*plan.columns, *(strata.columns if strata is not None else [])]))
-    known, counts = _count(crossing, columns, problem)
+    known, counts = count_crossed(crossing, columns, problem)
     cell = known % len(plan.sizes)
     wanted = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
     caps, target = counts * repeats, int(plan.allocation.quotas.sum())
@@ -227,7 +235,8 @@ def _contradiction(message: str) -> RecipeError:
     )
 
 
-def _count(crossing: Crossing, columns: Sequence[str], problem: SamplingProblem) -> Counted:
+def count_crossed(crossing: Crossing, columns: Sequence[str], problem: SamplingProblem) -> Counted:
+    """Return the numbers of a crossing that occur, ascending, and the rows of each, in one pass over the pool."""
     count = partial(_count_block, rows=problem.rows, crossing=crossing, columns=tuple(columns))
     found = problem.compute.reduce(count, merge_counted, problem.rows.blocks, work=problem.rows.pool.rows * 40)
     nothing = np.empty(0, np.int64)

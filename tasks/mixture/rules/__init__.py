@@ -1,0 +1,1 @@
+"""The rules of mixtures, one file each; the file of a name is found by it."""
