@@ -81,6 +81,8 @@ EVERY: list[Chosen] = [
     {"name": "weighted", "by": "quality", "draw": "gumbel", "within": "leaves"},
     {"name": "toward", "by": "ngrams", "target": TARGET_SET},
     {"name": "toward", "toward": 0.5, "draw": "top", "target": TARGET_SET},
+    {"name": "greedy", "gain": "coverage", "over": "birds"},
+    {"name": "greedy", "gain": "facility"},
     {"name": "quality", "scores": {"quality": 1.0}},
     {"name": "quality", "scores": {"quality": 1.0, "length": 0.5}, "rule": "samplemix"},
     {"name": "quality", "scores": {"quality": 1.0}, "rule": "kmq", "sharpness": 3},

@@ -53,9 +53,15 @@ def ranked(table: pa.Table) -> pa.Table:
 
 def counts_of(names: pa.Array, uri: str) -> Int64Array:
     """Return how often each of some tags occurs, (n,) int64, by the table of the step `tag-counts`; 0 = never."""
-    tags, counts = _opened(uri)
-    place = pc.fill_null(pc.index_in(names, value_set=tags), -1).to_numpy(zero_copy_only=False)
+    place, counts = places_of(names, uri), _opened(uri)[1]
     return np.where(place < 0, 0, counts[place]) if len(counts) else np.zeros(len(names), np.int64)
+
+
+def places_of(names: pa.Array, uri: str) -> Int64Array:
+    """Return the rank of each of some tags, (n,) int64, in the table of the step `tag-counts`; -1 = it is not there."""
+    place = pc.fill_null(pc.index_in(names, value_set=_opened(uri)[0]), -1)
+    found: Int64Array = place.to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
 
 
 @lru_cache(maxsize=8)
