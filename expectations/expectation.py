@@ -17,8 +17,9 @@ A table is a pandas frame. The tables are:
 - `shards`: one row per shard: `uri`, `rows` read, `quarantined`, `reason` where none of it could be read.
 - `joint`: for pairs of columns that a gate asks about, one row per pair of their values: `scope` ("group.style"),
   `given` ("tags.concepts"), `concept`, `attribute`, `before` and `after` (rows). No rows where none does.
-- `distances`: to the target set, one row per kind of distance: `to`, `by`, `pool` and `after` (of the pool and of the
-  version). No rows where no gate asks, or without a target set.
+- `distances`: one row per kind of distance (`by`) from the target set, the pool or the last version (`to`): `pool` and
+  `after` (of the pool and of the version), `random` (the mean of what random rows come to) and `bound` (where these
+  end). No rows to what is not there, or cannot be compared.
 - `signals`: what gates ask of signals and scores, one row per question and value of its group column: `name`, `by`,
   `value`, `below`, `above`, and `rows`, `missing`, `mean`, `deviation`, `beyond` (rows beyond the limit), with the
   prefix `pool_` of the rows that the version is drawn from. No rows where no gate asks.

@@ -210,9 +210,9 @@ def prove_version(
     done = staged.steps() if last is None else {**staged.steps(), "previous": last}
     gates = recipe.gates.expectations()
     joint = [(one.scope, one.given) for one in gates if isinstance(one, ConditionalEntropy)]
-    asked = any(isinstance(one, Distance) for one in gates)
-    target = recipe.target_set.current() if asked and recipe.target_set is not None else None
-    config = MeasureConfig(joint=joint, target=target, signals=signals_counted(gates))
+    asked = sorted({(one.to, one.by) for one in gates if isinstance(one, Distance)})
+    target = recipe.target_set.current() if recipe.target_set is not None else None
+    config = MeasureConfig(joint=joint, target=target, distances=asked, signals=signals_counted(gates))
     measure = run_step(MEASURE, config, MeasureInputs.of(done))
     validate = run_step(
         VALIDATE,

@@ -124,6 +124,12 @@ def embed_vectors(vectors: Vectors, raw: RawVectors, run: Run) -> RawVectors:
     return PostProcessor(*_embedder_of(vectors, run)).apply(raw)
 
 
+def map_fingerprint(vectors: Vectors, run: Run) -> str:
+    """Return a hash of all that the vectors of a pool depend on beside its rows; equal ones may be compared."""
+    embedder, place = _embedder_of(vectors, run)
+    return f"{reuse.map_key(embedder, EMBED.version, place, _map_files(embedder))}-{vectors.dimension}"
+
+
 def _embedder_of(vectors: Vectors, run: Run) -> tuple[Embedder, Place]:
     written = storage.read_json(storage.join(vectors.uri, "embedding.json"))
     config: EmbeddingConfig = TypeAdapter(AnyEmbedding).validate_python(written)

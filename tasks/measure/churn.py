@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenkeel.infra.hashing import hash_identities
-
-SEED = 0x6368_7572_6E
+from evenkeel.tasks.distance.rows import SAMPLE_SEED
 
 
 def sketch(identities: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     """Return the `size` smallest hashes of row identities, ascending uint64: a bottom-k sketch (Broder 1997)."""
-    return smallest(hash_identities(SEED, identities), size)
+    return smallest(hash_identities(SAMPLE_SEED, identities), size)
 
 
 def smallest(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:

@@ -34,7 +34,10 @@ class MeasureConfig(BaseModel):
     signals: list[SignalCount] = Field(
         default_factory=list, description="Signals and scores that are counted by group and limit, where a gate asks."
     )
-    target: TargetSet | None = Field(None, description="Rows that distances are measured to, where a gate asks.")
+    target: TargetSet | None = Field(None, description="Rows that distances are measured to.")
+    distances: list[tuple[str, str]] = Field(
+        default_factory=list, description="Distances that gates are on, to and by: their noise is measured well."
+    )
 
 
 def signals_counted(expectations: Iterable[Expectation]) -> list[SignalCount]:

@@ -1,166 +1,170 @@
-"""How far the version and the pool are from the target set, in the space of vectors and over clusters.
+"""How far a version and its pool are from the target set, from each other and from the last version.
 
-mmd: squared maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012), by 512 random Fourier features
-(Rahimi and Recht 2007), unbiased; frechet: of means and covariances; transport: optimal transport between the
-histograms of a level at the squared distances of its centroids; kl: of the target from the version over the leaves.
-Sums of both sets add up over blocks in pairs on the workers, so a pass costs the driver nothing.
+Means of features, covariances and histograms of clusters are compared (`tasks/distance`): one pass over a sample of at
+most some ten thousand rows, whatever the pool. Beside each distance of the version stands what random rows come to.
 """
 
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.infra.compute import Compute
-from evenkeel.infra.dtypes import Array, Float64Array, Int64Array
-from evenkeel.infra.errors import StepError
+from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.dedup.target_set import TargetSet
+from evenkeel.tasks.distance.measures import BY, discrepancy, discrepancy_by_noise, frechet_distances
+from evenkeel.tasks.distance.record import SCHEMA as RECORD
+from evenkeel.tasks.distance.record import Record
+from evenkeel.tasks.distance.rows import sum_rows, sum_vectors
+from evenkeel.tasks.distance.space import Features, Space
+from evenkeel.tasks.distance.sums import SetSummary, SetSums
+from evenkeel.tasks.embed.step import map_fingerprint
 from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.measure.config import MeasureConfig
+from evenkeel.tasks.measure.histograms import LAST, POOL, TARGET, Histograms, Line, of_draws, of_noise
 from evenkeel.tasks.measure.inputs import MeasureInputs
-from evenkeel.tasks.measure.joint import copies_of
+from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.measure.version_sets import DRAWS, FIRST_DRAW, FIRST_HALF, HALVES, SETS, VersionSets
+from evenkeel.tasks.measure.version_sets import POOL as OF_POOL
+from evenkeel.tasks.measure.version_sets import VERSION as OF_VERSION
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.signal.toward.clusters import count_leaves
-from evenkeel.tasks.signal.toward.frechet import Moments, frechet
-from evenkeel.tasks.signal.toward.sinkhorn import squared_distances, transport
 from evenkeel.tasks.step import Run
 
-FEATURES, SEED, ROWS_PER_CHUNK = 512, 0x6D6D64, 8192
-MOST_CLUSTERS, EPSILON = 1024, 0.01
-POOL, VERSION = 0, 1
-BY = ("mmd", "frechet", "transport", "kl")
+NUMBERS = ("pool", "random", "after", "bound")
+SCHEMA = pa.schema([("to", pa.string()), ("by", pa.string()), *((name, pa.float64()) for name in NUMBERS)])
+INF = float("inf")
+OF_DRAWS, OF_HALVES = range(FIRST_DRAW, FIRST_DRAW + DRAWS), range(FIRST_HALF, FIRST_HALF + HALVES)
 
 
-class VectorSums(NamedTuple):
-    """Sums over the rows of k sets. moments: of vectors. waves: (k, 512) float64, of random Fourier features."""
+def measure_distances(
+    config: MeasureConfig, inputs: MeasureInputs, hashes: UInt64Array, folder: str, run: Run
+) -> tuple[pa.Table, pa.Table]:
+    """Return the profile's tables `distances` (to, by, pool, random, after, bound) and `sums`, of the version's rows.
 
-    moments: Moments
-    waves: Float64Array
-
-    def add(self, other: "VectorSums") -> "VectorSums":
-        """Return the sums over the rows of both."""
-        return VectorSums(self.moments.add(other.moments), self.waves + other.waves)
-
-
-def measure_distances(target: TargetSet, inputs: MeasureInputs, folder: str, run: Run) -> pa.Table:
-    """Return the profile's table `distances`: to, by, pool, after (of the pool, of the version)."""
-    hierarchy, vectors = Hierarchy.open(inputs.cluster), Vectors.open(inputs.embed, run.scratch)
-    rng = np.random.default_rng(SEED)
-    waves = rng.normal(size=(vectors.dimension, FEATURES // 2)) / np.sqrt(_variance(hierarchy))
-    write_array(storage.join(folder, "waves.npy"), waves)
-    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
-    found = sum_vectors(rows, vectors, inputs.sample.uri, folder, run.scratch, run.compute)
-    aim = VectorSums(Moments.of(np.empty((0, vectors.dimension)), np.empty(0, np.int64), 1), np.zeros((1, FEATURES)))
-    for part in target.vectors(vectors, run):
-        for start in range(0, len(part), ROWS_PER_CHUNK):
-            x = part[start : start + ROWS_PER_CHUNK]
-            aim = aim.add(_sums(x, np.zeros(len(x), np.int64), 1, waves))
-    wanted = count_leaves(target, vectors, hierarchy, storage.join(folder, "index"), run)
-    after = np.zeros(hierarchy.leaves, np.int64)
-    kept = Selection.open(inputs.sample).table()
-    np.add.at(after, kept["leaf"].to_numpy(), kept["copies"].to_numpy())
-    counts = [hierarchy.levels[0].counts, after]
-    distances = {
-        "mmd": discrepancies(found, aim),
-        "frechet": frechet(found.moments, aim.moments),
-        "transport": np.array([_over_clusters(hierarchy, one, wanted) for one in counts]),
-        "kl": np.array([_divergence(wanted, one, hierarchy.levels[0].counts) for one in counts]),
-    }
-    storage.remove(folder)
-    return pa.table(
-        {
-            "to": ["target"] * len(BY),
-            "by": list(BY),
-            "pool": [float(distances[by][POOL]) for by in BY],
-            "after": [float(distances[by][VERSION]) for by in BY],
-        }
-    )
-
-
-def sum_vectors(
-    rows: CandidateRows, vectors: Vectors, sample: str, folder: str, scratch: Path, compute: Compute
-) -> VectorSums:
-    """Return the sums over the kept rows of the pool, and over the copies of the version. StepError without rows."""
-    found = compute.reduce(
-        partial(_block_sums, rows, vectors, sample, folder, scratch),
-        VectorSums.add,
-        rows.blocks,
-        work=rows.pool.rows * vectors.dimension * 4,
-    )
-    if found is None:
-        raise StepError("there are no rows to measure distances of")
-    return found
-
-
-def discrepancies(found: VectorSums, aim: VectorSums) -> Float64Array:
-    """Return the squared discrepancy of each set from the target, (k,) float64, never below 0.
-
-    A feature vector has length 1, so the expected square of a mean over n rows exceeds that of its expectation by (1 -
-    square) / (n - 1), which is taken off.
+    pool, after: distances of the pool and of the version. random: the mean of what random rows come to. bound: where
+    these end: none of eight random draws came nearer to the target; sampling noise hardly brings a draw further from
+    the pool or from the last version. hashes: the sketch of the version. folder: for what workers read, removed after.
     """
-    n, m = np.maximum(found.moments.rows, 1), max(int(aim.moments.rows[0]), 1)
-    mean, wanted = found.waves / n[:, None], aim.waves[0] / m
-    own, other = (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1), (1 - (wanted**2).sum()) / max(m - 1, 1)
-    squares: Float64Array = np.maximum(((mean - wanted) ** 2).sum(axis=1) - own - other, 0.0)
-    return squares
+    hierarchy, vectors = Hierarchy.open(inputs.cluster), Vectors.open(inputs.embed, run.scratch)
+    if not hierarchy.leaves:
+        return SCHEMA.empty_table(), RECORD.empty_table()
+    made_by = map_fingerprint(vectors, run)
+    last = None if inputs.previous is None else Record.of(Profile.open(inputs.previous).sums)
+    last = last if last is not None and last.space.map == made_by else None
+    space = Space.of(hierarchy, made_by) if last is None else last.space
+    kept = Selection.open(inputs.sample).table()
+    version = np.bincount(kept["leaf"], kept["copies"], hierarchy.leaves).astype(np.int64)
+    pool = hierarchy.levels[0].counts
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
+    sets = VersionSets.between(inputs.sample.uri, int(pool.sum()), kept.num_rows)
+    found = sum_rows(rows, vectors, sets, SETS, space, storage.join(folder, "space"), run, signed=2)
+    histograms = Histograms(hierarchy, pool, version, frozenset(config.distances))
+    lines: list[Line] = []
+    if config.target is not None:
+        aim, wanted = summarise_target(config.target, vectors, space, hierarchy, folder, run)
+        lines += _to_target(found, aim)
+        lines += [histograms.line(TARGET, "transport", wanted), histograms.line(TARGET, "kl", wanted)]
+    lines += _to_pool(found)
+    lines += [histograms.line(POOL, "transport", pool), histograms.line(POOL, "kl", pool)]
+    if last is not None and inputs.previous is not None:
+        previous = Profile.open(inputs.previous)
+        lines += _to_last(found, last.version, _shared(previous.sketch(), hashes, min(last.share, sets.of_version)))
+        if inputs.previous.facts.get("centroid_hash") == hierarchy.centroid_hash:
+            before = _leaves_of(previous.clusters, hierarchy.leaves)
+            lines += [histograms.line(LAST, "transport", before), histograms.line(LAST, "kl", before)]
+    storage.remove(folder)
+    lines.sort(key=lambda line: ((TARGET, POOL, LAST).index(str(line["to"])), BY.index(line["by"])))
+    record = Record(space, found.summary(OF_VERSION), sets.of_version)
+    finite = [
+        {name: one if one == one and one not in (INF, -INF) else None for name, one in line.items()} for line in lines
+    ]
+    return pa.Table.from_pylist(finite, schema=SCHEMA), record.table()
 
 
-def _block_sums(
-    rows: CandidateRows, vectors: Vectors, sample: str, folder: str, scratch: Path, block: str
-) -> VectorSums:
-    row_id = rows.table(block)["row_id"].to_numpy()
-    place = np.searchsorted(rows.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_id)
-    copies, stored = copies_of(row_id, sample), vectors.block(block)
-    waves = np.asarray(map_array(storage.join(folder, "waves.npy"), scratch))
-    empty = np.empty(0, np.int64)
-    found = _sums(np.empty((0, vectors.dimension)), empty, 2, waves)
-    for start in range(0, len(place), ROWS_PER_CHUNK):
-        part = slice(start, start + ROWS_PER_CHUNK)
-        x, times = np.asarray(stored[place[part]], np.float64), copies[part]
-        found = found.add(_sums(x, np.full(len(x), POOL), 2, waves))
-        chosen = np.repeat(x, times, axis=0)
-        found = found.add(_sums(chosen, np.full(len(chosen), VERSION), 2, waves))
+def summarise_target(
+    target: TargetSet, vectors: Vectors, space: Space, hierarchy: Hierarchy, folder: str, run: Run
+) -> tuple[SetSummary, Int64Array]:
+    """Return the sums over the rows of a target, and how many join each leaf, (leaves,) int64; each is read once."""
+    features, total = Features.of(space), [SetSums.zero(1, 1, space.axes.shape[1])]
+
+    def summed() -> Iterator[Float32Array]:
+        for part in target.vectors(vectors, run):
+            total[0] = total[0].add(sum_vectors(part, features, int(total[0].rows[0]), signed=1))
+            yield part
+
+    leaves = count_leaves(summed(), hierarchy, storage.join(folder, "index"), run)
+    return total[0].summary(0), leaves
+
+
+def _to_target(found: SetSums, aim: SetSummary) -> list[Line]:
+    pool, version, *draws = (found.summary(one) for one in (OF_POOL, OF_VERSION, *_drawn(found)))
+    squares = [discrepancy(one, aim) for one in (pool, version, *draws)]
+    frechet = frechet_distances([pool, version, *draws], aim).tolist()
+    return [
+        {"to": TARGET, "by": by, "pool": one[0], "after": one[1], **of_draws(np.array(one[2:]))}
+        for by, one in (("mmd", squares), ("frechet", frechet))
+    ]
+
+
+def _to_pool(found: SetSums) -> list[Line]:
+    pool, version, *draws = (found.summary(one) for one in (OF_POOL, OF_VERSION, *_drawn(found)))
+    shared = found.pairs[OF_POOL]
+    random = [discrepancy(pool, one, shared[place]) for place, one in zip(_drawn(found), draws, strict=True)]
+    after, *frechet = frechet_distances([version, *draws], pool).tolist()
+    bound = discrepancy_by_noise(pool, version, shared[OF_VERSION])
+    by_mmd: Line = {"after": discrepancy(pool, version, shared[OF_VERSION]), "bound": bound}
+    return [
+        {"to": POOL, "by": "mmd", "pool": None, **of_noise(np.array(random)), **by_mmd},
+        {"to": POOL, "by": "frechet", "pool": None, "after": after, **of_noise(np.array(frechet))},
+    ]
+
+
+def _to_last(found: SetSums, last: SetSummary, shared: float) -> list[Line]:
+    """Return the distances to the last version; noise is what random halves of the version are apart.
+
+    Halves of n rows are apart as two draws of n / 2 are, which is more than versions of that size are.
+    """
+    pool, version = found.summary(OF_POOL), found.summary(OF_VERSION)
+    by_mmd: Line = {"pool": discrepancy(pool, last), "after": discrepancy(version, last, shared)}
+    of_pool, after = frechet_distances([pool, version], last).tolist()
+    apart = []
+    for half in OF_HALVES:
+        one = found.summary(half)
+        other = SetSummary(
+            version.rows - one.rows,
+            version.squares - one.squares,
+            version.waves - one.waves,
+            version.sums - one.sums,
+            version.products - one.products,
+            float("nan"),
+        )
+        if one.rows and other.rows:
+            apart.append(float(frechet_distances([one], other)[0]))
+    few = max(1.0, (1 + version.rows / last.rows) / 4) if last.rows else 1.0  # where the last version was far smaller
+    return [
+        {"to": LAST, "by": "mmd", **by_mmd, "random": 0.0, "bound": discrepancy_by_noise(version, last, shared)},
+        {"to": LAST, "by": "frechet", "pool": of_pool, "after": after, **of_noise(few * np.array(apart))},
+    ]
+
+
+def _drawn(found: SetSums) -> list[int]:
+    """Return the numbers of the random draws that have rows."""
+    return [one for one in OF_DRAWS if found.rows[one]]
+
+
+def _shared(previous: UInt64Array, now: UInt64Array, share: float) -> float:
+    """Return how many rows below a share of the hashes two sketches have in common."""
+    both = np.intersect1d(previous, now, assume_unique=True)
+    return float((both.astype(np.float64) * 2.0**-64 < share).sum())
+
+
+def _leaves_of(clusters: pd.DataFrame, leaves: int) -> Int64Array:
+    """Return the rows of the last version in every leaf, (leaves,) int64."""
+    finest = clusters[clusters["level"] == 1]
+    found = np.zeros(leaves, np.int64)
+    found[finest["cluster"].to_numpy()] = finest["after"].to_numpy()
     return found
-
-
-def _sums(x: Array, member: Int64Array, sets: int, waves: Float64Array) -> VectorSums:
-    """Return the sums of rows (n, d) that belong to sets (n,)."""
-    x = np.asarray(x, np.float64)
-    angles = x @ waves
-    features = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.sqrt(FEATURES / 2)
-    total = np.zeros((sets, FEATURES))
-    for one in np.unique(member):
-        total[one] = features[member == one].sum(axis=0)
-    return VectorSums(Moments.of(x, member, sets), total)
-
-
-def _variance(hierarchy: Hierarchy) -> float:
-    """Return the mean squared distance of the rows from their mean, by the leaves: the kernel's squared width."""
-    leaves = hierarchy.levels[0]
-    n, x = leaves.counts.astype(np.float64), leaves.centroids.astype(np.float64)
-    mean = n @ x / max(n.sum(), 1)
-    spread = ((x - mean) ** 2).sum(axis=1) + leaves.radii.astype(np.float64) ** 2
-    return float(n @ spread / max(n.sum(), 1)) or 1.0
-
-
-def _over_clusters(hierarchy: Hierarchy, counts: Int64Array, wanted: Int64Array) -> float:
-    """Return the transport between two histograms of leaves, lifted to the finest level of at most 1,024 clusters."""
-    level = next((n for n, one in enumerate(hierarchy.levels, 1) if one.clusters <= MOST_CLUSTERS), None)
-    if level is None or not counts.sum():
-        return float("nan")
-    cluster, centroids = hierarchy.ancestors(level), hierarchy.levels[level - 1].centroids
-    a, b = (np.bincount(cluster, one, len(centroids)) / one.sum() for one in (counts, wanted))
-    return transport(a, b, squared_distances(centroids, centroids), EPSILON).cost
-
-
-def _divergence(wanted: Int64Array, counts: Int64Array, pool: Int64Array) -> float:
-    """Return the divergence of the target from a histogram of leaves, in nats; a row spread like the pool is added."""
-    share = pool / max(pool.sum(), 1)
-    p, q = wanted / max(wanted.sum(), 1), (counts + share) / (counts.sum() + 1)
-    held = (p > 0) & (q > 0)
-    return float((p[held] * np.log(p[held] / q[held])).sum())

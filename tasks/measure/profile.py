@@ -11,7 +11,7 @@ from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
 SIGNALS = ("signals", "signal_bins", "signal_bounds")
-SOMETIMES = ("tags", "tag_totals", "joint", "distances", *SIGNALS)  # where the recipe has them, or a gate asks
+SOMETIMES = ("tags", "tag_totals", "joint", "distances", "sums", *SIGNALS)  # where the recipe has them, or a gate asks
 
 
 class Profile:
@@ -71,8 +71,13 @@ class Profile:
 
     @property
     def distances(self) -> pd.DataFrame:
-        """Distances to the target set: to, by, pool, after; no rows where no gate asks."""
+        """Distances of the version and its pool: to, by, pool, random, after, bound."""
         return self._if_there("distances")
+
+    @property
+    def sums(self) -> pd.DataFrame:
+        """The sums over the version's vectors, by which the next version is compared: name, value."""
+        return self._if_there("sums")
 
     @property
     def signals(self) -> pd.DataFrame:

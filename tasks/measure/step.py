@@ -9,6 +9,7 @@ from evenkeel.infra.arrays import write_array
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.distance.rows import MOST_ROWS
 from evenkeel.tasks.measure.churn import retained, smallest
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.dispositions import DispositionCounts
@@ -51,9 +52,10 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     rows = _candidates(inputs, run)
     if config.joint:
         write_table(out.path("joint.parquet"), measure_joint(rows, inputs.sample, config.joint, run.compute))
-    if config.target is not None:
-        run.progress(0.92, "measuring distances to the target")
-        write_table(out.path("distances.parquet"), measure_distances(config.target, inputs, out.path("distances"), run))
+    run.progress(0.92, "measuring distances")
+    distances, sums = measure_distances(config, inputs, hashes, out.path("distances"), run)
+    write_table(out.path("distances.parquet"), distances)
+    write_table(out.path("sums.parquet"), sums)
     if rows.pool.scores:
         run.progress(0.94, "summing up signals")
         for name, table in measure_signals(rows, inputs.sample, inputs.signals, config.signals, run.compute).items():
@@ -64,6 +66,8 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
         write_table(out.path("tags.parquet"), tags)
         write_table(out.path("tag_totals.parquet"), tag_totals)
     facts = {name: value for name, value in totals.items() if isinstance(value, float) and np.isfinite(value)}
+    facts |= {f"{one['by']}_to_{one['to']}".replace("-", "_"): one["after"] for one in distances.to_pylist()}
+    facts = {name: value for name, value in facts.items() if value is not None and np.isfinite(value)}
     return Outcome({name: value for name, value in totals.items() if isinstance(value, int)}, facts)
 
 
@@ -112,7 +116,8 @@ def _sketch(surveyor: Surveyor, size: int) -> NDArray[np.uint64]:
 
 def cost(config: MeasureConfig, work: Workload) -> float:
     """Return the CPU-seconds of measuring a selection."""
-    return 0.035 + 2.7e-6 * work.rows
+    looked_at = min(work.rows, 4 * MOST_ROWS)
+    return 0.05 + 2.7e-6 * work.rows + looked_at * (5e-6 + 2e-8 * work.dimension)
 
 
-MEASURE = Step("measure", 3, measure, cost=cost)
+MEASURE = Step("measure", 4, measure, cost=cost)

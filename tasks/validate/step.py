@@ -23,7 +23,7 @@ from evenkeel.tasks.validate.near import near_duplicates_left
 from evenkeel.tasks.validate.offenders import add_examples
 from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
-from evenkeel.tasks.validate.tables import baselines, shards, shares, totals
+from evenkeel.tasks.validate.tables import baselines, comparable_distances, shards, shares, totals
 from evenkeel.tasks.workload import Workload
 
 DOCS = "docs"
@@ -59,7 +59,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "totals": totals(profile, previous, _target(inputs), excluded_rows_kept(inputs), favoured),
         "shards": shards(pool),
         "joint": profile.joint,
-        "distances": profile.distances,
+        "distances": comparable_distances(profile.distances, previous is not None),
         "signals": profile.signal_bounds,
     }
     expectations = config.expectations(facts.get("goal", "balance"))
@@ -128,4 +128,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 7, validate, cost=cost)
+VALIDATE = Step("validate", 8, validate, cost=cost)

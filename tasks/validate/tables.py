@@ -7,6 +7,7 @@ import pyarrow as pa
 from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.expectations.measures import Counts, bootstrap_margin, normalised_entropy
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.measure.histograms import LAST
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
 
@@ -49,6 +50,11 @@ def shares(
     table = pd.concat(parts, ignore_index=True)
     table["scope"] = table["scope"].astype("category")
     return table
+
+
+def comparable_distances(distances: pd.DataFrame, alike: bool) -> pd.DataFrame:
+    """Return the distances that gates may read; alike: whether the last version was sampled by the same settings."""
+    return distances if alike or distances.empty else distances[distances["to"] != LAST]
 
 
 def _lines(

@@ -87,7 +87,11 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
             [{"uri": f"s3://pool/{n}.parquet", "rows": 20_475, "quarantined": 25, "reason": ""} for n in range(4)]
         ),
         "distances": pd.DataFrame(
-            {"to": "target", "by": ["mmd", "frechet", "transport", "kl"], "pool": 0.4, "after": [0.1, 0.2, 0.1, 0.3]}
+            [
+                {"to": to, "by": by, "pool": 0.4, "random": 0.4, "after": 0.1, "bound": 0.4}
+                for to in ("target", "pool", "last-version")
+                for by in ("mmd", "frechet", "transport", "kl")
+            ]
         ),
         "signals": pd.DataFrame(
             [

@@ -102,6 +102,9 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "conditional_entropy", "scope": "group.style", "given": "tags.words"}, one_sided("c5"), "c5"),
     ({"expect": "distance"}, far("mmd"), "mmd"),
     ({"expect": "distance", "by": "transport", "at_most": 0.75}, far("transport"), "transport"),
+    ({"expect": "distance", "to": "pool"}, far("mmd"), "mmd"),
+    ({"expect": "distance", "to": "last-version", "by": "kl"}, far("kl"), "kl"),
+    ({"expect": "distance", "to": "target", "better_than": None, "at_most": 0.3}, far("mmd"), "mmd"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
         {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},

@@ -106,6 +106,7 @@ def write_pool(
     storage.write_json(str(folder / "ingest" / "shards.json"), [])
     about = {"dimension": vectors.shape[1], "dtype": "float32", "folder": "vectors"}
     storage.write_json(str(folder / "embed" / "vectors.json"), about)
+    storage.write_json(str(folder / "embed" / "embedding.json"), {"method": "column"})
     for number, level in enumerate(tops, start=1):
         write_level(str(folder / "cluster" / f"level-{number}"), level)
     about = {

@@ -4,7 +4,7 @@ Importance resampling (Rubin 1988; DSIR, arXiv 2302.03169) with the clusters of 
 embedded by the map that embedded the pool, and each of its rows joins the nearest leaf.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.infra.dtypes import Float64Array, Int64Array
+from evenkeel.infra.dtypes import Float32Array, Float64Array, Int64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.dedup.target_set import TargetSet
@@ -21,7 +21,6 @@ from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.signal.toward.rule import Rule
 
 if TYPE_CHECKING:
-    from evenkeel.tasks.embed.vectors import Vectors
     from evenkeel.tasks.step import Run
 
 LOG_WEIGHTS = "log_weights.npy"
@@ -42,7 +41,7 @@ class ClusterRule(Rule):
                 remedy="lower the level, or add levels to clustering",
             )
         cluster = hierarchy.ancestors(level)
-        counted = count_leaves(target, source.vectors, hierarchy, storage.join(folder, "index"), run)
+        counted = count_leaves(target.vectors(source.vectors, run), hierarchy, storage.join(folder, "index"), run)
         clusters = hierarchy.levels[level - 1].clusters
         wanted: Float64Array = np.bincount(cluster, counted, clusters).astype(np.float64)
         held: Float64Array = np.bincount(cluster, hierarchy.levels[0].counts, clusters).astype(np.float64)
@@ -63,8 +62,8 @@ class ClusterRule(Rule):
         return found
 
 
-def count_leaves(target: TargetSet, vectors: "Vectors", hierarchy: Hierarchy, folder: str, run: "Run") -> Int64Array:
-    """Return how many rows of the target join each leaf, (leaves,) int64. folder: for an index, removed after."""
+def count_leaves(parts: Iterable[Float32Array], hierarchy: Hierarchy, folder: str, run: "Run") -> Int64Array:
+    """Return how many vectors join each leaf, (leaves,) int64; parts: (n, d) each. folder: for an index, removed."""
     from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_index
     from evenkeel.tasks.kmeans.index import CentroidIndex
 
@@ -73,7 +72,7 @@ def count_leaves(target: TargetSet, vectors: "Vectors", hierarchy: Hierarchy, fo
     if offsets is not None:
         write_penalised_index(folder, centroids, offsets, threads)
     counts = np.zeros(len(centroids), np.int64)
-    for part in target.vectors(vectors, run):
+    for part in parts:
         if index is not None:
             leaf, _ = index.nearest(part)
         else:

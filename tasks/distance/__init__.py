@@ -1,0 +1,1 @@
+"""Distances between sets of rows, from sums over their vectors that add up over blocks."""
