@@ -132,8 +132,10 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _strategy_brings_signals(self) -> "Recipe":
-        """Put the signals that the strategy and the mixture bring themselves among those of the recipe."""
-        brought = [*self.sampling.strategy.signals(), *signals_of(self.sampling.mixture, self.target_set)]
+        """Put the signals that strategies and the mixture bring themselves among those of the recipe."""
+        strategies = [self.sampling.strategy, *(rule for one in self.annotations for rule in one.strategies())]
+        brought = [signal for rule in strategies for signal in rule.signals()]
+        brought += signals_of(self.sampling.mixture, self.target_set)
         self.signals += [signal for signal in brought if signal not in self.signals]
         return self
 

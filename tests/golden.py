@@ -26,7 +26,9 @@ from evenkeel.infra.workspace import DONE, USED, StepRef
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.config import AnnotationRequest
 from evenkeel.tasks.annotate.inputs import AnnotateInputs
+from evenkeel.tasks.annotate.kinds.order import Order
 from evenkeel.tasks.annotate.kinds.splits import Splits
+from evenkeel.tasks.annotate.kinds.stages import Stages
 from evenkeel.tasks.annotate.step import ANNOTATE
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
@@ -199,7 +201,12 @@ def run_all(folder: Path) -> dict[str, Golden]:
 
 def annotate_rows(run_step: Goldens, done: dict[str, StepRef]) -> None:
     """Annotate the sampled rows by each kind."""
-    annotations: list[Annotation] = [Splits(test=0.1, validation=0.05, even="topic", clients=3, over="group.language")]
+    schedule = [{"name": "early", "share": 0.75}, {"name": "late", "share": 0.25, "raise": {"language": {"lang-2": 3}}}]
+    annotations: list[Annotation] = [
+        Splits(test=0.1, validation=0.05, even="topic", clients=3, over="group.language"),
+        Order(by="tokens", pattern="batches", of="level-2", batch=4),
+        Stages.model_validate({"stages": schedule}),
+    ]
     for one in annotations:
         run_step(ANNOTATE, AnnotationRequest.of(one), AnnotateInputs.of(done), one.kind)
 

@@ -60,6 +60,12 @@ def count_values(source: AnnotationSource, column: str, run: Run) -> tuple[list[
     return ordered["value"].to_pylist(), np.asarray(ordered["rows"].to_numpy(), np.int64)
 
 
+def codes_of(table: pa.Table, column: str, values: Sequence[str]) -> Int64Array:
+    """Return the place in `values` of the value of each row of a table, (n,) int64."""
+    places = pc.index_in(labels_of(table[column]), value_set=pa.array(values, pa.string()))
+    return np.asarray(places.to_numpy(zero_copy_only=False), np.int64)
+
+
 def value_hashes(values: Sequence[str], seed: int) -> UInt64Array:
     """Return the hash of each value, (n,) uint64: the same in every version."""
     plain = np.array([xxhash.xxh3_64_intdigest(value.encode()) for value in values], np.uint64)

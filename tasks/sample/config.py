@@ -93,7 +93,7 @@ def _automatic(rehydrate: object) -> object:
     return {"removed": "auto"} if rehydrate == "auto" else rehydrate
 
 
-def _named(strategy: object) -> object:
+def named_strategy(strategy: object) -> object:
     """Read `strategy: balanced` as `strategy: {name: balanced}`."""
     return {"name": strategy} if isinstance(strategy, str) else strategy
 
@@ -106,7 +106,7 @@ class SamplingConfig(BaseModel):
     strategy: Annotated[
         Strategy,
         MemberOf(STRATEGIES),
-        BeforeValidator(_named),
+        BeforeValidator(named_strategy),
         Field(description="How the target is spread over clusters or groups."),
     ] = Field(default_factory=lambda: STRATEGIES.get("balanced").model_validate({}))
     target: int | str = Field(

@@ -28,6 +28,7 @@ from evenkeel.tasks.annotate.units import (
     ancestors,
     choose_units,
     cluster_level,
+    codes_of,
     count_clusters,
     count_values,
     value_hashes,
@@ -202,7 +203,7 @@ class Splits(Annotation):
                 cluster = read_array(storage.join(fit.folder, "clusters.npy"))
                 return np.asarray(split[cluster[table["leaf"].to_numpy()]])
             values = storage.read_json(storage.join(fit.folder, "values.json"))
-            return np.asarray(split[_codes(table, self.by, values)])
+            return np.asarray(split[codes_of(table, self.by, values)])
         ends, places = read_array(storage.join(fit.folder, "ends.npy")), read_places(fit.folder, block)
         cell = np.searchsorted(ends[:, 0], places, side="right") - 1
         start, validation, test = ends[cell].T
@@ -248,7 +249,7 @@ class SplitKeys:
         if by.by_time:
             major = ~time_keys(table[by.by], by.by, self.source.where)
         elif by.even:
-            major = _codes(table, by.even, list(self.values)).astype(np.uint64)
+            major = codes_of(table, by.even, self.values).astype(np.uint64)
         else:
             return table["row_id"].to_numpy(), minor, np.zeros_like(minor)
         return table["row_id"].to_numpy(), major, minor
@@ -280,11 +281,6 @@ def time_keys(column: pa.ChunkedArray, name: str, where: str) -> UInt64Array:
     keys = ascending(numbers)
     keys[np.isnan(numbers)] = 0
     return keys
-
-
-def _codes(table: pa.Table, column: str, values: list[str]) -> Int64Array:
-    places = pc.index_in(labels_of(table[column]), value_set=pa.array(values, pa.string()))
-    return np.asarray(places.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _even(rows: int, parts: int) -> Int64Array:
