@@ -27,6 +27,7 @@ ABOUT = {
     "drift": "How far is the version from the last one, or from the pool?",
     "duplicates": "How many near-duplicates are left?",
     "accounting": "Does every row read have exactly one disposition, and was the target met?",
+    "properties": "Do the stated properties hold for every row, every group and every cell?",
     "privacy": "How often do e-mail addresses, phone numbers and secrets occur in the texts?",
 }
 

@@ -1,23 +1,36 @@
 """What a run knows of the coming version before it draws a row, and the gates that it cannot pass."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 
+from evenkeel.expectations.expectation import Expectation
 from evenkeel.expectations.outlook import Obstacle, Outlook
 from evenkeel.expectations.suites import obstacles
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.ingest.named import OWN
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.stated import check_stated, columns_of
 from evenkeel.tasks.validate.tables import shards
 
 EVEN = ("default", "strict", "first-version")
 
 
-def foreseen(recipe: Recipe, lineage: Lineage, rows: int, exact: bool, ingest: StepRef | None = None) -> list[Obstacle]:
+def foreseen(
+    recipe: Recipe,
+    lineage: Lineage,
+    rows: int,
+    exact: bool,
+    ingest: StepRef | None = None,
+    columns: Collection[str] | None = None,
+) -> list[Obstacle]:
     """Return the gates that no version of `rows` rows of the source can pass, and why.
 
-    exact: whether the rows were counted. ingest: the finished step, whose counts are taken where it is given.
+    exact: whether the rows were counted. ingest: the finished step, whose counts are taken where it is given. columns:
+    of a sample of the source, None where none was taken. Raises RecipeError where a gate states something of a column
+    that the source was read without.
     """
     strategy, sampling = recipe.sampling.strategy, recipe.sampling
     read = rows if ingest is None else ingest.counts["read"]
@@ -37,13 +50,32 @@ def foreseen(recipe: Recipe, lineage: Lineage, rows: int, exact: bool, ingest: S
         last_read=None if lineage.current is None else lineage.current.counts.get("read"),
         shards=None if ingest is None else shards(Pool.open(ingest)),
     )
-    return _unsuited(recipe) + obstacles(recipe.gates.expectations(sampling.goal), outlook)
+    gates = recipe.gates.expectations(sampling.goal)
+    if ingest is not None:
+        check_stated(gates, Pool.open(ingest), [signal.name for signal in recipe.signals])
+    missing = [] if ingest is not None or columns is None else _without_columns(recipe, gates, columns)
+    return _unsuited(recipe) + missing + obstacles(gates, outlook)
 
 
 def lines(found: Sequence[Obstacle]) -> list[str]:
     """Return one line for each, those that block first."""
     blocking = [f"CANNOT PASS: {one.summary()}" for one in found if one.severity == "block"]
     return blocking + [f"will warn: {one.summary()}" for one in found if one.severity == "warn"]
+
+
+def _without_columns(recipe: Recipe, gates: Sequence[Expectation], columns: Collection[str]) -> list[Obstacle]:
+    """Return the gates that state something of a column that a sample of the source does not have."""
+    source = recipe.source
+    ours = {*source.groups, *source.scores, *(signal.name for signal in recipe.signals)}
+    known = {*columns, *ours, *OWN, *(f"{kind}.{name}" for kind in ("score", "group", "tags") for name in ours)}
+    found = []
+    for one in gates:
+        if missing := [name for name in columns_of([one]) if name not in known]:
+            why = f"there is no column {missing[0]!r} in the rows that were sampled"
+            close = difflib.get_close_matches(missing[0], sorted(known), n=1)
+            remedy = f"did you mean {close[0]}?" if close else "correct the name, or add the signal"
+            found.append(Obstacle(expectation=one.label, severity=one.severity, why=why, remedy=remedy))
+    return found
 
 
 def _unsuited(recipe: Recipe) -> list[Obstacle]:

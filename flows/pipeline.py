@@ -55,6 +55,7 @@ from evenkeel.tasks.signal.signal import Part, Signal
 from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
+from evenkeel.tasks.validate.stated import columns_of
 from evenkeel.tasks.validate.step import VALIDATE
 from evenkeel.tasks.versions.earlier import past_versions, profile_of
 
@@ -214,11 +215,11 @@ def prove_version(
     target = recipe.target_set.current() if recipe.target_set is not None else None
     config = MeasureConfig(joint=joint, target=target, distances=asked, signals=signals_counted(gates))
     measure = run_step(MEASURE, config, MeasureInputs.of(done))
-    validate = run_step(
-        VALIDATE,
-        recipe.gates,
-        ValidateInputs(staged.ingest, staged.embed, staged.dedup, staged.cluster, staged.sample, measure, comparable),
-    )
+    stated = signals_among(columns_of(gates), staged.signals)
+    judged = {name: ref for name, ref in staged.steps().items() if not name.startswith("signals.")}
+    judged |= {f"signals.{name}": staged.signals[name] for name in stated} | {"measure": measure}
+    judged |= {} if comparable is None else {"previous": comparable}
+    validate = run_step(VALIDATE, recipe.gates, ValidateInputs.of(judged))
     shown = _report_config(recipe, staged, earlier)
     report = run_step(REPORT, shown, ReportInputs.of({**done, "measure": measure, "validate": validate}))
     return ProvenVersion(**vars(staged), measure=measure, validate=validate, report=report, previous=last)

@@ -206,6 +206,13 @@ def _estimate(
         price=price,
         money=None if price is None else round(price * total / 3600, 4),
         shortfalls=shortfalls(required, work, limits, run.workspace),
-        obstacles=foreseen(recipe, lineage, work.rows, found.size.exact, None if "ingest" in costs else pool.ingest),
+        obstacles=foreseen(
+            recipe,
+            lineage,
+            work.rows,
+            found.size.exact,
+            None if "ingest" in costs else pool.ingest,
+            found.table.column_names,
+        ),
         note=found.note,
     )

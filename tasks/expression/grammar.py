@@ -8,8 +8,9 @@ name in backticks, `null`, and `column below quantile 0.3`.
 import ast
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from evenkeel.infra.errors import RecipeError
 
@@ -60,15 +61,23 @@ class Expression:
     where: str
 
 
-def parse(text: str, where: str) -> Expression:
-    """Return a checked expression. Raises RecipeError that names what is not understood; `where` is the field."""
+Rewrite: TypeAlias = Callable[[ast.expr, Callable[[ast.expr], Expression]], ast.expr]
+
+
+def parse(text: str, where: str, rewrite: Rewrite | None = None) -> Expression:
+    """Return a checked expression. Raises RecipeError that names what is not understood; `where` is the field.
+
+    rewrite: called with the tree before it is checked, and with a function that checks a part of it by itself; returns
+    the tree to check. It may replace what the grammar does not know, and raises ValueError.
+    """
     quoted: dict[str, str] = {}
     try:
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
         tree = ast.parse(_as_python(text, quoted).strip(), mode="eval").body
-        reader = _Reader(quoted)
-        reader.check(tree)
+        if rewrite is not None:
+            tree = rewrite(tree, lambda part: _checked(text, part, quoted, where))
+        return _checked(text, tree, quoted, where)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise RecipeError(
             f"the expression {_short(text)!r} is not understood",
@@ -77,6 +86,11 @@ def parse(text: str, where: str) -> Expression:
             remedy="write columns, numbers, 'texts', + - * / % **, < <= > >= == !=, and, or, not, in [..], is null; "
             "a column with an unusual name in `backticks`",
         ) from error
+
+
+def _checked(text: str, tree: ast.expr, quoted: dict[str, str], where: str) -> Expression:
+    reader = _Reader(quoted)
+    reader.check(tree)
     return Expression(text, tree, tuple(dict.fromkeys(reader.columns)), tuple(dict.fromkeys(reader.quantiles)), where)
 
 

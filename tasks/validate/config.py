@@ -4,10 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from evenkeel.expectations.concerns.properties import Holds
 from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
 from evenkeel.expectations.goals import Goal
 from evenkeel.expectations.suites import SuiteName, automatic, change, present_name, remove, suite
+from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.expression.consistency import refuse_contradictions
+from evenkeel.tasks.expression.property import parse_property
 
 Name = Annotated[str, AfterValidator(present_name)]
 
@@ -90,7 +94,11 @@ class GatesConfig(BaseModel):
 
     @model_validator(mode="after")
     def _composes(self) -> "GatesConfig":
-        self.expectations()
+        stated = [one.property for one in self.expectations() if isinstance(one, Holds)]
+        try:
+            refuse_contradictions([parse_property(text, "gates") for text in dict.fromkeys(stated)], "gates")
+        except RecipeError as error:
+            raise ValueError("; ".join(part for part in (error.message, error.found, error.remedy) if part)) from error
         return self
 
     def expectations(self, goal: Goal | None = None) -> list[Expectation]:

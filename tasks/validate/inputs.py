@@ -1,16 +1,19 @@
 """What the validate step builds on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.inputs import Clusters
 from evenkeel.tasks.dedup.inputs import Dropped
-from evenkeel.tasks.inputs import Inputs
+from evenkeel.tasks.inputs import Inputs, Signals
 
 
 @dataclass(frozen=True)
 class ValidateInputs(Inputs):
-    """What was selected of the pool, and its profile; `previous`, the profile of the last version, turns drift on."""
+    """What was selected of the pool, and its profile; `previous`, the profile of the last version, turns drift on.
+
+    signals: those that stated properties name.
+    """
 
     ingest: StepRef
     embed: StepRef
@@ -19,3 +22,4 @@ class ValidateInputs(Inputs):
     sample: StepRef
     measure: StepRef
     previous: StepRef | None = None
+    signals: Signals = field(default_factory=dict)

@@ -11,9 +11,11 @@ from evenkeel.expectations.expectation import UnknownScope
 from evenkeel.expectations.result import Result, count_by_status
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.properties.version_rows import VersionRows
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.validate.config import GatesConfig
@@ -23,6 +25,7 @@ from evenkeel.tasks.validate.near import near_duplicates_left
 from evenkeel.tasks.validate.offenders import add_examples
 from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
+from evenkeel.tasks.validate.stated import WHERE, measure_stated
 from evenkeel.tasks.validate.tables import baselines, comparable_distances, shards, shares, totals
 from evenkeel.tasks.workload import Workload
 
@@ -36,7 +39,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
     offenders) and `skipped`, and the flow decides what to do.
     Raises RecipeError where an expectation names a level, a column or a pattern that the data does not have.
     """
-    pool = Pool.open(inputs.ingest, run.scratch)
+    pool = Pool.open(inputs.ingest, run.scratch, inputs.signals)
     profile = Profile.open(inputs.measure)
     previous = Profile.open(inputs.previous) if inputs.previous is not None else None
     run.progress(0.05, "searching the version for near-duplicates, personal data and secrets")
@@ -49,6 +52,10 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         config.near_duplicate_jaccard,
         config.near_duplicate_cosine,
     )
+    expectations = config.expectations(inputs.sample.facts.get("goal", "balance"))
+    run.progress(0.3, "scanning the version for stated properties")
+    rows = VersionRows(pool, inputs.sample.uri, WHERE)
+    stated = measure_stated(expectations, rows, _kept(inputs), out.path("scans"), config.examples > 0, run)
     facts, cells = inputs.sample.facts, Selection.open(inputs.sample).cells()
     of_classes = shares(profile, previous, _same_clusters(inputs), near, _planned(inputs), cells)
     favoured = facts.get("effective_sample_size")
@@ -61,8 +68,8 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "joint": profile.joint,
         "distances": comparable_distances(profile.distances, previous is not None),
         "signals": profile.signal_bounds,
+        "properties": stated,
     }
-    expectations = config.expectations(facts.get("goal", "balance"))
     run.progress(0.4, f"checking {len(expectations)} expectations")
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
         site = Path(folder)
@@ -74,7 +81,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
             raise RecipeError(
                 "a gate names something that the data does not have",
                 found=str(error),
-                where="gates",
+                where=WHERE,
                 remedy="correct the scope, or remove the expectation",
             ) from error
         for page in sorted(site.iterdir()):
@@ -108,6 +115,10 @@ def _same_clusters(inputs: ValidateInputs) -> bool:
         return False
     now = inputs.cluster.facts.get("centroid_hash")
     return now is not None and now == inputs.previous.facts.get("centroid_hash")
+
+
+def _kept(inputs: ValidateInputs) -> int:
+    return int(read_footer(storage.join(inputs.sample.uri, "selection.parquet")).num_rows)
 
 
 def _planned(inputs: ValidateInputs) -> npt.NDArray[np.float64] | None:

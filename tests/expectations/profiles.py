@@ -114,6 +114,12 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
                 for attribute in range(4)
             ]
         ).assign(before=100, after=50),
+        "properties": pd.DataFrame(
+            [
+                {"key": key, "unit": unit, "checked": 100, "broken": 0, "counterexamples": []}
+                for key, unit in (("length > 0", "row"), ('covers {"x": 10} grid 1', "cell"))
+            ]
+        ),
         "patterns": pd.DataFrame(
             [
                 {

@@ -65,6 +65,13 @@ def one_group(column: str, value: float) -> Tables:
     return tables(signals=frame)
 
 
+def broken(name: str) -> Tables:
+    """Return tables in which 30 of 100 rows, groups or cells break what is stated."""
+    frame = tables()["properties"]
+    found = {"scope": "row", "name": name, "why": "length = 0", "examples": ("the text",)}
+    return tables(properties=frame.assign(broken=30, counterexamples=pd.Series([[found]] * len(frame), dtype=object)))
+
+
 LANGUAGE = "group.language"
 TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
 FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
@@ -105,6 +112,8 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "distance", "to": "pool"}, far("mmd"), "mmd"),
     ({"expect": "distance", "to": "last-version", "by": "kl"}, far("kl"), "kl"),
     ({"expect": "distance", "to": "target", "better_than": None, "at_most": 0.3}, far("mmd"), "mmd"),
+    ({"expect": "holds", "property": "length > 0"}, broken("row-7"), "row-7"),
+    ({"expect": "covers", "over": {"x": 10}, "at_least": 0.95}, broken("x 0 to 1"), "x 0 to 1"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
         {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},
