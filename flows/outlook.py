@@ -15,6 +15,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.stated import check_stated, columns_of
 from evenkeel.tasks.validate.tables import shards
 
+SHOWN = 5
 EVEN = ("default", "strict", "first-version")
 
 
@@ -54,7 +55,7 @@ def foreseen(
     if ingest is not None:
         check_stated(gates, Pool.open(ingest), [signal.name for signal in recipe.signals])
     missing = [] if ingest is not None or columns is None else _without_columns(recipe, gates, columns)
-    return _unsuited(recipe) + missing + obstacles(gates, outlook)
+    return _unsuited(recipe) + _unused_sources(recipe, lineage) + missing + obstacles(gates, outlook)
 
 
 def lines(found: Sequence[Obstacle]) -> list[str]:
@@ -87,3 +88,13 @@ def _unsuited(recipe: Recipe) -> list[Obstacle]:
     why = f"it asks for evenness, which {who} is not after"
     remedy = "set gates.suite to auto, or take a strategy that balances"
     return [Obstacle(expectation=f"suite {suite}", severity="warn", why=why, remedy=remedy)]
+
+
+def _unused_sources(recipe: Recipe, lineage: Lineage) -> list[Obstacle]:
+    """Return a caution where lines of the table of sources match no shard. Raises InputError where a shard has none."""
+    unused = [] if recipe.provenance is None else recipe.provenance.unused(lineage.request.shards)
+    if not unused:
+        return []
+    more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
+    why = f"{len(unused):,} patterns of provenance.sources match no shard: {', '.join(unused[:SHOWN])}{more}"
+    return [Obstacle(expectation="provenance", severity="warn", why=why, remedy="correct them, or remove the lines")]

@@ -106,6 +106,7 @@ class ProvenVersion(StagedVersion):
     validate: StepRef
     report: StepRef
     previous: StepRef | None = None
+    sources: StepRef | None = None
 
 
 def cluster_pool(
@@ -121,6 +122,8 @@ def cluster_pool(
     Where the clusters of the current version do, new rows are assigned to them. Where the pool has drifted too far from
     those, `on_drift` is called and the pool is clustered anew. The lineage learns which base was taken, and why.
     """
+    if recipe.provenance is not None:
+        recipe.provenance.unused(lineage.request.shards)  # before the work: raises where a shard has no source
     ingest = run_step(INGEST, lineage.request, NoInputs())
     on_ingest(ingest)
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
@@ -215,14 +218,19 @@ def prove_version(
     target = recipe.target_set.current() if recipe.target_set is not None else None
     config = MeasureConfig(joint=joint, target=target, distances=asked, signals=signals_counted(gates))
     measure = run_step(MEASURE, config, MeasureInputs.of(done))
-    stated = signals_among(columns_of(gates), staged.signals)
+    groups = [one.name for one in recipe.signals if one.makes_group]
+    stated = dict.fromkeys([*groups, *signals_among(columns_of(gates), staged.signals)])
     judged = {name: ref for name, ref in staged.steps().items() if not name.startswith("signals.")}
     judged |= {f"signals.{name}": staged.signals[name] for name in stated} | {"measure": measure}
     judged |= {} if comparable is None else {"previous": comparable}
     validate = run_step(VALIDATE, recipe.gates, ValidateInputs.of(judged))
     shown = _report_config(recipe, staged, earlier)
-    report = run_step(REPORT, shown, ReportInputs.of({**done, "measure": measure, "validate": validate}))
-    return ProvenVersion(**vars(staged), measure=measure, validate=validate, report=report, previous=last)
+    sources = None if recipe.provenance is None else done[f"signals.{recipe.provenance.named('source')}"]
+    proof = flat_refs({"measure": measure, "validate": validate, "sources": sources})
+    report = run_step(REPORT, shown, ReportInputs.of({**done, **proof}))
+    return ProvenVersion(
+        **vars(staged), measure=measure, validate=validate, report=report, previous=last, sources=sources
+    )
 
 
 def draw_card(

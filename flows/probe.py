@@ -17,6 +17,7 @@ from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.signal.kinds.joined import JoinedSignal
+from evenkeel.tasks.signal.kinds.source_table import SourceTableSignal
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -98,9 +99,11 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
     """Run the steps on `rows` rows and return what they took; a step that fails ends the trial.
 
     Everything lies in a folder of its own that goes with the trial, the staged files too: `dedup.exclude` is left out,
-    and where lists are joined, which may be far longer than the sample, signals and filters are.
+    and where lists are joined, which may be far longer than the sample, or shards have sources, signals and filters
+    are.
     """
-    if any(isinstance(one, JoinedSignal) for one in recipe.signals):
+    recipe = recipe.model_copy(update={"provenance": None})
+    if any(isinstance(one, JoinedSignal | SourceTableSignal) for one in recipe.signals):
         recipe = recipe.model_copy(update={"signals": [], "filters": []})
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]

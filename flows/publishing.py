@@ -12,9 +12,11 @@ from evenkeel.infra import storage
 from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.publish.extras import DrawExtras
+from evenkeel.tasks.publish.extras import DrawExtras, Extras
 from evenkeel.tasks.publish.layout import CLUSTERS
+from evenkeel.tasks.publish.origin import of_document, origin_files
 from evenkeel.tasks.publish.publish import PublishResult, publish
+from evenkeel.tasks.publish.staging.step import read_staged
 from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import previous_version
 
@@ -27,17 +29,21 @@ def publish_version(
     approval: the reason of the person who approved it, None where nobody was asked.
     """
 
-    def draw(number: int, folder: str) -> dict[str, str]:
+    def draw(number: int, folder: str) -> Extras:
         named = draw_card(recipe, run.workspace, proven, (number, folder), InProcess(run))
-        return {**_profile(proven), **evidence(named), CLUSTERS: storage.join(named.report.uri, CLUSTERS)}
+        held = set() if proven.sources is None else Profile.open(proven.measure).held(str(proven.sources.facts["name"]))
+        origin = origin_files(read_staged(proven.stage), recipe.dataset, number, plain, proven.sources, held)
+        return {**_profile(proven), **evidence(named), **origin, CLUSTERS: storage.join(named.report.uri, CLUSTERS)}
 
+    plain = recipe.model_dump(mode="json")
     document = {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": plain,
         "seed": recipe.sampling.seed,
         "metrics": proven.measure.facts,
         "plugins": plugins_used(recipe),
         "steps": _steps(proven),
         **lineage.document(),
+        **of_document(proven.sources),
         **({} if approval is None else {"approval": approval}),
     }
     return PublishResult.model_validate(_publish_task(recipe, proven.stage, draw, document, run.workspace, force))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evenkeel.expectations.concerns.inputs import AllowedValues
 from evenkeel.expectations.concerns.signals import SignalBound
 from evenkeel.flows.apart import overlap
 from evenkeel.flows.recipe_text import load_text
@@ -30,6 +31,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.domains import signals_of
 from evenkeel.tasks.signal.config import AnySignal, with_short_forms
 from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
+from evenkeel.tasks.signal.provenance import Provenance
 from evenkeel.tasks.validate.config import GatesConfig
 
 READY = Path(__file__).parent / "recipes"
@@ -45,6 +47,9 @@ class Recipe(BaseModel):
         description="Name of the dataset: lower-case letters, digits, _ and -. One dataset has one line of versions.",
     )
     source: SourceConfig = Field(description="The shards to read and what their columns mean.")
+    provenance: Provenance | None = Field(
+        None, description="Where the shards come from and under which licences: columns, gate, card and PROV file."
+    )
     embedding: AnyEmbedding = Field(
         default_factory=lambda: EMBEDDERS.get("auto").model_validate({}), description="How rows become vectors."
     )
@@ -89,6 +94,17 @@ class Recipe(BaseModel):
         ge=0,
         description="Price of an hour of the machines, in any currency: the card says what a version cost.",
     )
+
+    @model_validator(mode="after")
+    def _provenance_brings_signals_and_a_gate(self) -> "Recipe":
+        """Put the columns of the table of sources among the signals, and the licences that are allowed among gates."""
+        if (given := self.provenance) is None:
+            return self
+        self.signals += [signal for signal in given.signals() if signal not in self.signals]
+        if given.allow:
+            gate = AllowedValues(scope=f"group.{given.named('licence')}", allowed=given.allow)
+            self.gates.add += [gate] if gate not in self.gates.add else []
+        return self
 
     @model_validator(mode="after")
     def _gates_look_at_columns_there_are(self) -> "Recipe":

@@ -30,6 +30,11 @@ class Profile:
         frame: pd.DataFrame = read_table(storage.join(self.uri, f"{name}.parquet")).to_pandas()
         return frame
 
+    def held(self, group: str) -> set[str]:
+        """Return the values of a group column that rows of the version have."""
+        rows = self.groups
+        return set(rows[(rows["group"] == group) & (rows["after"] > 0)]["value"].astype(str))
+
     def records(self, name: str) -> list[dict[str, object]]:
         """Return a table as plain rows, column by name."""
         return [{str(column): value for column, value in row.items()} for row in self.table(name).to_dict("records")]

@@ -10,10 +10,13 @@ from pydantic import JsonValue
 
 from evenkeel.expectations.measures import Counts
 from evenkeel.expectations.result import Result
+from evenkeel.infra import storage
+from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.filtered import Filtered
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.source_table import ATTRIBUTES, SOURCES
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
@@ -24,6 +27,7 @@ from evenkeel.tasks.validate.results import results_of
 
 SHOWN_REMOVED = 2
 STAGES = ("before", "random", "top-down", "flat", "previous", "after")
+NOT_OF_THE_RUN = ("previous", "sources")
 LICENCE_COLUMNS = ("licence", "license", "licenses", "licences", "spdx")
 
 
@@ -76,6 +80,20 @@ class TagFrequencies:
 
 
 @dataclass(frozen=True)
+class SourceFacts:
+    """One line of the table of sources. kept: rows of the version that come from it, their copies counted."""
+
+    source: str
+    licence: str
+    creator: str
+    terms: str
+    url: str
+    shards: int
+    rows: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class CardFacts:
     """Everything that a card is made from. docs: the place of the Data Docs, relative to the card."""
 
@@ -96,6 +114,7 @@ class CardFacts:
     previous: bool = False
     tags: list[TagFrequencies] = field(default_factory=list)
     signals: list[SignalValues] = field(default_factory=list)
+    sources: list[SourceFacts] = field(default_factory=list)
 
     @property
     def leaves(self) -> Distribution:
@@ -140,8 +159,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         str(name): float(value) for name, value in profile.totals.iloc[0].items() if isinstance(value, (int, float))
     }
     distributions = [*_levels(profile), *_groups(profile, previous)]
-    named = (one for one in distributions if one.scope.removeprefix("group.").lower() in LICENCE_COLUMNS)
-    licences = next(named, None)
+    licences = next((one for one in distributions if one.title.lower() in _licence_columns(inputs.sources)), None)
     columns = ["name", "rows", "quarantined", "sha256", "reason"]
     shards = pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
     return CardFacts(
@@ -156,13 +174,37 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         shards=shards,
         licences=licences,
-        seconds={name: ref.seconds for name, ref in inputs.present().items() if name != "previous"},
+        seconds={name: ref.seconds for name, ref in inputs.present().items() if name not in NOT_OF_THE_RUN},
         details=_details(config, inputs, pool, licences is not None),
         docs=_docs(inputs.validate),
         previous=previous is not None,
         tags=_tags(profile, inputs.sample),
         signals=signal_values(profile),
+        sources=[] if inputs.sources is None else _sources(inputs.sources, distributions),
     )
+
+
+def _licence_columns(sources: StepRef | None) -> set[str]:
+    """Return what columns of licences are called, that of the table of sources included."""
+    ours = set() if sources is None else {str(sources.facts["name"]).removesuffix("source") + "licence"}
+    return {*LICENCE_COLUMNS, *ours}
+
+
+def _sources(ref: StepRef, distributions: list[Distribution]) -> list[SourceFacts]:
+    """Return the lines of the table of sources, those with most rows in the version first."""
+    mine = next((one for one in distributions if one.scope == f"group.{ref.facts['name']}"), None)
+    kept = {} if mine is None else dict(zip(mine.names, mine.after.astype(int).tolist(), strict=True))
+    table = read_table(storage.join(ref.uri, "fit", SOURCES)).to_pylist()
+    found = [
+        SourceFacts(
+            **{name: str(line[name]) for name in ATTRIBUTES},
+            shards=len(line["shards"]),
+            rows=int(line["rows"]),
+            kept=kept.get(line["source"], 0),
+        )
+        for line in table
+    ]
+    return sorted(found, key=lambda one: (-one.kept, one.source))
 
 
 def _docs(validate: StepRef) -> str:

@@ -12,7 +12,10 @@ from evenkeel.tasks.inputs import Inputs, MadeBy
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs(Inputs):
-    """Every step of the run, in its order; `previous`: the profile of the last published version."""
+    """Every step of the run, in its order.
+
+    previous: the profile of the last published version. sources: the signal that keeps the table of sources.
+    """
 
     ingest: StepRef
     embed: StepRef
@@ -26,3 +29,4 @@ class ReportInputs(Inputs):
     measure: StepRef
     validate: StepRef
     previous: StepRef | None = None
+    sources: Annotated[StepRef, MadeBy("signal")] | None = None

@@ -69,6 +69,10 @@ def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
         "reading": snippets(facts.config.location),
         "shard_count": f"{shards:,} shard{'s' if shards != 1 else ''}",
         "licences": sections.licences(facts),
+        "sources": sections.sources(facts),
+        "more_sources": f"and {len(facts.sources) - sections.SHARDS:,} more, listed in sources.parquet"
+        if len(facts.sources) > sections.SHARDS
+        else "",
         "shards": sections.shards(facts),
         "more_shards": f"and {shards - sections.SHARDS:,} more, listed in manifest.json"
         if shards > sections.SHARDS

@@ -5,7 +5,7 @@ import yaml
 from evenkeel.tasks.report import findings
 from evenkeel.tasks.report.facts import CardFacts
 from evenkeel.tasks.report.reading import snippets
-from evenkeel.tasks.report.sections import lead
+from evenkeel.tasks.report.sections import SHARDS, lead
 from evenkeel.tasks.report.summary import balance_table, text
 
 SIZES = (
@@ -44,7 +44,7 @@ def render_readme(facts: CardFacts) -> str:
         lines += [f"It was published at {where}; put the folder of this file in its place where it is a copy.", ""]
     for name, code in snippets(facts.config.location):
         lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
-    lines += ["## Where it comes from", "", f"{text(findings.of_dispositions(facts))}.", ""]
+    lines += ["## Where it comes from", "", f"{text(findings.of_dispositions(facts))}.", "", *_sources(facts)]
     lines += [f"- {name}: {text(value)}" for name, value in facts.details.items()]
     lines += [
         "",
@@ -53,6 +53,17 @@ def render_readme(facts: CardFacts) -> str:
         "that it was kept (`ek_weight`), and the size of its duplicate group, the row included (`ek_group_size`).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sources(facts: CardFacts) -> list[str]:
+    """Return the sources with most rows in the version as the lines of a table, none where no table says them."""
+    if not facts.sources:
+        return []
+    lines = ["| source | licence | creator | rows in the version |", "| --- | --- | --- | ---: |"]
+    for one in facts.sources[:SHARDS]:
+        lines.append(f"| {text(one.source)} | {text(one.licence)} | {text(one.creator)} | {one.kept:,} |")
+    more = len(facts.sources) - SHARDS
+    return [*lines, *(["", f"and {more:,} more, listed in `sources.parquet`."] if more > 0 else []), ""]
 
 
 def header(facts: CardFacts) -> dict[str, object]:

@@ -102,6 +102,16 @@ class ClusterExamples:
 
 
 @dataclass(frozen=True)
+class SourceRow:
+    """One source of the pool. url: where it is described, "" where nothing that a browser opens is known."""
+
+    name: str
+    url: str
+    words: list[str]
+    counts: list[str]
+
+
+@dataclass(frozen=True)
 class StepTime:
     """The time of one step. width: of its bar, in percent of the longest."""
 
@@ -222,6 +232,19 @@ def licences(facts: CardFacts) -> list[list[str]]:
     return [
         [counts.names[i], f"{counts.before[i]:,.0f}", f"{counts.after[i]:,.0f}"]
         for i in np.argsort(-counts.before, kind="stable")[:SHARDS]
+    ]
+
+
+def sources(facts: CardFacts) -> list[SourceRow]:
+    """Return the sources with most rows in the version: name, licence, creator, terms, and their rows."""
+    return [
+        SourceRow(
+            one.source,
+            one.url if one.url.startswith(("https://", "http://")) else "",
+            [one.licence or "unknown", one.creator, shorten(one.terms, 120)],
+            [f"{one.shards:,}", f"{one.rows:,}", f"{one.kept:,}"],
+        )
+        for one in facts.sources[:SHARDS]
     ]
 
 

@@ -12,7 +12,7 @@ from evenkeel.tasks.inputs import Inputs, Signals
 class ValidateInputs(Inputs):
     """What was selected of the pool, and its profile; `previous`, the profile of the last version, turns drift on.
 
-    signals: those that stated properties name.
+    signals: those that stated properties name, and those that are groups, for rows of the groups that a gate names.
     """
 
     ingest: StepRef

@@ -3,7 +3,7 @@
 The pool is the rows of the version: what was dropped is published as dispositions only, without texts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,13 @@ from evenkeel.tasks.dedup.drops import KINDS
 from evenkeel.tasks.dedup.ledger import DROPPED, FILTERED, SCHEMA
 from evenkeel.tasks.ingest.columns import NO_GROUP, conform
 from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
+from evenkeel.tasks.ingest.source_table import SOURCES
+from evenkeel.tasks.publish.layout import copy_hashed
 from evenkeel.tasks.publish.manifest import Manifest, Staged
 from evenkeel.tasks.publish.staging.dispositions import FOLDER
 
 PREFIX = "ek_"
+SIGNAL = "ek_signal_"
 
 
 def as_steps(staged: Staged, manifest: Manifest, folder: str) -> dict[str, StepRef]:
@@ -34,10 +37,18 @@ def as_steps(staged: Staged, manifest: Manifest, folder: str) -> dict[str, StepR
         name: ref.model_copy(update={"uri": storage.join(folder, name), "key": f"{ref.key}-{staged.run}"[:60]})
         for name, ref in steps.items()
     }
-    _write_pool(staged, manifest, steps["ingest"], refs["ingest"].uri)
+    groups = signal_groups(staged)
+    refs = {name: ref for name, ref in refs.items() if _is_step(name, groups)}
+    columns = {refs[f"signals.{name}"].uri: column for name, column in groups.items() if f"signals.{name}" in refs}
+    _write_pool(staged, manifest, steps["ingest"], refs["ingest"].uri, columns)
     _write_dropped(staged, refs["dedup"].uri)
     _write_clusters(staged, steps["cluster"], refs["cluster"].uri)
     _write_selection(staged, refs["sample"].uri)
+    table = storage.join(staged.folder.rpartition("/")[0], manifest.run, SOURCES)
+    if "sources" in refs and storage.exists(table):
+        copy_hashed(table, storage.join(refs["sources"].uri, "fit", SOURCES))
+    else:
+        refs.pop("sources", None)
     facts = {"location": staged.folder, "content_key": staged.content_key}
     refs["stage"] = StepRef(step="stage", key=staged.run, uri=storage.join(folder, "stage"), facts=facts)
     return refs
@@ -47,6 +58,12 @@ def texts_of(manifest: Manifest) -> str | None:
     """Return the column of texts that the version holds, None where it holds none."""
     text = manifest.document["steps"]["ingest"]["facts"].get("columns", {}).get("text")
     return text if manifest.payload == "rows" and text in manifest.columns else None
+
+
+def signal_groups(staged: Staged) -> dict[str, str]:
+    """Return the columns of a version that are signals of groups, by the names of the groups."""
+    kinds = {name: kind for name, kind in staged.columns.items() if name.startswith(SIGNAL)}
+    return {name.removeprefix(SIGNAL): name for name, kind in kinds.items() if kind == "string"}
 
 
 def group_values(rows: pa.Table, name: str) -> pa.ChunkedArray:
@@ -61,7 +78,13 @@ def dispositions_of(staged: Staged) -> Iterator[pa.Table]:
             yield read_table(storage.join(staged.folder, entry.path))
 
 
-def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str) -> None:
+def _is_step(name: str, groups: Mapping[str, str]) -> bool:
+    """Tell whether a step can be written from a version: of the signals, those that are columns of groups."""
+    return not name.startswith("signals.") or name.removeprefix("signals.") in groups
+
+
+def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str, signals: Mapping[str, str]) -> None:
+    """Write the pool of a version's rows. signals: the folder of each signal that is a group, and its column."""
     blocks: list[Block] = []
     payload: dict[str, str] = {}
     for entry in staged.data:
@@ -73,6 +96,10 @@ def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str
             block = Block(name=f"s{shard:05d}-f{len(blocks):05d}", shard=shard, rows=pc.sum(mine).as_py())
             blocks.append(block)
             write_table(storage.join(folder, "rows", f"{block.name}.parquet"), _row_table(rows.filter(mine), staged))
+            for uri, column in signals.items():
+                of_rows = rows.filter(mine)
+                values = {"row_id": of_rows["ek_row_id"].cast(pa.uint64()), "value": group_values(of_rows, column)}
+                write_table(storage.join(uri, "column", f"{block.name}.parquet"), pa.table(values))
             if theirs.num_columns:
                 write_table(storage.join(folder, "payload", f"{block.name}.parquet"), theirs.filter(mine))
     columns = ingest.facts.get("columns", {})

@@ -22,7 +22,7 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.survey import Survey
 from evenkeel.tasks.measure.tables import GROUPS, total_row
 from evenkeel.tasks.publish.manifest import Staged
-from evenkeel.tasks.versions.as_steps import group_values
+from evenkeel.tasks.versions.as_steps import group_values, signal_groups
 from evenkeel.tasks.versions.recount_signals import recount_signals
 
 MADE_HERE = ("before", "after")
@@ -48,8 +48,8 @@ class Count:
         self.rows += int(weights.sum())
         for level in range(1, staged.levels + 1):
             _add(self.clusters.setdefault(level, {}), rows[f"ek_cluster_{level}"].to_numpy().tolist(), weights)
-        for name in staged.groups:
-            _add(self.groups, [(name, value) for value in group_values(rows, name).to_pylist()], weights)
+        for name, column in {**{name: name for name in staged.groups}, **signal_groups(staged)}.items():
+            _add(self.groups, [(name, value) for value in group_values(rows, column).to_pylist()], weights)
         if text is not None:
             _, words = hash_and_count(conform(rows[text], pa.string()))
             self.tokens += int((words.to_numpy().astype(np.int64) * weights).sum())

@@ -22,6 +22,7 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.layout import BESIDE, CLUSTERS, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Manifest, Staged, content_key
+from evenkeel.tasks.publish.origin import origin_files
 from evenkeel.tasks.publish.publish import PublishResult, publish_files
 from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.beside import write_table
@@ -195,7 +196,8 @@ class _Drawer:
         unnamed = self.previous.model_copy(update={"facts": facts})  # its names may hold words of the rows that go
         inputs = {**self.steps, "validate": self.validate, "previous": unnamed}
         report = REPORT(config, ReportInputs.of(inputs), self.run)
-        names = Profile.open(self.measure).files()
+        names, sources = Profile.open(self.measure).files(), self.steps.get("sources")
+        held = set() if sources is None else Profile.open(self.measure).held(str(sources.facts["name"]))
         return {
             **{f"profile/{name}": storage.join(self.measure.uri, name) for name in names},
             "card.html": storage.join(report.uri, "card.html"),
@@ -203,4 +205,5 @@ class _Drawer:
             "expectations.json": storage.join(self.validate.uri, "results.json"),
             "docs": storage.join(self.validate.uri, "docs"),
             CLUSTERS: storage.join(report.uri, CLUSTERS),
+            **origin_files(self.short.staged, dataset, number, recipe, sources, held),
         }
