@@ -1,6 +1,6 @@
 """Render pages from templates: text is escaped, and control characters in it are replaced."""
 
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -10,7 +10,8 @@ from evenkeel.expectations.wording import printable
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment(folders: Sequence[Path] = ()) -> jinja2.Environment:
+@cache
+def environment(*folders: Path) -> jinja2.Environment:
     """Return the environment of templates in some folders, and of those that all pages share."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),

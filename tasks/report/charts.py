@@ -23,11 +23,31 @@ CURVE_POINTS = 120
 BASELINE_MARKS = {"random": "cross", "flat": "square", "top-down": "triangle-up", "previous": "diamond"}
 Chart: TypeAlias = alt.Chart | alt.LayerChart
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
+THEME = {
+    "background": "transparent",
+    "font": FONT,
+    "aria": False,
+    "padding": {"left": 2, "right": 14, "top": 6, "bottom": 2},
+    "view": {"stroke": None, "continuousWidth": 300, "continuousHeight": 300},
+    "axis": {
+        "labelColor": SOFT,
+        "titleColor": SOFT,
+        "titleFontWeight": "normal",
+        "titleFontSize": 12,
+        "labelFontSize": 12,
+        "gridColor": LINE,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "titlePadding": 10,
+    },
+    "legend": {"labelColor": SOFT, "labelFontSize": 12, "symbolSize": 60},
+}
 
 
 def render(chart: Chart, label: str) -> str:
     """Return a chart as an SVG element that scales to its place and says `label` to screen readers."""
-    svg = str(vl_convert.vegalite_to_svg(_themed(chart).to_dict(), allowed_base_urls=[]))
+    specification = {**chart.to_dict(validate=False), "config": THEME}
+    svg = str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
     svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', r' style="max-width:\1px"', svg, count=1)
     svg = re.sub(r'<rect [^>]*fill="(?:white|transparent)"[^>]*/>', "", svg, count=1)
     svg = re.sub(r' (?:aria-[a-z]+|role|class|xmlns:xlink|version)="[^"]*"', "", svg)
@@ -257,27 +277,6 @@ def _distinct(names: list[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         found.append(name + "\u200b" * (seen[name] - 1))
     return found
-
-
-def _themed(chart: Chart) -> Chart:
-    return (
-        chart.configure(
-            background="transparent", font=FONT, aria=False, padding={"left": 2, "right": 14, "top": 6, "bottom": 2}
-        )
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=SOFT,
-            titleColor=SOFT,
-            titleFontWeight="normal",
-            titleFontSize=12,
-            labelFontSize=12,
-            gridColor=LINE,
-            domainColor=LINE,
-            tickColor=LINE,
-            titlePadding=10,
-        )
-        .configure_legend(labelColor=SOFT, labelFontSize=12, symbolSize=60)
-    )
 
 
 def _attribute(words: str) -> str:
