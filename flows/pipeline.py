@@ -146,7 +146,8 @@ def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_ste
     inputs = sample_inputs(recipe.sampling, pool, run_step)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
     annotations = annotate_rows(recipe, pool, sample, run_step)
-    staged = StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals, annotations)
+    written = {one.label: annotations[one.label] for one in recipe.annotations if one.writes()}
+    staged = StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals, written)
     stage = run_step(STAGE, recipe.destination.staging(), staged)
     measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
     return StagedVersion(**vars(pool), **measured, sample=sample, annotations=annotations, stage=stage)

@@ -4,20 +4,21 @@ Needs pyarrow and fsspec only; `evenkeel.tasks.reading.torch` makes a PyTorch da
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
-from evenkeel.infra.tables import read_footer, read_group
+from evenkeel.infra.tables import read_group
+from evenkeel.tasks.reading.choice import Choice
+from evenkeel.tasks.reading.groups import Group, list_groups, reaching, sorted_by_rank
 
 Column = npt.NDArray[np.generic] | list[object]
 Batch = dict[str, Any]
-Group = tuple[str, int, int]  # file, number, rows
-COPIES = "ek_copies"
 
 
 class RowStream:
@@ -26,9 +27,13 @@ class RowStream:
     data: URI of the version's `data` folder (`evenkeel show` prints it). columns: None for all. batch: rows in a batch;
     only the last of a consumer is smaller. window: row groups whose rows are mixed with each other; more is a better
     shuffle and more memory. shuffle: False gives published order. copies: a row with `ek_copies` of 3 comes thrice.
+    stage: as often as that stage of the recipe says, instead. split: the rows of `train`, `validation` or `test` alone.
+    fresh: a share of the rows, another in each epoch. weights: as often as these weights say on average. order: rows
+    come in the order of the recipe, `ek_rank`, and batches are shared out one span of them after another.
 
     An epoch is a permutation of row groups cut into windows; window i belongs to consumer i modulo their number; the
     rows of a window are permuted. All follows from (seed, epoch), so where a reader stands is a number of batches.
+    Raises InputError for what the version does not have.
     """
 
     def __init__(
@@ -41,32 +46,41 @@ class RowStream:
         seed: int = 0,
         shuffle: bool = True,
         copies: bool = True,
+        stage: str | None = None,
+        split: str | None = None,
+        fresh: float | None = None,
+        weights: str | None = None,
+        order: bool = False,
     ) -> None:
         self.columns = None if columns is None else list(columns)
-        self.batch, self.window, self.seed, self.shuffle, self.copies = batch, window, seed, shuffle, copies
-        self.groups: list[Group] = []
-        self.rows = 0
-        for uri in storage.list_files(data):
-            if uri.endswith(".parquet"):
-                metadata = read_footer(uri)
-                self.groups += [
-                    (uri, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)
-                ]
-                self.rows += metadata.num_rows
-        if not self.groups:
-            raise InputError("no Parquet files to read", where=data, remedy="give the `data` folder of a version")
+        self.batch, self.window, self.seed, self.shuffle, self.order = batch, window, seed, shuffle, order
+        self.choice = Choice(copies, stage, split, fresh, weights, seed)
+        found, footers = list_groups(data)
+        self.choice.check(found.columns, data)
+        self.groups, self.rows = reaching(found, footers, self.choice.bounds()), found.rows
+        self.needs = self.choice.needs(found.columns)
+        self._known: dict[int, npt.NDArray[np.int64]] = {}
+        if order and not sorted_by_rank(self.groups):
+            raise InputError(
+                "this version is not sorted by an order", where=data, remedy="give the recipe a section order"
+            )
+        if weights is not None:
+            self.choice = replace(self.choice, scale=self._mean_weight(self.choice.weight_column(found.columns)))
 
     def batches(self, epoch: int = 0, *, consumer: int = 0, consumers: int = 1, skip: int = 0) -> Iterator[Batch]:
         """Yield this consumer's batches of an epoch, without the first `skip` of them.
 
         A batch is a dict: numpy arrays for numbers and lists of numbers of one length, lists for the rest. Skipping
-        reads one integer column of the windows it passes over, and only where copies count.
+        reads the few columns that say how often rows come, of the windows it passes over.
         """
+        if self.order:
+            yield from self._ordered(epoch, consumer, consumers, skip)
+            return
         left, held = skip * self.batch, None
         for number in range(consumer, -(-len(self.groups) // self.window), consumers):
             window = self._window(epoch, number)
             if left:
-                count = self._count(window)
+                count = self._count(window, epoch)
                 if count <= left:
                     left -= count
                     continue
@@ -81,9 +95,44 @@ class RowStream:
             yield _columns(held)
 
     def length(self, epoch: int = 0, *, consumer: int = 0, consumers: int = 1) -> int:
-        """Return how many batches this consumer has in an epoch; reads one integer column where copies count."""
+        """Return how many batches this consumer has in an epoch; reads the columns that say how often rows come."""
+        if self.order:
+            total, span = int(self._ends(epoch)[-1]), self._span
+            spans = range(consumer, -(-total // span), consumers)
+            return sum(-(-min(span, total - number * span) // self.batch) for number in spans)
         mine = range(consumer, -(-len(self.groups) // self.window), consumers)
-        return -(-sum(self._count(self._window(epoch, number)) for number in mine) // self.batch)
+        return -(-sum(self._count(self._window(epoch, number), epoch) for number in mine) // self.batch)
+
+    def _ordered(self, epoch: int, consumer: int, consumers: int, skip: int) -> Iterator[Batch]:
+        """Yield the batches of this consumer's spans: span i, about a row group, belongs to consumer i modulo them."""
+        ends, span = self._ends(epoch), self._span
+        total, held = int(ends[-1]), dict[int, pa.Table]()
+        passed, within = divmod(skip, span // self.batch)
+        for number in range(consumer + consumers * passed, -(-total // span), consumers):
+            start, stop = number * span + within * self.batch, min((number + 1) * span, total)
+            within = 0
+            if start >= stop:
+                continue
+            first, last = (int(one) for one in np.searchsorted(ends, [start, stop - 1], side="right"))
+            held = {
+                place: held[place] if place in held else self._expanded([self.groups[place]], epoch)
+                for place in range(first, last + 1)
+            }
+            rows = reduce(_joined, held.values()).slice(start - (int(ends[first - 1]) if first else 0), stop - start)
+            for at in range(0, rows.num_rows, self.batch):
+                yield _columns(rows.slice(at, self.batch))
+
+    @property
+    def _span(self) -> int:
+        """The rows that one consumer has in a row where they come in order: whole batches, about a row group."""
+        return -(-max((group.rows for group in self.groups), default=1) // self.batch) * self.batch
+
+    def _ends(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return how many rows come up to the end of each row group, (groups,) int64; one epoch's are kept."""
+        one = epoch if self.choice.changes else 0
+        if one not in self._known:
+            self._known = {one: np.cumsum([self._count([group], epoch) for group in self.groups] or [0])}
+        return self._known[one]
 
     def _window(self, epoch: int, number: int) -> list[Group]:
         order = np.arange(len(self.groups))
@@ -92,22 +141,39 @@ class RowStream:
         return [self.groups[place] for place in order[number * self.window : (number + 1) * self.window]]
 
     def _rows(self, window: list[Group], epoch: int, number: int) -> pa.Table:
+        shuffled = np.random.default_rng([self.seed, epoch, number]) if self.shuffle else None
+        return self._expanded(window, epoch, shuffled)
+
+    def _expanded(self, window: list[Group], epoch: int, shuffled: np.random.Generator | None = None) -> pa.Table:
+        """Return the rows of some row groups, each as often as it comes, permuted by a generator."""
         wanted = self.columns
-        if wanted is not None and self.copies and COPIES not in wanted:
-            wanted = [*wanted, COPIES]
-        table = _vectors(pa.concat_tables([read_group(uri, group, wanted) for uri, group, _ in window]))
+        if wanted is not None:
+            wanted = [*dict.fromkeys([*wanted, *self.needs])]
+        table = _vectors(pa.concat_tables([read_group(group.uri, group.number, wanted) for group in window]))
         places = np.arange(table.num_rows)
-        if self.copies:
-            places = np.repeat(places, table[COPIES].to_numpy())
-        if self.shuffle:
-            places = np.random.default_rng([self.seed, epoch, number]).permutation(places)
+        if self.needs:
+            places = np.repeat(places, self.choice.counts(table, epoch))
+        if shuffled is not None:
+            places = shuffled.permutation(places)
         table = table.take(places)
         return table if self.columns is None else table.select(self.columns)
 
-    def _count(self, window: list[Group]) -> int:
-        if not self.copies:
-            return sum(rows for _, _, rows in window)
-        return sum(int(read_group(uri, group, [COPIES])[COPIES].to_numpy().sum()) for uri, group, _ in window)
+    def _count(self, window: list[Group], epoch: int) -> int:
+        if not self.needs:
+            return sum(group.rows for group in window)
+        parts = (read_group(group.uri, group.number, self.needs) for group in window)
+        return sum(int(self.choice.counts(part, epoch).sum()) for part in parts)
+
+    def _mean_weight(self, column: str) -> float:
+        """Return the mean weight of the copies that are taken."""
+        total, copies = 0.0, 0
+        plain = replace(self.choice, weights=None, fresh=None)
+        for group in self.groups:
+            table = read_group(group.uri, group.number, self.needs)
+            counts = plain.counts(table, 0)
+            total += float(np.dot(counts, np.nan_to_num(table[column].to_numpy().astype(np.float64))))
+            copies += int(counts.sum())
+        return total / max(copies, 1)
 
 
 def _vectors(table: pa.Table) -> pa.Table:

@@ -70,14 +70,51 @@ class PublishedVersion:
             yield from read_groups(uri, columns)
 
     def stream(
-        self, columns: Sequence[str] | None = None, *, batch: int = 256, seed: int = 0, shuffle: bool = True
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        batch: int = 256,
+        seed: int = 0,
+        shuffle: bool = True,
+        stage: str | None = None,
+        split: str | None = None,
+        fresh: float | None = None,
+        weights: str | None = None,
+        order: bool = False,
     ) -> RowStream:
-        """Return a stream of shuffled batches for training; `RowStream(version.data, ...)` has more options."""
-        return RowStream(self.data, columns=columns, batch=batch, seed=seed, shuffle=shuffle)
+        """Return a stream of shuffled batches for training; `RowStream(version.data, ...)` has more options.
 
-    def batches(self, columns: Sequence[str] | None = None, *, batch: int = 256, epoch: int = 0) -> Iterator[Batch]:
-        """Yield the shuffled batches of an epoch: dicts of columns, rows as often as their copies say."""
-        return self.stream(columns, batch=batch).batches(epoch)
+        stage, split: of the recipe. fresh: a share of the rows, another in each epoch. weights: a name of the recipe's
+        `weights`, or a column. order: as the recipe's `order` says. Raises InputError for what the version has not.
+        """
+        return RowStream(
+            self.data,
+            columns=columns,
+            batch=batch,
+            seed=seed,
+            shuffle=shuffle,
+            stage=stage,
+            split=split,
+            fresh=fresh,
+            weights=weights,
+            order=order,
+        )
+
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        batch: int = 256,
+        epoch: int = 0,
+        stage: str | None = None,
+        split: str | None = None,
+        fresh: float | None = None,
+        weights: str | None = None,
+        order: bool = False,
+    ) -> Iterator[Batch]:
+        """Yield the shuffled batches of an epoch: dicts of columns, rows as often as their copies, or `stage`, say."""
+        stream = self.stream(columns, batch=batch, stage=stage, split=split, fresh=fresh, weights=weights, order=order)
+        return stream.batches(epoch)
 
 
 def open_version(address: str, version: str | int = LATEST) -> PublishedVersion:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,6 +11,7 @@ from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.reading.stream import RowStream
 from evenkeel.tasks.step import InProcess, Run
 
 ROWS = 400
@@ -30,7 +32,7 @@ def staged(folder: Path, **sections: object) -> StagedVersion:
         "dedup": {"near": None},
         "clustering": {"levels": [12, 4]},
         "sampling": {"strategy": "flat", "target": 200},
-        "destination": {"uri": str(folder / "published")},
+        "destination": {"uri": str(folder / "published"), "rows_per_file": 60, "rows_per_group": 10},
         "workspace": str(folder / "workspace"),
         **sections,
     }
@@ -54,7 +56,31 @@ def test_columns_are_published_and_cached_apart(tmp_path: Path) -> None:
     assert rows_of(third).groupby("site")["ek_split"].agg(set).map(len).max() == 1
     assert (first.annotations, first.stage) == (second.annotations, second.stage)
     assert plain.sample == first.sample == third.sample
+    fresh = staged(tmp_path, epochs={"fresh": 0.1})
+    assert fresh.annotations["epochs"].facts["rows"] == 20
+    assert fresh.stage == plain.stage
     assert plain.stage.key != first.stage.key != third.stage.key
+
+
+STAGES = [{"name": "early", "share": 0.7}, {"name": "late", "share": 0.3, "raise": {"site": {"s1": 3}}}]
+
+
+def test_rows_of_a_stage_lie_together_and_an_order_sorts_the_files(tmp_path: Path) -> None:
+    version = staged(tmp_path, stages=STAGES, splits={"test": "10%"})
+    rows, data = rows_of(version), f"{version.stage.facts['location']}/data"
+    stream = RowStream(data, columns=["ek_id"], stage="late", split="train")
+    train = rows[rows["ek_split"] == "train"]
+    wanted = np.repeat(train["ek_id"].to_numpy(), train["ek_stage_late"].to_numpy())
+    assert sorted(one for batch in stream.batches() for one in batch["ek_id"]) == sorted(wanted)
+    assert len(stream.groups) < len(RowStream(data).groups) / 2
+    ordered = staged(tmp_path, stages=STAGES, order={"by": "-row"})
+    assert rows_of(ordered)["ek_rank"].tolist() == list(range(200))
+    assert rows_of(ordered)["ek_row"].is_monotonic_decreasing
+    assert sorted(rows_of(ordered)["ek_id"]) == sorted(rows["ek_id"])
+    late = RowStream(f"{ordered.stage.facts['location']}/data", columns=["ek_rank"], stage="late", order=True)
+    ranks = [int(one) for batch in late.batches() for one in batch["ek_rank"]]
+    assert ranks == sorted(ranks)
+    assert len(ranks) == 60
 
 
 @pytest.mark.parametrize(

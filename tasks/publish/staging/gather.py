@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
@@ -28,8 +27,7 @@ def gather(job: GatherJob, number: int) -> FileEntry:
     order = Order.load(job.order)
     sections = [read_sections(piece, number, number + 1)[0] for piece in job.pieces]
     table = pa.Table.from_batches([read_batch(section) for section in sections if len(section)])
-    by = order.sort(table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64))
-    return write_data_file(job.folder, number, table.take(by), job.rows_per_group)
+    return write_data_file(job.folder, number, table.take(order.sort(*order.keys(table))), job.rows_per_group)
 
 
 def write_data_file(folder: str, number: int, table: pa.Table, rows_per_group: int) -> FileEntry:

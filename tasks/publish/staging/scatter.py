@@ -151,7 +151,7 @@ def _published(job: ScatterJob, pool: Pool, block: str, kept: pa.Table, places: 
 
 def _write_piece(job: ScatterJob, order: Order, held: list[pa.Table], name: str) -> str:
     table = pa.concat_tables(held)
-    leaf, row = table["ek_cluster_1"].to_numpy(), table["ek_row_id"].to_numpy().astype(np.uint64)
+    leaf, row = order.keys(table)
     by = order.sort(leaf, row)
     batch, cuts = table.take(by).combine_chunks().to_batches()[0], order.cuts(leaf[by], row[by])
     uri = storage.join(job.pieces, name)

@@ -18,9 +18,10 @@ from evenkeel.tasks.publish.manifest import SourceShard, Staged, content_key
 from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.publish.staging.attempts import attempt, clear_killed
 from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_quotas, write_quarantined
+from evenkeel.tasks.publish.staging.following import follow, write_placed
 from evenkeel.tasks.publish.staging.gather import GatherJob, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
-from evenkeel.tasks.publish.staging.order import plan
+from evenkeel.tasks.publish.staging.order import Order, plan, plan_ranked
 from evenkeel.tasks.publish.staging.scatter import COUNTED, SIGNAL_TYPES, Scattered, ScatterJob, scatter, signal_name
 from evenkeel.tasks.publish.staging.schema import published
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -72,7 +73,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
     annotated = list(schema_of([one for ref in inputs.annotations.values() for one in written_columns(ref)]))[1:]
     schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels), annotated)
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
-    order = plan(selection, hierarchy.paths(), rows_per_file)
+    order = _plan(selection, hierarchy, rows_per_file, inputs, pool, out)
     order.save(out.path("order"))
     work = ScatterJob(
         pool=inputs.ingest.uri,
@@ -132,6 +133,22 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         shards=[SourceShard(**{**shard.model_dump(), "uri": without_secrets(shard.uri)}) for shard in pool.shards],
         files=[*data, *beside],
     )
+
+
+def _plan(
+    selection: str, hierarchy: Hierarchy, rows_per_file: int, inputs: StageInputs, pool: Pool, out: StepFolder
+) -> Order:
+    """Return the order of the rows: by cluster path, after what their annotations ask."""
+    paths, following = hierarchy.paths(), follow(inputs.annotations, pool)
+    if following is None:
+        return plan(selection, paths, rows_per_file)
+    if following.ranked:
+        return plan_ranked(inputs.sample.counts["kept"], paths, rows_per_file, following)
+    placed = out.path("placed.parquet")
+    write_placed(placed, inputs.annotations, pool, inputs.sample.uri, following, len(paths))
+    found = plan(placed, paths, rows_per_file, following)
+    storage.remove(placed)
+    return found
 
 
 def _schema(pool: Pool, payload: bool, levels: int, annotated: list[pa.Field]) -> tuple[pa.Schema, int]:
