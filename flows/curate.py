@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from evenkeel.flows.approval import decide
+from evenkeel.flows.columns import require_columns
 from evenkeel.flows.events import emit_blocked, emit_drift, emit_published
 from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
 from evenkeel.flows.outlook import foreseen, lines
@@ -66,6 +67,7 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
     with running(recipe) as run:
         require_keeping(recipe.destination, recipe.dataset, run.workspace)
         lineage = resolve_lineage(recipe, run.workspace)
+        require_columns(recipe, lineage.request.shards)
         save_shard_numbers(recipe, run.workspace, lineage.request)
 
         def warn(ingest: StepRef) -> None:

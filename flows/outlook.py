@@ -1,7 +1,7 @@
 """What a run knows of the coming version before it draws a row, and the gates that it cannot pass."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.expectations.outlook import Obstacle, Outlook
@@ -76,6 +76,19 @@ def _without_columns(recipe: Recipe, gates: Sequence[Expectation], columns: Coll
             close = difflib.get_close_matches(missing[0], sorted(known), n=1)
             remedy = f"did you mean {close[0]}?" if close else "correct the name, or add the signal"
             found.append(Obstacle(expectation=one.label, severity=one.severity, why=why, remedy=remedy))
+    return found
+
+
+def without_values(recipe: Recipe, signals: Mapping[str, StepRef]) -> list[Obstacle]:
+    """Return a caution for each finished signal that sampling needs of every row and some have no value of."""
+    filtered = {name.removeprefix("score.") for rule in recipe.filters for name in rule.columns}
+    found = []
+    for name in recipe.sampling.needs_scores():
+        counts = signals[name].counts if name in signals else {}
+        if (missing := counts.get("missing", 0)) and name not in filtered:
+            why = f"{missing:,} of {counts['rows']:,} rows have no value of {name}, which sampling needs of every row"
+            remedy = f'leave them out by a filter, drop: "{name} is null", or give them one: coalesce({name}, 0)'
+            found.append(Obstacle(expectation="sampling", severity="warn", why=why, remedy=remedy))
     return found
 
 

@@ -48,6 +48,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs, TagCountsInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.tags.step import TAG_COUNTS
+from evenkeel.tasks.signal.complete import SCORED, ScoredInputs, ScoresNeeded
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
 from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
@@ -156,7 +157,7 @@ def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_ste
 def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
     """Run the steps partition, kernel-density and tag-counts where a strategy reads them; return sampling's inputs.
 
-    Sampling is given the signals that its section names, so that others can change without another sample.
+    Sampling is given the signals that its section reads, so that others can change without another sample.
     """
     ingest, embed, dedup, cluster, strategy = pool.ingest, pool.embed, pool.dedup, pool.cluster, sampling.strategy
     partition = density = None
@@ -168,8 +169,7 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
     if (to_count := strategy.tag_counts()) is not None:
         tags = {name: pool.signals[name] for name in to_count.over if name in pool.signals}
         counts = run_step(TAG_COUNTS, to_count, TagCountsInputs(ingest, embed, cluster, tags))
-    written = sampling.model_dump_json()
-    signals = {name: ref for name, ref in pool.signals.items() if name in written}
+    signals = {name: pool.signals[name] for name in signals_among(sampling.reads(), pool.signals)}
     return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals)
 
 
@@ -254,6 +254,7 @@ def draw_card(
 def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
     left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    _require_scores(recipe, ingest, left, run_step)
     cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, left.dedup))
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
@@ -261,6 +262,7 @@ def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> Cluster
 def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
     left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    _require_scores(recipe, ingest, left, run_step)
     inputs = AssignInputs(ingest, embed, left.dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
@@ -292,6 +294,20 @@ def _before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: Ru
     removed = _filter(first, False, done["ingest"], None, signals, run_step)
     dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], removed, best))
     return _Left(dedup, signals, removed)
+
+
+def _require_scores(recipe: Recipe, ingest: StepRef, left: _Left, run_step: RunStep) -> None:
+    """Raise RecipeError before clustering where sampling needs a score that some rows have no value of.
+
+    Filters that come after clustering may still remove such rows; sampling itself looks then.
+    """
+    if recipe.rules_by_phase()[1]:
+        return
+    lacking = {name: ref for name, ref in left.signals.items() if ref.counts.get("missing")}
+    asked = [name for name in recipe.sampling.needs_scores() if name in lacking or name in recipe.source.scores]
+    if asked:
+        signals = {name: lacking[name] for name in asked if name in lacking}
+        run_step(SCORED, ScoresNeeded(names=asked), ScoredInputs(ingest, left.dedup, signals))
 
 
 def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> ClusteredPool:

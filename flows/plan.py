@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from evenkeel.expectations.outlook import Obstacle
+from evenkeel.flows.columns import require_columns
 from evenkeel.flows.lineage import Changes, Lineage, resolve_lineage
-from evenkeel.flows.outlook import foreseen, lines
+from evenkeel.flows.outlook import foreseen, lines, without_values
 from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, prove_version, stage_version
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, workload_of
 from evenkeel.flows.recipe import Recipe
@@ -149,6 +150,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     price = recipe.price_per_hour if price is None else price
     look = LookOnly(run)
     lineage = resolve_lineage(recipe, run.workspace)
+    require_columns(recipe, lineage.request.shards)
     pool = cluster_pool(recipe, lineage, look)
     staged = stage_version(recipe, lineage, pool, look)
     prove_version(recipe, run.workspace, staged, look)
@@ -213,6 +215,7 @@ def _estimate(
             found.size.exact,
             None if "ingest" in costs else pool.ingest,
             found.table.column_names,
-        ),
+        )
+        + without_values(recipe, pool.signals),
         note=found.note,
     )

@@ -13,7 +13,7 @@ from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, UInt64Arr
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
-from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP, SCHEMA, merged, read_ledger, write_ledger
+from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP, SCHEMA, merged, write_ledger
 
 KINDS = ("exact", "near", "semantic", "excluded", "unreadable", "featureless")
 EXACT, NEAR, SEMANTIC, EXCLUDED, UNREADABLE, FEATURELESS = range(6)
@@ -110,12 +110,12 @@ class Drops:
             columns = [self.row_id[part], self.duplicate_of[part], kinds, self.similarity[part]]
             yield pa.table([*columns, pa.nulls(len(kinds), pa.string())], schema=SCHEMA)
 
-    def write(self, folder: str, filtered: str | None = None) -> None:
+    def write(self, folder: str, filtered: Iterator[pa.Table] | None = None) -> None:
         """Write `dropped.parquet` and `groups.parquet`, both sorted by row id.
 
-        filtered: the folder of the ledger of rows that filters removed, which is merged into it.
+        filtered: the ledger of rows that filters removed and these do not hold, which is merged into it.
         """
         tables = self.tables()
-        write_ledger(folder, tables if filtered is None else merged(tables, read_ledger(filtered)))
+        write_ledger(folder, tables if filtered is None else merged(tables, filtered))
         kept, size = self.sizes()
         write_table(storage.join(folder, "groups.parquet"), pa.table({"row_id": kept, "size": size}), ROWS_PER_GROUP)

@@ -17,6 +17,7 @@ from evenkeel.tasks.dedup.inputs import DedupInputs
 from evenkeel.tasks.dedup.ledger import listed
 from evenkeel.tasks.dedup.near import near_duplicates
 from evenkeel.tasks.dedup.prototypes import drop_prototypes
+from evenkeel.tasks.dedup.reclaim import facts_without, ledger_without
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.vectors import Vectors
@@ -37,6 +38,7 @@ class Stages:
     run: Run
     filter: StepRef | None = None
     drops: Drops = field(default_factory=Drops.none)
+    reclaimed: UInt64Array = field(default_factory=lambda: np.empty(0, np.uint64))
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -46,8 +48,8 @@ class Stages:
 
     @property
     def filtered(self) -> int:
-        """The rows that filters removed."""
-        return 0 if self.filter is None else self.filter.counts["filtered"]
+        """The rows that filters removed, less those that a list excludes."""
+        return 0 if self.filter is None else self.filter.counts["filtered"] - len(self.reclaimed)
 
     def drop_unreadable(self) -> None:
         """Drop rows whose image could not be read."""
@@ -62,11 +64,13 @@ class Stages:
         self._drop(Drops.of(row_id, row_id, FEATURELESS, 0.0))
 
     def exclude(self) -> None:
-        """Drop rows that an exclusion list names."""
+        """Drop rows that an exclusion list names, also those that a filter removed: the list is their reason."""
         lists, folder = self.config.exclude, self.out.path("stages", "lists")
         self.run.progress(0.0, f"matching rows against {len(lists)} exclusion lists")
         found, self.facts["excluded"] = excluded_rows(self.pool, self.vectors, lists, folder, self.out.uri, self.run)
-        self._drop(found)
+        if self.filter is not None:
+            self.reclaimed = found.row_id[listed(self.filter.uri, found.row_id)]
+        self.drops = self.drops.followed_by(found.without(self.drops))
 
     def exact(self) -> None:
         """Drop exact duplicates."""
@@ -127,13 +131,18 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
     if config.semantic is not None and stages.any_left:
         stages.semantic(config.semantic)
     drops = stages.drops
-    drops.write(out.uri, None if inputs.filter is None else inputs.filter.uri)
+    filtered = None if inputs.filter is None else ledger_without(inputs.filter.uri, stages.reclaimed)
+    drops.write(out.uri, filtered)
     storage.remove(out.path("stages"))
     kept, sizes = drops.sizes()
     kept_rows = pool.rows - len(drops) - stages.filtered
     counts = {"rows": pool.rows, "kept": kept_rows, "filtered": stages.filtered, **drops.counts()}
     if inputs.filter is not None:
-        stages.facts["filtered"] = inputs.filter.facts["filtered"]
+        stages.facts["filtered"] = (
+            facts_without(inputs.filter, stages.reclaimed, pool, run)
+            if len(stages.reclaimed)
+            else inputs.filter.facts["filtered"]
+        )
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
 
 
@@ -157,4 +166,4 @@ def cost(config: DedupConfig, work: Workload) -> float:
     return seconds
 
 
-DEDUP = Step(name="dedup", version=5, function=dedup, cost=cost)
+DEDUP = Step(name="dedup", version=6, function=dedup, cost=cost)

@@ -50,7 +50,6 @@ class PreparedRule:
     @classmethod
     def prepare(cls, rule: FilterRule, source: SignalSource, folder: str, run: Run) -> "PreparedRule":
         """Find quantiles, ranks and thresholds. Raises RecipeError where a column is missing or holds no numbers."""
-        source.check(rule.columns)
         if rule.window is not None:
             fit_ranks(source, rule.window, rule.by, folder, run)
             return cls(rule, read_groups(folder), ranks=folder)
@@ -103,18 +102,33 @@ class PreparedRule:
         if (soft := self.rule.soft) is None:
             return np.zeros(len(leave), np.bool_)
         column = as_value(table[self.rule.soft_column])
-        if not has_type(column, NUMBER):
-            raise RecipeError(
-                f"soft has a threshold for the column {self.rule.soft_column!r}, which holds no numbers",
-                expected="a score, a signal or a column of numbers",
-                found=str(column.type),
-                where=f"{WHERE}, {self.rule.text}",
-                remedy="name a column of numbers: of",
-            )
         values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
         beyond = values > soft.above if soft.above is not None else values < float(soft.below or 0)
         unlucky: BoolArray = uniform(SOFT_SEED, rows["identity"].to_numpy()) >= soft.keep
         return beyond & unlucky & ~leave
+
+
+def check_types(rule: FilterRule, table: pa.Table) -> None:
+    """Raise RecipeError where the types of its columns, in a table without rows, do not fit a rule."""
+    where = f"{WHERE}, {rule.text}"
+    for name in (rule.window, rule.best):
+        if name is not None:
+            numbers_of(table[name], name, where)
+    if rule.expression is not None:
+        truths(rule.expression, table, dict.fromkeys(rule.expression.quantiles, pa.scalar(0.0)))
+    if rule.soft is not None:
+        _require_numbers(rule, as_value(table[rule.soft_column]))
+
+
+def _require_numbers(rule: FilterRule, column: pa.Array) -> None:
+    if not has_type(column, NUMBER):
+        raise RecipeError(
+            f"soft has a threshold for the column {rule.soft_column!r}, which holds no numbers",
+            expected="a score, a signal or a column of numbers",
+            found=str(column.type),
+            where=f"{WHERE}, {rule.text}",
+            remedy="name a column of numbers: of",
+        )
 
 
 def _worth_keeping(rule: FilterRule, ranks: Ranks) -> Float64Array:

@@ -17,7 +17,7 @@ from evenkeel.tasks.dedup.filtered import Filtered
 from evenkeel.tasks.dedup.ledger import filtered_rows, merged, read_ledger, write_ledger
 from evenkeel.tasks.filter.config import WHERE, FilterConfig
 from evenkeel.tasks.filter.inputs import FilterInputs
-from evenkeel.tasks.filter.rules import PreparedRule, folder_of
+from evenkeel.tasks.filter.rules import PreparedRule, check_types, folder_of
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -94,6 +94,10 @@ def filter_rows(config: FilterConfig, inputs: FilterInputs, out: StepFolder, run
     """
     pool = Pool.open(inputs.ingest, run.scratch, inputs.signals)
     source = SignalSource(pool, WHERE)
+    for one in config.rules:
+        source.check(one.columns)
+        for block in source.blocks[:1]:
+            check_types(one, source.columns(block, one.columns).slice(0, 0))
     rules = [
         PreparedRule.prepare(one, source, folder_of(out.uri, number), run) for number, one in enumerate(config.rules)
     ]

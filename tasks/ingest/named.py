@@ -33,9 +33,14 @@ def find_column(pool: Pool, name: str, where: str) -> NamedColumn:
         return NamedColumn("payload", name)
     if name in OWN:
         return NamedColumn("rows", name)
-    known = [*dict.fromkeys([*(one for _, one in ours), *pool.info.payload, *OWN])]
+    raise unknown_column(name, [*(one for _, one in ours), *pool.info.payload, *OWN], where)
+
+
+def unknown_column(name: str, known: Iterable[str], where: str) -> RecipeError:
+    """Return the error of a column that is none of the known ones; `where` is the field of the recipe."""
+    known = [*dict.fromkeys(known)]
     close = difflib.get_close_matches(name, known, n=1)
-    raise RecipeError(
+    return RecipeError(
         f"there is no column {name!r}",
         expected=f"a signal, a score, a group or a column of the source: {', '.join(known)}",
         where=where,

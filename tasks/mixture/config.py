@@ -9,6 +9,8 @@ from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.mixture.rule import RULES, MixtureRule
 
 GROUP, LEVEL = "group.", re.compile(r"^level-([1-9]\d?)$")
+TARGET = "match"
+"""The signal with the log ratio of a cluster's share of the target set and of the pool, which the rule match reads."""
 BASELINES = ("natural", "uniform", "stratified")
 
 
@@ -45,6 +47,11 @@ class DomainWeights(BaseModel):
         if self.floor > self.cap:
             raise ValueError(f"contradictory: the floor {self.floor:g} is above the cap {self.cap:g}")
         return self
+
+    def reads(self) -> tuple[str, ...]:
+        """Return the columns that it reads, as `group.<name>` and `score.<name>`."""
+        group = [self.domains] if self.group else []
+        return (*group, *([f"score.{TARGET}"] if self.rule.name == "match" else []))
 
     @property
     def group(self) -> str:

@@ -38,6 +38,10 @@ class ByTags(Strategy):
         """Return the signals whose tags pass rows."""
         raise NotImplementedError
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the tags."""
+        return tuple(f"tags.{name}" for name in self.perspectives())
+
     def tag_counts(self) -> TagCountsConfig:
         """Return which tags are counted for the rule."""
         return TagCountsConfig(over=self.perspectives())

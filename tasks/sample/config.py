@@ -183,6 +183,21 @@ class SamplingConfig(BaseModel):
                 raise ValueError(f"contradictory: the smallest shares of {group} sum to {total:g}, more than 1")
         return self
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the columns that the section reads, as `group.<name>`, `score.<name>` or `tags.<name>`."""
+        score = [f"score.{self.score}"] if self.order == "score" else []
+        domains = () if self.mixture is None else self.mixture.reads()
+        return (
+            *self.strategy.reads(),
+            *score,
+            *domains,
+            *dict.fromkeys(f"group.{bound.group}" for bound in self.shares),
+        )
+
+    def needs_scores(self) -> tuple[str, ...]:
+        """Return the names of the scores and signals that every row must have a value of."""
+        return (*self.strategy.needs_scores(), *([self.score] if self.order == "score" else []))
+
     @property
     def goal(self) -> Goal:
         """What a version is after: what its strategy is, or the shares of its domains."""

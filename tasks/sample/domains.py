@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.mixture.config import DomainWeights
+from evenkeel.tasks.mixture.config import TARGET, DomainWeights
 from evenkeel.tasks.mixture.rules.match import Match
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from evenkeel.tasks.sample.strata.count import Strata
     from evenkeel.tasks.signal.signal import Signal
 
-TARGET = "match"
-"""The signal with the log ratio of a cluster's share of the target set and of the pool."""
 PRIOR = 1e-6
 
 

@@ -50,6 +50,14 @@ class Strategy(BaseModel):
         """Return which of `floor`, `cap` and `order` the rule keeps with these options."""
         return self.obeys
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the columns that the rule reads, as `group.<name>`, `score.<name>` (signals too) or `tags.<name>`."""
+        return ()
+
+    def needs_scores(self) -> tuple[str, ...]:
+        """Return the names of the scores and signals that it reads of which no row may be without a value."""
+        return ()
+
     def partition_config(self) -> PartitionConfig | None:
         """Return how the pool is partitioned for the rule; None where it does not read `problem.partitions`."""
         return None

@@ -54,6 +54,7 @@ def signal(config: SignalRequest, inputs: SignalInputs, out: StepFolder, run: Ru
         on_done=lambda done: run.progress(done / total, f"{one.name}: block {done} of {total}"),
     )
     counts = {"rows": sum(part.rows for part in parts), "missing": sum(part.missing for part in parts)}
+    run.progress(1.0, f"{one.name}: {_without(counts)}")
     about = {"name": one.name, "kind": one.kind, "tags": one.tags, **({"group": True} if one.makes_group else {})}
     return Outcome(counts, {**about, **_summary(parts), **fit.facts})
 
@@ -89,6 +90,13 @@ def _numbers(found: object, one: Signal, rows: pa.Table) -> Float64Array:
             remedy="bound it (min, max, where), or leave those rows without a value",
         )
     return values
+
+
+def _without(counts: dict[str, int]) -> str:
+    """Return how many rows have no value, in words."""
+    if not counts["missing"]:
+        return f"a value for each of {counts['rows']:,} rows"
+    return f"no value for {counts['missing']:,} of {counts['rows']:,} rows"
 
 
 def _summary(parts: list[BlockSummary]) -> dict[str, object]:

@@ -109,3 +109,23 @@ def test_for_rehydration_all_filters_come_after_deduplication(
     assert set(found.sample.facts["rehydrate"]) == {"1", "2", "3"}
     with pytest.raises(RecipeError, match="no filters"):
         parse({**document, "filters": []})
+
+
+def test_a_row_that_a_list_names_and_a_filter_removes_is_taken_down(document: dict[str, Any], tmp_path: Path) -> None:
+    named = ["r1", "r4", "r100", "r200"]
+    (tmp_path / "takedown.txt").write_text("\n".join(named))
+    document["source"]["groups"] = ["half"]
+    table = pq.read_table(tmp_path / "pool" / "part.parquet")
+    halves = pa.array([["low", "high"][n >= ROWS // 2] for n in range(ROWS)])
+    pq.write_table(table.append_column("half", halves), tmp_path / "pool" / "part.parquet")
+    filters = [{"drop": "score < 0.05"}, {"drop": "id in ['r100', 'r101', 'r199']"}]
+    dedup = {"near": None, "exclude": [{"by": "ids", "uri": str(tmp_path / "takedown.txt")}]}
+    found, _, counts = staged({**document, "filters": filters, "dedup": dedup}, tmp_path)
+    gone = fates(found).set_index("ek_id")
+    assert gone.loc[named, "fate"].tolist() == ["quarantined"] * 4
+    assert set(gone.loc[named, "reason"]) == {"excluded"}
+    assert counts["filtered"] == (gone["fate"] == "filtered").sum() == 15 - 2 + 2
+    said = found.dedup.facts["filtered"]
+    assert [rule["removed"] for rule in said["rules"]] == [13, 2]
+    assert sum(said["shards"].values()) == counts["filtered"]
+    assert said["groups"] == {"half": {"low": 14, "high": 1}}

@@ -14,8 +14,9 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
+from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
 from evenkeel.tasks.step import InProcess, Run
-from tests.sample.pools import make_run, sampled, write_pool
+from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 
 ROWS, LEAVES = 900, 15
 
@@ -288,3 +289,24 @@ def test_diverse_order_keeps_rows_apart(pool: Pool) -> None:
 
     assert gap("diverse") > 1.5 * gap("hash")
     assert select(pool, "flat", order="diverse")[0].counts["kept"] == 120
+
+
+def test_sampling_is_given_the_signals_that_it_reads_and_no_others(pool: Pool, tmp_path: Path) -> None:
+    """A name that is part of a word of the section, such as `a`, is no reading of it."""
+    done, run = pool[0], make_run(tmp_path)
+    signals = {
+        f"signals.{name}": compute_signal(ExpressionSignal(name=name, of="quality"), done, InProcess(run))
+        for name in ("a", "wanted", "top")
+    }
+
+    def read(section: dict[str, Any]) -> set[str]:
+        config = SamplingConfig.model_validate({"target": 120, **section})
+        return set(inputs_of(config, {**done, **signals}, run).signals)
+
+    assert read({"strategy": "balanced"}) == set()
+    assert read({"strategy": {"name": "weighted", "by": "wanted", "draw": "top"}}) == {"wanted"}
+    assert read({"strategy": "flat", "order": "score", "score": "a"}) == {"a"}
+    assert read({"strategy": {"name": "quality", "scores": {"a": 1}, "rule": "kmq", "rewards": ["top"]}}) == {
+        "a",
+        "top",
+    }

@@ -36,6 +36,10 @@ class Cooldown(Strategy):
             raise ValueError("temperatures lie between 1 (proportional) and 1e6 (uniform)")
         return self
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.groups)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to the mean weights of all stages, and the weights of each stage as facts."""
         sizes: list[NDArray[np.int64]] = []

@@ -86,6 +86,16 @@ class Greedy(Strategy):
         """Return what the rule keeps: floor and cap where leaves have quotas."""
         return self.obeys if self.gain in IN_LEAVES and not self.domains else frozenset()
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the tags, groups and scores that the gain is of."""
+        features = () if self.gain == "tasks" else self.columns
+        domains = [f"group.{self.domains.removeprefix('group.')}"] if self.domains else []
+        return (*features, *(f"score.{name}" for name in self.needs_scores()), *domains)
+
+    def needs_scores(self) -> tuple[str, ...]:
+        """Return the scores of the tasks, and the quality."""
+        return (*(self.names if self.gain == "tasks" else ()), *([self.quality] if self.quality else []))
+
     def tag_counts(self) -> TagCountsConfig | None:
         """Return which tags are counted: those that are features."""
         tags = [name.removeprefix("tags.") for name in self.columns if name.startswith("tags.")]

@@ -14,6 +14,10 @@ class Proportional(Strategy):
     name: Literal["proportional"] = "proportional"
     groups: GroupNames
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.groups)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to the size of the strata."""
         return plan_over(problem, self.groups, lambda sizes: sizes.astype(float))

@@ -92,11 +92,20 @@ class Quality(Strategy):
             return self.copies
         return min(self.copies, int(np.ceil(max(part.most for part in self._sigmoids().values()))))
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the scores, the rewards, and the group column of the domains."""
+        groups = [f"group.{self.domains.removeprefix('group.')}"] if self.domains else []
+        return (*(f"score.{name}" for name in [*self.needs_scores(), *self.rewards]), *groups)
+
+    def needs_scores(self) -> tuple[str, ...]:
+        """Return the scores; a row without a reward is one that was not scored."""
+        return tuple(sorted({name for part in self._sigmoids().values() for name in part.scores}))
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return weights by quality: over the pool, or for kmq inside the quotas of the leaves."""
         rows, pool = problem.rows, problem.tree.rows
         sigmoids = self._sigmoids()
-        names = sorted({name for part in sigmoids.values() for name in part.scores})
+        names = list(self.needs_scores())
         columns = [f"score.{name}" for name in names]
         if self.domains:
             columns.append(f"group.{self.domains.removeprefix('group.')}")

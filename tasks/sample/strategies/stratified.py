@@ -22,6 +22,10 @@ class Stratified(Strategy):
     name: Literal["stratified"] = "stratified"
     groups: GroupNames
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.groups)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas over the pairs of stratum and leaf."""
         strata = cross_strata(problem.rows, self.groups, problem.compute)

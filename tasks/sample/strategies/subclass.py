@@ -77,6 +77,10 @@ class Subclass(Strategy):
         10, ge=1, validation_alias=AliasChoices("min_rows", "least"), description="Rows of a sub-class at least."
     )
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in [self.group])
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the sub-classes. Raises RecipeError where there are more than 131,072."""
         rows = problem.rows

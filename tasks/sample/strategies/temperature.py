@@ -22,6 +22,10 @@ class Temperature(Strategy):
     temperature: float = Field(2.0, ge=1, le=1e6, description="1 = proportional to size; large = uniform.")
     groups: list[str] = Field(default_factory=list, description="Group columns to weigh; empty = the leaves.")
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.groups)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas in proportion to size^(1 / temperature) of the leaves or group values."""
         return plan_over(problem, self.groups, lambda sizes: tempered(sizes, self.temperature))

@@ -108,6 +108,10 @@ class Toward(TowardOptions, Strategy):
         """Return the kernel density that `balanced` weighs by, where it has a part."""
         return Balanced().density_config() if self.blended else None
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the signal that the rule brings."""
+        return (f"score.{SIGNAL}",)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return the rows with the largest weights of the pool, or of every leaf by quotas between two."""
         problem.rows.check([f"score.{SIGNAL}"])

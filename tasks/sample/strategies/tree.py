@@ -29,6 +29,10 @@ class Tree(Strategy):
     name: Literal["tree"] = "tree"
     columns: Columns
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.columns)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return quotas over the combinations of labels; a label that has too few rows leaves its share to siblings."""
         strata = find_strata(problem.rows, self.columns, problem.compute)

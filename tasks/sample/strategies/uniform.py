@@ -14,6 +14,10 @@ class Uniform(Strategy):
     name: Literal["uniform"] = "uniform"
     groups: GroupNames
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the group columns."""
+        return tuple(f"group.{name}" for name in self.groups)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return equal quotas over the strata."""
         return plan_over(problem, self.groups, lambda sizes: (sizes > 0).astype(float))

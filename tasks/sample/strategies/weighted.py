@@ -66,6 +66,14 @@ class Weighted(Strategy):
         """Return what the rule keeps: the largest of the whole pool know no leaves."""
         return frozenset() if (self.draw, self.within) == ("top", "pool") else self.obeys
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the score."""
+        return (f"score.{self.by}",)
+
+    def needs_scores(self) -> tuple[str, ...]:
+        """Return the score."""
+        return (self.by,)
+
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return a draw from the pool, or from every leaf, by the score."""
         columns = [f"score.{self.by}"]

@@ -42,9 +42,13 @@ class ExpressionSignal(Signal):
 
     def check(self, source: SignalSource) -> None:
         """Raise RecipeError where the types of the columns do not fit, before any row is read."""
-        quantiles = dict.fromkeys(self.expression.quantiles, pa.scalar(0.0))
         for block in source.blocks[:1]:
-            evaluate.numbers(self.expression, self._table(source, block).slice(0, 0), quantiles)
+            self.check_types(source.numbered(block, self.columns()).slice(0, 0))
+
+    def check_types(self, table: pa.Table) -> None:
+        """Raise RecipeError where the types of its columns, in a table without rows, do not fit the expression."""
+        quantiles = dict.fromkeys(self.expression.quantiles, pa.scalar(0.0))
+        evaluate.numbers(self.expression, self._renamed(table), quantiles)
 
     def fit(self, source: SignalSource, folder: str, run: Run) -> Mapping[str, object]:
         """Find the quantiles that the expression names, over all rows of the pool."""
@@ -71,7 +75,9 @@ class ExpressionSignal(Signal):
         return found
 
     def _table(self, source: SignalSource, block: str) -> pa.Table:
-        table = source.numbered(block, self.columns())
+        return self._renamed(source.numbered(block, self.columns()))
+
+    def _renamed(self, table: pa.Table) -> pa.Table:
         if self.map is None:
             return table
         return table.rename_columns(["s" if name == self.of else name for name in table.column_names])
