@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.float64]
+Between = Literal["lowest", "highest", "ratio", "difference"]
 MEASURES = (
     "entropy", "kl_uniform", "gini", "largest_share", "smallest_share", "coverage", "hill0", "hill1", "hill2",
 )  # fmt: skip
@@ -102,6 +104,19 @@ def attainable(sizes: Counts, rows: float) -> Counts:
     cap = (rows - below) / (len(sizes) - first)
     even: Counts = np.minimum(sizes, cap).astype(np.float64)
     return even
+
+
+def between_groups(means: Counts, how: Between) -> Counts:
+    """Return the lowest or highest of the means of groups, their ratio (lowest / highest) or difference, (r,) float64.
+
+    means: (groups, r), r sets of means compared each for itself; NaN is left out.
+    """
+    low = np.where(np.isnan(means), np.inf, means).min(axis=0)
+    high = np.where(np.isnan(means), -np.inf, means).max(axis=0)
+    low, high = np.where(np.isinf(low), np.nan, low), np.where(np.isinf(high), np.nan, high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {"lowest": low, "highest": high, "ratio": low / high, "difference": high - low}
+    return np.asarray(found[how])
 
 
 def bootstrap_margin(statistic: Callable[[Counts], float], counts: Counts, seed: int = 0) -> float:

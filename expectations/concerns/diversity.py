@@ -17,9 +17,10 @@ FEWEST = 5  # rows of a concept that is named as an offender
 class ConditionalEntropy(AtLeast):
     """The entropy of an attribute inside each concept, H(attribute | concept), is high (GRADE, arXiv 2410.22592).
 
-    The value is the mean over the concepts, by their rows, of the entropy of the attribute in them, divided by the log
-    of the number of its values: 1 where every concept has every value equally often. A concept is a value of a group
-    column, or a tag; a row with several tags counts for each.
+    The value is the mean over the concepts of the entropy of the attribute in them, divided by the log of the number of
+    its values: 1 where every concept has every value equally often. By rows, it is the conditional entropy; by
+    concepts, each counts once however many rows it has, as GRADE reports it. A concept is a value of a group column,
+    or a tag; a row with several tags counts for each.
     """
 
     concern: ClassVar[str] = "balance"
@@ -28,6 +29,7 @@ class ConditionalEntropy(AtLeast):
     expect: Literal["conditional_entropy"] = "conditional_entropy"
     scope: str = Field(pattern=r"^group\..+$", description="The attribute: group.<column>.")
     given: str = Field(pattern=r"^(group|tags)\..+$", description="The concepts: group.<column>, or tags.<signal>.")
+    mean_by: Literal["rows", "concepts"] = Field("rows", description="What the mean over the concepts is weighed by.")
     at_least: float = Field(0.5, ge=0, le=1, description="Smallest conditional entropy, 0 to 1.")
 
     def sentence(self) -> str:
@@ -51,7 +53,8 @@ class ConditionalEntropy(AtLeast):
 
         def statistic(found: measures.Counts) -> float:
             totals = _sums(found, concept, len(concepts))
-            return float((totals * _entropies(found, concept, totals)).sum() / totals.sum() / np.log(len(attributes)))
+            weight = totals if self.mean_by == "rows" else (totals > 0).astype(np.float64)
+            return float((weight * _entropies(found, concept, totals)).sum() / weight.sum() / np.log(len(attributes)))
 
         totals = _sums(counts, concept, len(concepts))
         inside = _entropies(counts, concept, totals) / np.log(len(attributes))

@@ -33,6 +33,11 @@ class Aggregate:
     function: Function
     of: Expression | None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that are aggregated."""
+        return () if self.of is None else self.of.columns
+
 
 @dataclass(frozen=True)
 class Property:
@@ -84,6 +89,19 @@ def parse_aggregate(text: str, where: str) -> Aggregate:
             text, "no number of a group", where, "write count, share(condition), or sum, mean, min, max of a column"
         )
     return found[name]
+
+
+def parse_metric(text: str, where: str) -> Aggregate:
+    """Return the metric that a text is. Raises RecipeError where it is neither a mean nor a share."""
+    found = parse_aggregate(text, where)
+    if found.function not in ("mean", "share"):
+        raise RecipeError(
+            f"the metric {text!r} cannot be compared between groups",
+            expected="mean(number) or share(condition)",
+            found=found.function,
+            where=where,
+        )
+    return found
 
 
 def _quantified(text: str, where: str) -> tuple[tuple[str, ...] | None, str]:

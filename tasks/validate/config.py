@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from evenkeel.expectations.concerns.fairness import MetricByGroup
 from evenkeel.expectations.concerns.properties import Holds
 from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
 from evenkeel.expectations.goals import Goal
@@ -11,8 +12,9 @@ from evenkeel.expectations.suites import SuiteName, automatic, change, present_n
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.expression.consistency import refuse_contradictions
-from evenkeel.tasks.expression.property import parse_property
+from evenkeel.tasks.expression.property import parse_metric, parse_property
 
+WHERE = "gates"
 Name = Annotated[str, AfterValidator(present_name)]
 
 
@@ -96,7 +98,10 @@ class GatesConfig(BaseModel):
     def _composes(self) -> "GatesConfig":
         stated = [one.property for one in self.expectations() if isinstance(one, Holds)]
         try:
-            refuse_contradictions([parse_property(text, "gates") for text in dict.fromkeys(stated)], "gates")
+            refuse_contradictions([parse_property(text, WHERE) for text in dict.fromkeys(stated)], WHERE)
+            for one in self.expectations():
+                if isinstance(one, MetricByGroup):
+                    parse_metric(one.metric, WHERE)
         except RecipeError as error:
             raise ValueError("; ".join(part for part in (error.message, error.found, error.remedy) if part)) from error
         return self

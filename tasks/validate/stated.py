@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from evenkeel.expectations.concerns.fairness import ByGroup, MetricByGroup, SelectionRate
 from evenkeel.expectations.concerns.privacy import mask
 from evenkeel.expectations.concerns.properties import Covers, Holds
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.infra import storage
-from evenkeel.tasks.expression.property import Property, parse_property
+from evenkeel.tasks.expression.property import Property, parse_metric, parse_property
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.properties.answers import Answer, Counterexample
 from evenkeel.tasks.properties.conditions import check_rows, scan_rows
 from evenkeel.tasks.properties.grid import measure_coverage
 from evenkeel.tasks.properties.grouping import Grouping
 from evenkeel.tasks.properties.groups import check_groups, scan_groups, shown_value
+from evenkeel.tasks.properties.means import GroupMeans, mean_by_group, selection_by_group
 from evenkeel.tasks.properties.version_rows import VersionRows
 from evenkeel.tasks.signal.order import signals_among
 from evenkeel.tasks.step import Run
@@ -26,16 +28,20 @@ from evenkeel.tasks.validate.locate import locate
 
 WHERE = "gates"
 VALUE_LENGTH = 60
-COLUMNS = ["key", "unit", "checked", "broken", "counterexamples"]
+COLUMNS = ["key", "unit", "checked", "broken", "counterexamples", "names", "rows", "means"]
 
 
 class Scanned(NamedTuple):
-    """What a scan found for one expectation. unit: what was checked. columns: shown of a row that breaks it."""
+    """What a scan found for one expectation.
+
+    unit: what was checked. columns: shown of a row that breaks it. groups: means by group, where it compares them.
+    """
 
     key: str
     unit: str
     answer: Answer
     columns: tuple[str, ...] = ()
+    groups: GroupMeans | None = None
 
 
 def columns_of(expectations: Iterable[Expectation]) -> tuple[str, ...]:
@@ -46,11 +52,15 @@ def columns_of(expectations: Iterable[Expectation]) -> tuple[str, ...]:
             found += parse_property(one.property, WHERE).columns
         elif isinstance(one, Covers):
             found += one.over
+        elif isinstance(one, ByGroup):
+            found += one.keys
+            if isinstance(one, MetricByGroup):
+                found += parse_metric(one.metric, WHERE).columns
     return tuple(dict.fromkeys(found))
 
 
 def check_stated(expectations: Iterable[Expectation], pool: Pool, signals: Collection[str]) -> None:
-    """Raise RecipeError where a property names a column that is not there, or asks of it what its type has not.
+    """Raise RecipeError where a gate states something of a column that is not there, or that its type has not.
 
     signals: names of those that are computed later; properties that read one are checked for the other names alone.
     """
@@ -59,9 +69,12 @@ def check_stated(expectations: Iterable[Expectation], pool: Pool, signals: Colle
         columns = columns_of([one])
         later = signals_among(columns, signals)
         rows.check(name for name in columns if not signals_among([name], later))
-        if isinstance(one, Holds) and not later and pool.blocks:
+        if isinstance(one, Holds | MetricByGroup) and not later and pool.blocks:
             table = rows.columns(pool.blocks[0], columns).slice(0, 0)
             table = table.append_column("row_id", pa.array([], pa.uint64()))
+            if isinstance(one, MetricByGroup):
+                Grouping(one.keys, (parse_metric(one.metric, WHERE),)).part(table)
+                continue
             stated = parse_property(one.property, WHERE)
             if not stated.of_groups:
                 check_rows(stated, table)
@@ -71,13 +84,20 @@ def check_stated(expectations: Iterable[Expectation], pool: Pool, signals: Colle
 
 
 def measure_stated(
-    expectations: Sequence[Expectation], rows: VersionRows, kept: int, folder: str, examples: bool, run: Run
+    expectations: Sequence[Expectation],
+    rows: VersionRows,
+    clustering: str | None,
+    kept: int,
+    folder: str,
+    examples: bool,
+    run: Run,
 ) -> pd.DataFrame:
-    """Return the table `properties`: one row per stated property, with its counterexamples.
+    """Return the table `properties`: one row per stated property, with its counterexamples or the means by group.
 
-    kept: rows of the version. folder: for files on the way. examples: whether the texts of rows are shown.
+    clustering: the folder of the clusters of the rows that sampling chose from, None where those are not here. kept:
+    rows of the version. folder: for files on the way. examples: whether the texts of rows are shown.
     """
-    scanned = list({one.key: one for one in _scan(expectations, rows, kept, folder, run)}.values())
+    scanned = list({one.key: one for one in _scan(expectations, rows, clustering, kept, folder, run)}.values())
     described = _Descriptions(scanned, rows, examples)
     lines = [
         {
@@ -86,6 +106,9 @@ def measure_stated(
             "checked": one.answer.checked,
             "broken": one.answer.broken,
             "counterexamples": [described(one, item) for item in one.answer.examples],
+            "names": None if one.groups is None else one.groups.names,
+            "rows": None if one.groups is None else one.groups.sums[:, 0, 0],
+            "means": None if one.groups is None else one.groups.means(),
         }
         for one in scanned
     ]
@@ -93,21 +116,31 @@ def measure_stated(
 
 
 def _scan(
-    expectations: Sequence[Expectation], rows: VersionRows, kept: int, folder: str, run: Run
+    expectations: Sequence[Expectation], rows: VersionRows, clustering: str | None, kept: int, folder: str, run: Run
 ) -> Iterable[Scanned]:
     stated = [parse_property(one.property, WHERE) for one in expectations if isinstance(one, Holds)]
     of_rows = [one for one in stated if not one.of_groups]
     if of_rows:
         answers = scan_rows(of_rows, rows, run.compute)
         yield from (Scanned(one.text, "row", answer, one.columns) for one, answer in zip(of_rows, answers, strict=True))
-    for number, one in enumerate(stated):
-        if one.of_groups:
-            answer = scan_groups(one, rows, kept, storage.join(folder, f"groups-{number}"), run.compute)
-            yield Scanned(one.text, "group", answer, _shown(one))
+    for number, property_ in enumerate(stated):
+        if property_.of_groups:
+            answer = scan_groups(property_, rows, kept, storage.join(folder, f"groups-{number}"), run.compute)
+            yield Scanned(property_.text, "group", answer, _shown(property_))
     for grid in expectations:
         if isinstance(grid, Covers):
             found = measure_coverage(grid.over, grid.of, grid.min_rows, rows, run.compute)
             yield Scanned(grid.key, "cell", Answer(found.cells, found.cells - found.covered, found.examples))
+    for one in expectations:
+        if isinstance(one, MetricByGroup):
+            yield _compared(one, mean_by_group(parse_metric(one.metric, WHERE), one.keys, rows, run.compute))
+        elif isinstance(one, SelectionRate) and clustering is not None:
+            chosen = clustering if one.of == "sampling" else ""
+            yield _compared(one, selection_by_group(one.keys, chosen, rows, run.compute))
+
+
+def _compared(one: ByGroup, groups: GroupMeans) -> Scanned:
+    return Scanned(one.key, "group", Answer(len(groups.names), 0), groups=groups)
 
 
 def _shown(one: Property) -> tuple[str, ...]:

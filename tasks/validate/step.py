@@ -55,7 +55,8 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
     expectations = config.expectations(inputs.sample.facts.get("goal", "balance"))
     run.progress(0.3, "scanning the version for stated properties")
     rows = VersionRows(pool, inputs.sample.uri, WHERE)
-    stated = measure_stated(expectations, rows, _kept(inputs), out.path("scans"), config.examples > 0, run)
+    clustering = inputs.cluster.uri if storage.exists(storage.join(inputs.cluster.uri, "rows")) else None
+    stated = measure_stated(expectations, rows, clustering, _kept(inputs), out.path("scans"), config.examples > 0, run)
     facts, cells = inputs.sample.facts, Selection.open(inputs.sample).cells()
     of_classes = shares(profile, previous, _same_clusters(inputs), near, _planned(inputs), cells)
     favoured = facts.get("effective_sample_size")

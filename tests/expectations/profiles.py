@@ -119,6 +119,10 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
                 {"key": key, "unit": unit, "checked": 100, "broken": 0, "counterexamples": []}
                 for key, unit in (("length > 0", "row"), ('covers {"x": 10} grid 1', "cell"))
             ]
+            + [
+                {"key": key, "unit": "group", "names": ["f", "m"], "rows": [100, 200], "means": [[0.8], [0.9]]}
+                for key in ("mean(correct) by sex", "selection of sampling by sex")
+            ]
         ),
         "patterns": pd.DataFrame(
             [

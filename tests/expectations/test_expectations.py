@@ -72,6 +72,13 @@ def broken(name: str) -> Tables:
     return tables(properties=frame.assign(broken=30, counterexamples=pd.Series([[found]] * len(frame), dtype=object)))
 
 
+def unfair() -> Tables:
+    """Return tables in which one of two groups has a mean of 0.2, the other one of 0.9."""
+    frame = tables()["properties"]
+    means = pd.Series([[[0.2], [0.9]] for _ in range(len(frame))], dtype=object)
+    return tables(properties=frame.assign(means=means))
+
+
 LANGUAGE = "group.language"
 TARGET_SHARES = {f"lang-{n:02d}": round(1 / (n + 1) / 4.27854, 6) for n in range(40)}
 FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
@@ -114,6 +121,12 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "distance", "to": "target", "better_than": None, "at_most": 0.3}, far("mmd"), "mmd"),
     ({"expect": "holds", "property": "length > 0"}, broken("row-7"), "row-7"),
     ({"expect": "covers", "over": {"x": 10}, "at_least": 0.95}, broken("x 0 to 1"), "x 0 to 1"),
+    (
+        {"expect": "metric_by_group", "metric": "mean(correct)", "group": "sex", "difference_at_most": 0.3},
+        unfair(),
+        "f",
+    ),
+    ({"expect": "selection_rate", "group": "sex", "ratio_at_least": 0.8}, unfair(), "f"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
         {"expect": "kl_target", "scope": LANGUAGE, "target": TARGET_SHARES},
@@ -274,3 +287,12 @@ def test_a_target_smaller_than_the_number_of_clusters_can_still_be_even() -> Non
     for expect in ("misplaced_rows", "coverage", "largest_share", "effective_classes"):
         one = made({"expect": expect})
         assert one.holds(one.measure(shares)), expect
+
+
+def test_a_mean_by_concepts_counts_a_small_concept_as_much_as_a_large_one() -> None:
+    pair = {"scope": "group.style", "given": "group.kind", "before": 0}
+    counts = [("large", "a", 500), ("large", "b", 500), ("small", "a", 10), ("small", "b", 0)]
+    joint = pd.DataFrame([{**pair, "concept": c, "attribute": a, "after": n} for c, a, n in counts])
+    gate = {"expect": "conditional_entropy", "scope": "group.style", "given": "group.kind"}
+    assert made(gate).measure(joint).value == pytest.approx(1000 / 1010)
+    assert made({**gate, "mean_by": "concepts"}).measure(joint).value == pytest.approx(0.5)

@@ -108,7 +108,9 @@ def scan(frame: pd.DataFrame, stated: list[str], folder: Path) -> dict[str, tupl
     """Return for each property: how many break it, the ids or groups that are named, and all that is said of them."""
     rows = write_version(folder, pa.Table.from_pandas(frame, preserve_index=False), block_rows=500)
     run = Run(str(folder), "planted", folder)
-    found = measure_stated([Holds(property=text) for text in stated], rows, len(frame), str(folder / "scan"), True, run)
+    found = measure_stated(
+        [Holds(property=text) for text in stated], rows, None, len(frame), str(folder / "scan"), True, run
+    )
     return {
         line["key"]: (
             line["broken"],

@@ -91,5 +91,5 @@ def test_an_empty_version_is_vacuous(curated: Curated, tmp_path: Path) -> None:
     stated = [{"expect": "holds", "property": text} for text in (HOLDS, GROUPS)]
     rows = VersionRows(Pool.open(curated.done["ingest"]), str(tmp_path), "gates")
     gates = GatesConfig.model_validate({"add": stated}).expectations()
-    found = measure_stated(gates, rows, 0, str(tmp_path), True, curated.run)
+    found = measure_stated(gates, rows, None, 0, str(tmp_path), True, curated.run)
     assert found["checked"].tolist() == [0, 0]
