@@ -12,6 +12,7 @@ from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.seen import with_seen_version
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.config import AnnotationRequest
@@ -127,6 +128,7 @@ def cluster_pool(
         recipe.provenance.unused(lineage.request.shards)  # before the work: raises where a shard has no source
     ingest = run_step(INGEST, lineage.request, NoInputs())
     on_ingest(ingest)
+    recipe = with_seen_version(recipe, recipe.workspace)
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
     if lineage.base is None:
         return _filtered(recipe, _cluster_anew(recipe, ingest, run_step), run_step)

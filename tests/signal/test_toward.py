@@ -13,6 +13,7 @@ import pytest
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.kinds.toward import TowardSignal
 from tests.sample.pools import write_pool
 from tests.signal.values import signal_of, values_of
@@ -99,6 +100,20 @@ def test_one_row_is_a_target(done: dict[str, StepRef], tmp_path: Path, by: str) 
     np.save(tmp_path / "one.npy", np.eye(3)[:1].astype(np.float32))
     found = values_of(toward(tmp_path / ("one.txt" if by == "ngrams" else "one.npy"), by=by), done, tmp_path)
     assert np.isfinite(np.delete(found, 5)).all()
+
+
+def test_a_prompt_is_a_target(done: dict[str, StepRef], texts: list[str], tmp_path: Path) -> None:
+    prompt = f"{WORDS[30]} {WORDS[31]} {WORDS[32]}"
+    (tmp_path / "same.txt").write_text(prompt + "\n")
+    known = {"name": "near", "target": {"prompts": [prompt]}, "per_token": True}
+    found = values_of(TowardSignal.model_validate(known), done, tmp_path)
+    np.testing.assert_array_equal(found, values_of(toward(tmp_path / "same.txt", per_token=True), done, tmp_path))
+    asked = np.array([any(word in text.split() for word in prompt.split()) for text in texts])
+    assert asked[np.argsort(-found)[:15]].all()
+    assert not asked[np.argsort(found)[:15]].any()
+    with pytest.raises(ValueError, match="uri or prompts, not both"):
+        TargetSet(prompts=["a"], uri="b.txt")
+    assert TargetSet(prompts=["a"]).exclusions() == []
 
 
 def test_bad_targets_are_named(done: dict[str, StepRef], tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize
 from sklearn.metrics import roc_auc_score
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.strategies.toward import Toward
+from evenkeel.tasks.signal.kinds.toward import TowardSignal
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet
 from evenkeel.tasks.signal.toward.sinkhorn import potential, squared_distances, transport
 from tests.sample.pools import write_pool
@@ -90,6 +91,61 @@ def test_transport_is_that_of_a_linear_program() -> None:
     found = transport(a, b, cost, 0.001, 5000, 1e-6)
     assert found.cost == pytest.approx(exact, rel=1e-3)
     assert float(a @ found.f + b @ found.g) == pytest.approx(exact, rel=1e-2)
+
+
+def test_unbalanced_transport_is_the_least_cost_of_its_definition() -> None:
+    rng = np.random.default_rng(8)
+    a, b, cost = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(3)), rng.uniform(0, 2, (4, 3))
+    price, eps = 0.7 * cost.mean(), 0.05 * cost.mean()
+
+    def divergence(x: np.ndarray, y: np.ndarray) -> float:
+        return float((x * np.log(x / y) - x + y).sum())
+
+    def total(log_plan: np.ndarray) -> tuple[float, np.ndarray]:
+        plan = np.exp(log_plan).reshape(4, 3)
+        rows, columns = plan.sum(1), plan.sum(0)
+        moved = price * (divergence(rows, a) + divergence(columns, b))
+        slope = cost + price * (np.log(rows / a)[:, None] + np.log(columns / b)) + eps * np.log(plan / np.outer(a, b))
+        return float((plan * cost).sum()) + moved + eps * divergence(plan, np.outer(a, b)), (plan * slope).ravel()
+
+    best = minimize(total, np.log(np.outer(a, b)).ravel(), jac=True, method="L-BFGS-B", tol=1e-14)
+    found = transport(a, b, cost, 0.05, 5000, 1e-12, unbalanced=0.7)
+    plan = np.exp((found.f[:, None] + found.g - cost) / found.epsilon) * np.outer(a, b)
+    np.testing.assert_allclose(plan, np.exp(best.x).reshape(4, 3), atol=1e-4)
+    assert plan.sum() < 0.999
+
+
+def test_outliers_of_the_target_are_left_where_weight_may_be(planted: Planted, tmp_path: Path) -> None:
+    done, x, kind, target = planted
+    apart = x[kind == 2].mean(0) - x[kind == 3].mean(0)
+    far = x[kind == 2][:10] + 8 * apart / np.linalg.norm(apart)
+    np.save(tmp_path / "mixed.npy", np.concatenate([np.load(target), far]))
+
+    def share(**options: object) -> float:
+        found = values_of(toward(tmp_path / "mixed.npy", by="transport", **options), done, tmp_path / str(options))
+        return float((kind[np.argsort(-found)[:100]] == 3).mean())
+
+    assert share(unbalanced=1.0) > 0.95 > share() + 0.1
+
+
+def test_what_was_seen_is_not_asked_for_again(planted: Planted, tmp_path: Path) -> None:
+    done, x, kind, _ = planted
+    rng = np.random.default_rng(6)
+    both = [x[rng.permutation(np.flatnonzero(kind == one))[:30]] for one in (3, 5)]
+    np.save(tmp_path / "target.npy", np.concatenate(both))
+    np.save(tmp_path / "seen.npy", x[kind == 5])
+
+    def kinds(seen: dict[str, object] | None) -> np.ndarray:
+        known = {"uri": str(tmp_path / "target.npy"), "leak": "allowed", "seen": seen}
+        signal = TowardSignal.model_validate({"name": "near", "by": "transport", "target": known})
+        found, ref = signal_of(signal, done, tmp_path / str(bool(seen)))
+        assert ref.facts["seen_rows"] == (0 if seen is None else (kind == 5).sum())
+        return np.bincount(kind[np.argsort(-found)[:100]], minlength=KINDS)
+
+    before, after = kinds(None), kinds({"uri": str(tmp_path / "seen.npy")})
+    assert min(before[3], before[5]) > 20
+    assert after[3] > 85
+    assert after[5] == 0
 
 
 def test_rows_of_the_sample_have_their_own_potential() -> None:

@@ -66,7 +66,7 @@ class Toward(TowardOptions, Strategy):
     draw: Literal["gumbel", "top"] | None = Field(
         None,
         description="gumbel: one by one in proportion to the weights; top: the largest first. Empty = what suits the "
-        "rule: gumbel by ngrams (summed) and clusters, else top.",
+        "rule: gumbel by ngrams (summed), else top.",
     )
     toward: float = Field(
         1.0, ge=0, le=1, description="Share of the target's pull; the rest of every leaf's quota is that of `balanced`."
@@ -84,6 +84,10 @@ class Toward(TowardOptions, Strategy):
     def blended(self) -> bool:
         """Whether leaves have quotas that are partly those of `balanced`."""
         return self.toward < 1
+
+    def how(self) -> Literal["gumbel", "top"]:
+        """Return how weights are drawn: as the recipe says, or as suits the rule."""
+        return self.draw or ("gumbel" if self.by == "ngrams" and not self.per_token else "top")
 
     def signals(self) -> list[Signal]:
         """Return the signal of how much a row belongs to the target."""
@@ -115,7 +119,7 @@ class Toward(TowardOptions, Strategy):
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return the rows with the largest weights of the pool, or of every leaf by quotas between two."""
         problem.rows.check([f"score.{SIGNAL}"])
-        draw = self.draw or ("gumbel" if self.by in LOG_WEIGHTS and not self.per_token else "top")
+        draw = self.how()
         weights = TargetWeights(draw, problem.seed)
         facts: dict[str, object] = {"draw": draw, "by": self.by, "toward": self.toward}
         whole = replace(one_cell_plan(problem, problem.tree.rows, weights, COLUMNS, facts), draw="top")

@@ -6,7 +6,7 @@ classifier, BETR (arXiv 2507.12466); by transport, GOT-D (arXiv 2405.02774); by 
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from evenkeel.infra.dtypes import Float64Array
 from evenkeel.infra.errors import RecipeError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 class TowardSignal(TowardOptions, Signal):
     """How much a row belongs to the target set: high where it does; the log of a weight by ngrams and clusters."""
+
+    version: ClassVar[int] = 2
 
     kind: Literal["toward"] = "toward"
 

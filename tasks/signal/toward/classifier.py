@@ -2,7 +2,8 @@
 
 membership: logistic regression of target against pool, whose log odds are the log of the importance weight up to a
 constant (domain classifiers; Qin 1998 on the ratio of two densities). similarity: BETR (arXiv 2507.12466): rows of a
-sample are ranked by their mean cosine with the nearest rows of the target, and a linear model learns the rank.
+sample are ranked by their mean cosine with the nearest rows of the target, and a linear model learns the rank, as its
+Savage score (Savage 1956): few rows are wanted, and equal steps of rank would spend the model on the rest.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class ClassifierRule(Rule):
         if self.options.teacher == "membership":
             model = logistic(wanted, others, self.options.penalty)
         else:
-            model = ridge(others, ranks(similarities(others, wanted, self.options.neighbours)), self.options.penalty)
+            near = similarities(others, wanted, self.options.neighbours)
+            model = ridge(others, savage_scores(ranks(near)), self.options.penalty)
         write_array(storage.join(folder, MODEL), model)
         return {"target_rows": rows, "pool_sampled": len(others)}
 
@@ -79,6 +81,12 @@ def ranks(values: Float64Array) -> Float64Array:
     from scipy.stats import rankdata
 
     found: Float64Array = (rankdata(values) - 0.5) / max(len(values), 1)
+    return found
+
+
+def savage_scores(rank: Float64Array) -> Float64Array:
+    """Return the expected value of an exponential variable at each rank in (0, 1), (n,) float64: steep at the top."""
+    found: Float64Array = -np.log1p(-rank)
     return found
 
 

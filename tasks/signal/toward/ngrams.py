@@ -91,7 +91,7 @@ def weigh_texts(texts: pa.ChunkedArray, ratios: Float64Array, per_token: bool) -
     parts = [np.empty(0)]
     for found, ends in _hashed(texts, len(ratios)):
         sums = np.empty(len(ends) - 1)
-        _sum_ratios(ratios, found, ends, sums)
+        sum_ratios(ratios, found, ends, sums)
         counts = np.diff(ends)
         sums[counts == 0] = np.nan
         parts.append(sums / np.maximum(counts, 1) if per_token else sums)
@@ -110,7 +110,7 @@ def _hashed(texts: pa.ChunkedArray, buckets: int) -> Iterator[tuple[Int32Array, 
 
 
 @compiled
-def _sum_ratios(ratios: Float64Array, found: Int32Array, ends: Int64Array, sums: Float64Array) -> None:
+def sum_ratios(ratios: Float64Array, found: Int32Array, ends: Int64Array, sums: Float64Array) -> None:
     """Write the sum of the ratios of every text's buckets."""
     for text in range(len(sums)):
         total = 0.0

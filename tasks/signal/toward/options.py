@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evenkeel.tasks.dedup.target_set import TargetSet
 
@@ -41,10 +41,29 @@ class TowardOptions(BaseModel):
         description="classifier: learns target against pool, or the rank by similarity to the target (BETR).",
     )
     neighbours: int = Field(5, ge=1, le=1000, description="classifier, by similarity: nearest rows of the target.")
-    penalty: float = Field(1.0, gt=0, description="classifier: of the squared coefficients, as so many rows.")
+    penalty: float = Field(
+        100.0, gt=0, description="classifier: of the squared coefficients, as so many rows; more for fewer target rows."
+    )
     epsilon: float = Field(0.05, ge=0.001, le=10, description="transport: entropy term, in units of the mean cost.")
+    unbalanced: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="transport: what weight that is not moved costs, in units of the mean cost, so that outliers may "
+        "be left; empty = all is moved.",
+    )
     components: int = Field(16, ge=1, le=128, description="prefix: principal axes that distances are taken on.")
     target: TargetSet | None = Field(None, description="Another target than the recipe's target_set; leave it out.")
+
+    @model_validator(mode="after")
+    def _seen_is_read(self) -> Self:
+        if self.target is not None:
+            self._requires_transport(self.target)
+        return self
+
+    def _requires_transport(self, target: TargetSet) -> None:
+        if target.seen is not None and self.by != "transport":
+            raise ValueError(f"target_set.seen is read by: transport alone, and the rule is by: {self.by}")
 
     def with_target(self, target: TargetSet | None) -> Self:
         """Return it with the recipe's target set where it names none. Raises ValueError where there is none at all."""
@@ -52,4 +71,5 @@ class TowardOptions(BaseModel):
             return self
         if target is None:
             raise ValueError("toward needs target_set: the rows that the version should resemble")
+        self._requires_transport(target)
         return self.model_copy(update={"target": target})

@@ -3,6 +3,10 @@
 Source: search and prune, SnP (Yao et al. 2023, arXiv 2303.16186): clusters by ascending Frechet distance to the target,
 the prefix whose union has the least distance is kept, and thinned at random to the size that is wanted. Distances are
 between projections onto the principal axes of a sample of the pool.
+
+A target of several subjects lies far from each of its own clusters, so that this order begins with clusters between
+them. The clusters are therefore also put in the order of their share of the target over their share of the pool, ties
+by distance, and the better of both prefixes is kept.
 """
 
 from collections.abc import Mapping
@@ -19,6 +23,7 @@ from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.signal.source import SignalSource
+from evenkeel.tasks.signal.toward.clusters import count_leaves
 from evenkeel.tasks.signal.toward.drawn import ROWS_PER_CHUNK, pool_sample
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet
 from evenkeel.tasks.signal.toward.rule import Rule
@@ -59,9 +64,14 @@ class PrefixRule(Rule):
         if sets is None or not sets.rows.any():
             raise InputError("there is no row to compare with the target", where=source.where)
         distances = frechet(sets, aim)
-        order = np.lexsort((np.arange(len(distances)), distances))[: int((sets.rows > 0).sum())]
-        joined = frechet(sets.running(order), aim)
-        last = int(joined.argmin())
+        counted = count_leaves(target.vectors(source.vectors, run), hierarchy, storage.join(folder, "index"), run)
+        wanted = np.bincount(cluster, counted, len(distances))
+        orders = {"distance": np.lexsort((np.arange(len(distances)), distances))}
+        orders["share"] = np.lexsort((distances, -wanted / np.maximum(sets.rows, 1)))
+        orders = {name: order[sets.rows[order] > 0] for name, order in orders.items()}
+        joined = {name: frechet(sets.running(order), aim) for name, order in orders.items()}
+        by = min(joined, key=lambda name: float(joined[name].min()))
+        order, last = orders[by], int(joined[by].argmin())
         chosen = np.zeros(len(distances), bool)
         chosen[order[: last + 1]] = True
         write_array(storage.join(folder, "chosen.npy"), chosen[cluster])
@@ -70,8 +80,9 @@ class PrefixRule(Rule):
             "clusters": len(distances),
             "prefix": last + 1,
             "rows_in_prefix": int(sets.rows[chosen].sum()),
-            "frechet": round(float(joined[last]), 6),
-            "frechet_of_pool": round(float(joined[-1]), 6),
+            "order": by,
+            "frechet": round(float(joined[by][last]), 6),
+            "frechet_of_pool": round(float(joined[by][-1]), 6),
         }
 
     def values(self, source: SignalSource, block: str, fit: Fit) -> Float64Array:

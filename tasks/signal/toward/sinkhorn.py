@@ -1,7 +1,8 @@
 """Optimal transport with an entropy term, between two weighted samples.
 
 Sinkhorn iterations (Cuturi 2013, arXiv 1306.0895), stabilised by absorbing large scalings into the potentials, with an
-entropy term that shrinks to the one wanted (Schmitzer 2019, arXiv 1610.06519).
+entropy term that shrinks to the one wanted (Schmitzer 2019, arXiv 1610.06519). Unbalanced transport (Chizat et al.
+2018, arXiv 1607.05816) pays for weight that it leaves or adds, by its divergence, in place of moving it at any cost.
 """
 
 from typing import NamedTuple
@@ -35,11 +36,19 @@ def squared_distances(x: Float32Array, y: Float32Array) -> Float64Array:
 
 
 def transport(
-    a: Float64Array, b: Float64Array, cost: Float64Array, epsilon: float, iterations: int = 500, tolerance: float = 1e-4
+    a: Float64Array,
+    b: Float64Array,
+    cost: Float64Array,
+    epsilon: float,
+    iterations: int = 500,
+    tolerance: float = 1e-4,
+    unbalanced: float | None = None,
 ) -> Transport:
     """Return the transport between weights a (n,) and b (m,), each summing to 1, at costs (n, m) >= 0.
 
-    epsilon: the entropy term in units of the mean cost. Rows and columns without weight are left out of the plan.
+    epsilon: the entropy term in units of the mean cost. unbalanced: the price of a unit of divergence of the plan's
+    weights from a and b, in the same units; None = the plan has these weights. Rows and columns without weight are left
+    out of the plan.
     """
     rows, columns = a > 0, b > 0
     mean = float(cost.mean()) or 1.0
@@ -48,7 +57,7 @@ def transport(
     eps = max(epsilon, 1.0)
     while True:
         last = eps <= epsilon
-        f, g, error = _balance(p, q, c, f, g, eps, iterations if last else 50, tolerance)
+        f, g, error = _balance(p, q, c, f, g, eps, iterations if last else 50, tolerance, unbalanced)
         if last:
             break
         eps = max(epsilon, eps * FACTOR)
@@ -67,18 +76,25 @@ def _balance(
     eps: float,
     iterations: int,
     tolerance: float,
+    unbalanced: float | None,
 ) -> tuple[Float64Array, Float64Array, float]:
-    """Return potentials whose plan has the weights p and, within the error, q."""
+    """Return potentials whose plan has the weights p and q within the error, or as near to them as pays."""
     kernel = np.exp((f[:, None] + g - c) / eps) * p[:, None] * q
     u, v, error = np.ones(len(p)), np.ones(len(q)), np.inf
+    power = 1.0 if unbalanced is None else unbalanced / (unbalanced + eps)
+
+    def scaling(wanted: Float64Array, sums: Float64Array, absorbed: Float64Array) -> Float64Array:
+        found: Float64Array = wanted / np.maximum(sums, 1e-300)
+        return found if unbalanced is None else found**power * np.exp(-absorbed / (unbalanced + eps))
+
     for step in range(iterations):
-        v = q / np.maximum(kernel.T @ u, 1e-300)
+        v = scaling(q, kernel.T @ u, g)
         rows = kernel @ v
+        before, u = u, scaling(p, rows, f)
         if step % 10 == 9:
-            error = float(np.abs(u * rows - p).sum())
+            error = float(np.abs((before - u) * rows).sum())
             if error < tolerance:
                 break
-        u = p / np.maximum(rows, 1e-300)
         if max(u.max(), v.max()) > LARGE or min(u.min(), v.min()) < 1 / LARGE:
             f, g = f + eps * np.log(u), g + eps * np.log(v)
             kernel = np.exp((f[:, None] + g - c) / eps) * p[:, None] * q
