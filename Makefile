@@ -29,8 +29,8 @@ check: lint ## what to run while you work: lint, types, imports and the quick te
 test: $(READY) ## the tests (under 10 minutes on 2 cores)
 	$(PYTEST) $(SHARED) $(ARGS)
 
-test-all: $(READY) ## the slow tests too
-	$(PYTEST) -m "not gpu" $(ARGS)
+test-all: $(READY) ## the slow tests too, and properties on more examples
+	EVENKEEL_THOROUGH_TESTS=1 $(PYTEST) -m "not gpu" $(ARGS)
 
 test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
 	$(PYTEST) -m gpu tests/gpu $(ARGS)

@@ -14,7 +14,7 @@ from evenkeel.tasks.step import Run
 from tests.embed.pools import new_run
 from tests.sample.pools import write_pool
 
-ROWS = 3000
+ROWS = 1500
 
 
 @pytest.fixture(scope="module")

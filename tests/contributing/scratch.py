@@ -54,11 +54,11 @@ class Scratch:
             about.rmdir()
         install(self.folder, self.project["name"], version, self.project["entry-points"])
 
-    def test(self) -> None:
-        """Run the tests that the page shows."""
+    def tests(self) -> list[str]:
+        """Return the files of tests that the page shows."""
         tests = [f"{self.folder.name}/{name}" for name in self.files if name.startswith("test_")]
         assert tests
-        self.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+        return tests
 
     def in_our_tree(self, package: str, code: str) -> str:
         """Run code in a process where the module of the page lies in one of our folders, and nothing is installed."""

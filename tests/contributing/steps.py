@@ -2,7 +2,10 @@
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+
+import pytest
 
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
@@ -11,8 +14,11 @@ from evenkeel.infra.compute import Compute
 from evenkeel.tasks.step import InProcess, Run
 
 
-def main(path: str, last: str) -> None:
-    """Print the references of the finished steps by name, as JSON."""
+def main(path: str, last: str, *tests: str) -> None:
+    """Run tests, and print the references of the finished steps by name, as JSON."""
+    if tests:
+        with redirect_stdout(sys.stderr):
+            assert pytest.main(["-q", "-p", "no:cacheprovider", *tests]) == pytest.ExitCode.OK
     recipe = load(path)
     run_step = InProcess(Run(recipe.workspace, recipe.dataset, Path(recipe.workspace) / "scratch", Compute(threads=1)))
     lineage = resolve_lineage(recipe, recipe.workspace)

@@ -1,6 +1,7 @@
 """The how-to pages do what they say: each is followed to the letter in a scratch package."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,17 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def run(scratch: Scratch, recipe: dict[str, Any], last: str = "stage") -> dict[str, dict[str, Any]]:
-    """Return the references of all steps of a recipe that holds what the page says."""
+def run(
+    scratch: Scratch, recipe: dict[str, Any], last: str = "stage", tests: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Run the page's tests, then return the references of all steps of a recipe that holds what the page says."""
     path = scratch.folder / "recipe.yaml"
     sections = {
         name: value if name != "source" else {**recipe[name], **value} for name, value in scratch.recipe.items()
     }
     path.write_text(yaml.safe_dump({**recipe, **sections}))
-    found: dict[str, dict[str, Any]] = json.loads(scratch.python("-m", "tests.contributing.steps", str(path), last))
+    arguments = ["-m", "tests.contributing.steps", str(path), last, *tests]
+    found: dict[str, dict[str, Any]] = json.loads(scratch.python(*arguments))
     return found
 
 
@@ -55,9 +59,7 @@ def changed(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]])
 @pytest.mark.long
 def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("strategy", tmp_path / "site")
-    scratch.test()
-
-    done = run(scratch, recipe)
+    done = run(scratch, recipe, tests=scratch.tests())
     quotas = pq.read_table(Path(done["sample"]["uri"]) / "quotas.parquet").sort_by("size")
     assert quotas["size"].to_pylist() == list(SIZES)
     assert quotas["quota"].to_pylist() == [10, 20, 30]
@@ -84,9 +86,7 @@ def test_strategy_in_our_tree(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("expectation", tmp_path / "site")
-    scratch.test()
-
-    done = run(scratch, recipe, "report")
+    done = run(scratch, recipe, "report", scratch.tests())
     (failed,) = (one for one in done["validate"]["facts"]["failed"] if one["expectation"] == "kept_share")
     assert failed["offenders"] == ["totals kept: 60 of 560 rows"]
     assert failed["sentence"] == "at least 50% of the rows read are kept"
@@ -114,9 +114,7 @@ def test_expectation_in_our_tree(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("embedder", tmp_path / "site")
-    scratch.test()
-
-    done = run(scratch, recipe)
+    done = run(scratch, recipe, tests=scratch.tests())
     assert done["embed"]["facts"] | {"method": "letters", "dimension": 3} == done["embed"]["facts"]
     (block,) = (Path(done["embed"]["uri"]) / "vectors").glob("*.npy")
     assert np.load(block)[:2].tolist() == [[1, 0, 0], [2, 0, 0]]
@@ -147,9 +145,7 @@ def test_embedder_in_our_tree(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("signal", tmp_path / "site")
-    scratch.test()
-
-    done = run(scratch, recipe)
+    done = run(scratch, recipe, tests=scratch.tests())
     signal = done["signals.share_of_a"]
     assert signal["counts"] == {"rows": sum(SIZES), "missing": 0}
     (block,) = (Path(signal["uri"]) / "column").glob("*.parquet")
@@ -177,14 +173,13 @@ def test_signal_in_our_tree(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("reader", tmp_path / "site")
-    scratch.test()
     (tmp_path / "notes").mkdir()
     for shard in ("a.txt", "b.txt"):
         lines = [f"note {row} of {shard} about {'abcdefgh'[row % 8] * 9}" for row in range(100)]
         (tmp_path / "notes" / shard).write_bytes("\n".join(lines).encode() + b"\n\xff\n" * (shard == "a.txt"))
     recipe["source"]["max_quarantined"] = 0.02
 
-    done = run(scratch, recipe)
+    done = run(scratch, recipe, tests=scratch.tests())
     assert done["ingest"]["counts"] | {"read": 201, "pool": 200, "quarantined": 1} == done["ingest"]["counts"]
     assert done["ingest"]["facts"]["formats"] == ["lines"]
     assert done["sample"]["counts"]["kept"] == 60

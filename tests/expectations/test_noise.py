@@ -8,9 +8,10 @@ import pytest
 
 from evenkeel.expectations.expectation import NotApplicable
 from evenkeel.expectations.suites import suite
+from tests.examples import THOROUGH, most
 from tests.expectations.profiles import CLUSTERS, GROUPS, TARGET, filled, planted, tables, zipf
 
-RUNS = 200
+RUNS = most(400)
 
 
 class Pool:
@@ -75,7 +76,7 @@ def pool() -> Pool:
 
 
 @pytest.mark.long
-def test_200_reseeded_runs_of_one_pool_are_hardly_ever_blocked(pool: Pool) -> None:
+def test_reseeded_runs_of_one_pool_are_hardly_ever_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(11)
     last = pool.version(rng)
     stopped = []
@@ -96,7 +97,7 @@ def test_even_the_tightest_thresholds_do_not_trip_on_noise(pool: Pool) -> None:
     rng = np.random.default_rng(12)
     tight = {"psi", "moved_rows", "worst_group_change"}
     alarms = 0
-    for _ in range(40):
+    for _ in range(most(160)):
         shares = pool.shares(pool.version(rng), pool.version(rng))
         for one in suite("default"):
             if one.expect in tight:
@@ -112,7 +113,7 @@ def test_a_planted_fifth_is_always_blocked(pool: Pool, scope: str) -> None:
     rng = np.random.default_rng(13)
     shares = pool.shares(pool.version(rng), pool.version(rng))
     classes = shares.loc[shares["scope"] == scope, "name"]
-    chosen = classes if scope == "group.language" else classes.iloc[::8]
+    chosen = classes.iloc[:: 1 if THOROUGH else 2 if scope == "group.language" else 16]
     for name in chosen:
         assert blocked(planted(shares, scope, str(name), 0.2)), name
 
@@ -120,7 +121,7 @@ def test_a_planted_fifth_is_always_blocked(pool: Pool, scope: str) -> None:
 def test_a_planted_fifth_is_blocked_in_a_first_version_too(pool: Pool) -> None:
     rng = np.random.default_rng(14)
     shares = pool.shares(pool.version(rng), pool.version(rng)).assign(previous=np.nan)
-    for name in (f"c{number}" for number in range(0, CLUSTERS, 8)):
+    for name in (f"c{number}" for number in range(0, CLUSTERS, 8 if THOROUGH else 24)):
         assert "follows_plan(level-1)" in blocked(planted(shares, "level-1", name, 0.2)), name
 
 

@@ -18,6 +18,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs
+from tests.examples import most
 from tests.ingest.pools import ingest, refused, run_at, whole, write
 
 IDS = st.one_of(st.none(), st.integers(0, 9).map(str), st.text(max_size=3).filter(lambda text: "\x00" not in text))
@@ -66,7 +67,7 @@ def expected(shards: list[list[dict[str, Any]]]) -> tuple[list[tuple[int, int]],
     return stay, reasons
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=most(160), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shards=SHARDS, block=st.integers(1, 7), jsonl=st.booleans())
 def test_read_is_pool_plus_quarantined(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[dict[str, Any]]], block: int, jsonl: bool

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.options import Iteration, Options, Precision
+from tests.examples import most
 from tests.kmeans.mixtures import brute, mixture
 
 
@@ -130,7 +131,7 @@ def test_many_copies_of_many_rows_on_the_fast_path() -> None:
     assert model.inertia <= 0.05 * kmeans(x, 150).inertia
 
 
-@settings(max_examples=60)
+@settings(max_examples=most(120))
 @given(
     x=arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-1e6, 1e6, width=32)),
     k=st.integers(1, 60),
@@ -148,7 +149,7 @@ def test_any_finite_matrix_is_clustered(x: np.ndarray, k: int, precision: Precis
     assert np.array_equal(np.unique(model.labels), np.arange(len(model.centroids)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=most(30))
 @given(
     seed=st.integers(0, 2**32),
     d=st.integers(1, 9),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.quotas.allocation import blend, split, water_fill
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
+from tests.examples import most
 
 SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64))
 
@@ -27,7 +28,7 @@ def trees(draw: st.DrawFn) -> ClusterTree:
 
 
 @pytest.mark.long
-@settings(max_examples=4000)
+@settings(max_examples=most(4000))
 @given(sizes=SIZES, target=st.integers(0, 50_000), seed=st.integers(0, 5))
 def test_equal_quotas_are_the_largest_common_cap(sizes: np.ndarray, target: int, seed: int) -> None:
     quotas = water_fill(sizes, target, seed=seed).quotas
@@ -41,7 +42,7 @@ def test_equal_quotas_are_the_largest_common_cap(sizes: np.ndarray, target: int,
 
 
 @pytest.mark.long
-@settings(max_examples=3000)
+@settings(max_examples=most(3000))
 @given(data=st.data(), sizes=SIZES, seed=st.integers(0, 5))
 def test_weighted_quotas_keep_floors_and_caps(data: st.DataObject, sizes: np.ndarray, seed: int) -> None:
     count = len(sizes)
@@ -65,7 +66,7 @@ def test_weighted_quotas_keep_floors_and_caps(data: st.DataObject, sizes: np.nda
 
 
 @pytest.mark.long
-@settings(max_examples=3000)
+@settings(max_examples=most(3000))
 @given(tree=trees(), target=st.integers(0, 20_000), seed=st.integers(0, 5), repeats=st.integers(1, 3))
 def test_a_split_tree_is_exact_at_every_level(tree: ClusterTree, target: int, seed: int, repeats: int) -> None:
     caps = tree.sizes * repeats
@@ -105,7 +106,7 @@ def test_floors_above_the_target_are_refused() -> None:
         water_fill(np.array([5, 5]), 4, floors=np.array([3, 3]))
 
 
-@settings(max_examples=500)
+@settings(max_examples=most(500))
 @given(sizes=SIZES, target=st.integers(1, 5000), seed=st.integers(0, 5))
 def test_a_blend_keeps_the_target_and_the_bounds(sizes: np.ndarray, target: int, seed: int) -> None:
     parts = [

@@ -17,6 +17,7 @@ from evenkeel.tasks.signal.kinds.mixture import Mixture
 from evenkeel.tasks.signal.kinds.rank import Rank
 from evenkeel.tasks.signal.kinds.window import Window
 from evenkeel.tasks.signal.quantiles import Ranks, add_counts, count_between, cuts_of
+from tests.examples import most
 from tests.sample.pools import write_pool
 from tests.signal.values import signal_of, values_of
 
@@ -81,7 +82,7 @@ def test_a_large_group_is_ranked_within_the_stated_error_in_any_blocks(
     assert 0 < np.abs(found[0] - true).max() <= facts[0] < 0.5
 
 
-@settings(max_examples=40)
+@settings(max_examples=most(160))
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 5)), min_size=1, max_size=60),
     st.integers(0, 8),

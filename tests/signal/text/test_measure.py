@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evenkeel.tasks.signal.text.characters import LETTER, TERMINAL, WHITE, WORDLIKE, character_classes
 from evenkeel.tasks.signal.text.measure import text_statistics
 from evenkeel.tasks.signal.text.statistics import STATISTICS, Measures
+from tests.examples import most
 from tests.signal.text.reference import reference
 
 # Texts in which rules meet: repeated words and lines, odd white space, citations, what C4 looks for.
@@ -51,7 +52,7 @@ def _assert_equal_to_reference(texts: list[str]) -> None:
 
 
 @given(st.lists(st.one_of(MADE, REPETITIVE, st.text(max_size=60), st.text(alphabet=SHORT, max_size=80)), max_size=6))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=most(250), deadline=None)
 def test_statistics_are_those_of_the_plain_definition(texts: list[str]) -> None:
     _assert_equal_to_reference(texts)
 
