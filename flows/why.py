@@ -20,7 +20,7 @@ def why(place: str, row: str, version: str = LATEST) -> Answer[list[RowDispositi
         row: The row's id, as the source has it.
         version: The newest version to look at: 3, v3, latest or another tag.
     """
-    address = place if storage.exists(storage.join(place, INDEX)) else _address(place)
+    address = address_of(place)
     newest = open_version(address, version)
     numbers = [number for number in version_numbers(address) if number < newest.version]
     found = [row_disposition(newest, row)]
@@ -34,6 +34,9 @@ def why(place: str, row: str, version: str = LATEST) -> Answer[list[RowDispositi
     return Answer(found, f"{row!r} in {many} of {newest.dataset}:" if known else f"no row {row!r} in {many}", ok=known)
 
 
-def _address(recipe: str) -> str:
-    read = load(recipe)
+def address_of(place: str) -> str:
+    """Return the folder of a dataset, given that folder or the recipe of the dataset."""
+    if storage.exists(storage.join(place, INDEX)):
+        return place
+    read = load(place)
     return dataset_folder(read.destination.uri, read.dataset)

@@ -3,12 +3,13 @@
 A file that does not hold what was written raises DamagedFile. Files of other people are read by `tasks/ingest/readers`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evenkeel.infra import storage
@@ -39,6 +40,31 @@ def read_range(
     stop = int(np.searchsorted(keys, keys.dtype.type(last), side="right"))
     found = table.slice(start, max(stop - start, 0))
     return found if columns is None else found.select(list(columns))
+
+
+def find_row(uri: str, where: Mapping[str, object], columns: Sequence[str] | None = None) -> dict[str, object] | None:
+    """Return the first row of a file whose columns have these values, None where there is none.
+
+    Row groups whose statistics rule a value out are not read; of the others the columns of `where` are read first.
+    """
+    with _open(uri) as file, _damage(uri):
+        places = {name: file.schema_arrow.get_field_index(name) for name in where}
+        for group in range(file.num_row_groups):
+            about = file.metadata.row_group(group)
+            if not all(_may_hold(about.column(place).statistics, where[name]) for name, place in places.items()):
+                continue
+            keys = file.read_row_group(group, list(where), use_threads=False)
+            first, *others = where
+            hits = np.flatnonzero(pc.equal(keys[first], pa.scalar(where[first], keys[first].type)).to_numpy())
+            for at in hits.tolist():
+                if all(keys[name][at].as_py() == where[name] for name in others):
+                    row = file.read_row_group(group, _names(columns), use_threads=False).slice(at, 1)
+                    return dict(row.to_pylist()[0])
+    return None
+
+
+def _may_hold(bounds: pq.Statistics | None, value: object) -> bool:
+    return bounds is None or not bounds.has_min_max or bool(bounds.min <= value <= bounds.max)
 
 
 def read_groups(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

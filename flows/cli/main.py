@@ -32,6 +32,7 @@ SECTIONS = {
         "versions": Place("versions", "List the published versions of RECIPE's dataset, newest first."),
         "show": Place("versions", "Show one version: dispositions, balance, gates, location."),
         "why": Place("why", "Say what became of the row ID, and why, in this and earlier versions."),
+        "whence": Place("whence", "Say where the row ID came from, by which recipe, and which versions hold it."),
         "quarantine": Place("quarantine", "List the shards and rows that were refused, with reasons and samples."),
         "evaluate": Place("evaluate", "Say what a version teaches a small model, beside random draws of its size."),
         "diff": Place("versions", "Say how version B differs from version A."),

@@ -1,14 +1,13 @@
 """What became of one row in the versions of a dataset, and why; read from the files of the versions alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from evenkeel.infra import storage
 from evenkeel.infra.lookup import find_sorted
-from evenkeel.infra.tables import read_groups, read_range
+from evenkeel.infra.tables import find_row, read_range
 from evenkeel.infra.workspace import DONE
 from evenkeel.tasks.cluster.hierarchy import read_rows
 from evenkeel.tasks.publish.staging.dispositions import FOLDER
@@ -78,15 +77,10 @@ def row_disposition(version: PublishedVersion, row: str) -> RowDisposition:
 def _find(files: Sequence[str], column: str, value: object, columns: list[str] | None) -> tuple[str, Line] | None:
     """Return the file with the row whose column has a value, and the row; None where there is none."""
     for uri in files:
-        for table in _groups(uri, column, columns):
-            place = pc.index(table[column], pa.scalar(value, table[column].type)).as_py()
-            if place >= 0:
-                return uri, table.slice(place, 1).to_pylist()[0]
+        names = None if columns is None else [*dict.fromkeys([column, *columns])]
+        if (found := find_row(uri, {column: value}, names)) is not None:
+            return uri, found
     return None
-
-
-def _groups(uri: str, column: str, columns: list[str] | None) -> Iterator[pa.Table]:
-    yield from read_groups(uri, None if columns is None else [*dict.fromkeys([column, *columns])])
 
 
 def _id_of(version: PublishedVersion, files: Sequence[str], row_id: object) -> str | None:

@@ -20,6 +20,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "show": [(), ("v1",), ("--dropped", "2")],
     "history": [()],
     "why": [("row-0-1",), ("row-0-1", "--version", "v1")],
+    "whence": [("row-0-1",), ("row-0-1", "--version", "v1")],
     "diff": [("v1", "latest")],
     "verify": [()],
     "prune": [(), ("--set", "destination.retention.keep_days=0", "--set", "destination.retention.grace_hours=0")],
