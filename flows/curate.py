@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from evenkeel.flows.approval import decide
+from evenkeel.flows.approved import with_approved
 from evenkeel.flows.columns import require_columns
 from evenkeel.flows.events import emit_blocked, emit_drift, emit_published
 from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
@@ -51,7 +52,7 @@ def curate(
         dry_run: Only say what a run would read and take, and what would not fit; curate and publish nothing.
         if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
     """
-    recipe = recipe.load() if isinstance(recipe, RecipeFile) else recipe
+    recipe = with_approved(recipe.load() if isinstance(recipe, RecipeFile) else recipe)
     require_known_places(recipe)
     check_destination(recipe.destination.uri, recipe.dataset)
     if dry_run:

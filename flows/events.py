@@ -8,6 +8,7 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.tasks.publish.trail import user
 
 if TYPE_CHECKING:
+    from evenkeel.flows.mixing import MixState
     from evenkeel.tasks.publish.publish import PublishResult
     from evenkeel.tasks.publish.table import Version
     from evenkeel.tasks.versions.tags import Moved
@@ -22,6 +23,27 @@ def emit(dataset: str, what: What, payload: dict[str, object]) -> None:
 
     Outside a run, waits until the server has it, ten seconds at most: the process of a command ends soon after.
     """
+    _emit(dataset, f"evenkeel.version.{what}", payload)
+
+
+def emit_proposed(recipe: Recipe, state: "MixState") -> None:
+    """Emit `evenkeel.mixture.proposed`: the trials of a round are published and wait to be trained on."""
+    payload = state.model_dump(mode="json", include={"round", "loop", "trials"})
+    _emit(recipe.dataset, "evenkeel.mixture.proposed", payload)
+
+
+def emit_complete(recipe: Recipe, number: int) -> None:
+    """Emit `evenkeel.mixture.complete`: every trial of a round has a score."""
+    _emit(recipe.dataset, "evenkeel.mixture.complete", {"round": number})
+
+
+def emit_settled(recipe: Recipe, state: "MixState") -> None:
+    """Emit `evenkeel.mixture.settled`: the loop has ended, with a mixture that a person may approve."""
+    payload = state.model_dump(mode="json", include={"round", "loop", "settled", "sentence"})
+    _emit(recipe.dataset, "evenkeel.mixture.settled", payload)
+
+
+def _emit(dataset: str, event: str, payload: dict[str, object]) -> None:
     from prefect.context import FlowRunContext
 
     inside = FlowRunContext.get() is not None
@@ -31,7 +53,7 @@ def emit(dataset: str, what: What, payload: dict[str, object]) -> None:
     from prefect.events.worker import EventsWorker
 
     resource = {"prefect.resource.id": f"evenkeel.dataset.{dataset}", "prefect.resource.name": dataset}
-    emit_event(f"evenkeel.version.{what}", resource=resource, payload={"dataset": dataset, **payload})
+    emit_event(event, resource=resource, payload={"dataset": dataset, **payload})
     if not inside:
         EventsWorker.drain_all(timeout=SECONDS, at_exit=False)
 

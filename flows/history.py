@@ -14,17 +14,19 @@ class Earlier:
     """What the coming version is compared with, and what the card says of its place among the others.
 
     same: the version that holds exactly the coming rows, which a run without `--force` finds rather than makes.
-    previous: the version that is compared with. history: the versions before the coming one, oldest first.
+    previous: the version that is compared with. history: the versions before the coming one, oldest first, without
+    trials. highest: the largest number of a version, trials among them.
     """
 
     same: Version | None
     previous: Version | None
     history: list[Version]
+    highest: int = 0
 
     @property
     def number(self) -> int:
         """The number of the coming version, if nobody publishes before it."""
-        return self.same.version if self.same else self.history[-1].version + 1 if self.history else 1
+        return self.same.version if self.same else self.highest + 1
 
     @property
     def day(self) -> str:
@@ -39,15 +41,16 @@ def earlier_versions(recipe: Recipe, workspace: str, content_key: str, force: bo
     coming one, and is compared with what it was compared with when it was made: so a second run of the same recipe
     finds every step done. With `force` a new version is made of the same rows, and is compared with the current one.
     """
-    known = list_versions(recipe.destination, recipe.dataset, workspace)[::-1]
+    every = list_versions(recipe.destination, recipe.dataset, workspace)[::-1]
+    known = [version for version in every if not version.is_trial]
     current = next((version for version in known if version.current), None)
     since = [version for version in known if current is not None and version.version >= current.version]
     same = next((version for version in since if version.content_key == content_key), None)
     if force or same is None:
-        return Earlier(None, current, known)
+        return Earlier(None, current, known, every[-1].version if every else 0)
     before = [version for version in known if version.version < same.version]
     parent = next((version for version in before if version.version == same.parent), None)
-    return Earlier(same, parent or (before[-1] if before else None), before)
+    return Earlier(same, parent or (before[-1] if before else None), before, every[-1].version)
 
 
 def sampled_alike(recipe: Recipe, previous: StepRef) -> bool:

@@ -35,6 +35,8 @@ SECTIONS = {
         "whence": Place("whence", "Say where the row ID came from, by which recipe, and which versions hold it."),
         "quarantine": Place("quarantine", "List the shards and rows that were refused, with reasons and samples."),
         "evaluate": Place("evaluate", "Say what a version teaches a small model, beside random draws of its size."),
+        "feedback": Place("mixture", "Record what training made of VERSION: metrics of it, its domains or rows."),
+        "mix": Place("mixture", "Do the next step of RECIPE's mixture: publish trials, or end the loop."),
         "diff": Place("versions", "Say how version B differs from version A."),
         "tag": Place("versions", "Let NAME mean VERSION."),
         "untag": Place("versions", "Remove NAME; the version it meant stays, until a prune."),

@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,21 +20,27 @@ VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log."
 QUIET = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
 
 
-@verb(FORCE, VERBOSE, show=terminal.show_result)
-def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
-    """Curate RECIPE here and now, and publish the version."""
+@contextmanager
+def quietly(verbose: bool) -> Iterator[None]:
+    """Run a flow in this process, with Prefect's own log or without it, and show its steps."""
     if not verbose:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     end_children_with_this_process(mark=True)
-    from evenkeel.flows.curate import curate  # Prefect reads the environment when it is imported
-
     if not verbose:
         for name in ("prefect", "distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    console = Console(stderr=True)
-    console.print(f"[bold]evenkeel[/] {recipe.dataset} <- {recipe.source.uri}")
-    with terminal.step_bars(console):
+    with terminal.step_bars(Console(stderr=True)):
+        yield
+
+
+@verb(FORCE, VERBOSE, show=terminal.show_result)
+def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
+    """Curate RECIPE here and now, and publish the version."""
+    Console(stderr=True).print(f"[bold]evenkeel[/] {recipe.dataset} <- {recipe.source.uri}")
+    with quietly(verbose):
+        from evenkeel.flows.curate import curate  # Prefect reads the environment when it is imported
+
         result = curate(recipe, force)
     version = f"v{result['version']}"
     if result["held"] is not None or result["status"] == "reinstated":

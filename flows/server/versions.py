@@ -10,6 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic_core import to_jsonable_python
 
+from evenkeel.flows import approved as approving
+from evenkeel.flows import feedback as scoring
 from evenkeel.flows import repair as repairing
 from evenkeel.flows import versions
 from evenkeel.flows.answer import Answer, Result
@@ -41,3 +43,5 @@ takedown = as_flow(versions.takedown)
 export = as_flow(versions.export)
 restore = as_flow(versions.restore)
 repair = as_flow(repairing.repair)
+feedback = as_flow(scoring.feedback)
+approve_mixture = as_flow(approving.approve_mixture)

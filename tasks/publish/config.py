@@ -1,6 +1,7 @@
 """Where versions go, under which name, how their files are cut, and how long they are kept."""
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -10,6 +11,8 @@ from evenkeel.tasks.publish.redact import refuse_password
 DATASET_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 TAG_NAME = r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?"
 VERSION_TAG = r"v[1-9][0-9]{0,8}"
+TRIAL_TAG = r"trial-[0-9]+-[0-9]+"
+"""Versions that a mixture tries out: each is drawn to be trained on once, and never becomes the current one."""
 LATEST = "latest"
 
 
@@ -28,9 +31,16 @@ def check_tag_name(name: str) -> str:
         raise ValueError(f"{name!r} is not a tag: 1 to 64 lower-case letters, digits, '-', '_' and single '.' inside")
     if name == LATEST:
         raise ValueError("`latest` always means the current version: roll back to another one, or choose another name")
+    if re.fullmatch(TRIAL_TAG, name):
+        raise ValueError(f"the name {name!r} is kept for the trials of mixtures: choose another")
     if re.fullmatch(r"v[0-9]+", name) or name == "main" or name.startswith("audit-"):
         raise ValueError(f"the name {name!r} is kept for the versions themselves: choose another")
     return name
+
+
+def trial_of(tags: Iterable[str]) -> str:
+    """Return the name of the trial that a version with these tags is; empty where it is none."""
+    return next((tag for tag in tags if re.fullmatch(TRIAL_TAG, tag)), "")
 
 
 class Retention(BaseModel):

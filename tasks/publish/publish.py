@@ -18,7 +18,7 @@ from evenkeel.infra.errors import CommitStateUnknown, StagedFilesMissing, Storag
 from evenkeel.infra.tables import read_schema
 from evenkeel.infra.workspace import DONE, StepRef
 from evenkeel.tasks.publish import audit, commit, trail
-from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.config import DestinationConfig, trial_of
 from evenkeel.tasks.publish.copying import copy_run
 from evenkeel.tasks.publish.extras import DrawExtras, Extras, copy_extras
 from evenkeel.tasks.publish.index import write_index
@@ -71,17 +71,21 @@ def publish(
     document: Mapping[str, object],
     workspace: str,
     force: bool = False,
+    trial: str = "",
 ) -> PublishResult:
     """Publish what the STAGE step left as the next version, or say that nothing has changed.
 
     extras: the files beside the rows: card, docs, profile; or a function that draws them once the number is known.
     document: what the manifest says beyond the files; `recipe`, `seed`, `metrics`, `reason` have their own places.
     force: publish even where the current version holds the same rows and dispositions.
+    trial: publish as the trial of this name, which never becomes current; found where it is there already.
     Raises PublishConflict where others kept committing first, CommitStateUnknown where the catalog stopped answering
     in the one commit that counts, StorageError where a store or the catalog refuses or staged files are missing.
     """
     try:
-        return publish_files(config, dataset, read_staged(staged), extras, document, workspace, force=force)
+        return publish_files(
+            config, dataset, read_staged(staged), extras, document, workspace, force=force, trial=trial
+        )
     except StagedFilesMissing:
         storage.remove(storage.join(staged.uri, DONE))  # so that the next run stages anew
         raise
@@ -97,12 +101,13 @@ def publish_files(
     *,
     force: bool = False,
     replace: bool = False,
+    trial: str = "",
 ) -> PublishResult:
     """Publish files that lie in a version's folder already; see `publish`.
 
     replace: take the place of the current version even where it is held; the hold moves to the new one.
     """
-    publication = _Publication(config, dataset, staged, extras, document, replace)
+    publication = _Publication(config, dataset, staged, extras, document, replace, trial)
     with dataset_table(config, dataset, workspace, create=True) as table:
         return commit.retried(table, lambda: publication.attempt(table, force))
 
@@ -118,9 +123,10 @@ class _Publication:
         extras: Extras | DrawExtras,
         document: Mapping[str, object],
         replace: bool = False,
+        trial: str = "",
     ) -> None:
         self.config, self.dataset, self.staged, self.document = config, dataset, staged, document
-        self.replace = replace
+        self.replace, self.trial = replace, trial
         self.draw: DrawExtras = extras if callable(extras) else lambda *_: extras
         self.copied: list[FileEntry] | None = None
         self.drawn_for = 0
@@ -130,15 +136,18 @@ class _Publication:
         """Publish once. Raises CommitFailedException where another publisher committed first."""
         known = versions(table)
         current = next((version for version in known if version.current), None)
-        mine = next((version for version in known if version.location == self.staged.folder), None)
+        taken = next((version for version in known if version.location == self.staged.folder), None)
+        mine = taken if taken is None or trial_of(taken.tags) == self.trial else None
         held = trail.read_hold(table.metadata)
-        beside = held is not None and not self.replace
+        beside = bool(self.trial) or (held is not None and not self.replace)
         if mine is not None and self.copied is not None:  # an earlier attempt landed after all
             return _result("beside" if beside else "published", mine, held)
         same = next((one for one in known[::-1] if self.is_of(one, current)), mine)
+        if self.trial and same is not None:
+            return _result("unchanged", same, held)
         if same is not None and not force:
             return self.found(table, same, current)
-        if self.copied is None and (mine is not None or audit.in_trash(self.staged.folder)):
+        if self.copied is None and (taken is not None or audit.in_trash(self.staged.folder)):
             self.staged = copy_run(self.staged)
         number = 1 + max(highest_of(table), *(v.version for v in known), 0)
         self.copied = self.copy_extras(number)
@@ -147,7 +156,7 @@ class _Publication:
         audit.refuse_excluded(self.config.uri, self.dataset, self.staged.folder, self.staged.data)
         require_still_kept(table, home(table))
         try:
-            names = [] if beside else self.config.followers
+            names = [self.trial] if self.trial else [] if beside else self.config.followers
             commit.make_visible(table, self.branch, number, names, self.recorded(table, number, current))
         except CATALOG_ERRORS as error:
             self.require_committed(table, number, error)
@@ -156,7 +165,12 @@ class _Publication:
         return _result("beside" if beside else "published", made, trail.read_hold(table.metadata))
 
     def is_of(self, version: Version, current: Version | None) -> bool:
-        """Tell whether a version holds these very rows: the current one, or one after it that was rolled back from."""
+        """Tell whether a version holds these very rows: the current one, or one after it that was rolled back from.
+
+        A trial is that of its name, whatever other version holds the same rows.
+        """
+        if self.trial or version.is_trial:
+            return trial_of(version.tags) == self.trial
         newer = current is None or version.version >= current.version
         return newer and version.content_key == self.staged.content_key
 

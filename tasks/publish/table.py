@@ -8,7 +8,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import VersionNotFound
-from evenkeel.tasks.publish.config import LATEST, VERSION_TAG
+from evenkeel.tasks.publish.config import LATEST, VERSION_TAG, trial_of
 from evenkeel.tasks.publish.folder import HOME_PROPERTY
 from evenkeel.tasks.publish.layout import MANIFEST, VERSIONS
 from evenkeel.tasks.publish.trail import Hold, read_hold
@@ -50,6 +50,11 @@ class Version(VersionFacts):
     data: str
     snapshot_id: int
     held: Hold | None = None
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of a mixture, which never becomes the current version."""
+        return bool(trial_of(self.tags))
 
     @property
     def manifest(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.mixture.config import TARGET, DomainWeights
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evenkeel.tasks.signal.signal import Signal
 
 PRIOR = 1e-6
+MAX_TRIED = 1000
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,41 @@ def geometry_of(wanted: DomainWeights, domains: Domains, problem: "SamplingProbl
     logs = np.full(clusters, np.nan) if found is None else found
     target = pool * np.exp(np.where(np.isfinite(logs), logs, -np.inf))
     return Geometry(domains.names, domains.natural, histograms, target / max(float(target.sum()), 1e-300))
+
+
+class Survey(NamedTuple):
+    """What is known of domains before anything is tried: see `survey`."""
+
+    domains: Domains
+    uniform: "Float64Array"
+    given: "Float64Array | None"
+
+
+def survey(wanted: DomainWeights, problem: "SamplingProblem") -> Survey:
+    """Return the domains, the weights by which every leaf counts the same, (k,), and those of a rule without training.
+
+    Raises RecipeError where there are more than a thousand domains: no loop of trials learns so many weights.
+    """
+    import numpy as np
+
+    from evenkeel.tasks.mixture.simplex import limited
+    from evenkeel.tasks.sample.strata.bounds import Crossing, count_crossed
+
+    domains, leaves = find_domains(wanted, problem), problem.tree.leaves
+    if not 1 < len(domains.names) <= MAX_TRIED:
+        raise RecipeError(
+            "a mixture is learned of two to a thousand domains",
+            found=f"{len(domains.names):,} in {wanted.domains}",
+            where="mixture.domains",
+            remedy="choose a group column or a level with fewer values",
+        )
+    known, rows = count_crossed(Crossing(domains, 1, leaves, None), domains.columns, problem)
+    shares = rows / np.maximum(problem.tree.sizes, 1)[known % leaves]
+    uniform = np.bincount(known // leaves, shares, len(domains.names)).astype(np.float64)
+    given = None
+    if not wanted.rule.trains:
+        given = limited(wanted.rule.weigh(geometry_of(wanted, domains, problem)), wanted.floor, wanted.cap)
+    return Survey(domains, uniform / max(float(uniform.sum()), 1e-300), given)
 
 
 def _largest(block: str, rows: "CandidateRows", ancestors: "Int64Array", clusters: int) -> "Float64Array":

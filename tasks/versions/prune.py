@@ -17,8 +17,10 @@ from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdat
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.listing import folders, store_time
+from evenkeel.tasks.feedback.rounds import FOLDER as MIXTURE
+from evenkeel.tasks.feedback.rounds import read_rounds
 from evenkeel.tasks.publish import commit, trail
-from evenkeel.tasks.publish.config import DestinationConfig, Retention
+from evenkeel.tasks.publish.config import DestinationConfig, Retention, trial_of
 from evenkeel.tasks.publish.index import write_index
 from evenkeel.tasks.publish.layout import BLOCKED, dataset_folder
 from evenkeel.tasks.publish.opening import dataset_table, kept_table
@@ -108,14 +110,19 @@ def prune(
 def _sort_out(
     table: Table, rule: Retention, now: datetime, drop: Collection[str | int]
 ) -> tuple[dict[int, str], list[Version]]:
-    """Return why each kept version is kept, and the versions to remove."""
+    """Return why each kept version is kept, and the versions to remove.
+
+    Trials of a mixture are kept while their loop goes on and while they are young; they are not among the last ones.
+    """
+    needed = read_rounds(storage.join(home(table), MIXTURE)).open_trials()
+    plain = [version.version for version in versions(table) if not version.is_trial]
     dropped = {find(table, ref).version for ref in drop}
     kept: dict[int, str] = {}
     gone = []
     written = {folder.uri: folder.touched for folder in all_folders(table)}
-    for place, version in enumerate(versions(table)):
+    for version in versions(table):
         reasons = ["current"] if version.current else []
-        reasons += [f"tag {tag}" for tag in version.tags]
+        reasons += [f"tag {tag}" for tag in version.tags if tag in needed or not trial_of([tag])]
         if version.version in dropped and reasons:
             raise RecipeError(
                 f"v{version.version} is held and cannot be dropped",
@@ -123,7 +130,7 @@ def _sort_out(
                 remedy="roll back to another version, or `evenkeel untag` the name, first",
             )
         if version.version not in dropped:
-            reasons += [f"among the last {rule.keep_last}"] if place < rule.keep_last else []
+            reasons += [f"among the last {rule.keep_last}"] if version.version in plain[: rule.keep_last] else []
             since = written.get(version.location) or datetime.fromisoformat(version.created)
             young = now - since < timedelta(days=rule.keep_days)
             reasons += [f"younger than {rule.keep_days:g} days"] if young else []
@@ -155,6 +162,7 @@ def _drop_names(
     idle = {folder.uri for folder in all_folders(table) if folder.touched < grace}
     kept, gone = _sort_out(table, rule, now, drop)
     names = {f"v{version.version}" for version in gone}
+    names |= {tag for version in gone for tag in version.tags}  # of trials: other tags keep a version
     for name, ref in table.metadata.refs.items():
         snapshot = table.metadata.snapshot_by_id(ref.snapshot_id)
         if name.startswith("audit-") and snapshot is not None and location_of(table, snapshot) in idle:

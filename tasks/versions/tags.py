@@ -106,6 +106,12 @@ def _hold(
 
         def once() -> tuple[int, Entry]:
             version = find(table, ref)
+            if version.is_trial:
+                raise RecipeError(
+                    f"v{version.version} is a trial of a mixture, which never becomes the current version",
+                    found=", ".join(version.tags),
+                    remedy="approve what its loop ends with: evenkeel mix RECIPE --approve",
+                )
             current = next((one.version for one in versions(table) if one.current), None)
             one = trail.entry(action, version.version, previous=current, reason=reason)
             updates = (*trail.hold(one, version.version), *trail.record(table.metadata, one))

@@ -67,6 +67,7 @@ def test_exponentiated_moves_towards_what_helps_and_follows_a_reward() -> None:
     assert np.argmax(gained) == np.argmax(np.mean([one.rewards for one in known.trials], axis=0))
 
 
+@pytest.mark.long
 def test_the_search_by_regression_beats_the_natural_mixture_and_predicts() -> None:
     """Three rounds of eight trials with noise: the loss of the last proposal against natural and equal weights."""
     gains = []

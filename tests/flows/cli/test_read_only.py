@@ -32,7 +32,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
 OUTSIDE = {"sweep", "export", "evaluate"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
-CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve"}
+CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve", "feedback", "mix"}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
 """Verbs that only look, with all of their arguments."""
 

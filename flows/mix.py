@@ -1,0 +1,78 @@
+"""The flow `mix`: one step of the loop between versions and training, as often as it is run."""
+
+from typing import Any, Literal, cast
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
+
+from evenkeel.flows.artifacts import artifact_key, show
+from evenkeel.flows.events import emit_proposed, emit_settled
+from evenkeel.flows.mixing import MixState, advance, mixture_of
+from evenkeel.flows.mixture_page import write_page
+from evenkeel.flows.perform import AsTasks
+from evenkeel.flows.places import require_known_places
+from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
+from evenkeel.flows.running import one_at_a_time, running
+from evenkeel.infra import storage
+from evenkeel.infra.errors import DatasetBusy
+from evenkeel.tasks.publish.layout import check_destination
+
+
+def run_name() -> str:
+    """Name a run after the dataset whose mixture it goes on with."""
+    recipe = flow_run.parameters["recipe"]
+    return f"mix {getattr(recipe, 'dataset', None) or getattr(recipe, 'file', '')}"
+
+
+@flow(name="mix", flow_run_name=run_name, persist_result=True, result_serializer="json")
+def mix(
+    recipe: Recipe | RecipeFile,
+    late: bool = False,
+    again: bool = False,
+    if_busy: Literal["wait", "drop"] = "wait",
+) -> dict[str, Any]:
+    """Do the next step of a mixture's loop: publish the trials of a round, or end the loop once all are scored.
+
+    Args:
+        recipe: The recipe, with a section mixture; or the file that says so.
+        late: Go on without the trials of the round that have no score.
+        again: Begin a new loop, whatever the last one came to.
+        if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
+    """
+    recipe = loaded(recipe)
+    mixture_of(recipe)
+    require_known_places(recipe)
+    check_destination(recipe.destination.uri, recipe.dataset)
+    try:
+        with one_at_a_time(recipe, wait=if_busy == "wait"), running(recipe) as run:
+            state = advance(recipe, run, AsTasks(run), late=late, again=again)
+            page = write_page(recipe, run.workspace)
+    except DatasetBusy as busy:
+        return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
+    get_run_logger().info(state.sentence)
+    show_state(state, page)
+    if state.status == "proposed":
+        emit_proposed(recipe, state)
+    elif state.status == "settled":
+        emit_settled(recipe, state)
+    return {**state.model_dump(mode="json"), "page": page}
+
+
+def show_state(state: MixState, page: str) -> None:
+    """Show where the loop stands on the page of the run, and link the page of the mixture."""
+    show(
+        create_markdown_artifact,
+        f"**{state.dataset}**: {state.sentence}",
+        key=artifact_key(state.dataset, "mixture"),
+        description=f"Round {state.round} of the mixture",
+    )
+    show(
+        create_link_artifact,
+        storage.web_address(page),
+        link_text=f"{state.dataset}: mixture",
+        description=page,
+        key=artifact_key(state.dataset, "mixture-link"),
+    )

@@ -1,0 +1,279 @@
+"""One step of the loop of a mixture: publish the trials of a round, wait for their scores, or end the loop."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel
+
+from evenkeel.flows.lineage import Lineage, resolve_lineage, save_shard_numbers
+from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, sample_inputs, stage_version
+from evenkeel.flows.recipe import Recipe
+from evenkeel.infra.dtypes import Float64Array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.registry import plugins_used
+from evenkeel.tasks.feedback import rounds as records
+from evenkeel.tasks.feedback.loop import (
+    Reports,
+    evidence_of,
+    first_mixtures,
+    missing,
+    next_mixtures,
+    planned_trials,
+    reports_of,
+    settle,
+)
+from evenkeel.tasks.feedback.rounds import Planned, Round, Rounds, Settled
+from evenkeel.tasks.feedback.table import read_feedback
+from evenkeel.tasks.mixture.config import DomainWeights, MixtureConfig
+from evenkeel.tasks.mixture.evidence import Evidence
+from evenkeel.tasks.mixture.rules.fixed import Fixed
+from evenkeel.tasks.publish.config import trial_of
+from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.domains import survey
+from evenkeel.tasks.sample.step import open_problem
+from evenkeel.tasks.step import Run, RunStep
+from evenkeel.tasks.versions.listing import list_versions
+
+Status = Literal["proposed", "waiting", "settled"]
+MakeRound = Callable[[ClusteredPool], Round]
+
+
+class MixState(BaseModel):
+    """Where the loop of a mixture stands.
+
+    trials: version of each trial of the last round by name. waits_for: those that have no score yet. settled: how the
+    loop ended.
+    """
+
+    dataset: str
+    status: Status
+    round: int
+    loop: int
+    trials: dict[str, int] = {}
+    waits_for: list[str] = []
+    settled: Settled | None = None
+    sentence: str
+
+
+def mixture_of(recipe: Recipe) -> MixtureConfig:
+    """Return the section mixture. Raises RecipeError where the recipe has none."""
+    if recipe.mixture is None:
+        raise RecipeError(
+            "the recipe has no mixture", where="mixture", remedy="name domains and a rule, as in docs/MIXTURES.md"
+        )
+    return recipe.mixture
+
+
+def advance(recipe: Recipe, run: Run, run_step: RunStep, *, late: bool = False, again: bool = False) -> MixState:
+    """Do what comes next, and say where the loop stands.
+
+    Where trials of the last round are not published yet, because a run was killed, these are published; where scores
+    are missing it waits, or with `late` goes on without them; else it proposes the next round or ends the loop. again:
+    begin a new loop, whatever the last one came to.
+    """
+    config = mixture_of(recipe)
+    folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
+    known = records.read_rounds(folder)
+    if again and known.open:
+        records.save_settled(folder, _abandoned(known.open))
+        known = records.read_rounds(folder)
+    if not known.open:
+        if known.last is not None and not again:
+            return _ended(recipe, known)
+        number = 0 if known.last is None else known.last.round + 1
+        return _publish(recipe, run, run_step, None, lambda pool: _first(recipe, config, number, pool, run, run_step))
+    last = known.open[-1]
+    _require_same(config, last)
+    if set(_published(recipe, run)) < {trial.name for trial in last.trials}:
+        return _publish(recipe, run, run_step, last, lambda _: last)
+    reports = reports_of(config, known.open, read_feedback(recipe.destination, recipe.dataset, run.workspace))
+    gone = missing(last, reports)
+    if gone and (not late or not reports.by_trial):
+        return _waiting(recipe, run, last, gone)
+    if len(known.open) >= config.trials.rounds:
+        evidence = evidence_of(config, known.open, reports, last.round + 1, recipe.sampling.seed)
+        ended = records.save_settled(folder, settle(config, known.open, evidence, reports.metric))
+        return _state(recipe, run, last, "settled", ended.sentence, settled=ended)
+    following = _next(recipe, config, known.open, reports, gone)
+    return _publish(recipe, run, run_step, last, lambda _: records.save_round(folder, following))
+
+
+def _first(
+    recipe: Recipe, config: MixtureConfig, number: int, pool: ClusteredPool, run: Run, run_step: RunStep
+) -> Round:
+    """Save and return the first round of a loop."""
+    sampling = _sampling(recipe, number, {})
+    problem, budget = open_problem(sampling, sample_inputs(sampling, pool, run_step), run)
+    found = survey(config, problem)
+    names, sizes = list(found.domains.names), found.domains.sizes
+    about = Round(
+        round=number,
+        loop=number,
+        domains=config.domains,
+        names=names,
+        sizes=sizes.tolist(),
+        uniform=found.uniform.tolist(),
+        budget=min(budget.amount, problem.tree.rows),
+        rule=config.rule.model_dump(mode="json"),
+        goal=config.goal,
+        clusters=str(pool.cluster.facts.get("centroid_hash", "")) if config.level else "",
+        trials=[],
+    )
+    evidence = evidence_of(config, [about], Reports("", {}), number, recipe.sampling.seed)
+    mixtures = first_mixtures(config, evidence, found.uniform, found.given)
+    trials = planned_trials(number, mixtures, evidence)
+    folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
+    return records.save_round(folder, about.model_copy(update={"trials": trials}))
+
+
+def _next(
+    recipe: Recipe, config: MixtureConfig, open_rounds: Sequence[Round], reports: Reports, gone: list[str]
+) -> Round:
+    """Return the round after the last one."""
+    last = open_rounds[-1]
+    number = last.round + 1
+    evidence = evidence_of(config, open_rounds, reports, number, recipe.sampling.seed)
+    given = None
+    if not config.rule.trains:
+        before = next(trial for trial in last.trials if trial.role == "proposed")
+        given = evidence.limit(_in_order(before.weights, evidence))
+    trials = planned_trials(number, next_mixtures(config, evidence, given), evidence)
+    return last.model_copy(update={"round": number, "trials": trials, "without": gone})
+
+
+def _in_order(weights: Mapping[str, float], evidence: Evidence) -> Float64Array:
+    return np.array([weights.get(name, 0.0) for name in evidence.names])
+
+
+def _publish(recipe: Recipe, run: Run, run_step: RunStep, last: Round | None, make: MakeRound) -> MixState:
+    """Publish the trials of a round that are not published yet, each in one commit, with its name."""
+    lineage = resolve_lineage(recipe, run.workspace)
+    save_shard_numbers(recipe, run.workspace, lineage.request)
+    pool = cluster_pool(recipe, lineage, run_step)
+    if last is not None and last.clusters and last.clusters != pool.cluster.facts.get("centroid_hash"):
+        raise RecipeError(
+            "the pool was clustered anew since the loop began, and its domains are clusters",
+            expected=f"clusters {last.clusters[:12]}",
+            found=str(pool.cluster.facts.get("centroid_hash"))[:12],
+            where="mixture.domains",
+            remedy="begin a new loop: evenkeel mix RECIPE --again",
+        )
+    one = make(pool)
+    there = _published(recipe, run)
+    for trial in one.trials:
+        if trial.name not in there:
+            _publish_trial(recipe, lineage, pool, one, trial, run, run_step)
+    return _state(recipe, run, one, "proposed", f"round {one.round}: {len(one.trials)} trials are published")
+
+
+def _publish_trial(
+    recipe: Recipe,
+    lineage: Lineage,
+    pool: ClusteredPool,
+    one: Round,
+    trial: Planned,
+    run: Run,
+    run_step: RunStep,
+) -> None:
+    made = recipe.model_copy(update={"sampling": _sampling(recipe, one.round, trial.weights)})
+    staged = stage_version(made, lineage, pool, run_step)
+    document = {
+        "recipe": made.model_dump(mode="json"),
+        "seed": made.sampling.seed,
+        "reason": f"{trial.name}: the {trial.role} mixture of round {one.round}",
+        "plugins": plugins_used(made),
+        "steps": {name: ref.model_dump(mode="json") for name, ref in staged.steps().items()},
+        "mixture": {"round": one.round, "loop": one.loop, **trial.model_dump(mode="json")},
+        **lineage.document(),
+    }
+    publish(recipe.destination, recipe.dataset, staged.stage, {}, document, run.workspace, trial=trial.name)
+
+
+def _sampling(recipe: Recipe, number: int, weights: Mapping[str, float]) -> SamplingConfig:
+    """Return how a trial is drawn: by the recipe's strategy, another seed in each round, without bounds on leaves."""
+    config = mixture_of(recipe)
+    mixture = DomainWeights(domains=config.domains, rule=Fixed(weights=dict(weights))) if weights else None
+    changed = {"target": config.trials.rows, "seed": recipe.sampling.seed + number, "mixture": mixture}
+    return SamplingConfig.model_validate({**vars(recipe.sampling), **changed, "floor": 0, "cap": None})
+
+
+def _published(recipe: Recipe, run: Run) -> dict[str, Version]:
+    """Return the trials that are published, by name."""
+    known = list_versions(recipe.destination, recipe.dataset, run.workspace)
+    return {trial: version for version in known if (trial := trial_of(version.tags))}
+
+
+def _require_same(config: MixtureConfig, last: Round) -> None:
+    now = {"domains": config.domains, "goal": config.goal, "rule": config.rule.name}
+    then = {"domains": last.domains, "goal": last.goal, "rule": str(last.rule["name"])}
+    if changed := [name for name in now if now[name] != then[name]]:
+        raise RecipeError(
+            "the mixture is another one than the loop that goes on",
+            expected=", ".join(f"{name}: {then[name]}" for name in changed),
+            found=", ".join(f"{name}: {now[name]}" for name in changed),
+            where="mixture",
+            remedy="put it back, or begin a new loop: evenkeel mix RECIPE --again",
+        )
+
+
+def _waiting(recipe: Recipe, run: Run, last: Round, gone: list[str]) -> MixState:
+    sentence = f"round {last.round} waits for scores of {', '.join(gone)}"
+    return _state(recipe, run, last, "waiting", sentence, waits_for=gone)
+
+
+def _ended(recipe: Recipe, known: Rounds) -> MixState:
+    assert known.last is not None
+    ended = known.settled[known.last.loop]
+    return MixState(
+        dataset=recipe.dataset,
+        status="settled",
+        round=known.last.round,
+        loop=known.last.loop,
+        settled=ended,
+        sentence=f"the loop has ended: {ended.sentence}",
+    )
+
+
+def _abandoned(open_rounds: Sequence[Round]) -> Settled:
+    last = open_rounds[-1]
+    count = len(last.names)
+    return Settled(
+        loop=last.loop,
+        round=last.round,
+        domains=last.domains,
+        clusters=last.clusters,
+        metric="",
+        role="abandoned",
+        weights=dict.fromkeys(last.names, 1 / count),
+        proposed=None,
+        stratified=None,
+        natural=None,
+        noise=None,
+        gain=None,
+        sentence="the loop was abandoned for a new one",
+    )
+
+
+def _state(
+    recipe: Recipe,
+    run: Run,
+    one: Round,
+    status: Status,
+    sentence: str,
+    waits_for: Sequence[str] = (),
+    settled: Settled | None = None,
+) -> MixState:
+    there = _published(recipe, run)
+    return MixState(
+        dataset=recipe.dataset,
+        status=status,
+        round=one.round,
+        loop=one.loop,
+        trials={trial.name: there[trial.name].version for trial in one.trials if trial.name in there},
+        waits_for=list(waits_for),
+        settled=settled,
+        sentence=sentence,
+    )

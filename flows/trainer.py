@@ -1,0 +1,64 @@
+"""A trainer to try the loop with: a linear probe that is trained on each trial of a round and tells a group column."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from evenkeel.flows.feedback import take
+from evenkeel.flows.mix import mix
+from evenkeel.flows.mixing import mixture_of
+from evenkeel.flows.places import absolute
+from evenkeel.flows.recipe import Recipe, RecipeFile, load, loaded
+from evenkeel.infra.watchdog import end_children_with_this_process
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.feedback import rounds as records
+from evenkeel.tasks.feedback.loop import missing, reports_of
+from evenkeel.tasks.feedback.table import read_feedback
+from evenkeel.tasks.versions.evaluate import probe_scores
+from evenkeel.tasks.versions.listing import read_manifest, read_version
+
+TRAINER = "linear probe"
+
+
+@flow(name="train_probe", flow_run_name="train on the trials of a round")
+def train_probe(recipe: Recipe | RecipeFile, label: str = "") -> dict[str, float]:
+    """Train a linear probe on every trial of the open round that has no score yet, and report its recall.
+
+    Args:
+        recipe: The recipe whose mixture is learned, or the file that holds it.
+        label: The group column to tell; empty = the domains of the mixture, else the recipe's first group.
+    """
+    recipe = loaded(recipe)
+    config, workspace = mixture_of(recipe), absolute(recipe.workspace)
+    label = label or config.group or next(iter(recipe.source.groups), "")
+    known = records.read_rounds(records.mixture_folder(recipe.destination.uri, recipe.dataset)).open
+    if not known:
+        return {}
+    feedback = read_feedback(recipe.destination, recipe.dataset, workspace)
+    found: dict[str, float] = {}
+    for trial in missing(known[-1], reports_of(config, known, feedback)):
+        version = read_version(recipe.destination, recipe.dataset, trial, workspace)
+        steps = {name: StepRef.model_validate(ref) for name, ref in read_manifest(version).document["steps"].items()}
+        with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
+            scores = probe_scores(steps, label, Path(scratch), by_domain=config.group == label)
+        answer = take(recipe, trial, scores, TRAINER)
+        get_run_logger().info("%s: %s %.4f", answer.sentence, scores[0].metric, scores[0].value)
+        found[trial] = scores[0].value
+    return found
+
+
+def whole_loop(recipe: Recipe) -> str:
+    """Propose, train and propose again until the loop has ended, in this process; return what it ended with."""
+    while True:
+        state = mix(recipe)
+        if state["status"] == "settled":
+            return f"{state['sentence']}\n{state['page']}"
+        train_probe(recipe)
+
+
+if __name__ == "__main__":
+    end_children_with_this_process(mark=True)
+    print(whole_loop(load(sys.argv[1], sys.argv[2:])))

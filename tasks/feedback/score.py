@@ -1,0 +1,100 @@
+"""What a trainer reports of a version: one value of a metric, of everything, of a domain, or of an example."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evenkeel.infra import storage
+from evenkeel.infra.errors import InputError
+from evenkeel.infra.tables import read_batches
+
+METRIC = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+SHOWN = 3
+
+
+class Score(BaseModel):
+    """One value. error: its standard error. rows: seen in training. cost: of training, in any unit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: str = Field(pattern=METRIC)
+    value: float
+    domain: str = ""
+    example: str = ""
+    error: float | None = None
+    rows: int | None = None
+    cost: float | None = None
+
+    @property
+    def of(self) -> str:
+        """Say what the value is of: `accuracy`, `accuracy of the domain web`, `influence of the example r7`."""
+        if self.example:
+            return f"{self.metric} of the example {self.example}"
+        return f"{self.metric} of the domain {self.domain}" if self.domain else self.metric
+
+    @property
+    def part(self) -> str:
+        """Whether it is of everything, of a domain or of an example: metrics of these are told apart."""
+        return "example" if self.example else "domain" if self.domain else "version"
+
+
+class ScoreFile(BaseModel):
+    """A list of scores, and perhaps who trained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trainer: str = ""
+    scores: list[Score]
+
+
+def read_scores(uri: str) -> ScoreFile:
+    """Return the scores in a file: .json (a list, or {trainer, scores}), .jsonl with one a line, or .parquet.
+
+    Raises InputError where there is no such file, or what it holds are no scores, naming the first that is none.
+    """
+    try:
+        if uri.endswith(".parquet"):
+            found: object = {"scores": list(_rows(uri))}
+        else:
+            text = storage.read_bytes(uri).decode()
+            found = (
+                [json.loads(line) for line in text.splitlines() if line.strip()]
+                if uri.endswith(".jsonl")
+                else (json.loads(text))
+            )
+    except FileNotFoundError as error:
+        raise InputError("there is no such file of scores", where=uri) from error
+    except ValueError as error:
+        raise InputError("the file of scores cannot be read", found=str(error)[:200], where=uri) from error
+    return parse_scores(found, uri)
+
+
+def parse_scores(document: object, where: str) -> ScoreFile:
+    """Return the scores in a plain document: a list of them, or {trainer, scores}. Raises InputError as above."""
+    try:
+        made = ScoreFile.model_validate({"scores": document} if isinstance(document, list) else document)
+    except ValidationError as error:
+        first = error.errors()[:SHOWN]
+        raise InputError(
+            f"{error.error_count()} of the scores are none",
+            expected='a list of {"metric": ..., "value": ...}, with domain or example, error, rows, cost as known',
+            found="; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in first),
+            where=where,
+        ) from error
+    if not made.scores:
+        raise InputError("there are no scores", where=where, remedy="report at least one value")
+    return made
+
+
+def _rows(uri: str) -> Iterator[Mapping[str, Any]]:
+    for batch in read_batches(uri, 1 << 16):
+        for row in batch.to_pylist():
+            yield {name: value for name, value in row.items() if value is not None}
+
+
+def is_plain_name(metric: str) -> bool:
+    """Tell whether a metric's name can be that of a file."""
+    return re.match(METRIC, metric) is not None
