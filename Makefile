@@ -24,7 +24,7 @@ run: $(READY) ## curate a lopsided pool of handwritten digits, and say what it t
 	$(BIN)/evenkeel evaluate $(RECIPE) --out .evenkeel/$(notdir $(basename $(RECIPE)))-evaluation.svg
 
 mix: $(READY) ## learn a mixture of packages from a linear probe: three rounds of trials, in this process
-	$(BIN)/python -m evenkeel.flows.trainer docstrings-mixture $(ARGS)
+	$(BIN)/python -m evenkeel.flows.server.trainer docstrings-mixture $(ARGS)
 
 check: lint ## what to run while you work: lint, types, imports and the quick tests (under 2 minutes on 2 cores)
 	$(PYTEST) $(SHARED) -m "not slow and not gpu and not server and not long" $(ARGS)

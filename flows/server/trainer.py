@@ -17,7 +17,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.feedback import rounds as records
 from evenkeel.tasks.feedback.loop import missing, reports_of
 from evenkeel.tasks.feedback.table import read_feedback
-from evenkeel.tasks.versions.evaluate import probe_scores
+from evenkeel.tasks.versions.evaluate import BALANCED, probe_scores
 from evenkeel.tasks.versions.listing import read_manifest, read_version
 
 TRAINER = "linear probe"
@@ -31,7 +31,13 @@ def train_probe(recipe: Recipe | RecipeFile, label: str = "") -> dict[str, float
         recipe: The recipe whose mixture is learned, or the file that holds it.
         label: The group column to tell; empty = the domains of the mixture, else the recipe's first group.
     """
-    recipe = loaded(recipe)
+    found = score_round(loaded(recipe), label)
+    get_run_logger().info("%s: %s", BALANCED, found or "every trial has a score")
+    return found
+
+
+def score_round(recipe: Recipe, label: str = "") -> dict[str, float]:
+    """Train on the trials of the open round that have no score, report, and return balanced accuracy by trial."""
     config, workspace = mixture_of(recipe), absolute(recipe.workspace)
     label = label or config.group or next(iter(recipe.source.groups), "")
     known = records.read_rounds(records.mixture_folder(recipe.destination.uri, recipe.dataset)).open
@@ -44,8 +50,7 @@ def train_probe(recipe: Recipe | RecipeFile, label: str = "") -> dict[str, float
         steps = {name: StepRef.model_validate(ref) for name, ref in read_manifest(version).document["steps"].items()}
         with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
             scores = probe_scores(steps, label, Path(scratch), by_domain=config.group == label)
-        answer = take(recipe, trial, scores, TRAINER)
-        get_run_logger().info("%s: %s %.4f", answer.sentence, scores[0].metric, scores[0].value)
+        take(recipe, trial, scores, TRAINER)
         found[trial] = scores[0].value
     return found
 
