@@ -35,6 +35,14 @@ def with_approved(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"sampling": sampling})
 
 
+def approved_document(recipe: Recipe) -> dict[str, object]:
+    """Return what the manifest says of a mixture that was learned: who approved it, and its regret to stratified."""
+    if recipe.mixture is None or not recipe.mixture.rule.trains or recipe.sampling.mixture is None:
+        return {}
+    approved = records.read_rounds(records.mixture_folder(absolute(recipe.destination.uri), recipe.dataset)).approved
+    return {} if approved is None else {"mixture": approved.model_dump(mode="json")}
+
+
 def approve_mixture(recipe: Recipe | RecipeFile, reason: str = "") -> Answer[Approved]:
     """Let `curate` go by the mixture that the last loop ended with.
 

@@ -69,6 +69,8 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         require_keeping(recipe.destination, recipe.dataset, run.workspace)
         lineage = resolve_lineage(recipe, run.workspace)
         require_columns(recipe, lineage.request.shards)
+        if recipe.mixture is not None and recipe.sampling.mixture is None:
+            get_run_logger().info("no mixture is approved yet: rows are drawn by the strategy alone")
         save_shard_numbers(recipe, run.workspace, lineage.request)
 
         def warn(ingest: StepRef) -> None:

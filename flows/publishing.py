@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import task
 
+from evenkeel.flows.approved import approved_document
 from evenkeel.flows.history import earlier_versions
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.pipeline import ProvenVersion, draw_card
@@ -43,6 +44,7 @@ def publish_version(
         "plugins": plugins_used(recipe),
         "steps": _steps(proven),
         **lineage.document(),
+        **approved_document(recipe),
         **of_document(proven.sources),
         **({} if approval is None else {"approval": approval}),
     }
