@@ -7,6 +7,7 @@ et al. 2019, arXiv 1905.12022; Hsu et al. 2019, arXiv 1909.06335).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,8 +17,8 @@ import xxhash
 from pydantic import BeforeValidator, Field, model_validator
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import read_array, write_array
-from evenkeel.infra.dtypes import Array, Int32Array, Int64Array, UInt64Array
+from evenkeel.infra.arrays import map_array, read_array, write_array
+from evenkeel.infra.dtypes import Array, Float64Array, Int32Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities, uniform
 from evenkeel.tasks.annotate.annotation import Annotation
@@ -39,6 +40,7 @@ from evenkeel.tasks.step import Run
 
 NAMES = ("train", "validation", "test")
 CLIENT_SEED = 0xC11E
+MAX_PROPORTIONS = 1 << 24
 
 
 def _share(written: object) -> object:
@@ -112,7 +114,11 @@ class Splits(Annotation):
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Decide which rows or groups make up each split, and return the rows of every split."""
         if self.clients and (level := cluster_level(self.over)) is not None:
-            write_array(storage.join(folder, "over.npy"), ancestors(source, level))
+            over = ancestors(source, level)
+            write_array(storage.join(folder, "over.npy"), over)
+            if (units := int(over.max(initial=-1)) + 1) * self.clients <= MAX_PROPORTIONS:
+                numbers = np.arange(units, dtype=np.uint64)
+                write_array(storage.join(folder, "proportions.npy"), self.proportions(numbers))
         if not (self.test or self.validation):
             return {"clients": self.clients}
         divide = self._by_places if self.by_rows or self.by_time else self._whole
@@ -220,17 +226,21 @@ class Splits(Annotation):
             seeds = [xxhash.xxh3_64_intdigest(str(value).encode()) for value in labels.dictionary.to_pylist()]
             over = np.array(seeds, np.uint64)[labels.indices.to_numpy()] if seeds else np.empty(0, np.uint64)
         drawn = uniform(self.seed ^ CLIENT_SEED, table["identity"].to_numpy())
-        client = np.zeros(table.num_rows, np.int32)
-        for one in np.unique(over):
-            mine = over == one
-            client[mine] = np.searchsorted(self.proportions(int(one)), drawn[mine], side="right")
-        return np.minimum(client, self.clients - 1)
+        units, place = np.unique(over, return_inverse=True)
+        known = storage.join(fit.folder, "proportions.npy")
+        found = map_array(known, Path(fit.scratch))[units] if storage.exists(known) else self.proportions(units)
+        ends = (found + np.arange(len(units))[:, None]).ravel()  # ascending: those of unit i lie between i and i + 1
+        client = np.searchsorted(ends, place + drawn, side="right") - place * self.clients
+        return np.asarray(np.clip(client, 0, self.clients - 1), np.int32)
 
-    def proportions(self, unit: int) -> Array:
-        """Return the cumulative shares of the clients in a cluster or group, (clients,) float64: Dirichlet(alpha)."""
+    def proportions(self, units: UInt64Array) -> Float64Array:
+        """Return cumulative shares of the clients in clusters or groups, (units, clients) float64: Dirichlet(alpha)."""
         assert self.clients is not None
-        draw = np.random.default_rng([self.seed, CLIENT_SEED, unit])
-        return np.cumsum(draw.dirichlet(np.full(self.clients, self.alpha)))
+        found = np.empty((len(units), self.clients))
+        for place, unit in enumerate(units.tolist()):
+            draw = np.random.default_rng([self.seed, CLIENT_SEED, unit])
+            found[place] = np.cumsum(draw.dirichlet(np.full(self.clients, self.alpha)))
+        return np.minimum(found, 1.0)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ So that who reads a stage or a split skips whole row groups by their statistics.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
 from evenkeel.infra.tables import write_tables
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.columns import read_columns, written_columns
@@ -63,8 +65,8 @@ def combined(table: pa.Table, columns: tuple[str, ...], coarse: bool) -> Longs:
     return number
 
 
-def follow(annotations: Mapping[str, StepRef], pool: Pool) -> Following | None:
-    """Return what the places of rows follow; None without such columns. One pass over them, block by block."""
+def follow(annotations: Mapping[str, StepRef], pool: Pool, compute: Compute) -> Following | None:
+    """Return what the places of rows follow; None without such columns. One pass over them."""
     names = [column.name for ref in annotations.values() for column in written_columns(ref)]
     if RANK in names:
         return Following((RANK,), False, np.zeros(1, np.int64))
@@ -72,14 +74,17 @@ def follow(annotations: Mapping[str, StepRef], pool: Pool) -> Following | None:
     if not columns:
         return None
     for coarse in (len(columns) > 40, True):
-        parts = np.empty(0, np.int64)
-        for block in pool.blocks:
-            table = read_columns(annotations, block.name)
-            assert table is not None
-            parts = np.union1d(parts, combined(table, columns, coarse))
-        if len(parts) <= MAX_PARTS:
+        finding = partial(_parts, dict(annotations), columns, coarse)
+        parts = compute.reduce(finding, np.union1d, [block.name for block in pool.blocks], work=pool.rows * 8)
+        if parts is None or len(parts) <= MAX_PARTS:
             break
-    return Following(columns, coarse, parts)
+    return Following(columns, coarse, np.empty(0, np.int64) if parts is None else parts)
+
+
+def _parts(annotations: Mapping[str, StepRef], columns: tuple[str, ...], coarse: bool, block: str) -> Longs:
+    table = read_columns(annotations, block)
+    assert table is not None
+    return np.unique(combined(table, columns, coarse))
 
 
 def write_placed(

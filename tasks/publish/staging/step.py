@@ -6,6 +6,7 @@ from functools import partial
 import pyarrow as pa
 
 from evenkeel.infra import storage
+from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import AccountingError, InputError
 from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder, StepRef
@@ -73,7 +74,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
     annotated = list(schema_of([one for ref in inputs.annotations.values() for one in written_columns(ref)]))[1:]
     schema, row_bytes = _schema(pool, config.payload == "rows", len(hierarchy.levels), annotated)
     rows_per_file = max(min(config.rows_per_file, FILE_BYTES // row_bytes), 1)
-    order = _plan(selection, hierarchy, rows_per_file, inputs, pool, out)
+    order = _plan(selection, hierarchy, rows_per_file, inputs, pool, out, run.compute)
     order.save(out.path("order"))
     work = ScatterJob(
         pool=inputs.ingest.uri,
@@ -136,10 +137,16 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
 
 
 def _plan(
-    selection: str, hierarchy: Hierarchy, rows_per_file: int, inputs: StageInputs, pool: Pool, out: StepFolder
+    selection: str,
+    hierarchy: Hierarchy,
+    rows_per_file: int,
+    inputs: StageInputs,
+    pool: Pool,
+    out: StepFolder,
+    compute: Compute,
 ) -> Order:
     """Return the order of the rows: by cluster path, after what their annotations ask."""
-    paths, following = hierarchy.paths(), follow(inputs.annotations, pool)
+    paths, following = hierarchy.paths(), follow(inputs.annotations, pool, compute)
     if following is None:
         return plan(selection, paths, rows_per_file)
     if following.ranked:
