@@ -20,6 +20,7 @@ from evenkeel.tasks.ingest.source_table import ATTRIBUTES, SOURCES
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.config import ReportConfig
+from evenkeel.tasks.report.following import FollowedLine, lines_of
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.report.signals import SignalValues, signal_values
@@ -114,6 +115,7 @@ class CardFacts:
     previous: bool = False
     tags: list[TagFrequencies] = field(default_factory=list)
     signals: list[SignalValues] = field(default_factory=list)
+    followed: list[FollowedLine] = field(default_factory=list)
     sources: list[SourceFacts] = field(default_factory=list)
 
     @property
@@ -180,6 +182,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         previous=previous is not None,
         tags=_tags(profile, inputs.sample),
         signals=signal_values(profile),
+        followed=lines_of(inputs.annotations),
         sources=[] if inputs.sources is None else _sources(inputs.sources, distributions),
     )
 

@@ -63,6 +63,7 @@ def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
     shards, recipe = len(facts.shards), facts.config.recipe
     return {
         "figures": sections.key_figures(facts),
+        "followed": facts.followed,
         "dispositions": sections.dispositions(facts),
         "examples": sections.cluster_examples(clusters),
         "checks": worst_first(facts.results),
@@ -94,6 +95,7 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
         ("groups", "Groups", bool(context["groups"])),
         ("tags", "Tags", bool(context["tags"])),
         ("signals", "Signals", bool(context["signals"])),
+        ("following", "Training", bool(context["followed"])),
         ("balance", "Balance", True),
         ("dispositions", "What was dropped", True),
         ("drift", "Drift", bool(context["drift_title"])),

@@ -21,6 +21,7 @@ def render_summary(facts: CardFacts) -> str:
     lines += balance_table(facts.balance)
     if facts.signals:
         lines += ["", *signal_table(facts)]
+    lines += [f"- {text(one.name)}: {text(one.words)}" for one in facts.followed]
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
         lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")
