@@ -41,6 +41,7 @@ from evenkeel.tasks.publish.exclusions import TAKEDOWNS
 from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
+from evenkeel.tasks.publish.tier import Tier
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.step import REPORT
@@ -57,8 +58,10 @@ from evenkeel.tasks.signal.signal import Part, Signal
 from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
+from evenkeel.tasks.validate.results import results_of
 from evenkeel.tasks.validate.stated import columns_of
 from evenkeel.tasks.validate.step import VALIDATE
+from evenkeel.tasks.validate.tiers import tier_of_results
 from evenkeel.tasks.versions.earlier import past_versions, profile_of
 
 
@@ -227,7 +230,7 @@ def prove_version(
     judged |= {f"signals.{name}": staged.signals[name] for name in stated} | {"measure": measure}
     judged |= {} if comparable is None else {"previous": comparable}
     validate = run_step(VALIDATE, recipe.gates, ValidateInputs.of(judged))
-    shown = _report_config(recipe, staged, earlier)
+    shown = _report_config(recipe, staged, earlier, tier_reached(recipe, validate, None))
     sources = None if recipe.provenance is None else done[f"signals.{recipe.provenance.named('source')}"]
     proof = flat_refs({"measure": measure, "validate": validate, "sources": sources})
     report = run_step(REPORT, shown, ReportInputs.of({**done, **proof}))
@@ -236,18 +239,34 @@ def prove_version(
     )
 
 
+def tier_reached(recipe: Recipe, validate: StepRef, approval: str | None) -> Tier | None:
+    """Return the tier of a version with these results of its gates, None where the recipe wants none.
+
+    approval: the reason of the person who approved it, None where nobody did yet.
+    """
+    if recipe.tier is None or "success" not in validate.facts:  # a plan has no results
+        return None
+    return tier_of_results(recipe.tier, recipe.gates, results_of(validate), approval)
+
+
 def draw_card(
-    recipe: Recipe, workspace: str, proven: ProvenVersion, place: tuple[int, str], run_step: RunStep
+    recipe: Recipe,
+    workspace: str,
+    proven: ProvenVersion,
+    place: tuple[int, str],
+    run_step: RunStep,
+    approval: str | None = None,
 ) -> ProvenVersion:
     """Return a proven version with the card of the number and the folder that it is published under.
 
     place: both. The card that the run showed was drawn for the number that it would get if nobody published before it;
-    where that came true, it is found in the workspace.
+    where that came true, it is found in the workspace. approval: the reason of the person who approved it.
     """
     number, folder = place
     drawn = earlier_versions(recipe, workspace, proven.content_key, force=True)
     earlier = Earlier(None, drawn.previous, [version for version in drawn.history if version.version < number])
-    config = _report_config(recipe, proven, earlier).model_copy(update={"version": number})
+    tier = tier_reached(recipe, proven.validate, approval)
+    config = _report_config(recipe, proven, earlier, tier).model_copy(update={"version": number})
     if folder != proven.stage.facts["location"]:
         config = config.model_copy(update={"location": folder})
     return dataclasses.replace(proven, report=run_step(REPORT, config, ReportInputs.of(proven.steps())))
@@ -375,7 +394,7 @@ def _takedowns(recipe: Recipe) -> str:
     return storage.join(dataset_folder(recipe.destination.uri, recipe.dataset), TAKEDOWNS)
 
 
-def _report_config(recipe: Recipe, staged: StagedVersion, earlier: Earlier) -> ReportConfig:
+def _report_config(recipe: Recipe, staged: StagedVersion, earlier: Earlier, tier: Tier | None) -> ReportConfig:
     same = earlier.same
     return ReportConfig(
         dataset=recipe.dataset,
@@ -385,4 +404,5 @@ def _report_config(recipe: Recipe, staged: StagedVersion, earlier: Earlier) -> R
         location=same.location if same is not None and same.location != staged.stage.facts.get("location") else "",
         price_per_hour=recipe.price_per_hour,
         history=past_versions(earlier.history),
+        tier=tier,
     )

@@ -7,7 +7,7 @@ from prefect import task
 from evenkeel.flows.approved import approved_document
 from evenkeel.flows.history import earlier_versions
 from evenkeel.flows.lineage import Lineage
-from evenkeel.flows.pipeline import ProvenVersion, draw_card
+from evenkeel.flows.pipeline import ProvenVersion, draw_card, tier_reached
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra import storage
 from evenkeel.infra.registry import plugins_used
@@ -31,12 +31,12 @@ def publish_version(
     """
 
     def draw(number: int, folder: str) -> Extras:
-        named = draw_card(recipe, run.workspace, proven, (number, folder), InProcess(run))
+        named = draw_card(recipe, run.workspace, proven, (number, folder), InProcess(run), approval)
         held = set() if proven.sources is None else Profile.open(proven.measure).held(str(proven.sources.facts["name"]))
         origin = origin_files(read_staged(proven.stage), recipe.dataset, number, plain, proven.sources, held)
         return {**_profile(proven), **evidence(named), **origin, CLUSTERS: storage.join(named.report.uri, CLUSTERS)}
 
-    plain = recipe.model_dump(mode="json")
+    plain, tier = recipe.model_dump(mode="json"), tier_reached(recipe, proven.validate, approval)
     document = {
         "recipe": plain,
         "seed": recipe.sampling.seed,
@@ -46,6 +46,7 @@ def publish_version(
         **lineage.document(),
         **approved_document(recipe),
         **of_document(proven.sources),
+        **({} if tier is None else {"tier": tier.model_dump(mode="json")}),
         **({} if approval is None else {"approval": approval}),
     }
     return PublishResult.model_validate(_publish_task(recipe, proven.stage, draw, document, run.workspace, force))

@@ -27,6 +27,7 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.mixture.config import MixtureConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
+from evenkeel.tasks.publish.tier import TierConfig
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.domains import signals_of
 from evenkeel.tasks.signal.config import AnySignal, with_short_forms
@@ -89,6 +90,9 @@ class Recipe(BaseModel):
     compute: str = Field(
         "local", description="Where work runs: inline, local, gpu, kubernetes, slurm or tcp://host:port."
     )
+    tier: TierConfig | None = Field(
+        None, description="The tier that versions shall have, L0 to L4, and what they must have passed for it."
+    )
     price_per_hour: float | None = Field(
         None,
         ge=0,
@@ -104,6 +108,16 @@ class Recipe(BaseModel):
         if given.allow:
             gate = AllowedValues(scope=f"group.{given.named('licence')}", allowed=given.allow)
             self.gates.add += [gate] if gate not in self.gates.add else []
+        return self
+
+    @model_validator(mode="after")
+    def _tier_is_within_reach(self) -> "Recipe":
+        """Refuse a tier that no version of the recipe can have."""
+        if (given := self.tier) is None:
+            return self
+        allowed = [] if self.provenance is None else self.provenance.allow
+        if why := given.conflict(self.gates.suite, self.gates.remove, self.gates.approval, allowed):
+            raise ValueError(f"tier: no version can have {given.name}: {why}")
         return self
 
     @model_validator(mode="after")

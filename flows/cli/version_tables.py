@@ -17,14 +17,15 @@ from evenkeel.tasks.versions.diff import VersionDiff
 def show_versions(console: Console, versions: list[Version]) -> None:
     """Print the versions of a dataset, newest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("version", "tags", "created", "by", "rows", "files", "reason"):
+    tiers = ("tier",) if any(version.tier for version in versions) else ()
+    for name in ("version", *tiers, "tags", "created", "by", "rows", "files", "reason"):
         table.add_column(name, justify="right" if name in ("rows", "files") else "left")
     for version in versions:
         held = ", held" if version.held is not None else ""
         name = f"v{version.version}" + (f" (current{held})" if version.current else "")
         created = version.created[:19].replace("T", " ")
         cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
-        table.add_row(name, *cells, version.reason)
+        table.add_row(name, *([version.tier] if tiers else []), *cells, version.reason)
     if versions:
         console.print(table)
 

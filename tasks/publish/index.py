@@ -43,7 +43,18 @@ def _write(table: Table) -> None:
 
 def _point(table: Table, current: Version) -> None:
     """Write where the newest data lies: for programs as JSON, for people and scripts as one line of text."""
-    fields = {"dataset", "version", "tags", "created", "rows", "location", "data", "manifest_sha256", "snapshot_id"}
+    fields = {
+        "dataset",
+        "version",
+        "tags",
+        "created",
+        "rows",
+        "tier",
+        "location",
+        "data",
+        "manifest_sha256",
+        "snapshot_id",
+    }
     pointer = {**current.model_dump(mode="json", include=fields), "iceberg_metadata": table.metadata_location}
     storage.write_json(storage.join(home(table), POINTER), pointer)
     storage.write_bytes(storage.join(home(table), POINTER_TEXT), f"{current.data}\n".encode())

@@ -234,6 +234,7 @@ class _Publication:
             parent=parent,
             metrics=manifest.metrics,
             reason=manifest.reason,
+            tier=str(manifest.document.get("tier", {}).get("name", "")),
         )
 
     def register(self, table: Table, facts: VersionFacts) -> None:

@@ -17,7 +17,10 @@ FACTS_KEY = "evenkeel"
 
 
 class VersionFacts(BaseModel):
-    """What the catalog keeps beside the snapshot of a version. location: the folder with everything about it."""
+    """What the catalog keeps beside the snapshot of a version.
+
+    location: the folder with everything about it. tier: L0 to L4, "" where the recipe wants none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,6 +37,7 @@ class VersionFacts(BaseModel):
     parent: int | None
     metrics: dict[str, object]
     reason: str
+    tier: str = ""
 
 
 class Version(VersionFacts):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import StorageError, VersionNotFound
+from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.tables import read_groups, read_table
 from evenkeel.tasks.publish.config import LATEST
 from evenkeel.tasks.publish.layout import CLUSTERS, INDEX, MANIFEST, POINTER, VERSIONS
 from evenkeel.tasks.publish.manifest import Manifest, read_checked
+from evenkeel.tasks.publish.tier import NAMES, at_least
 from evenkeel.tasks.reading.stream import Batch, RowStream
 
 if TYPE_CHECKING:
@@ -117,24 +118,15 @@ class PublishedVersion:
         return stream.batches(epoch)
 
 
-def open_version(address: str, version: str | int = LATEST) -> PublishedVersion:
+def open_version(address: str, version: str | int | None = None, tier: str | None = None) -> PublishedVersion:
     """Open a version of the dataset whose folder is `address`: `<destination>/<dataset>`, local or on a store.
 
-    version: 3, "v3", a tag, or "latest", the current one. What is there is read from the copies that lie in the folder,
-    which a commit may be a moment ahead of. Raises VersionNotFound, naming what there is, and StorageError where the
-    manifest is gone or altered.
+    version: 3, "v3", a tag, or "latest", the current one and the default. tier: L0 to L4; without a version the newest
+    of at least that tier, current or not, and with one a condition on it. What is there is read from the copies that
+    lie in the folder, which a commit may be a moment ahead of. Raises VersionNotFound, naming what there is,
+    StorageError where the manifest is gone or altered, RecipeError for a tier that is none.
     """
-    wanted = str(version).strip()
-    found = _pointer(address) if wanted == LATEST else None
-    if found is None:
-        known = _index(address)
-        found = next((one for one in known if wanted in _names(one)), None)
-        if found is None:
-            raise VersionNotFound(
-                f"there is no version {wanted!r}",
-                found=", ".join(f"v{one['version']}" for one in known[:20]) or "none",
-                where=address,
-            )
+    found = _entry(address, version, tier)
     run = str(found["location"]).rstrip("/").rpartition("/")[2]
     location = storage.join(address, VERSIONS, run)  # wherever the folder is mounted or was copied to
     manifest = read_checked(storage.join(location, MANIFEST), str(found["manifest_sha256"]))
@@ -146,6 +138,28 @@ def open_version(address: str, version: str | int = LATEST) -> PublishedVersion:
         data=storage.join(location, "data"),
         files=tuple(storage.join(location, entry.path) for entry in manifest.data),
         manifest=manifest,
+    )
+
+
+def _entry(address: str, version: str | int | None, tier: str | None) -> dict[str, Any]:
+    """Return what the folder says of a version. Raises VersionNotFound where there is none."""
+    if tier is not None and tier not in NAMES:
+        raise RecipeError(f"there is no tier {tier!r}", expected=", ".join(NAMES), where="tier")
+    wanted = LATEST if version is None else str(version).strip()
+    pointer = _pointer(address) if wanted == LATEST and tier is None else None
+    if pointer is not None:
+        return pointer
+    known = _index(address)
+    mine = [one for one in known if (version is None and tier is not None) or wanted in _names(one)]
+    high = [one for one in mine if tier is None or at_least(one.get("tier", ""), tier)]
+    if high:
+        return max(high, key=lambda one: int(one["version"]))
+    what = f"version {wanted!r}" if version is not None or tier is None else "version"
+    raise VersionNotFound(
+        f"there is no {what}" + (f" of tier {tier} or higher" if tier is not None else ""),
+        found=", ".join(f"v{one['version']}" + (f" ({one['tier']})" if one.get("tier") else "") for one in known[:20])
+        or "none",
+        where=address,
     )
 
 

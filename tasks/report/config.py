@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from evenkeel.tasks.publish.tier import Tier
+
 
 class PastVersion(BaseModel):
     """One published version, as the card compares with it. metrics: the facts of its measure step."""
@@ -24,5 +26,6 @@ class ReportConfig(BaseModel):
     version: int | None = Field(None, ge=1, description="The number the version gets if nobody publishes before it.")
     created: str = Field("", description="The day the version was made, ISO 8601; empty shows none.")
     location: str = Field("", description="Folder or URI where the version's files will lie.")
+    tier: Tier | None = Field(None, description="The tier of the version, where the recipe wants one.")
     history: list[PastVersion] = Field(default_factory=list, description="Earlier versions, oldest first.")
     price_per_hour: float | None = Field(None, ge=0, description="Price of one hour of the machines, for the cost.")

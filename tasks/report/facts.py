@@ -284,6 +284,7 @@ def _details(config: ReportConfig, inputs: ReportInputs, pool: Pool, licensed: b
     facts: dict[str, object] = {
         "Source": without_secrets(str(_setting(config.recipe, "source", "uri") or "")),
         "Licence": None if licensed else "no column of the source says",
+        "Tier": None if config.tier is None else config.tier.sentence,
         "Strategy": sample.facts.get("strategy"),
         "Seed": _setting(config.recipe, "sampling", "seed"),
         "Rehydration": table and f"{sample.counts['copies']:,} copies; by size of the duplicate group: {table}",

@@ -35,6 +35,7 @@ def _identity(facts: CardFacts) -> dict[str, object]:
         "version": f"v{version}" if version else "",
         "version_name": f"version {version}" if version else "the version",
         "created": facts.config.created,
+        "tier": "" if facts.config.tier is None else f"tier {facts.config.tier.name}",
         "headline": findings.headline(facts),
         "lead": sections.lead(facts),
         "verdict": {"tone": status, "sign": SIGNS[status], "words": findings.of_gates(facts)},

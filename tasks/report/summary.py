@@ -22,6 +22,7 @@ def render_summary(facts: CardFacts) -> str:
     if facts.signals:
         lines += ["", *signal_table(facts)]
     lines += [f"- {text(one.name)}: {text(one.words)}" for one in facts.followed]
+    lines += [] if facts.config.tier is None else ["", f"Tier {text(facts.config.tier.sentence)}."]
     lines += ["", f"## {text(findings.of_gates(facts))}", ""]
     for one in [*facts.failed, *facts.warned]:
         lines.append(f"- {one.sign} **{text(one.sentence)}**: {text(one.reason)}")

@@ -28,6 +28,7 @@ from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.beside import write_table
 from evenkeel.tasks.publish.staging.gather import write_data_file
 from evenkeel.tasks.publish.table import Version
+from evenkeel.tasks.publish.tier import Tier, TierConfig
 from evenkeel.tasks.report.cluster_names import NAMES
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
@@ -35,7 +36,9 @@ from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.step import Run
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
+from evenkeel.tasks.validate.results import results_of
 from evenkeel.tasks.validate.step import VALIDATE
+from evenkeel.tasks.validate.tiers import tier_of_results
 from evenkeel.tasks.versions.as_steps import as_steps, texts_of
 from evenkeel.tasks.versions.earlier import past_versions, profile_of
 from evenkeel.tasks.versions.listing import list_versions, read_manifest
@@ -83,6 +86,8 @@ def republish(
             storage.remove(short.staged.folder)
             raise
         document["metrics"] = drawer.measure.facts
+        if drawer.tier is not None:
+            document["tier"] = drawer.tier.model_dump(mode="json")
         return publish_files(config, dataset, short.staged, drawer.extras, document, workspace, replace=True)
 
 
@@ -162,6 +167,16 @@ class _Drawer:
         )
         self.steps = {**as_steps(short.staged, short.manifest, base), "measure": self.measure}
         self.validate = self._validate()
+        self.tier = self._tier()
+
+    def _tier(self) -> Tier | None:
+        """Return the tier of the shortened version, whose approval is that of the version that it is made from."""
+        recipe, approval = self.short.manifest.recipe, self.short.manifest.document.get("approval")
+        if not recipe.get("tier"):
+            return None
+        config = TierConfig.model_validate(recipe["tier"])
+        gates = GatesConfig.model_validate(recipe.get("gates", {}))
+        return tier_of_results(config, gates, results_of(self.validate), approval)
 
     def _validate(self) -> StepRef:
         gates = self.gates
@@ -191,6 +206,7 @@ class _Drawer:
             location=folder,
             history=past_versions(version for version in known if version.version < number),
             price_per_hour=recipe.get("price_per_hour"),
+            tier=self.tier,
         )
         facts = {name: value for name, value in self.previous.facts.items() if name != NAMES}
         unnamed = self.previous.model_copy(update={"facts": facts})  # its names may hold words of the rows that go

@@ -8,7 +8,7 @@ import pytest
 
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.outlook import foreseen, lines
-from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
+from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version, tier_reached
 from evenkeel.flows.recipe import parse
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
@@ -36,6 +36,7 @@ def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict
     given = {"sources": str(tmp_path / "sources.csv"), "allow": ["cc-by-4.0", "cc0-1.0"]}
     document |= {"provenance": given, "clustering": {"levels": [12, 3], "iterations": 2}, "sampling": {"target": 90}}
     document["gates"] = {"suite": "first-version", "change": {"coverage": {"at_least": 0}}}
+    document["tier"] = {"name": "L1", "requires": {"licences": True, "gates": ["allowed_values"]}}
     recipe = parse(document)
     run = Run(recipe.workspace, recipe.dataset, tmp_path / "scratch")
     lineage = resolve_lineage(recipe, recipe.workspace)
@@ -47,6 +48,9 @@ def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict
     proven = prove_version(recipe, recipe.workspace, staged, InProcess(run))
     failed = [str(one["reason"]) for one in proven.validate.facts["failed"]]
     assert any(one.startswith("allowed_values(group.licence)") for one in failed), "rows of the forum are in it"
+    found = tier_reached(recipe, proven.validate, None)
+    assert found is not None
+    assert (found.name, "allowed_values did not pass" in found.short) == ("L0", True)
 
     document["filters"] = [{"keep": "licence in ['cc-by-4.0', 'cc0-1.0']", "missing": "drop"}]
     recipe = parse(document)
@@ -56,12 +60,22 @@ def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict
     assert staged.stage.counts["filtered"] == 100
     card = storage.read_bytes(storage.join(proven.report.uri, "card.html")).decode()
     assert 'href="https://example.org/wiki"' in card
+    assert "<span>tier L1</span>" in card
+    assert "L1: suite first-version" in card
     assert "Forum Ltd" in card
 
     plain = recipe.model_dump(mode="json")
     files = origin_files(read_staged(proven.stage), "notes", 1, plain, proven.sources, {"wiki", "papers"})
     steps = {name: ref.model_dump(mode="json") for name, ref in proven.steps().items()}
-    source = {"steps": steps, "recipe": plain, **lineage.document(), **of_document(proven.sources)}
+    tier = tier_reached(recipe, proven.validate, None)
+    assert tier is not None
+    source = {
+        "tier": tier.model_dump(mode="json"),
+        "steps": steps,
+        "recipe": plain,
+        **lineage.document(),
+        **of_document(proven.sources),
+    }
     profile = {f"profile/{name}.parquet": storage.join(proven.measure.uri, f"{name}.parquet") for name in
                ("clusters", "groups", "totals", "balance")}  # fmt: skip
     extras = {**files, **profile, "profile/sketch.npy": storage.join(proven.measure.uri, "sketch.npy")}
@@ -96,6 +110,7 @@ def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict
     takedown(recipe.destination, "notes", [gone], recipe.workspace, reason="asked for", dry_run=False, republish=True)
     again = open_version(address)
     assert again.version == 2
+    assert open_version(address, tier="L1").version == 2, "the gates were asked again"
     groups = read_table(storage.join(again.location, "profile", "groups.parquet")).to_pandas().set_index("group")
     assert groups.loc["licence", "after"].sum() == again.rows == version.rows - 1, "groups of signals are counted anew"
     assert storage.exists(storage.join(again.location, "sources.parquet"))
