@@ -16,7 +16,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
-from evenkeel.tasks.signal.kinds.joined import JoinedSignal
+from evenkeel.tasks.signal.joining import Joining
 from evenkeel.tasks.signal.kinds.source_table import SourceTableSignal
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -103,7 +103,7 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
     are.
     """
     recipe = recipe.model_copy(update={"provenance": None})
-    if any(isinstance(one, JoinedSignal | SourceTableSignal) for one in recipe.signals):
+    if any(isinstance(one, Joining | SourceTableSignal) for one in recipe.signals):
         recipe = recipe.model_copy(update={"signals": [], "filters": []})
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]
     levels = [clusters for at, clusters in enumerate(levels) if at == 0 or clusters < levels[at - 1]]

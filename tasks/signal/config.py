@@ -21,14 +21,25 @@ def _kind_implied(value: object) -> object:
 
 
 def with_short_forms(document: dict[str, object]) -> dict[str, object]:
-    """Return a recipe whose sections `entries` and `bins`, shorter forms of tags and groups, are among its `signals`.
+    """Return a recipe whose sections `entries`, `bins` and `labels`, shorter forms, are among its `signals`.
 
     Raises ValueError for an entry column that says neither where its entries come from nor its kind.
     """
-    made = [*_entries(document.get("entries")), *_bins(document.get("bins"))]
-    rest = {name: value for name, value in document.items() if name not in ("entries", "bins")}
+    made = [*_entries(document.get("entries")), *_bins(document.get("bins")), *_labels(document.get("labels"))]
+    rest = {name: value for name, value in document.items() if name not in ("entries", "bins", "labels")}
     signals = rest.get("signals") or []
     return {**rest, "signals": [*signals, *made]} if made and isinstance(signals, list) else rest
+
+
+def _labels(written: object) -> list[object]:
+    """Read `labels: {uri: labelled.parquet, id: id, label: label}`; a list holds several."""
+    listed = written if isinstance(written, list) else [] if written is None else [written]
+    called, made = {"uri": "join", "id": "on", "label": "column"}, list[object]()
+    for one in listed:
+        if not isinstance(one, dict) or "uri" not in one:
+            raise ValueError("labels: expected where they are, such as {uri: labelled.parquet, id: id, label: label}")
+        made.append({"kind": "labels", **{called.get(name, name): value for name, value in one.items()}})
+    return made
 
 
 def _bins(written: object) -> list[object]:

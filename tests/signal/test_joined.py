@@ -45,7 +45,7 @@ def test_a_shuffled_incomplete_and_doubled_list(
     tmp_path: Path, done: dict[str, StepRef], rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shuffle, "ROWS_AT_ONCE", rows_at_once)
-    monkeypatch.setattr("evenkeel.tasks.signal.kinds.joined.ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("evenkeel.tasks.signal.joining.ROWS_AT_ONCE", rows_at_once)
     rng = np.random.default_rng(0)
     listed = rng.permutation(np.concatenate([np.arange(0, ROWS, 3), np.arange(0, 30, 3), np.arange(ROWS, ROWS + 7)]))
     for part in np.array_split(listed, 4):

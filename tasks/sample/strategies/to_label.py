@@ -1,0 +1,192 @@
+"""Choose the rows that people label next; the version is a labelling batch, and its labels come back as a column.
+
+Sources. anchors: AnchorAL (arXiv 2404.05623). balanced: DEUCE, diverse in predicted classes and in neighbourhoods.
+minority: mining of the classes with the fewest labels. clusters: one row of every cluster, before there are labels.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from evenkeel.expectations.goals import Goal
+from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Array
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
+from evenkeel.tasks.sample.greedy.picks import COLUMNS, Picks
+from evenkeel.tasks.sample.labelling.options import Rule, Uncertainty
+from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.quotas.allocation import water_fill
+from evenkeel.tasks.sample.strategy import Strategy
+
+if TYPE_CHECKING:
+    from evenkeel.tasks.cluster.hierarchy import Level
+    from evenkeel.tasks.sample.labelling.choose import Found
+    from evenkeel.tasks.sample.labelling.labelled import Labelled
+
+AT_LEAST = 50
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """The weight of a row by another rule, and 0 for a row that has a label. column: of labels, if any."""
+
+    column: tuple[str, ...]
+    picks: Picks | None
+
+    def __call__(self, table: pa.Table, block: str) -> Float64Array:
+        """Return the weights of the rows of a table, (n,) float64: of the picks, or 1 / (1 + distance)."""
+        from evenkeel.tasks.sample.labelling.labelled import is_labelled
+
+        nearness = 1.0 / (1.0 + table["distance"].to_numpy().astype(np.float64)) if self.picks is None else None
+        weights: Float64Array = self.picks(table, block) if self.picks is not None else np.asarray(nearness)
+        for column in self.column:
+            weights = np.where(is_labelled(table[column]), 0.0, weights)
+        return weights
+
+
+class ToLabel(Strategy):
+    """Choose the rows that people label next, by the labels there are."""
+
+    obeys: ClassVar[frozenset[str]] = frozenset()
+    goal: ClassVar[Goal] = "plan"
+
+    name: Literal["to-label"] = "to-label"
+    rule: Rule = Field(
+        "anchors",
+        description="anchors: the least sure among the rows most like the labelled ones of each class; balanced: the "
+        "least sure of every predicted class and leaf; minority: probably of the classes with the fewest labels; "
+        "clusters: one of every leaf without a label, which needs none.",
+    )
+    labels: str = Field(
+        "labels",
+        description="The group column with the labels; rows without are chosen from. Empty = no row has one, for rule: "
+        "clusters.",
+    )
+    uncertainty: Uncertainty = Field(
+        "margin", description="How unsure a linear model is: by its two best classes, all classes, or the best alone."
+    )
+    anchors: int = Field(
+        10, ge=1, le=1000, description="anchors: labelled rows of each class that others are compared with."
+    )
+    pool: int = Field(
+        0,
+        ge=0,
+        description="anchors: rows that are compared for each class; 0 = three times the target over the classes.",
+    )
+    avoid_outliers: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the rows left out: in the leaves farthest from all others, without a label.",
+    )
+
+    @model_validator(mode="after")
+    def _labels_where_they_are_read(self) -> Self:
+        if not self.labels and self.rule != "clusters":
+            raise ValueError(f"rule: {self.rule} needs labels: the group column that holds them; or rule: clusters")
+        return self
+
+    @property
+    def column(self) -> tuple[str, ...]:
+        """The column of labels; none where there are no labels yet."""
+        return (f"group.{self.labels}",) if self.labels else ()
+
+    def reads(self) -> tuple[str, ...]:
+        """Return the column of labels."""
+        return self.column
+
+    def plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return a draw of the chosen rows. Raises RecipeError where labels, or unlabelled rows, are too few."""
+        from evenkeel.tasks.sample.labelling.labelled import gather_labelled, require_classes
+        from evenkeel.tasks.sample.labelling.leaves import outlying_leaves
+
+        labelled = gather_labelled(self.column, problem)
+        sizes, level = problem.tree.sizes, self._leaves(problem)
+        outlying = outlying_leaves(level.centroids, sizes, labelled.by_leaf, self.avoid_outliers)
+        left = np.where(outlying, 0, sizes - labelled.by_leaf)
+        if problem.target > left.sum():
+            raise RecipeError(
+                "there are fewer rows to label than the target asks for",
+                expected=f"at most {int(left.sum()):,} rows without a label",
+                found=f"{problem.target:,}",
+                where="sampling.target",
+                remedy="lower the target, or avoid_outliers",
+            )
+        facts: dict[str, object] = {
+            "rule": self.rule,
+            "labels": dict(zip(labelled.classes, labelled.counts.tolist(), strict=True)),
+            "outlying_rows": int(sizes[outlying].sum()),
+        }
+        if self.rule == "clusters":
+            return self._one_of_each(labelled, left, problem, facts)
+        require_classes(labelled, self.rule, self.labels)
+        row_ids, read = self._choose(labelled, level, ~outlying, problem)
+        picks = Picks.of(row_ids, problem.folder, problem.scratch, problem.seed)
+        facts |= {"read": read, "read_share": round(read / max(1, problem.tree.rows), 6)}
+        rows = int((sizes - labelled.by_leaf).sum())
+        unseen = Unseen(self.column, picks)
+        return one_cell_plan(problem, rows, unseen, (*COLUMNS, *self.column), facts, draw="top", copies=1)
+
+    def _choose(
+        self, labelled: "Labelled", level: "Level", allowed: BoolArray, problem: SamplingProblem
+    ) -> tuple[UInt64Array, int]:
+        """Return the row ids in the order of choice, and how many vectors were read."""
+        from evenkeel.tasks.sample.labelling import choose
+        from evenkeel.tasks.sample.labelling.leaves import anchors_of, near_leaves
+        from evenkeel.tasks.sample.labelling.model import fit_labels
+
+        classes, target = len(labelled.classes), problem.target
+        model = fit_labels(labelled.vectors, labelled.labels, classes)
+        unlabelled = choose.Unlabelled(problem.rows, self.column[0], allowed)
+        found: Found
+        if self.rule == "anchors":
+            each = self.pool or max(AT_LEAST, -(-3 * target // classes))
+            anchors = anchors_of(labelled, self.anchors)
+            near = near_leaves(anchors, level.centroids, problem.tree.sizes - labelled.by_leaf, 2 * each)
+            found = choose.near_anchors(
+                replace(unlabelled, looked_into=allowed & near), anchors, model, self.uncertainty, each, problem
+            )
+            return choose.most_unsure(found.rows, target), found.read
+        if self.rule == "balanced":
+            found = choose.by_prediction(unlabelled, model, self.uncertainty, problem)
+            wanted = water_fill(np.full(classes, target), target, seed=problem.seed).quotas
+        else:
+            wanted = choose.levelled(labelled.counts, target)
+            found = choose.by_probability(unlabelled, model, wanted, problem)
+        return choose.of_classes(found.rows, wanted, target, problem.seed), found.read
+
+    def _one_of_each(
+        self, labelled: "Labelled", left: Int64Array, problem: SamplingProblem, facts: dict[str, object]
+    ) -> DrawPlan:
+        """Return a draw that raises the labelled rows of leaves evenly, large leaves first, nearest the centroid."""
+        quotas = raised(labelled.by_leaf, left, problem.target)
+        allocation = water_fill(quotas, problem.target)
+        columns, unseen = ("distance", *COLUMNS, *self.column), Unseen(self.column, None)
+        return DrawPlan(allocation, left, None, unseen, columns, draw="top", copies=1, facts=facts)
+
+    def _leaves(self, problem: SamplingProblem) -> "Level":
+        from evenkeel.tasks.cluster.hierarchy import Hierarchy
+
+        return Hierarchy.open(problem.rows.clustering).levels[0]
+
+
+def raised(held: Int64Array, left: Int64Array, rows: int) -> Int64Array:
+    """Return how many rows each leaf gives, (leaves,) int64: the level that all are raised to is as low as it can be.
+
+    held: labelled rows of each. left: unlabelled ones. The last round goes to the leaves with the most rows left.
+    """
+    low, high = 0, int((held + left).max(initial=0))
+    while low < high:
+        level = (low + high + 1) // 2
+        if np.clip(level - held, 0, left).sum() <= rows:
+            low = level
+        else:
+            high = level - 1
+    quotas = np.clip(low - held, 0, left)
+    more = np.flatnonzero((quotas < left) & (held + quotas <= low))
+    first = more[np.argsort(-left[more], kind="stable")][: rows - int(quotas.sum())]
+    quotas[first] += 1
+    return quotas.astype(np.int64)
