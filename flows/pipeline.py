@@ -222,7 +222,9 @@ def prove_version(
     joint = [(one.scope, one.given) for one in gates if isinstance(one, ConditionalEntropy)]
     asked = sorted({(one.to, one.by) for one in gates if isinstance(one, Distance)})
     target = recipe.target_set.current() if recipe.target_set is not None else None
-    config = MeasureConfig(joint=joint, target=target, distances=asked, signals=signals_counted(gates))
+    config = MeasureConfig(
+        joint=joint, target=target, distances=asked, signals=signals_counted(gates), columns=recipe.profile
+    )
     measure = run_step(MEASURE, config, MeasureInputs.of(done))
     groups = [one.name for one in recipe.signals if one.makes_group]
     stated = dict.fromkeys([*groups, *signals_among(columns_of(gates), staged.signals)])

@@ -25,6 +25,7 @@ from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.filter.config import FilterRule
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.mixture.config import MixtureConfig
+from evenkeel.tasks.properties.config import ProfileConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
 from evenkeel.tasks.publish.redact import carries_password
 from evenkeel.tasks.publish.tier import TierConfig
@@ -81,6 +82,9 @@ class Recipe(BaseModel):
         None,
         description="Which share of a version each domain gets; some rules learn it from training.",
         exclude_if=lambda mixture: mixture is None,
+    )
+    profile: ProfileConfig | None = Field(
+        None, description="What is found out about the columns of a version, for its card; null = nothing."
     )
     gates: GatesConfig = Field(default_factory=GatesConfig, description="What a version must pass to be published.")
     destination: DestinationConfig = Field(description="Where versions are published.")

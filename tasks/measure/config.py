@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evenkeel.expectations.concerns.signals import SignalBound
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.tasks.dedup.target_set import TargetSet
+from evenkeel.tasks.properties.config import ProfileConfig
 
 
 class SignalCount(BaseModel):
@@ -34,6 +35,7 @@ class MeasureConfig(BaseModel):
     signals: list[SignalCount] = Field(
         default_factory=list, description="Signals and scores that are counted by group and limit, where a gate asks."
     )
+    columns: ProfileConfig | None = Field(None, description="What is found out about the columns; null = nothing.")
     target: TargetSet | None = Field(None, description="Rows that distances are measured to.")
     distances: list[tuple[str, str]] = Field(
         default_factory=list, description="Distances that gates are on, to and by: their noise is measured well."

@@ -11,7 +11,17 @@ from evenkeel.infra.workspace import StepRef
 
 TABLES = ("clusters", "groups", "totals", "balance")
 SIGNALS = ("signals", "signal_bins", "signal_bounds")
-SOMETIMES = ("tags", "tag_totals", "joint", "distances", "sums", *SIGNALS)  # where the recipe has them, or a gate asks
+SOMETIMES = (
+    "tags",
+    "tag_totals",
+    "joint",
+    "distances",
+    "sums",
+    *SIGNALS,
+    "dependencies",
+    "uniques",
+    "near_misses",
+)  # where the recipe has them, or a gate asks
 
 
 class Profile:
@@ -98,6 +108,21 @@ class Profile:
     def signal_bounds(self) -> pd.DataFrame:
         """What gates ask of signals: name, by, value, below, above, and counts of the version and of the pool."""
         return self._if_there("signal_bounds")
+
+    @property
+    def dependencies(self) -> pd.DataFrame:
+        """Approximate functional dependencies between columns: left, right, error; where the recipe asks."""
+        return self._if_there("dependencies")
+
+    @property
+    def uniques(self) -> pd.DataFrame:
+        """Sets of columns that tell the rows apart: columns, repeated (rows); where the recipe asks."""
+        return self._if_there("uniques")
+
+    @property
+    def near_misses(self) -> pd.DataFrame:
+        """Values one edit away from a far commoner one: column, value, rows, near, near_rows; where the recipe asks."""
+        return self._if_there("near_misses")
 
     def files(self) -> list[str]:
         """Return the names of the files of the profile."""

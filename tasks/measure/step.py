@@ -21,6 +21,8 @@ from evenkeel.tasks.measure.signal_use import measure_signals
 from evenkeel.tasks.measure.survey import BASELINES, Survey, Surveyor
 from evenkeel.tasks.measure.tables import balance_table, cluster_table, group_table, total_row
 from evenkeel.tasks.measure.tags import measure_tags
+from evenkeel.tasks.properties.profiling import profile_columns
+from evenkeel.tasks.properties.version_rows import VersionRows
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.selection import Selection
@@ -59,6 +61,12 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     if rows.pool.scores:
         run.progress(0.94, "summing up signals")
         for name, table in measure_signals(rows, inputs.sample, inputs.signals, config.signals, run.compute).items():
+            write_table(out.path(f"{name}.parquet"), table)
+    if config.columns is not None:
+        run.progress(0.94, "profiling columns")
+        version = VersionRows(rows.pool, inputs.sample.uri, "profile")
+        kept = Selection.open(inputs.sample).rows
+        for name, table in profile_columns(config.columns, version, kept, out.path("columns"), run.compute):
             write_table(out.path(f"{name}.parquet"), table)
     if rows.pool.tags:
         run.progress(0.95, "counting tags")

@@ -33,10 +33,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which columns make the groups of a table, and what is aggregated in them; no keys = all rows are one group."""
+    """Which columns make the groups of a table, and what is aggregated in them; no keys = all rows are one group.
+
+    by: groups whose first so many keys are equal come to `finish` together; 0 = each group is by itself.
+    """
 
     keys: tuple[str, ...]
     aggregates: tuple[Aggregate, ...] = ()
+    by: int = 0
 
     def part(self, table: pa.Table) -> pa.Table:
         """Return the groups of some rows, one row each: keys, rows, first (the least row_id) and partial aggregates.
@@ -84,7 +88,7 @@ class Grouping:
         """Return the groups by the range that the hash of their keys is in."""
         from pandas.util import hash_pandas_object
 
-        hashes = hash_pandas_object(groups.select(self._names).to_pandas(), index=False).to_numpy()
+        hashes = hash_pandas_object(groups.select(self._names[: self.by or None]).to_pandas(), index=False).to_numpy()
         at = (hashes >> np.uint64(32)).astype(np.int64) * ranges >> 32
         order = np.argsort(at, kind="stable")
         cuts = np.searchsorted(at[order], np.arange(ranges + 1))

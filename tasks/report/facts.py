@@ -19,6 +19,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source_table import ATTRIBUTES, SOURCES
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
+from evenkeel.tasks.report.columns import ColumnFacts, column_facts
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.following import FollowedLine, lines_of
 from evenkeel.tasks.report.inputs import ReportInputs
@@ -117,6 +118,7 @@ class CardFacts:
     signals: list[SignalValues] = field(default_factory=list)
     followed: list[FollowedLine] = field(default_factory=list)
     sources: list[SourceFacts] = field(default_factory=list)
+    columns: ColumnFacts | None = None
 
     @property
     def leaves(self) -> Distribution:
@@ -184,6 +186,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         signals=signal_values(profile),
         followed=lines_of(inputs.annotations),
         sources=[] if inputs.sources is None else _sources(inputs.sources, distributions),
+        columns=column_facts(profile),
     )
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evenkeel.infra import storage
-from evenkeel.infra.tables import read_range, read_table
+from evenkeel.infra.tables import read_footer, read_range, read_table
 from evenkeel.infra.workspace import StepRef
 
 
@@ -36,6 +36,11 @@ class Selection:
             "row_id"
         ].to_numpy()
         return ids
+
+    @property
+    def rows(self) -> int:
+        """How many rows are kept, from the footer."""
+        return int(read_footer(storage.join(self.uri, "selection.parquet")).num_rows)
 
     def quotas(self) -> pa.Table:
         """Return one row per leaf: leaf, size, quota, kept, and the quota that each baseline would give it."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from evenkeel.expectations.concerns.columns import Dependency, Typos, Uniques
 from evenkeel.expectations.concerns.fairness import ByGroup, MetricByGroup, SelectionRate
 from evenkeel.expectations.concerns.privacy import mask
 from evenkeel.expectations.concerns.properties import Covers, Holds
@@ -16,6 +17,7 @@ from evenkeel.tasks.expression.property import Property, parse_metric, parse_pro
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.properties.answers import Answer, Counterexample
 from evenkeel.tasks.properties.conditions import check_rows, scan_rows
+from evenkeel.tasks.properties.dependencies import count_values, scan_dependency, scan_near_misses, scan_uniques
 from evenkeel.tasks.properties.grid import measure_coverage
 from evenkeel.tasks.properties.grouping import Grouping
 from evenkeel.tasks.properties.groups import check_groups, scan_groups, shown_value
@@ -56,6 +58,12 @@ def columns_of(expectations: Iterable[Expectation]) -> tuple[str, ...]:
             found += one.keys
             if isinstance(one, MetricByGroup):
                 found += parse_metric(one.metric, WHERE).columns
+        elif isinstance(one, Dependency):
+            found += [*one.left, one.right]
+        elif isinstance(one, Uniques):
+            found += one.columns
+        elif isinstance(one, Typos):
+            found.append(one.column)
     return tuple(dict.fromkeys(found))
 
 
@@ -137,6 +145,21 @@ def _scan(
         elif isinstance(one, SelectionRate) and clustering is not None:
             chosen = clustering if one.of == "sampling" else ""
             yield _compared(one, selection_by_group(one.keys, chosen, rows, run.compute))
+    yield from _scan_columns(expectations, rows, kept, storage.join(folder, "columns"), run)
+
+
+def _scan_columns(
+    expectations: Sequence[Expectation], rows: VersionRows, kept: int, folder: str, run: Run
+) -> Iterable[Scanned]:
+    for one in expectations:
+        if isinstance(one, Dependency):
+            answer = scan_dependency(tuple(one.left), one.right, rows, kept, folder, run.compute)
+            yield Scanned(one.key, "row", answer)
+        elif isinstance(one, Uniques):
+            yield Scanned(one.key, "row", scan_uniques(tuple(one.columns), rows, kept, folder, run.compute))
+        elif isinstance(one, Typos):
+            counts = count_values(one.column, rows, kept, folder, run.compute)
+            yield Scanned(one.key, "row", scan_near_misses(one.column, one.ratio, counts))
 
 
 def _compared(one: ByGroup, groups: GroupMeans) -> Scanned:

@@ -11,7 +11,6 @@ from evenkeel.expectations.expectation import UnknownScope
 from evenkeel.expectations.result import Result, count_by_status
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.profile import Profile
@@ -56,7 +55,9 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
     run.progress(0.3, "scanning the version for stated properties")
     rows = VersionRows(pool, inputs.sample.uri, WHERE)
     clustering = inputs.cluster.uri if storage.exists(storage.join(inputs.cluster.uri, "rows")) else None
-    stated = measure_stated(expectations, rows, clustering, _kept(inputs), out.path("scans"), config.examples > 0, run)
+    stated = measure_stated(
+        expectations, rows, clustering, Selection.open(inputs.sample).rows, out.path("scans"), config.examples > 0, run
+    )
     facts, cells = inputs.sample.facts, Selection.open(inputs.sample).cells()
     of_classes = shares(profile, previous, _same_clusters(inputs), near, _planned(inputs), cells)
     favoured = facts.get("effective_sample_size")
@@ -116,10 +117,6 @@ def _same_clusters(inputs: ValidateInputs) -> bool:
         return False
     now = inputs.cluster.facts.get("centroid_hash")
     return now is not None and now == inputs.previous.facts.get("centroid_hash")
-
-
-def _kept(inputs: ValidateInputs) -> int:
-    return int(read_footer(storage.join(inputs.sample.uri, "selection.parquet")).num_rows)
 
 
 def _planned(inputs: ValidateInputs) -> npt.NDArray[np.float64] | None:

@@ -117,7 +117,13 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
         "properties": pd.DataFrame(
             [
                 {"key": key, "unit": unit, "checked": 100, "broken": 0, "counterexamples": []}
-                for key, unit in (("length > 0", "row"), ('covers {"x": 10} grid 1', "cell"))
+                for key, unit in (
+                    ("length > 0", "row"),
+                    ('covers {"x": 10} grid 1', "cell"),
+                    ("zip -> city", "row"),
+                    ("unique id", "row"),
+                    ("near-misses of city, ratio 20", "row"),
+                )
             ]
             + [
                 {"key": key, "unit": "group", "names": ["f", "m"], "rows": [100, 200], "means": [[0.8], [0.9]]}

@@ -126,6 +126,9 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
         unfair(),
         "f",
     ),
+    ({"expect": "dependency", "left": ["zip"], "right": "city", "at_least": 0.99}, broken("53115"), "53115"),
+    ({"expect": "uniques", "columns": ["id"]}, broken("n5"), "n5"),
+    ({"expect": "typos", "column": "city"}, broken("Berlim"), "Berlim"),
     ({"expect": "selection_rate", "group": "sex", "ratio_at_least": 0.8}, unfair(), "f"),
     ({"expect": "kl_uniform"}, crowded(share=0.4), "399"),
     (
