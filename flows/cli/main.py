@@ -37,6 +37,8 @@ SECTIONS = {
         "evaluate": Place("evaluate", "Say what a version teaches a small model, beside random draws of its size."),
         "feedback": Place("mixture", "Record what training made of VERSION: metrics of it, its domains or rows."),
         "mix": Place("mixture", "Do the next step of RECIPE's mixture: publish trials, or end the loop."),
+        "compare": Place("compare", "Say how far two sets of rows are apart, beside what sampling noise comes to."),
+        "value": Place("compare", "Say which sources would bring a version nearest to the target."),
         "diff": Place("versions", "Say how version B differs from version A."),
         "tag": Place("versions", "Let NAME mean VERSION."),
         "untag": Place("versions", "Remove NAME; the version it meant stays, until a prune."),

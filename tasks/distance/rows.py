@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.tasks.distance.space import Features, Space
 from evenkeel.tasks.distance.sums import SetSums
 from evenkeel.tasks.embed.vectors import Vectors
@@ -48,16 +48,6 @@ def sum_rows(
     )
     storage.remove(folder)
     return SetSums.zero(sets, signed, space.axes.shape[1]) if found is None else found
-
-
-def sum_vectors(x: Float32Array, features: Features, first: int = 0, signed: int = 0) -> SetSums:
-    """Return the sums over vectors from elsewhere, (n, d), as one set; first: the number of the first of them."""
-    total = SetSums.zero(1, signed, features.axes.shape[1])
-    for start in range(0, len(x), ROWS_PER_CHUNK):
-        part = x[start : start + ROWS_PER_CHUNK]
-        number = np.arange(first + start, first + start + len(part), dtype=np.uint64)
-        total = total.add(SetSums.of(*features(part), np.ones((len(part), 1), np.int64), number, signed))
-    return total
 
 
 def _block_sums(

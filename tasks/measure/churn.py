@@ -29,3 +29,9 @@ def retained(previous: NDArray[np.uint64], current: NDArray[np.uint64], size: in
     if not len(previous):
         return float("nan")
     return float(np.isin(previous, current, assume_unique=True).mean())
+
+
+def in_both(one: NDArray[np.uint64], other: NDArray[np.uint64], share: float) -> int:
+    """Return how many rows below a share of the hashes are in both sketches."""
+    both = np.intersect1d(one, other, assume_unique=True)
+    return int((both.astype(np.float64) * 2.0**-64 < share).sum())

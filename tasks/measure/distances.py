@@ -4,34 +4,33 @@ Means of features, covariances and histograms of clusters are compared (`tasks/d
 most some ten thousand rows, whatever the pool. Beside each distance of the version stands what random rows come to.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.dedup.target_set import TargetSet
+from evenkeel.tasks.distance.elsewhere import sum_parts
+from evenkeel.tasks.distance.halves import HALVES, frechet_of_halves
 from evenkeel.tasks.distance.measures import BY, discrepancy, discrepancy_by_noise, frechet_distances
 from evenkeel.tasks.distance.record import SCHEMA as RECORD
 from evenkeel.tasks.distance.record import Record
-from evenkeel.tasks.distance.rows import sum_rows, sum_vectors
-from evenkeel.tasks.distance.space import Features, Space
+from evenkeel.tasks.distance.rows import sum_rows
+from evenkeel.tasks.distance.space import Space
 from evenkeel.tasks.distance.sums import SetSummary, SetSums
 from evenkeel.tasks.embed.step import map_fingerprint
 from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.measure.churn import in_both
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.histograms import LAST, POOL, TARGET, Histograms, Line, of_draws, of_noise
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
-from evenkeel.tasks.measure.version_sets import DRAWS, FIRST_DRAW, FIRST_HALF, HALVES, SETS, VersionSets
+from evenkeel.tasks.measure.version_sets import DRAWS, FIRST_DRAW, FIRST_HALF, SETS, VersionSets
 from evenkeel.tasks.measure.version_sets import POOL as OF_POOL
 from evenkeel.tasks.measure.version_sets import VERSION as OF_VERSION
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.signal.toward.clusters import count_leaves
 from evenkeel.tasks.step import Run
 
 NUMBERS = ("pool", "random", "after", "bound")
@@ -65,14 +64,15 @@ def measure_distances(
     histograms = Histograms(hierarchy, pool, version, frozenset(config.distances))
     lines: list[Line] = []
     if config.target is not None:
-        aim, wanted = summarise_target(config.target, vectors, space, hierarchy, folder, run)
-        lines += _to_target(found, aim)
+        parts = config.target.vectors(vectors, run)
+        aim, wanted = sum_parts(parts, space, hierarchy, storage.join(folder, "index"), run)
+        lines += _to_target(found, aim.summary(0))
         lines += [histograms.line(TARGET, "transport", wanted), histograms.line(TARGET, "kl", wanted)]
     lines += _to_pool(found)
     lines += [histograms.line(POOL, "transport", pool), histograms.line(POOL, "kl", pool)]
     if last is not None and inputs.previous is not None:
         previous = Profile.open(inputs.previous)
-        lines += _to_last(found, last.version, _shared(previous.sketch(), hashes, min(last.share, sets.of_version)))
+        lines += _to_last(found, last.version, in_both(previous.sketch(), hashes, min(last.share, sets.of_version)))
         if inputs.previous.facts.get("centroid_hash") == hierarchy.centroid_hash:
             before = _leaves_of(previous.clusters, hierarchy.leaves)
             lines += [histograms.line(LAST, "transport", before), histograms.line(LAST, "kl", before)]
@@ -83,21 +83,6 @@ def measure_distances(
         {name: one if one == one and one not in (INF, -INF) else None for name, one in line.items()} for line in lines
     ]
     return pa.Table.from_pylist(finite, schema=SCHEMA), record.table()
-
-
-def summarise_target(
-    target: TargetSet, vectors: Vectors, space: Space, hierarchy: Hierarchy, folder: str, run: Run
-) -> tuple[SetSummary, Int64Array]:
-    """Return the sums over the rows of a target, and how many join each leaf, (leaves,) int64; each is read once."""
-    features, total = Features.of(space), [SetSums.zero(1, 1, space.axes.shape[1])]
-
-    def summed() -> Iterator[Float32Array]:
-        for part in target.vectors(vectors, run):
-            total[0] = total[0].add(sum_vectors(part, features, int(total[0].rows[0]), signed=1))
-            yield part
-
-    leaves = count_leaves(summed(), hierarchy, storage.join(folder, "index"), run)
-    return total[0].summary(0), leaves
 
 
 def _to_target(found: SetSums, aim: SetSummary) -> list[Line]:
@@ -124,42 +109,20 @@ def _to_pool(found: SetSums) -> list[Line]:
 
 
 def _to_last(found: SetSums, last: SetSummary, shared: float) -> list[Line]:
-    """Return the distances to the last version; noise is what random halves of the version are apart.
-
-    Halves of n rows are apart as two draws of n / 2 are, which is more than versions of that size are.
-    """
+    """Return the distances to the last version; noise is how far random halves of the version are apart."""
     pool, version = found.summary(OF_POOL), found.summary(OF_VERSION)
     by_mmd: Line = {"pool": discrepancy(pool, last), "after": discrepancy(version, last, shared)}
     of_pool, after = frechet_distances([pool, version], last).tolist()
-    apart = []
-    for half in OF_HALVES:
-        one = found.summary(half)
-        other = SetSummary(
-            version.rows - one.rows,
-            version.squares - one.squares,
-            version.waves - one.waves,
-            version.sums - one.sums,
-            version.products - one.products,
-            float("nan"),
-        )
-        if one.rows and other.rows:
-            apart.append(float(frechet_distances([one], other)[0]))
-    few = max(1.0, (1 + version.rows / last.rows) / 4) if last.rows else 1.0  # where the last version was far smaller
+    apart = frechet_of_halves(found, OF_VERSION, OF_HALVES, last.rows)
     return [
         {"to": LAST, "by": "mmd", **by_mmd, "random": 0.0, "bound": discrepancy_by_noise(version, last, shared)},
-        {"to": LAST, "by": "frechet", "pool": of_pool, "after": after, **of_noise(few * np.array(apart))},
+        {"to": LAST, "by": "frechet", "pool": of_pool, "after": after, **of_noise(apart)},
     ]
 
 
 def _drawn(found: SetSums) -> list[int]:
     """Return the numbers of the random draws that have rows."""
     return [one for one in OF_DRAWS if found.rows[one]]
-
-
-def _shared(previous: UInt64Array, now: UInt64Array, share: float) -> float:
-    """Return how many rows below a share of the hashes two sketches have in common."""
-    both = np.intersect1d(previous, now, assume_unique=True)
-    return float((both.astype(np.float64) * 2.0**-64 < share).sum())
 
 
 def _leaves_of(clusters: pd.DataFrame, leaves: int) -> Int64Array:

@@ -74,8 +74,6 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
         write_table(out.path("tags.parquet"), tags)
         write_table(out.path("tag_totals.parquet"), tag_totals)
     facts = {name: value for name, value in totals.items() if isinstance(value, float) and np.isfinite(value)}
-    facts |= {f"{one['by']}_to_{one['to']}".replace("-", "_"): one["after"] for one in distances.to_pylist()}
-    facts = {name: value for name, value in facts.items() if value is not None and np.isfinite(value)}
     return Outcome({name: value for name, value in totals.items() if isinstance(value, int)}, facts)
 
 

@@ -7,17 +7,16 @@ import pyarrow as pa
 
 from evenkeel.infra.dtypes import Int64Array
 from evenkeel.infra.hashing import uniform
+from evenkeel.tasks.distance.halves import HALVES, halves_of
 from evenkeel.tasks.distance.rows import MOST_ROWS, SAMPLE_SEED
-from evenkeel.tasks.distance.sums import SIGN_SEED, bits
 from evenkeel.tasks.measure.joint import copies_of
 
-DRAWS, HALVES = 8, 8
+DRAWS = 8
 POOL, VERSION = 0, 1
 FIRST_DRAW, FIRST_HALF = 2, 2 + DRAWS
 SETS = 2 + DRAWS + HALVES
 MOST_DRAWN = 1 << 13
 DRAW_SEED = 0x6472_6177
-FIRST_BIT = 32  # those before are the signs of sums
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,5 @@ class VersionSets:
         copies[:, VERSION] = np.where(place < self.of_version, copies_of(table["row_id"].to_numpy(), self.sample), 0)
         for draw in range(DRAWS):
             copies[:, FIRST_DRAW + draw] = uniform(DRAW_SEED + draw, identity) < self.of_draw
-        halves = bits(SIGN_SEED, identity)[:, FIRST_BIT : FIRST_BIT + HALVES]
-        copies[:, FIRST_HALF:] = halves * copies[:, VERSION][:, None]
+        copies[:, FIRST_HALF:] = halves_of(copies[:, VERSION], identity)
         return copies

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from evenkeel.tasks.distance.elsewhere import sum_vectors
 from evenkeel.tasks.distance.measures import discrepancy, discrepancy_by_noise, divergence, frechet_distances
-from evenkeel.tasks.distance.rows import sum_vectors
 from evenkeel.tasks.distance.space import Features, Space
 from evenkeel.tasks.distance.sums import SetSummary, SetSums
 
@@ -15,7 +15,7 @@ FEATURES = Features.of(SPACE)
 
 
 def summary(x: np.ndarray, first: int = 0) -> SetSummary:
-    return sum_vectors(x.astype(np.float32), FEATURES, first, signed=1).summary(0)
+    return sum_vectors(x.astype(np.float32), FEATURES, first).summary(0)
 
 
 def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evenkeel.flows.cli.main import VERBS
@@ -13,6 +14,7 @@ from evenkeel.flows.recipe import load
 from evenkeel.infra.errors import StorageError
 from evenkeel.infra.writable import require_writable
 from tests.flows.cli.calls import invoke
+from tests.flows.conftest import lopsided
 
 LOOKING: dict[str, list[tuple[str, ...]]] = {
     "plan": [(), ("--no-probe",), ("--set", "sampling.target=100")],
@@ -22,6 +24,8 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
     "why": [("row-0-1",), ("row-0-1", "--version", "v1")],
     "whence": [("row-0-1",), ("row-0-1", "--version", "v1")],
     "diff": [("v1", "latest")],
+    "compare": [("v1", "pool"), ("latest", "target"), ("group.topic=topic-1", "source=shard-1.parquet")],
+    "value": [(), ("--over", "group.topic", "--held", "nothing")],
     "verify": [()],
     "prune": [(), ("--set", "destination.retention.keep_days=0", "--set", "destination.retention.grace_hours=0")],
     "takedown": [("row-0-1",), ("row-0-1", "--republish")],
@@ -54,6 +58,8 @@ def test_every_verb_is_known_to_look_or_to_change() -> None:
 def test_who_looks_changes_nothing(recipe_file: Path, document: dict[str, Any], tmp_path: Path) -> None:
     destination, workspace = Path(document["destination"]["uri"]), Path(document["workspace"])
     (tmp_path / "excluded.txt").write_text("row-0-7\n")
+    np.save(tmp_path / "target.npy", lopsided(30, seed=5)[0])
+    document["target_set"] = {"uri": str(tmp_path / "target.npy")}
     document["dedup"]["exclude"] = [{"by": "ids", "uri": str(tmp_path / "excluded.txt")}]
     recipe_file.write_text(json.dumps(document))
     for verb in ("plan", "versions", "prune", "diagnose", "quarantine"):  # before there is anything
