@@ -32,6 +32,7 @@ def mix(
     recipe: Recipe | RecipeFile,
     late: bool = False,
     again: bool = False,
+    begin: bool = True,
     if_busy: Literal["wait", "drop"] = "wait",
 ) -> dict[str, Any]:
     """Do the next step of a mixture's loop: publish the trials of a round, or end the loop once all are scored.
@@ -40,6 +41,7 @@ def mix(
         recipe: The recipe, with a section mixture; or the file that says so.
         late: Go on without the trials of the round that have no score.
         again: Begin a new loop, whatever the last one came to.
+        begin: Begin the first loop where there is none; a schedule that only goes on with one says no.
         if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
     """
     recipe = loaded(recipe)
@@ -48,7 +50,7 @@ def mix(
     check_destination(recipe.destination.uri, recipe.dataset)
     try:
         with one_at_a_time(recipe, wait=if_busy == "wait"), running(recipe) as run:
-            state = advance(recipe, run, AsTasks(run), late=late, again=again)
+            state = advance(recipe, run, AsTasks(run), late=late, again=again, begin=begin)
             page = write_page(recipe, run.workspace)
     except DatasetBusy as busy:
         return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
@@ -69,6 +71,8 @@ def show_state(state: MixState, page: str) -> None:
         key=artifact_key(state.dataset, "mixture"),
         description=f"Round {state.round} of the mixture",
     )
+    if not page:
+        return
     show(
         create_link_artifact,
         storage.web_address(page),

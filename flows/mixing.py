@@ -67,12 +67,14 @@ def mixture_of(recipe: Recipe) -> MixtureConfig:
     return recipe.mixture
 
 
-def advance(recipe: Recipe, run: Run, run_step: RunStep, *, late: bool = False, again: bool = False) -> MixState:
+def advance(
+    recipe: Recipe, run: Run, run_step: RunStep, *, late: bool = False, again: bool = False, begin: bool = True
+) -> MixState:
     """Do what comes next, and say where the loop stands.
 
     Where trials of the last round are not published yet, because a run was killed, these are published; where scores
     are missing it waits, or with `late` goes on without them; else it proposes the next round or ends the loop. again:
-    begin a new loop, whatever the last one came to.
+    begin a new loop, whatever the last one came to. begin: begin the first one where there is none.
     """
     config = mixture_of(recipe)
     folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
@@ -83,6 +85,8 @@ def advance(recipe: Recipe, run: Run, run_step: RunStep, *, late: bool = False, 
     if not known.open:
         if known.last is not None and not again:
             return _ended(recipe, known)
+        if known.last is None and not begin:
+            return MixState(dataset=recipe.dataset, status="waiting", round=0, loop=0, sentence="no loop has begun")
         number = 0 if known.last is None else known.last.round + 1
         return _publish(recipe, run, run_step, None, lambda pool: _first(recipe, config, number, pool, run, run_step))
     last = known.open[-1]

@@ -52,7 +52,7 @@ def render_mixture(dataset: str, config: MixtureConfig, known: Rounds, shown: Se
         "rule": config.rule.name,
         "approved": known.approved,
     }
-    return environment((TEMPLATES,)).get_template("mixture.html.j2").render(**context)
+    return environment(TEMPLATES).get_template("mixture.html.j2").render(**context)
 
 
 def _words(config: MixtureConfig, known: Rounds, shown: Sequence[Round], reports: Reports) -> tuple[str, str]:
