@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,9 @@ def test_three_rounds_end_whatever_is_killed(small: Served, document: dict[str, 
         plain = run.replace("-", "")
         return list(small.until(look, 120))[-1]
 
+    def went_on(before: int) -> bool:
+        return bool(known().settled) or rounds() > before
+
     # The flow is killed when the round is written and not all of its trials are drawn.
     first = small.start("mix/mix")
     small.until(lambda: rounds() == 1, 300)
@@ -120,7 +124,7 @@ def test_three_rounds_end_whatever_is_killed(small: Served, document: dict[str, 
             for name in ("mix/mix", "train_probe/train-probe"):
                 small.start(name)
             before = rounds()
-            small.until(lambda before=before: known().settled or rounds() > before, 400)
+            small.until(partial(went_on, before), 400)
         ended = small.until(lambda: known().settled, 600)
     finally:
         for one in workers:

@@ -12,7 +12,7 @@ from evenkeel.tasks.mixture.rules.equitable import Curve, Equitable, allocate, f
 from evenkeel.tasks.mixture.rules.exponentiated import Exponentiated, interactions
 from evenkeel.tasks.mixture.rules.fixed import Fixed
 from evenkeel.tasks.mixture.rules.match import Match
-from evenkeel.tasks.mixture.rules.regress import Regress, fitted
+from evenkeel.tasks.mixture.rules.regress import Model, Regress, fitted
 from evenkeel.tasks.mixture.rules.submodular import Submodular, cut_gains
 from evenkeel.tasks.mixture.simplex import limited, total_variation
 from tests.mixture.laws import NAMES, Planted, evidence, planted
@@ -68,18 +68,19 @@ def test_exponentiated_moves_towards_what_helps_and_follows_a_reward() -> None:
 
 
 @pytest.mark.long
-def test_the_search_by_regression_beats_the_natural_mixture_and_predicts() -> None:
+@pytest.mark.parametrize("model", ["law", "exponential", pytest.param("trees", marks=pytest.mark.slow)])
+def test_the_search_by_regression_beats_the_natural_mixture_and_predicts(model: Model) -> None:
     """Three rounds of eight trials with noise: the loss of the last proposal against natural and equal weights."""
     gains = []
-    for seed in range(3):
-        law, rule = planted(seed + 40), Regress()
+    for seed in range(2):
+        law, rule = planted(seed + 40), Regress(model=model)
         start = evidence(law, np.empty((0, 6)), seed=seed)
         tried = np.vstack([start.natural[None], start.uniform[None], rule.try_first(start, 6)])
         for _ in range(2):
             tried = np.vstack([tried, rule.propose(evidence(law, tried, 0.005, seed), 8)])
         known = evidence(law, tried, 0.005, seed)
         best = rule.propose(known, 1)[0]
-        predicted = fitted(known)
+        predicted = fitted(known, model)
         assert predicted is not None
         assert predicted(best[None])[0] == pytest.approx(law.losses(best).mean(), abs=0.03)
         gains.append(law.losses(start.natural).mean() - law.losses(best).mean())

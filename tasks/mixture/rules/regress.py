@@ -1,9 +1,10 @@
 """Search by regression: a model of the metric as a function of the weights says which mixtures to try next.
 
 Sources: CLIMB (arXiv 2504.13161) and RegMix (arXiv 2407.01492): Dirichlet trials, a regressor, the predicted best tried
-next; Data Mixing Laws (arXiv 2403.16952): the loss of domain i is c_i + exp(a_i . w). The metric over everything is the
-mean of the domains' laws where they are reported; a single law would send every row to one domain. The same search
-finds the weights of quality scores (QuaDMix, Meta-rater).
+next; Data Mixing Laws (arXiv 2403.16952): the loss of domain i is c_i + exp(a_i . w). The default is a law of shares: a
+domain learns from its own rows, less and less, and what the others do for it is small and linear. The metric over
+everything is the mean of the domains' laws where they are reported; a single law would send every row to one domain.
+The same search finds the weights of quality scores (QuaDMix, Meta-rater).
 """
 
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from evenkeel.tasks.mixture.simplex import apart, around
 if TYPE_CHECKING:
     from evenkeel.tasks.mixture.evidence import Evidence
 
+Model = Literal["law", "exponential", "trees"]
 Law = Callable[[Float64Array], Float64Array]
 CANDIDATES = 2048
 OFFSETS = 24
+SMALL_SHARES, PENALTIES, OWN_PENALTY = (0.005, 0.02, 0.05, 0.1, 0.2), (0.03, 0.3, 3.0, 30.0), 1e-3
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SMALL_SHARE = 0.02
 APART = 0.08
@@ -56,6 +59,43 @@ def exponential_law(weights: Float64Array, losses: Float64Array) -> Law:
     return lambda mixtures: offset + np.exp(np.minimum(mean + (mixtures - centre) @ slopes, 50.0))
 
 
+def share_laws(weights: Float64Array, losses: Float64Array) -> list[Law]:
+    """Return for each domain c - b log(w_own + small) + a . w, fitted to its losses: (t, k), (t, k) -> functions.
+
+    Ridge regression, with a penalty on a that is large beside that on b. The penalty and what counts as a small share
+    are the same for all domains: those by which their trials are predicted best when each is left out.
+    """
+    best: tuple[float, list[Law]] = (np.inf, [])
+    for small in SMALL_SHARES:
+        for penalty in PENALTIES:
+            fits = [_share_law(weights, losses[:, own], own, small, penalty) for own in range(weights.shape[1])]
+            error = float(np.mean([one[1] for one in fits]))
+            if error < best[0]:
+                best = (error, [one[0] for one in fits])
+    return best[1]
+
+
+def _share_law(
+    weights: Float64Array, losses: Float64Array, own: int, small: float, penalty: float
+) -> tuple[Law, float]:
+    """Return the law of one domain, and its mean squared error where each trial is left out."""
+    spread = float(np.log(weights[:, own] + small).std()) or 1.0
+    width = float(weights.std(axis=0).mean()) or 1.0
+
+    def features(mixtures: Float64Array) -> Float64Array:
+        return np.column_stack([np.log(mixtures[:, own] + small) / spread, mixtures / width])
+
+    design = features(weights)
+    centre, level, count = design.mean(axis=0), float(losses.mean()), len(losses)
+    middle = design - centre
+    pulls = np.append(OWN_PENALTY, np.full(weights.shape[1], penalty))
+    inverse = np.linalg.inv(middle.T @ middle + count * np.diag(pulls))
+    slopes = inverse @ middle.T @ (losses - level)
+    leverage = np.einsum("tk,kl,tl->t", middle, inverse, middle) + 1 / count
+    left_out = (losses - level - middle @ slopes) / np.maximum(1 - leverage, 1e-2)
+    return lambda mixtures: level + (features(mixtures) - centre) @ slopes, float(np.mean(left_out**2))
+
+
 def additive_law(weights: Float64Array, losses: Float64Array) -> Law:
     """Return c - sum_j b_j log(w_j + small) with b >= 0: every domain helps, less and less; arrays as above."""
     from scipy.optimize import nnls
@@ -78,7 +118,7 @@ def trees(weights: Float64Array, losses: Float64Array, seed: int) -> Law:
     return lambda mixtures: np.asarray(model.predict(mixtures), np.float64)
 
 
-def fitted(evidence: "Evidence", model: Literal["law", "trees"] = "law") -> Law | None:
+def fitted(evidence: "Evidence", model: Model = "law") -> Law | None:
     """Return the loss, smaller being better, as a function of mixtures (n, k); None with fewer than four trials."""
     if len(evidence.scored) < 4:
         return None
@@ -90,7 +130,10 @@ def fitted(evidence: "Evidence", model: Literal["law", "trees"] = "law") -> Law 
     known = np.isfinite(by_domain).all(axis=0)
     if not known.all():
         return additive_law(weights, overall)
-    laws = [exponential_law(weights, by_domain[:, domain]) for domain in range(by_domain.shape[1])]
+    if model == "exponential":
+        laws = [exponential_law(weights, by_domain[:, domain]) for domain in range(by_domain.shape[1])]
+    else:
+        laws = share_laws(weights, by_domain)
     shift = float(overall.mean() - by_domain.mean())
     return lambda mixtures: shift + np.mean([law(mixtures) for law in laws], axis=0)
 
@@ -99,8 +142,10 @@ class Regress(MixtureRule):
     """Fit a model of the metric to the trials so far, and try what it predicts to be best."""
 
     name: Literal["regress"] = "regress"
-    model: Literal["law", "trees"] = Field(
-        "law", description="law: exponential in the weights, domain by domain where that is reported; trees: boosted."
+    model: Model = Field(
+        "law",
+        description="law: each domain learns from its own share, less and less, where domains are reported; "
+        "exponential: in all weights (Data Mixing Laws); trees: boosted (CLIMB, RegMix).",
     )
 
     def propose(self, evidence: "Evidence", count: int) -> Float64Array:
