@@ -68,8 +68,12 @@ def codes_of(table: pa.Table, column: str, values: Sequence[str]) -> Int64Array:
 
 def value_hashes(values: Sequence[str], seed: int) -> UInt64Array:
     """Return the hash of each value, (n,) uint64: the same in every version."""
-    plain = np.array([xxhash.xxh3_64_intdigest(value.encode()) for value in values], np.uint64)
-    return hash_identities(seed, plain)
+    return hash_identities(seed, plain_hashes(values))
+
+
+def plain_hashes(values: Sequence[str]) -> UInt64Array:
+    """Return the xxh3 of each value, (n,) uint64."""
+    return np.array([xxhash.xxh3_64_intdigest(value.encode()) for value in values], np.uint64)
 
 
 def choose_units(sizes: Int64Array, hashes: UInt64Array, wanted: Sequence[int]) -> list[Int64Array]:

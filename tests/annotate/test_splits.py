@@ -68,6 +68,21 @@ def test_rows_stay_in_their_split_when_shards_arrive(tmp_path: Path) -> None:
     assert moved < 0.02  # those at the edge; a fresh draw would move 32 %
 
 
+@pytest.mark.parametrize(("by", "unit"), [("hash", "identity"), ("cluster", "leaf"), ("group.site", "site")])
+def test_fixed_splits_never_move(tmp_path: Path, by: str, unit: str) -> None:
+    ids = [f"row-{row}" for row in range(ROWS)]
+    small = pool(tmp_path / "small", ROWS * 2 // 3, ids[: ROWS * 2 // 3])
+    large = pool(tmp_path / "large", ROWS, ids)
+    one = Splits(by=by, test=0.2, validation=0.2, fixed=True)
+    before, _ = split_of(small, tmp_path / "small", one, names=("site",))
+    after, ref = split_of(large, tmp_path / "large", one, names=("site",))
+    both = before.merge(after, on=unit)
+    assert (both["ek_split_x"] == both["ek_split_y"]).all()
+    assert ref.facts["rows"] == after["ek_split"].value_counts().to_dict()
+    if by == "hash":
+        assert abs((after["ek_split"] == "test").mean() - 0.2) < 0.02
+
+
 @pytest.mark.parametrize(("by", "column"), [("group.site", "site"), ("cluster", "leaf"), ("level-2", "top")])
 def test_groups_and_clusters_stay_whole(tmp_path: Path, by: str, column: str) -> None:
     share = 0.2 if by == "level-2" else 0.1
@@ -112,6 +127,11 @@ def test_clusters_too_large_for_a_split_are_named(tmp_path: Path) -> None:
         split_of(pool(tmp_path), tmp_path, Splits(by="level-2", test=0.01))
 
 
+def test_a_share_of_no_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"the validation split has no row(.|\n)*0.001 of 40 kept rows"):
+        split_of(pool(tmp_path), tmp_path, Splits(test=0.5, validation=0.001), target=40)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -119,6 +139,8 @@ def test_clusters_too_large_for_a_split_are_named(tmp_path: Path) -> None:
         ({}, "nothing to split off"),
         ({"by": "cluster", "even": "group.label", "test": 0.1}, "even goes with by: hash"),
         ({"by": "dirichlet", "test": 0.1}, "needs clients"),
+        ({"by": "month", "test": 0.1, "fixed": True}, "fixed goes by hashes"),
+        ({"test": "ten %"}, "could not convert"),
     ],
 )
 def test_contradictions_are_refused(options: dict[str, object], message: str) -> None:

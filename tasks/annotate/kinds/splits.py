@@ -6,25 +6,24 @@ et al. 2019, arXiv 1905.12022; Hsu et al. 2019, arXiv 1909.06335).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import xxhash
 from pydantic import BeforeValidator, Field, model_validator
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, read_array, write_array
-from evenkeel.infra.dtypes import Array, Float64Array, Int32Array, Int64Array, UInt64Array
+from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.dtypes import Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities, uniform
 from evenkeel.tasks.annotate.annotation import Annotation
+from evenkeel.tasks.annotate.clients import Clients
 from evenkeel.tasks.annotate.column import Column
-from evenkeel.tasks.annotate.sorting import ascending, place_rows, read_places
+from evenkeel.tasks.annotate.sorting import place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
+from evenkeel.tasks.annotate.split_keys import SplitKeys
 from evenkeel.tasks.annotate.units import (
     ancestors,
     choose_units,
@@ -32,15 +31,14 @@ from evenkeel.tasks.annotate.units import (
     codes_of,
     count_clusters,
     count_values,
+    plain_hashes,
     value_hashes,
 )
-from evenkeel.tasks.signal.groups import labels_of, numbers_of
+from evenkeel.tasks.signal.groups import labels_of
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
 
 NAMES = ("train", "validation", "test")
-CLIENT_SEED = 0xC11E
-MAX_PROPORTIONS = 1 << 24
 
 
 def _share(written: object) -> object:
@@ -71,6 +69,11 @@ class Splits(Annotation):
     tolerance: float = Field(
         0.1, ge=0, le=1, description="By how much of itself a split of whole clusters or groups may miss its share."
     )
+    fixed: bool = Field(
+        False,
+        description="Whether the hash of a row, cluster or group alone decides: then none ever moves to another split, "
+        "and shares are met as closely as chance allows.",
+    )
     clients: int | None = Field(None, ge=2, le=1_000_000, description="Over so many clients rows are spread.")
     alpha: float = Field(0.3, gt=0, description="How alike clients are: small = each has few clusters, large = all.")
     over: str = Field("level-1", description="What clients differ in: `level-t`, or a group column.", min_length=1)
@@ -87,6 +90,8 @@ class Splits(Annotation):
             raise ValueError("by: dirichlet needs clients: over how many rows are spread")
         if self.even and not self.by_rows:
             raise ValueError(f"even goes with by: hash, not with by: {self.by}")
+        if self.fixed and (self.even or self.by_time):
+            raise ValueError("fixed goes by hashes: it goes with no even, and with no column of times")
         return self
 
     @property
@@ -113,18 +118,16 @@ class Splits(Annotation):
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Decide which rows or groups make up each split, and return the rows of every split."""
-        if self.clients and (level := cluster_level(self.over)) is not None:
-            over = ancestors(source, level)
-            write_array(storage.join(folder, "over.npy"), over)
-            if (units := int(over.max(initial=-1)) + 1) * self.clients <= MAX_PROPORTIONS:
-                numbers = np.arange(units, dtype=np.uint64)
-                write_array(storage.join(folder, "proportions.npy"), self.proportions(numbers))
+        if self.clients:
+            self._clients().fit(source, folder)
         if not (self.test or self.validation):
             return {"clients": self.clients}
-        divide = self._by_places if self.by_rows or self.by_time else self._whole
-        rows = divide(source, folder, run)
-        train = source.kept_rows - sum(rows)
-        found = dict(zip(NAMES, (train, *rows), strict=True))
+        for name, rows in zip(NAMES[1:], self._wanted(source.kept_rows), strict=True):
+            if getattr(self, name) and not rows and source.kept_rows:
+                self._refuse_empty(source, name)
+        divide = self._fixed if self.fixed else self._by_places if self.by_rows or self.by_time else self._whole
+        split = divide(source, folder, run)
+        found = dict(zip(NAMES, (source.kept_rows - sum(split), *split), strict=True))
         return {"rows": found, **({"clients": self.clients} if self.clients else {})}
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
@@ -133,10 +136,22 @@ class Splits(Annotation):
         found: dict[str, pa.Array] = {}
         if self.test or self.validation:
             names = np.array(NAMES, object)
-            found["ek_split"] = pa.array(names[self._splits(source, block, table, fit)], pa.string())
+            found["ek_split"] = pa.array(names[self.split_numbers(source, block, table, fit)], pa.string())
         if self.clients:
-            found["ek_client"] = pa.array(self._clients(table, fit))
+            found["ek_client"] = pa.array(self._clients().of(table, fit))
         return found
+
+    def _clients(self) -> Clients:
+        assert self.clients is not None
+        return Clients(self.clients, self.alpha, self.over, self.seed)
+
+    def _fixed(self, source: AnnotationSource, folder: str, run: Run) -> tuple[int, int]:
+        """Count the rows of each split where their hashes alone decide."""
+        if (level := cluster_level(self.by)) is not None:
+            write_array(storage.join(folder, "clusters.npy"), ancestors(source, level))
+        counting = partial(_count_splits, self, source, Fit(folder, str(run.scratch)))
+        found = run.compute.reduce(counting, np.add, source.blocks, work=source.pool.rows * 16)
+        return (0, 0) if found is None else (int(found[1]), int(found[2]))
 
     def _wanted(self, rows: int) -> tuple[int, int]:
         """Return how many of some rows are for validation, and how many for test."""
@@ -152,10 +167,21 @@ class Splits(Annotation):
         short = np.flatnonzero((each.sum(axis=0) >= sizes) & (each.sum(axis=0) > 0))
         if len(short) and source.kept_rows:
             self._refuse_small(source, values[short[0]], int(sizes[short[0]]), int(each[:, short[0]].sum()))
-        place_rows(source, SplitKeys(source, self, tuple(values)), folder, run)
+        time = self.by if self.by_time else ""
+        keys = SplitKeys(source, self.columns(), time, self.even, tuple(values), self.seed)
+        place_rows(source, keys, folder, run)
         starts = np.cumsum(sizes) - sizes
         write_array(storage.join(folder, "ends.npy"), np.stack([starts, *each], axis=1).astype(np.int64))
         return wanted
+
+    def _refuse_empty(self, source: AnnotationSource, name: str) -> None:
+        raise RecipeError(
+            f"the {name} split has no row",
+            expected="a share that is a row at least",
+            found=f"{getattr(self, name):g} of {source.kept_rows:,} kept rows",
+            where=source.where,
+            remedy=f"raise {name}, or sampling.target",
+        )
 
     def _refuse_small(self, source: AnnotationSource, value: str, size: int, wanted: int) -> None:
         whose = f"{self.even}={value}" if self.even else "this version"
@@ -201,8 +227,11 @@ class Splits(Annotation):
             remedy=f"raise {name}, raise tolerance, or split by something finer",
         )
 
-    def _splits(self, source: AnnotationSource, block: str, table: pa.Table, fit: Fit) -> Array:
+    def split_numbers(self, source: AnnotationSource, block: str, table: pa.Table, fit: Fit) -> Array:
         """Return the number of the split of each row of a block, (n,)."""
+        if self.fixed:
+            u = uniform(self.seed, self._units(table, fit))
+            return np.select([u < self.test, u < self.test + self.validation], [2, 1], 0)
         if not (self.by_rows or self.by_time):
             split = read_array(storage.join(fit.folder, "split.npy"))
             if cluster_level(self.by) is not None:
@@ -216,81 +245,21 @@ class Splits(Annotation):
         place = places - start
         return np.select([place < test, place < test + validation], [2, 1], 0)
 
-    def _clients(self, table: pa.Table, fit: Fit) -> Int32Array:
-        """Return the client of each row, (n,) int32: by its own hash, in the proportions of its cluster or group."""
-        assert self.clients is not None
-        if cluster_level(self.over) is not None:
-            over = read_array(storage.join(fit.folder, "over.npy"))[table["leaf"].to_numpy()].astype(np.uint64)
-        else:
-            labels = labels_of(table[self.over]).dictionary_encode()
-            seeds = [xxhash.xxh3_64_intdigest(str(value).encode()) for value in labels.dictionary.to_pylist()]
-            over = np.array(seeds, np.uint64)[labels.indices.to_numpy()] if seeds else np.empty(0, np.uint64)
-        drawn = uniform(self.seed ^ CLIENT_SEED, table["identity"].to_numpy())
-        units, place = np.unique(over, return_inverse=True)
-        known = storage.join(fit.folder, "proportions.npy")
-        found = map_array(known, Path(fit.scratch))[units] if storage.exists(known) else self.proportions(units)
-        ends = (found + np.arange(len(units))[:, None]).ravel()  # ascending: those of unit i lie between i and i + 1
-        client = np.searchsorted(ends, place + drawn, side="right") - place * self.clients
-        return np.asarray(np.clip(client, 0, self.clients - 1), np.int32)
-
-    def proportions(self, units: UInt64Array) -> Float64Array:
-        """Return cumulative shares of the clients in clusters or groups, (units, clients) float64: Dirichlet(alpha)."""
-        assert self.clients is not None
-        found = np.empty((len(units), self.clients))
-        for place, unit in enumerate(units.tolist()):
-            draw = np.random.default_rng([self.seed, CLIENT_SEED, unit])
-            found[place] = np.cumsum(draw.dirichlet(np.full(self.clients, self.alpha)))
-        return np.minimum(found, 1.0)
+    def _units(self, table: pa.Table, fit: Fit) -> UInt64Array:
+        """Return what is hashed of each row, (n,) uint64: its id, its cluster or its group."""
+        if self.by_rows:
+            return np.asarray(table["identity"].to_numpy(), np.uint64)
+        if cluster_level(self.by) is not None:
+            cluster = read_array(storage.join(fit.folder, "clusters.npy"))
+            return np.asarray(cluster[table["leaf"].to_numpy()], np.uint64)
+        labels = labels_of(table[self.by]).dictionary_encode()
+        hashes = plain_hashes(labels.dictionary.to_pylist())
+        return np.asarray(hashes[labels.indices.to_numpy()], np.uint64)
 
 
-@dataclass(frozen=True)
-class SplitKeys:
-    """The order that splits are cut from: the value of `even`, then the hash of the id; or time, the latest first."""
-
-    source: AnnotationSource
-    splits: Splits
-    values: tuple[str, ...]
-
-    def __call__(self, block: str) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
-        """Return row ids, major and minor keys of the kept rows of a block."""
-        by = self.splits
-        table = self.source.kept(block, by.columns())
-        minor = hash_identities(by.seed, table["identity"].to_numpy())
-        if by.by_time:
-            major = ~time_keys(table[by.by], by.by, self.source.where)
-        elif by.even:
-            major = codes_of(table, by.even, self.values).astype(np.uint64)
-        else:
-            return table["row_id"].to_numpy(), minor, np.zeros_like(minor)
-        return table["row_id"].to_numpy(), major, minor
-
-
-def time_keys(column: pa.ChunkedArray, name: str, where: str) -> UInt64Array:
-    """Return keys that sort as times do, (n,) uint64; a row without one comes first.
-
-    Times are numbers, dates, or texts as ISO 8601 writes them. Raises RecipeError for another column.
-    """
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        try:
-            column, kind = pc.cast(column, pa.timestamp("us")), pa.timestamp("us")
-        except pa.ArrowInvalid as error:
-            raise RecipeError(
-                f"the column {name!r} holds texts that are no times",
-                expected="numbers, dates, or texts such as 2024-05-01",
-                found=str(error),
-                where=where,
-                remedy="name another column; a column of groups is written group.<name>",
-            ) from error
-    if pa.types.is_date(kind):
-        column, kind = pc.cast(column, pa.timestamp("us")), pa.timestamp("us")
-    if pa.types.is_timestamp(kind):
-        numbers = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64)
-    else:
-        numbers = numbers_of(column, name, where)
-    keys = ascending(numbers)
-    keys[np.isnan(numbers)] = 0
-    return keys
+def _count_splits(one: Splits, source: AnnotationSource, fit: Fit, block: str) -> Int64Array:
+    splits = one.split_numbers(source, block, source.kept(block, one.columns()), fit)
+    return np.bincount(splits, minlength=len(NAMES)).astype(np.int64)
 
 
 def _even(rows: int, parts: int) -> Int64Array:
