@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, read_array, write_array
+from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Float64Array, Int32Array, UInt64Array
 from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.annotate.units import ancestors, cluster_level, plain_hashes
-from evenkeel.tasks.signal.groups import labels_of
+from evenkeel.tasks.annotate.units import Units, cluster_level
 from evenkeel.tasks.signal.signal import Fit
 
 SEED = 0xC11E
@@ -33,20 +32,16 @@ class Clients:
 
     def fit(self, source: AnnotationSource, folder: str) -> None:
         """Write the cluster of every leaf, and draw the proportions of all clusters where these are not too many."""
-        if (level := cluster_level(self.over)) is None:
+        units = Units.find(source, self.over, storage.join(folder, "over"))
+        if units.columns:
             return
-        over = ancestors(source, level)
-        write_array(storage.join(folder, "over.npy"), over)
-        if (units := int(over.max(initial=-1)) + 1) * self.count <= MAX_PROPORTIONS:
-            write_array(storage.join(folder, "proportions.npy"), self.proportions(np.arange(units, dtype=np.uint64)))
+        count = len(source.hierarchy().levels[(cluster_level(self.over) or 1) - 1].counts)
+        if count * self.count <= MAX_PROPORTIONS:
+            write_array(storage.join(folder, "proportions.npy"), self.proportions(np.arange(count, dtype=np.uint64)))
 
     def of(self, table: pa.Table, fit: Fit) -> Int32Array:
         """Return the client of each row, (n,) int32: by its own hash, in the proportions of its cluster or group."""
-        if cluster_level(self.over) is not None:
-            over = read_array(storage.join(fit.folder, "over.npy"))[table["leaf"].to_numpy()].astype(np.uint64)
-        else:
-            labels = labels_of(table[self.over]).dictionary_encode()
-            over = plain_hashes(labels.dictionary.to_pylist())[labels.indices.to_numpy()]
+        over = Units(self.over, storage.join(fit.folder, "over")).numbers(table)
         drawn = uniform(self.seed ^ SEED, table["identity"].to_numpy())
         units, place = np.unique(over, return_inverse=True)
         known = storage.join(fit.folder, "proportions.npy")

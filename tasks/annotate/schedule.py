@@ -1,7 +1,7 @@
 """One stage of training: how many copies every cell of the kept rows gives, and which."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -130,7 +130,9 @@ class Schedule:
         Raises RecipeError where the cells that have a weight do not have so many.
         """
         compute, blocks, work = self.run.compute, self.source.blocks, self.source.pool.rows * WORK
-        numbering = partial(number_block, self.source, self.rows, self.folder, rule, keep)
+        numbering = partial(
+            number_block, self.source, self.rows, self.folder, replace(rule, weights=None, factors=None), keep
+        )
         counted = compute.reduce(numbering, merge_counted, blocks, work=work)
         sizes = Sizes.of(counted if counted is not None else Counted(np.empty(0, np.int64), np.empty(0, np.int64)))
         quotas = self._quotas(rule, sizes, target, most, seed)

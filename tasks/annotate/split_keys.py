@@ -11,7 +11,7 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities
 from evenkeel.tasks.annotate.sorting import ascending
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.annotate.units import codes_of
+from evenkeel.tasks.annotate.units import Units
 from evenkeel.tasks.signal.groups import numbers_of
 
 
@@ -22,8 +22,7 @@ class SplitKeys:
     source: AnnotationSource
     columns: tuple[str, ...]
     time: str
-    even: str
-    values: tuple[str, ...]
+    even: Units | None
     seed: int
 
     def __call__(self, block: str) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
@@ -32,8 +31,8 @@ class SplitKeys:
         minor = hash_identities(self.seed, table["identity"].to_numpy())
         if self.time:
             major = ~time_keys(table[self.time], self.time, self.source.where)
-        elif self.even:
-            major = codes_of(table, self.even, self.values).astype(np.uint64)
+        elif self.even is not None:
+            major = self.even.of(table).astype(np.uint64)
         else:
             return table["row_id"].to_numpy(), minor, np.zeros_like(minor)
         return table["row_id"].to_numpy(), major, minor

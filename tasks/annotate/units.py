@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -9,14 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from evenkeel.infra import storage
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.groups import labels_of
 from evenkeel.tasks.step import Run
 
 MAX_VALUES = 1 << 20
+NO_VALUES = pa.table({"value": pa.array([], pa.string()), "rows": pa.array([], pa.int64())})
 
 
 def cluster_level(by: str) -> int | None:
@@ -39,36 +44,79 @@ def ancestors(source: AnnotationSource, level: int) -> Int64Array:
     return hierarchy.ancestors(level).astype(np.int64)
 
 
-def count_clusters(source: AnnotationSource, cluster: Int64Array, run: Run) -> Int64Array:
-    """Return the kept rows of every cluster of a level, (k,) int64, given the cluster of every leaf."""
-    counting = partial(_count_clusters, source, cluster, int(cluster.max(initial=-1)) + 1)
-    found = run.compute.reduce(counting, operator.iadd, source.blocks, work=source.pool.rows * 16)
-    return np.zeros(0, np.int64) if found is None else found
+@dataclass(frozen=True)
+class Units:
+    """The clusters of a level, or the values of a column, that rows are taken by; small to send to a worker.
 
-
-def count_values(source: AnnotationSource, column: str, run: Run) -> tuple[list[str], Int64Array]:
-    """Return the values of a column among the kept rows, ascending, and the rows of each, (values,) int64.
-
-    A row without one has the value `(none)`. Raises RecipeError for more than about a million values.
+    by: `cluster`, `level-t` or the column. folder: of what workers read.
     """
-    counting = partial(_count_values, source, column)
-    merge = partial(_merged, source.where, column)
-    found = run.compute.reduce(counting, merge, source.blocks, work=source.pool.rows * 16)
-    if found is None:
-        return [], np.empty(0, np.int64)
-    ordered = found.sort_by("value")
-    return ordered["value"].to_pylist(), np.asarray(ordered["rows"].to_numpy(), np.int64)
 
+    by: str
+    folder: str
 
-def codes_of(table: pa.Table, column: str, values: Sequence[str]) -> Int64Array:
-    """Return the place in `values` of the value of each row of a table, (n,) int64."""
-    places = pc.index_in(labels_of(table[column]), value_set=pa.array(values, pa.string()))
-    return np.asarray(places.to_numpy(zero_copy_only=False), np.int64)
+    @classmethod
+    def find(cls, source: AnnotationSource, by: str, folder: str) -> "Units":
+        """Write which cluster each leaf is in, where the units are clusters."""
+        units = cls(by, folder)
+        if (level := cluster_level(by)) is not None:
+            write_array(units._clusters, ancestors(source, level))
+        return units
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column to read for `of`, if any."""
+        return (self.by,) if cluster_level(self.by) is None else ()
 
-def value_hashes(values: Sequence[str], seed: int) -> UInt64Array:
-    """Return the hash of each value, (n,) uint64: the same in every version."""
-    return hash_identities(seed, plain_hashes(values))
+    def count(self, source: AnnotationSource, run: Run) -> Int64Array:
+        """Return the kept rows of every unit, (k,) int64; values in ascending order, which are written for `of`.
+
+        Raises RecipeError for more than about a million values. A row without one has the value `(none)`.
+        """
+        work = source.pool.rows * 16
+        if not self.columns:
+            count = int(read_array(self._clusters).max(initial=-1)) + 1
+            counting = partial(_count_clusters, source, self._clusters, count)
+            sizes = run.compute.reduce(counting, operator.iadd, source.blocks, work=work)
+            return np.zeros(0, np.int64) if sizes is None else sizes
+        merge = partial(_merged, source.where, self.by)
+        found = run.compute.reduce(partial(_count_values, source, self.by), merge, source.blocks, work=work)
+        found = NO_VALUES if found is None else found.sort_by("value")
+        write_table(self._values, found)
+        return np.asarray(found["rows"].to_numpy(), np.int64)
+
+    def names(self) -> list[str]:
+        """Return what counted values are called, ascending."""
+        names: list[str] = read_table(self._values, ["value"])["value"].to_pylist()
+        return names
+
+    def of(self, table: pa.Table) -> Int64Array:
+        """Return the cluster of each row, or the place of its value among those that were counted, (n,) int64."""
+        if not self.columns:
+            return np.asarray(read_array(self._clusters)[table["leaf"].to_numpy()], np.int64)
+        places = pc.index_in(labels_of(table[self.by]), value_set=pa.array(self.names(), pa.string()))
+        return np.asarray(places.to_numpy(zero_copy_only=False), np.int64)
+
+    def hashes(self, count: int, seed: int) -> UInt64Array:
+        """Return a hash of each of `count` counted units, (k,) uint64: that of a cluster's number, or of the value."""
+        if not self.columns:
+            return hash_identities(seed, np.arange(count, dtype=np.uint64))
+        return hash_identities(seed, plain_hashes(self.names()))
+
+    def numbers(self, table: pa.Table) -> UInt64Array:
+        """Return what is hashed of each row, (n,) uint64: its cluster's number, or the xxh3 of its value."""
+        if not self.columns:
+            return np.asarray(self.of(table), np.uint64)
+        labels = labels_of(table[self.by]).dictionary_encode()
+        hashes = plain_hashes(labels.dictionary.to_pylist())
+        return np.asarray(hashes[labels.indices.to_numpy()], np.uint64)
+
+    @property
+    def _clusters(self) -> str:
+        return storage.join(self.folder, f"{self.by}.npy")
+
+    @property
+    def _values(self) -> str:
+        return storage.join(self.folder, "values.parquet")
 
 
 def plain_hashes(values: Sequence[str]) -> UInt64Array:
@@ -96,7 +144,8 @@ def choose_units(sizes: Int64Array, hashes: UInt64Array, wanted: Sequence[int]) 
     return chosen
 
 
-def _count_clusters(source: AnnotationSource, cluster: Int64Array, count: int, block: str) -> Int64Array:
+def _count_clusters(source: AnnotationSource, clusters: str, count: int, block: str) -> Int64Array:
+    cluster = read_array(clusters)
     return np.bincount(cluster[source.kept(block)["leaf"].to_numpy()], minlength=count).astype(np.int64)
 
 

@@ -39,6 +39,7 @@ def as_steps(staged: Staged, manifest: Manifest, folder: str) -> dict[str, StepR
     }
     groups = signal_groups(staged)
     refs = {name: ref for name, ref in refs.items() if _is_step(name, groups)}
+    refs |= {name: _without_counts(ref) for name, ref in refs.items() if name.startswith("annotations.")}
     columns = {refs[f"signals.{name}"].uri: column for name, column in groups.items() if f"signals.{name}" in refs}
     _write_pool(staged, manifest, steps["ingest"], refs["ingest"].uri, columns)
     _write_dropped(staged, refs["dedup"].uri)
@@ -81,6 +82,13 @@ def dispositions_of(staged: Staged) -> Iterator[pa.Table]:
 def _is_step(name: str, groups: Mapping[str, str]) -> bool:
     """Tell whether a step can be written from a version: of the signals, those that are columns of groups."""
     return not name.startswith("signals.") or name.removeprefix("signals.") in groups
+
+
+def _without_counts(annotation: StepRef) -> StepRef:
+    """Return an annotation with its columns alone: what it counted was of the rows of the version before."""
+    return annotation.model_copy(
+        update={"facts": {name: annotation.facts[name] for name in ("kind", "columns") if name in annotation.facts}}
+    )
 
 
 def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str, signals: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.column import Column
 from evenkeel.tasks.annotate.sorting import ascending, place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.annotate.units import ancestors, cluster_level, codes_of, count_clusters, count_values
+from evenkeel.tasks.annotate.units import Units, cluster_level
 from evenkeel.tasks.signal.groups import numbers_of
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
@@ -71,21 +71,14 @@ class Order(Annotation):
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Number the rows by cluster and number, and lay out the batches or runs of every cluster."""
-        values: tuple[str, ...] = ()
         facts: dict[str, object] = {}
         if self.by_unit:
-            if (level := cluster_level(self.of)) is not None:
-                cluster = ancestors(source, level)
-                write_array(storage.join(folder, "clusters.npy"), cluster)
-                sizes = count_clusters(source, cluster, run)
-            else:
-                names, sizes = count_values(source, self.of, run)
-                values = tuple(names)
+            sizes = Units.find(source, self.of, folder).count(source, run)
             for name, array in layout(sizes, self.batch, self.pattern == "batches", self.seed)._asdict().items():
                 write_array(storage.join(folder, f"{name}.npy"), array)
             whole = int((sizes // self.batch).sum()) * self.batch
             facts = {"of": self.of, "batch": self.batch, "rows_in_whole_batches": whole}
-        place_rows(source, OrderKeys(source, self, folder, values), folder, run)
+        place_rows(source, OrderKeys(source, self, Units(self.of, folder)), folder, run)
         return {"pattern": self.pattern, **facts}
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
@@ -105,8 +98,7 @@ class OrderKeys:
 
     source: AnnotationSource
     order: Order
-    folder: str
-    values: tuple[str, ...]
+    units: Units
 
     def __call__(self, block: str) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
         """Return row ids, major and minor keys of the kept rows of a block."""
@@ -120,11 +112,7 @@ class OrderKeys:
             number = ascending(-found if rule.by.startswith("-") else found)
         if not rule.by_unit:
             return row_id, number, hashed
-        if cluster_level(rule.of) is not None:
-            unit = read_array(storage.join(self.folder, "clusters.npy"))[table["leaf"].to_numpy()]
-        else:
-            unit = codes_of(table, rule.of, self.values)
-        return row_id, unit.astype(np.uint64), number
+        return row_id, self.units.of(table).astype(np.uint64), number
 
 
 class Layout(NamedTuple):

@@ -15,26 +15,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
-from evenkeel.infra.dtypes import Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Array, Int64Array
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.hashing import hash_identities, uniform
+from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.clients import Clients
 from evenkeel.tasks.annotate.column import Column
 from evenkeel.tasks.annotate.sorting import place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.split_keys import SplitKeys
-from evenkeel.tasks.annotate.units import (
-    ancestors,
-    choose_units,
-    cluster_level,
-    codes_of,
-    count_clusters,
-    count_values,
-    plain_hashes,
-    value_hashes,
-)
-from evenkeel.tasks.signal.groups import labels_of
+from evenkeel.tasks.annotate.units import Units, choose_units, cluster_level
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
 
@@ -147,8 +137,8 @@ class Splits(Annotation):
 
     def _fixed(self, source: AnnotationSource, folder: str, run: Run) -> tuple[int, int]:
         """Count the rows of each split where their hashes alone decide."""
-        if (level := cluster_level(self.by)) is not None:
-            write_array(storage.join(folder, "clusters.npy"), ancestors(source, level))
+        if not self.by_rows:
+            Units.find(source, self.by, folder)
         counting = partial(_count_splits, self, source, Fit(folder, str(run.scratch)))
         found = run.compute.reduce(counting, np.add, source.blocks, work=source.pool.rows * 16)
         return (0, 0) if found is None else (int(found[1]), int(found[2]))
@@ -160,15 +150,19 @@ class Splits(Annotation):
     def _by_places(self, source: AnnotationSource, folder: str, run: Run) -> tuple[int, int]:
         """Number the rows by hash or time, and write where the splits end: per value of `even`, (values, 3) int64."""
         wanted = self._wanted(source.kept_rows)
-        values, sizes = [""], np.array([source.kept_rows])
-        if self.even:
-            values, sizes = count_values(source, self.even, run)
-        each = np.array([_even(rows, len(values)) for rows in wanted]).reshape(2, len(values))
+        even = Units(self.even, folder) if self.even else None
+        sizes = np.array([source.kept_rows]) if even is None else even.count(source, run)
+        each = np.array([_even(rows, len(sizes)) for rows in wanted]).reshape(2, len(sizes))
         short = np.flatnonzero((each.sum(axis=0) >= sizes) & (each.sum(axis=0) > 0))
         if len(short) and source.kept_rows:
-            self._refuse_small(source, values[short[0]], int(sizes[short[0]]), int(each[:, short[0]].sum()))
+            self._refuse_small(
+                source,
+                "" if even is None else even.names()[short[0]],
+                int(sizes[short[0]]),
+                int(each[:, short[0]].sum()),
+            )
         time = self.by if self.by_time else ""
-        keys = SplitKeys(source, self.columns(), time, self.even, tuple(values), self.seed)
+        keys = SplitKeys(source, self.columns(), time, even, self.seed)
         place_rows(source, keys, folder, run)
         starts = np.cumsum(sizes) - sizes
         write_array(storage.join(folder, "ends.npy"), np.stack([starts, *each], axis=1).astype(np.int64))
@@ -195,23 +189,15 @@ class Splits(Annotation):
 
     def _whole(self, source: AnnotationSource, folder: str, run: Run) -> tuple[int, int]:
         """Choose whole clusters or groups for each split, and write the split of each, (units,) int8."""
-        level = cluster_level(self.by)
-        if level is not None:
-            cluster = ancestors(source, level)
-            write_array(storage.join(folder, "clusters.npy"), cluster)
-            sizes = count_clusters(source, cluster, run)
-            names = [str(number) for number in range(len(sizes))]
-            hashes = hash_identities(self.seed, np.arange(len(sizes), dtype=np.uint64))
-        else:
-            names, sizes = count_values(source, self.by, run)
-            storage.write_json(storage.join(folder, "values.json"), names)
-            hashes = value_hashes(names, self.seed)
+        units = Units.find(source, self.by, folder)
+        sizes = units.count(source, run)
+        hashes = units.hashes(len(sizes), self.seed)
         wanted = self._wanted(source.kept_rows)
         chosen = choose_units(sizes, hashes, (wanted[1], wanted[0]))[::-1]  # the test first: validation moves no test
         split, found = np.zeros(len(sizes), np.int8), []
-        for number, (units, rows) in enumerate(zip(chosen, wanted, strict=True), start=1):
-            split[units] = number
-            found.append(int(sizes[units].sum()))
+        for number, (mine, rows) in enumerate(zip(chosen, wanted, strict=True), start=1):
+            split[mine] = number
+            found.append(int(sizes[mine].sum()))
             if rows - found[-1] > max(1.0, self.tolerance * rows):
                 self._refuse_large(source, NAMES[number], rows, sizes)
         write_array(storage.join(folder, "split.npy"), split)
@@ -230,31 +216,17 @@ class Splits(Annotation):
     def split_numbers(self, source: AnnotationSource, block: str, table: pa.Table, fit: Fit) -> Array:
         """Return the number of the split of each row of a block, (n,)."""
         if self.fixed:
-            u = uniform(self.seed, self._units(table, fit))
+            identity = table["identity"].to_numpy()
+            u = uniform(self.seed, identity if self.by_rows else Units(self.by, fit.folder).numbers(table))
             return np.select([u < self.test, u < self.test + self.validation], [2, 1], 0)
         if not (self.by_rows or self.by_time):
             split = read_array(storage.join(fit.folder, "split.npy"))
-            if cluster_level(self.by) is not None:
-                cluster = read_array(storage.join(fit.folder, "clusters.npy"))
-                return np.asarray(split[cluster[table["leaf"].to_numpy()]])
-            values = storage.read_json(storage.join(fit.folder, "values.json"))
-            return np.asarray(split[codes_of(table, self.by, values)])
+            return np.asarray(split[Units(self.by, fit.folder).of(table)])
         ends, places = read_array(storage.join(fit.folder, "ends.npy")), read_places(fit.folder, block)
         cell = np.searchsorted(ends[:, 0], places, side="right") - 1
         start, validation, test = ends[cell].T
         place = places - start
         return np.select([place < test, place < test + validation], [2, 1], 0)
-
-    def _units(self, table: pa.Table, fit: Fit) -> UInt64Array:
-        """Return what is hashed of each row, (n,) uint64: its id, its cluster or its group."""
-        if self.by_rows:
-            return np.asarray(table["identity"].to_numpy(), np.uint64)
-        if cluster_level(self.by) is not None:
-            cluster = read_array(storage.join(fit.folder, "clusters.npy"))
-            return np.asarray(cluster[table["leaf"].to_numpy()], np.uint64)
-        labels = labels_of(table[self.by]).dictionary_encode()
-        hashes = plain_hashes(labels.dictionary.to_pylist())
-        return np.asarray(hashes[labels.indices.to_numpy()], np.uint64)
 
 
 def _count_splits(one: Splits, source: AnnotationSource, fit: Fit, block: str) -> Int64Array:
