@@ -32,6 +32,7 @@ from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.filter.config import FilterConfig, FilterRule
 from evenkeel.tasks.filter.inputs import FilterInputs
 from evenkeel.tasks.filter.step import FILTER
+from evenkeel.tasks.ingest.must_keep import MUST_KEEP, MustKeepInputs
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs, flat_refs
 from evenkeel.tasks.measure.config import MeasureConfig, signals_counted
@@ -80,6 +81,7 @@ class ClusteredPool:
     signals: Mapping[str, StepRef] = field(default_factory=dict)
     filter: StepRef | None = None
     unfiltered: StepRef | None = None
+    must_keep: StepRef | None = None
 
     def steps(self) -> dict[str, StepRef]:
         """Return the references by name; `signals.loss` is that of a signal."""
@@ -131,18 +133,20 @@ def cluster_pool(
         recipe.provenance.unused(lineage.request.shards)  # before the work: raises where a shard has no source
     ingest = run_step(INGEST, lineage.request, NoInputs())
     on_ingest(ingest)
+    owned = None if recipe.ownership is None else recipe.ownership.must_keep().current()
+    must = None if owned is None else run_step(MUST_KEEP, owned, MustKeepInputs(ingest))
     recipe = with_seen_version(recipe, recipe.workspace)
     lineage.base, lineage.why = find_base(recipe, lineage.current, ingest)
     if lineage.base is None:
-        return _filtered(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
+        return _filtered(recipe, _cluster_anew(recipe, ingest, must, run_step), run_step)
     assert lineage.current is not None
     pinned = same_signals(recipe, lineage.current)
-    pool = _assign(pinned, ingest, lineage.base, run_step)
+    pool = _assign(pinned, ingest, must, lineage.base, run_step)
     if (reason := _drifted(recipe, lineage, pool.cluster)) is None:
         return _filtered(pinned, pool, run_step)
     lineage.base, lineage.why = None, reason
     on_drift(lineage)
-    return _filtered(recipe, _cluster_anew(recipe, ingest, run_step), run_step)
+    return _filtered(recipe, _cluster_anew(recipe, ingest, must, run_step), run_step)
 
 
 def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
@@ -175,7 +179,7 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
         tags = {name: pool.signals[name] for name in to_count.over if name in pool.signals}
         counts = run_step(TAG_COUNTS, to_count, TagCountsInputs(ingest, embed, cluster, tags))
     signals = {name: pool.signals[name] for name in signals_among(sampling.reads(), pool.signals)}
-    return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals)
+    return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals, pool.must_keep)
 
 
 def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step: RunStep) -> dict[str, StepRef]:
@@ -274,17 +278,17 @@ def draw_card(
     return dataclasses.replace(proven, report=run_step(REPORT, config, ReportInputs.of(proven.steps())))
 
 
-def _cluster_anew(recipe: Recipe, ingest: StepRef, run_step: RunStep) -> ClusteredPool:
+def _cluster_anew(recipe: Recipe, ingest: StepRef, must: StepRef | None, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
-    left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    left = _before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
     _require_scores(recipe, ingest, left, run_step)
     cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, left.dedup))
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
 
-def _assign(recipe: Recipe, ingest: StepRef, base: Base, run_step: RunStep) -> ClusteredPool:
+def _assign(recipe: Recipe, ingest: StepRef, must: StepRef | None, base: Base, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
-    left = _before_clustering(recipe, {"ingest": ingest, "embed": embed}, run_step)
+    left = _before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
     _require_scores(recipe, ingest, left, run_step)
     inputs = AssignInputs(ingest, embed, left.dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
@@ -298,6 +302,7 @@ class _Left:
     dedup: StepRef
     signals: Mapping[str, StepRef]
     filter: StepRef | None
+    must_keep: StepRef | None
 
 
 def _before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: RunStep) -> _Left:
@@ -310,13 +315,14 @@ def _before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: Ru
     signals = _with_signals(recipe, done, run_step, lambda parts: "clusters" not in parts)
     request = dedup_request(recipe.dedup, _takedowns(recipe))
     best = {name: ref for name, ref in signals.items() if name == recipe.dedup.best}
+    must = done.get("must_keep")
     if not first or recipe.sampling.rehydrates_by_filters:
-        dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], signals=best))
-        removed = None if not first else _filter(first, True, done["ingest"], dedup, signals, run_step)
-        return _Left(removed or dedup, signals, removed)
-    removed = _filter(first, False, done["ingest"], None, signals, run_step)
-    dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], removed, best))
-    return _Left(dedup, signals, removed)
+        dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], None, must, best))
+        removed = None if not first else _filter(first, True, done, dedup, signals, run_step)
+        return _Left(removed or dedup, signals, removed, must)
+    removed = _filter(first, False, done, None, signals, run_step)
+    dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], removed, must, best))
+    return _Left(dedup, signals, removed, must)
 
 
 def _require_scores(recipe: Recipe, ingest: StepRef, left: _Left, run_step: RunStep) -> None:
@@ -341,7 +347,7 @@ def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> Cluster
     if not last:
         return pool
     sizes = recipe.sampling.rehydrates_by_filters
-    removed = _filter(last, sizes, pool.ingest, pool.dedup, signals, run_step)
+    removed = _filter(last, sizes, pool.steps(), pool.dedup, signals, run_step)
     cluster = run_step(THIN, ThinConfig(), ThinInputs(removed, pool.cluster))
     return dataclasses.replace(pool, dedup=removed, filter=removed, cluster=cluster, unfiltered=pool.cluster)
 
@@ -349,13 +355,13 @@ def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> Cluster
 def _filter(
     rules: list[FilterRule],
     sizes: bool,
-    ingest: StepRef,
+    done: Mapping[str, StepRef],
     dedup: StepRef | None,
     signals: Mapping[str, StepRef],
     run_step: RunStep,
 ) -> StepRef:
     named = signals_among([name for rule in rules for name in rule.columns], signals)
-    inputs = FilterInputs(ingest, dedup, {name: signals[name] for name in named})
+    inputs = FilterInputs(done["ingest"], dedup, done.get("must_keep"), {name: signals[name] for name in named})
     return run_step(FILTER, FilterConfig(rules=rules, sizes=sizes), inputs)
 
 

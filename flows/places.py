@@ -28,6 +28,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         update={
             "source": source.model_copy(update={"uri": _each(source.uri), "ids": ids}),
             "provenance": None if recipe.provenance is None else recipe.provenance.with_paths(absolute),
+            "ownership": None if recipe.ownership is None else recipe.ownership.with_paths(absolute),
             "target_set": None if recipe.target_set is None else recipe.target_set.with_paths(absolute),
             "annotations": [one.with_paths(absolute) for one in recipe.annotations],
             "signals": [signal.with_paths(absolute) for signal in recipe.signals],

@@ -102,7 +102,7 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
     and where lists are joined, which may be far longer than the sample, or shards have sources, signals and filters
     are.
     """
-    recipe = recipe.model_copy(update={"provenance": None})
+    recipe = recipe.model_copy(update={"provenance": None, "ownership": None})
     if any(isinstance(one, Joining | SourceTableSignal) for one in recipe.signals):
         recipe = recipe.model_copy(update={"signals": [], "filters": []})
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]

@@ -24,6 +24,7 @@ from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import EMBEDDERS
 from evenkeel.tasks.filter.config import FilterRule
 from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.ingest.ownership import Ownership
 from evenkeel.tasks.mixture.config import MixtureConfig
 from evenkeel.tasks.properties.config import ProfileConfig
 from evenkeel.tasks.publish.config import DATASET_NAME, DestinationConfig
@@ -93,6 +94,9 @@ class Recipe(BaseModel):
     )
     compute: str = Field(
         "local", description="Where work runs: inline, local, gpu, kubernetes, slurm or tcp://host:port."
+    )
+    ownership: Ownership | None = Field(
+        None, description="Rows that must be kept, and where the keys are that prove whose rows a model was trained on."
     )
     tier: TierConfig | None = Field(
         None, description="The tier that versions shall have, L0 to L4, and what they must have passed for it."

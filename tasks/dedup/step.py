@@ -7,9 +7,10 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import UInt64Array
+from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.dedup.config import DedupConfig, NearConfig, SemanticConfig
-from evenkeel.tasks.dedup.drops import FEATURELESS, UNREADABLE, Drops
+from evenkeel.tasks.dedup.drops import EXCLUDED, FEATURELESS, KINDS, UNREADABLE, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.exact import exact_duplicates
 from evenkeel.tasks.dedup.exclude import excluded_rows
@@ -21,6 +22,7 @@ from evenkeel.tasks.dedup.reclaim import facts_without, ledger_without
 from evenkeel.tasks.dedup.semantic import semantic_duplicates
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.must_keep import among, ids_of, kept_by_force
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -130,7 +132,7 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
         stages.near(config.near)
     if config.semantic is not None and stages.any_left:
         stages.semantic(config.semantic)
-    drops = stages.drops
+    drops = _sparing(stages.drops, kept_by_force(inputs.must_keep), pool)
     filtered = None if inputs.filter is None else ledger_without(inputs.filter.uri, stages.reclaimed)
     drops.write(out.uri, filtered)
     storage.remove(out.path("stages"))
@@ -144,6 +146,24 @@ def dedup(config: DedupConfig, inputs: DedupInputs, out: StepFolder, run: Run) -
             else inputs.filter.facts["filtered"]
         )
     return Outcome(counts, {**stages.facts, "groups": len(kept), "largest_group": int(sizes.max(initial=1))})
+
+
+def _sparing(drops: Drops, must: UInt64Array, pool: Pool) -> Drops:
+    """Return drops without the rows that must be kept, whatever they are duplicates of.
+
+    Raises InputError where one of them cannot be kept: a list excludes it, or nothing is known of what it is about.
+    """
+    mine = among(must, drops.row_id)
+    lost = drops.where(mine & (drops.kind >= EXCLUDED))
+    if len(lost):
+        kinds = ", ".join(sorted({KINDS[kind] for kind in lost.kind.tolist()}))
+        raise InputError(
+            f"{len(lost):,} rows that must be kept cannot be: {kinds}",
+            found=", ".join(map(repr, ids_of(pool, lost.row_id))),
+            where="ownership.rows",
+            remedy="take them off the list, or off dedup.exclude and the takedowns of the dataset",
+        )
+    return drops.where(~mine)
 
 
 def zero_rows(pool: Pool, vectors: Vectors, block: Block) -> UInt64Array:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.dtypes import BoolArray, Int64Array
+from evenkeel.infra.dtypes import BoolArray, Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder, StepRef
@@ -18,6 +18,7 @@ from evenkeel.tasks.dedup.ledger import filtered_rows, merged, read_ledger, writ
 from evenkeel.tasks.filter.config import WHERE, FilterConfig
 from evenkeel.tasks.filter.inputs import FilterInputs
 from evenkeel.tasks.filter.rules import PreparedRule, check_types, folder_of
+from evenkeel.tasks.ingest.must_keep import among, kept_by_force
 from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -53,6 +54,7 @@ class Filtering:
     sizes: bool
     folder: str
     scratch: str
+    must: UInt64Array = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def __call__(self, block: Block) -> Tally:
         """Write the rows of a block that leave, with their rules; return how many."""
@@ -66,7 +68,7 @@ class Filtering:
             decision = one.decide(self.source, block.name, self.scratch)
             here = before & (rule < 0)
             missing[number] = int((decision.missing & here).sum())
-            rule[decision.leave & here] = number
+            rule[decision.leave & here & ~among(self.must, row_id)] = number
         gone = rule >= 0
         texts = pa.array([one.rule.text for one in self.rules], pa.string())
         write_table(_removed(self.folder, block), filtered_rows(row_id[gone], texts.take(pa.array(rule[gone]))))
@@ -102,7 +104,8 @@ def filter_rows(config: FilterConfig, inputs: FilterInputs, out: StepFolder, run
         PreparedRule.prepare(one, source, folder_of(out.uri, number), run) for number, one in enumerate(config.rules)
     ]
     duplicates = None if inputs.dedup is None else Duplicates.open(inputs.dedup)
-    filtering = Filtering(source, rules, duplicates, config.sizes, out.uri, str(run.scratch))
+    must = kept_by_force(inputs.must_keep)
+    filtering = Filtering(source, rules, duplicates, config.sizes, out.uri, str(run.scratch), must)
     tally = run.compute.reduce(filtering, add_tallies, pool.blocks, work=pool.rows * 64)
     tally = tally or Tally(0, np.zeros(len(rules), np.int64), np.zeros(len(rules), np.int64))
     _refuse_none_left(config, tally)

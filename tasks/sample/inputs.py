@@ -37,7 +37,10 @@ class TagCountsInputs(Inputs):
 
 @dataclass(frozen=True)
 class SampleInputs(Inputs):
-    """The clustered pool, and where sampling reads them its partitions, kernel density, counts of tags and signals."""
+    """The clustered pool, and where sampling reads them its partitions, kernel density, counts of tags and signals.
+
+    must_keep: rows that are drawn in any case.
+    """
 
     ingest: StepRef
     embed: StepRef
@@ -47,3 +50,4 @@ class SampleInputs(Inputs):
     kernel_density: Annotated[StepRef, MadeBy("kernel-density")] | None = None
     tag_counts: Annotated[StepRef, MadeBy("tag-counts")] | None = None
     signals: Signals = field(default_factory=dict)
+    must_keep: Annotated[StepRef, MadeBy("must-keep")] | None = None

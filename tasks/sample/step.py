@@ -13,6 +13,7 @@ from evenkeel.infra.errors import RecipeError, StepError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.ingest.must_keep import kept_by_force
 from evenkeel.tasks.sample.balanced.steps import read_densities, read_partitions
 from evenkeel.tasks.sample.budget import draw_budget, pool_cost
 from evenkeel.tasks.sample.candidates import CandidateRows
@@ -21,6 +22,7 @@ from evenkeel.tasks.sample.draw import draw
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.drawn_cells import cell_table, count_cells, effective_share
 from evenkeel.tasks.sample.inputs import SampleInputs
+from evenkeel.tasks.sample.must_keep import with_rows_kept
 from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import QuotaLimits, SamplingProblem
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
@@ -46,6 +48,9 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
         plan = make_plan(config, problem)
         selection = draw(config, plan, problem.rows, out.path("draws"), run)
     tree = problem.tree
+    if inputs.must_keep is not None:
+        must = kept_by_force(inputs.must_keep)
+        selection = with_rows_kept(selection, must, problem.rows, tree.sizes, config.seed, run)
     kept = np.bincount(selection["leaf"], minlength=tree.leaves)
     copies = np.bincount(selection["leaf"], weights=selection["copies"], minlength=tree.leaves).astype(np.int64)
     given = baselines(replace(problem, target=min(int(copies.sum()), tree.rows)))

@@ -36,6 +36,8 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {
 """Each verb that only looks, with the arguments it is tried with after the recipe."""
 OUTSIDE = {"sweep", "export", "evaluate"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
+ELSEWHERE = {"owns"}
+"""Verbs that open neither destination nor workspace, and write nothing."""
 CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve", "feedback", "mix"}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
 """Verbs that only look, with all of their arguments."""
@@ -51,7 +53,7 @@ def contents(*folders: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_every_verb_is_known_to_look_or_to_change() -> None:
-    assert sorted([*LOOKING, *OUTSIDE, *CHANGING, *WITHOUT_RECIPE]) == sorted(VERBS)
+    assert sorted([*LOOKING, *OUTSIDE, *ELSEWHERE, *CHANGING, *WITHOUT_RECIPE]) == sorted(VERBS)
 
 
 @pytest.mark.usefixtures("prefect_server")
