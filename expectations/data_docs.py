@@ -28,6 +28,7 @@ ABOUT = {
     "duplicates": "How many near-duplicates are left?",
     "accounting": "Does every row read have exactly one disposition, and was the target met?",
     "properties": "Do the stated properties hold for every row, every group and every cell?",
+    "columns": "Do the columns of the rows meet the expectations of Great Expectations?",
     "fairness": "Are metrics, and the chance of being kept, alike in all groups?",
     "privacy": "How often do e-mail addresses, phone numbers and secrets occur in the texts?",
 }

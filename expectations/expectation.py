@@ -23,6 +23,8 @@ A table is a pandas frame. The tables are:
 - `signals`: what gates ask of signals and scores, one row per question and value of its group column: `name`, `by`,
   `value`, `below`, `above`, and `rows`, `missing`, `mean`, `deviation`, `beyond` (rows beyond the limit), with the
   prefix `pool_` of the rows that the version is drawn from. No rows where no gate asks.
+- `built_in`: one row per expectation of Great Expectations itself: `key`, `success`, `by_row`, `elements`, `missing`,
+  `unexpected`, `observed`, `error`, `where` (on which rows), `unexpected_rows`. No rows where no gate is one.
 - `properties`: one row per stated property: `key`, `unit` (row, group, cell), `checked`, `broken`, `counterexamples`
   (documents of offenders). No rows where no gate states one.
 - `patterns`: one row per text column and pattern: `column`, `pattern`, `rows`, `hits`, `examples`.

@@ -12,6 +12,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.ingest.named import OWN
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.validate.built_in import check_built_in
 from evenkeel.tasks.validate.stated import check_stated, columns_of
 from evenkeel.tasks.validate.tables import shards
 
@@ -52,6 +53,7 @@ def foreseen(
         shards=None if ingest is None else shards(Pool.open(ingest)),
     )
     gates = recipe.gates.expectations(sampling.goal)
+    check_built_in(gates)
     if ingest is not None:
         check_stated(gates, Pool.open(ingest), [signal.name for signal in recipe.signals])
     missing = [] if ingest is not None or columns is None else _without_columns(recipe, gates, columns)

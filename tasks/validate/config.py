@@ -4,12 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from evenkeel.expectations.concerns.built_in import by_its_name, from_suite
 from evenkeel.expectations.concerns.fairness import MetricByGroup
 from evenkeel.expectations.concerns.properties import Holds
 from evenkeel.expectations.expectation import EXPECTATIONS, Expectation
 from evenkeel.expectations.goals import Goal
 from evenkeel.expectations.suites import SuiteName, automatic, change, present_name, remove, suite
-from evenkeel.infra.errors import RecipeError
+from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError, StorageError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.expression.consistency import refuse_contradictions
 from evenkeel.tasks.expression.property import parse_metric, parse_property
@@ -19,7 +21,8 @@ Name = Annotated[str, AfterValidator(present_name)]
 
 
 def _with_present_name(document: object) -> object:
-    """Accept an expectation under a former name."""
+    """Accept an expectation under a former name, and one of Great Expectations by its own."""
+    document = by_its_name(document)
     if isinstance(document, dict) and isinstance(document.get("expect"), str):
         return {**document, "expect": present_name(document["expect"])}
     return document
@@ -71,6 +74,11 @@ class GatesConfig(BaseModel):
         default_factory=list,
         description="Expectations to add: [{expect: allowed_values, scope: group.licence, allowed: [MIT]}].",
     )
+    suite_file: str | None = Field(
+        None,
+        description="A suite of Great Expectations as a JSON file, whose expectations are added; once it is read, they "
+        "stand in `add`.",
+    )
     remove: list[Name] = Field(default_factory=list, description="Expectations of the suite to leave out, by name.")
     examples: int = Field(
         3, ge=0, le=20, description="Example rows shown for each cluster or group that breaks a check."
@@ -93,6 +101,19 @@ class GatesConfig(BaseModel):
         "none", description="required: the run waits for a person after the gates have passed."
     )
     approval_hours: float = Field(72, gt=0, le=8760, description="How long it waits; then the run fails.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_suite_file(cls, document: object) -> object:
+        """Add the expectations of a suite file, which is read once: what was read is what is recorded."""
+        if not isinstance(document, dict) or document.get("suite_file") is None:
+            return document
+        place = document["suite_file"]
+        try:
+            listed = from_suite(storage.read_json(str(place)))
+        except (OSError, StorageError, ValueError) as error:
+            raise ValueError(f"suite_file: {place} cannot be read as a suite of Great Expectations: {error}") from error
+        return {**document, "suite_file": None, "add": [*document.get("add", ()), *listed]}
 
     @model_validator(mode="after")
     def _composes(self) -> "GatesConfig":

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from evenkeel.expectations.concerns.built_in import BuiltIn
 from evenkeel.expectations.concerns.columns import Dependency, Typos, Uniques
 from evenkeel.expectations.concerns.fairness import ByGroup, MetricByGroup, SelectionRate
 from evenkeel.expectations.concerns.privacy import mask
@@ -64,6 +65,8 @@ def columns_of(expectations: Iterable[Expectation]) -> tuple[str, ...]:
             found += one.columns
         elif isinstance(one, Typos):
             found.append(one.column)
+        elif isinstance(one, BuiltIn):
+            found += one.columns
     return tuple(dict.fromkeys(found))
 
 

@@ -17,6 +17,7 @@ from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.properties.version_rows import VersionRows
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
+from evenkeel.tasks.validate.built_in import measure_built_in
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.excluded import excluded_rows_kept
 from evenkeel.tasks.validate.inputs import ValidateInputs
@@ -71,6 +72,9 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "distances": comparable_distances(profile.distances, previous is not None),
         "signals": profile.signal_bounds,
         "properties": stated,
+        "built_in": measure_built_in(
+            expectations, rows, Selection.open(inputs.sample).row_ids(), config.scan_rows, run
+        ),
     }
     run.progress(0.4, f"checking {len(expectations)} expectations")
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:

@@ -130,6 +130,22 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
                 for key in ("mean(correct) by sex", "selection of sampling by sex")
             ]
         ),
+        "built_in": pd.DataFrame(
+            [
+                {
+                    "key": 'expect_column_values_to_not_be_null {"column": "city"}',
+                    "success": True,
+                    "by_row": True,
+                    "elements": 100,
+                    "missing": 0,
+                    "unexpected": 0,
+                    "observed": "",
+                    "error": "",
+                    "where": "on all 100 rows of the version, block by block",
+                    "unexpected_rows": [],
+                }
+            ]
+        ),
         "patterns": pd.DataFrame(
             [
                 {

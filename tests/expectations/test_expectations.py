@@ -72,6 +72,12 @@ def broken(name: str) -> Tables:
     return tables(properties=frame.assign(broken=30, counterexamples=pd.Series([[found]] * len(frame), dtype=object)))
 
 
+def unexpected(name: str) -> Tables:
+    """Return tables in which one of 100 rows is not as Great Expectations was asked for."""
+    found = pd.Series([[{"scope": "row", "name": name, "why": "city = null"}]], dtype=object)
+    return tables(built_in=tables()["built_in"].assign(success=False, unexpected=1, unexpected_rows=found))
+
+
 def unfair() -> Tables:
     """Return tables in which one of two groups has a mean of 0.2, the other one of 0.9."""
     frame = tables()["properties"]
@@ -125,6 +131,15 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
         {"expect": "metric_by_group", "metric": "mean(correct)", "group": "sex", "difference_at_most": 0.3},
         unfair(),
         "f",
+    ),
+    (
+        {
+            "expect": "great_expectations",
+            "type": "expect_column_values_to_not_be_null",
+            "kwargs": {"column": "city"},
+        },
+        unexpected("row-7"),
+        "row-7",
     ),
     ({"expect": "dependency", "left": ["zip"], "right": "city", "at_least": 0.99}, broken("53115"), "53115"),
     ({"expect": "uniques", "columns": ["id"]}, broken("n5"), "n5"),

@@ -27,6 +27,11 @@ GROUPS = "forall language, licence: count >= 40"
 def test_rows_and_groups_that_break_a_property_are_named(curated: Curated) -> None:
     added: list[object] = [{"expect": "holds", "property": text} for text in (HOLDS, BROKEN, VACUOUS, GROUPS)]
     added += [{"expect": "covers", "over": {"licence": ["CC0-1.0", "CC-BY-4.0", "none"]}, "at_least": 0.9}]
+    added += [
+        {"expect": "expect_column_values_to_not_match_regex", "column": "text", "regex": "<script", "severity": "warn"},
+        {"expect": "expect_column_values_to_be_in_set", "column": "licence", "value_set": ["CC0-1.0", "CC-BY-4.0"]},
+        {"expect": "expect_column_unique_value_count_to_be_between", "column": "language", "min_value": 50},
+    ]
     gates = GatesConfig.model_validate({"suite": "first-version", "add": added})
     ref = VALIDATE(gates, ValidateInputs.of(curated.done), curated.run)
     found = {one.label: one for one in results_of(ref) if one.concern == "properties"}
@@ -57,6 +62,16 @@ def test_rows_and_groups_that_break_a_property_are_named(curated: Curated) -> No
     assert small.offenders[0].scope == "language, licence"
     assert "count = " in small.offenders[0].why
     assert found["covers(licence)"].value == pytest.approx(2 / 3)
+
+    theirs = {one.label: one for one in results_of(ref) if one.concern == "columns"}
+    scripts = theirs["expect_column_values_to_not_match_regex(text)"]
+    assert scripts.status == "warned"
+    assert "on all 300 rows of the version, block by block" in scripts.reason
+    assert all("<script" in item.why for item in scripts.offenders[:-1])
+    assert len(scripts.offenders) > 2
+    assert theirs["expect_column_values_to_be_in_set(licence)"].status == "passed"
+    few = theirs["expect_column_unique_value_count_to_be_between(language)"]
+    assert (few.status, few.reason) == ("failed", "10 on all 300 rows of the version")
 
     page = storage.read_bytes(storage.join(ref.uri, "docs", "properties.html")).decode()
     assert broken.offenders[0].name.replace("<", "&lt;").replace(">", "&gt;") in page
