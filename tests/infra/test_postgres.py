@@ -59,6 +59,7 @@ def postgres() -> Iterator[Database]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_everything_runs_on_postgres_and_ends_alone(
     postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,7 @@ def glue_destination(moto_server: Store, monkeypatch: pytest.MonkeyPatch) -> Des
     return DestinationConfig(uri=f"s3://{BUCKET}/{uuid.uuid4().hex}", catalog="company", rows_per_file=60)
 
 
-@pytest.fixture(params=["rest", "glue"])
+@pytest.fixture(params=["rest", pytest.param("glue", marks=pytest.mark.slow)])
 def destination(request: pytest.FixtureRequest) -> DestinationConfig:
     """Each catalog in turn."""
     found: DestinationConfig = request.getfixturevalue(f"{request.param}_destination")
@@ -93,6 +93,7 @@ def publish_one(folder: Path, config: DestinationConfig, dataset: str, **options
     return publish(config, dataset, STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
 
 
+@pytest.mark.parametrize("destination", ["rest", "glue"], indirect=True)
 def test_the_life_of_versions(destination: DestinationConfig, tmp_path: Path) -> None:
     dataset, workspace = f"d{uuid.uuid4().hex[:12]}", str(tmp_path / "workspace")
     results = [publish_one(tmp_path, destination, dataset, seed=seed) for seed in (0, 0, 1, 2)]

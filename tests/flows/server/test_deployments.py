@@ -69,7 +69,7 @@ def test_deployments_are_registered_as_written(served: Served) -> None:
     assert served.deployment("prune/prune")["parameters"]["dry_run"] is True
 
 
-@pytest.mark.slow  # the PostgreSQL test sees a schedule fire too, at a few seconds
+@pytest.mark.slow
 def test_schedule_fires(served: Served) -> None:
     deployment = served.deployment("tick/every-seconds")
     schedule = f"/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
