@@ -1,0 +1,77 @@
+"""Negatives of each kept row for contrastive training: near rows that a guide lets pass, and random ones.
+
+Sources: a guide that keeps false negatives out (GISTEmbed, arXiv 2402.16829); static hard negatives mixed with random
+ones (STAR, arXiv 2104.08051).
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from evenkeel.tasks.annotate.annotation import Annotation
+from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.source import AnnotationSource
+from evenkeel.tasks.signal.signal import Fit
+from evenkeel.tasks.step import Run
+
+NEGATIVES = "ek_negatives"
+
+
+class GuideGuard(BaseModel):
+    """Which near rows are no negatives, because a guide holds them as near as the positive."""
+
+    model_config = ConfigDict(extra="forbid", title="guard")
+
+    guide: str = Field(min_length=1, description="Column with the guide's vector of each row's query.")
+    positive: str = Field("", description="Column with the guide's vector of its positive; empty = the same column.")
+    margin: float = Field(
+        0.05, ge=-1, le=1, description="A negative's cosine with the query is at most the positive's, less this."
+    )
+
+
+class Pairs(Annotation):
+    """The negatives of each row: the ids of other kept rows whose positives are to be told from its own."""
+
+    kind: Literal["pairs"] = "pairs"
+    negatives: int = Field(8, ge=1, le=1000, description="How many each row has.")
+    random: int = Field(0, ge=0, le=1000, description="How many of these are random rows of the version.")
+    guard: GuideGuard | None = Field(None, description="Keeps false negatives out by the vectors of another model.")
+
+    @model_validator(mode="after")
+    def _some_are_near(self) -> Self:
+        if self.random > self.negatives:
+            raise ValueError(f"pairs: {self.random} of {self.negatives} negatives cannot be random")
+        return self
+
+    def writes(self) -> list[Column]:
+        """Return the column of the negatives."""
+        return [Column(NEGATIVES, "list<int64>", "ek_row_id of its negatives: the nearest first, then random ones")]
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns of the guide."""
+        guard = self.guard
+        return () if guard is None else tuple(dict.fromkeys([guard.guide, guard.positive or guard.guide]))
+
+    def reads_vectors(self) -> bool:
+        """Return that near rows are found by vectors."""
+        return True
+
+    def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
+        """Search the negatives, leaf by leaf; return how many were found, and how many the guard turned away."""
+        from evenkeel.tasks.annotate.mining import Guard, mine
+
+        one = self.guard
+        guard = None if one is None else Guard(one.guide, one.positive or one.guide, one.margin)
+        return mine(source, self.negatives - self.random, self.random, guard, folder, self.seed, run)
+
+    def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
+        """Return the negatives of each row; fewer where there are not so many."""
+        from evenkeel.tasks.annotate.mining import negatives_of
+
+        found = negatives_of(source, block, self.negatives, fit.folder, int(str(fit.facts["files"])))
+        there = found >= 0
+        offsets = np.concatenate([np.zeros(1, np.int32), there.sum(axis=1).cumsum().astype(np.int32)])
+        return {NEGATIVES: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(found[there]))}
