@@ -9,6 +9,7 @@ from evenkeel.expectations.suites import obstacles
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.column import Foreseen
 from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
 from evenkeel.tasks.ingest.named import OWN
 from evenkeel.tasks.ingest.pool import Pool
@@ -57,7 +58,8 @@ def foreseen(
     if ingest is not None:
         check_stated(gates, Pool.open(ingest), [signal.name for signal in recipe.signals])
     missing = [] if ingest is not None or columns is None else _without_columns(recipe, gates, columns)
-    return _unsuited(recipe) + _unused_sources(recipe, lineage) + missing + obstacles(gates, outlook)
+    asked = _unmet_annotations(recipe, outlook, columns if ingest is None else None)
+    return _unsuited(recipe) + _unused_sources(recipe, lineage) + missing + asked + obstacles(gates, outlook)
 
 
 def lines(found: Sequence[Obstacle]) -> list[str]:
@@ -68,16 +70,32 @@ def lines(found: Sequence[Obstacle]) -> list[str]:
 
 def _without_columns(recipe: Recipe, gates: Sequence[Expectation], columns: Collection[str]) -> list[Obstacle]:
     """Return the gates that state something of a column that a sample of the source does not have."""
-    source = recipe.source
-    ours = {*source.groups, *source.scores, *(signal.name for signal in recipe.signals)}
-    known = {*columns, *ours, *OWN, *(f"{kind}.{name}" for kind in ("score", "group", "tags") for name in ours)}
     found = []
     for one in gates:
-        if missing := [name for name in columns_of([one]) if name not in known]:
-            why = f"there is no column {missing[0]!r} in the rows that were sampled"
-            close = difflib.get_close_matches(missing[0], sorted(known), n=1)
-            remedy = f"did you mean {close[0]}?" if close else "correct the name, or add the signal"
+        for why, remedy in _unknown(recipe, columns_of([one]), columns)[:1]:
             found.append(Obstacle(expectation=one.label, severity=one.severity, why=why, remedy=remedy))
+    return found
+
+
+def _unmet_annotations(recipe: Recipe, outlook: Outlook, columns: Collection[str] | None) -> list[Obstacle]:
+    """Return the annotations that so many rows and clusters cannot have, or that read a column that is not there."""
+    found = []
+    for one in recipe.annotations:
+        unmet = one.foresee(min(outlook.kept, outlook.most), outlook.clusters)
+        unmet += [] if columns is None else [Foreseen(*pair) for pair in _unknown(recipe, one.columns(), columns)]
+        found += [Obstacle(expectation=one.label, **each._asdict()) for each in unmet]
+    return found
+
+
+def _unknown(recipe: Recipe, named: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+    """Return why each name is of no column, given those of the source, and a remedy."""
+    source, found = recipe.source, []
+    ours = {*source.groups, *source.scores, *(signal.name for signal in recipe.signals)}
+    known = {*columns, *ours, *OWN, *(f"{kind}.{name}" for kind in ("score", "group", "tags") for name in ours)}
+    for name in (one for one in named if one not in known):
+        close = difflib.get_close_matches(name, sorted(known), n=1)
+        remedy = f"did you mean {close[0]}?" if close else "correct the name, or add the signal"
+        found.append((f"there is no column {name!r} in the rows that were sampled", remedy))
     return found
 
 

@@ -1,12 +1,12 @@
 """What an annotation is, and all the kinds of annotations there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenkeel.infra.registry import Registry
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.workload import Workload
 
@@ -79,6 +79,10 @@ class Annotation(BaseModel):
 
     def check(self, source: "AnnotationSource") -> None:
         """Raise RecipeError or InputError where the pool lacks what it reads; `columns` are checked for it."""
+
+    def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
+        """Return what cannot be met with so many kept rows and clusters per level, finest first."""
+        return []
 
     def fit(self, source: "AnnotationSource", folder: str, run: "Run") -> Mapping[str, object]:
         """Fit what `compute` needs, once; write files to `folder` and return small facts as JSON, for the card.

@@ -16,6 +16,7 @@ from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities
 from evenkeel.infra.tables import read_table, write_table
+from evenkeel.tasks.annotate.column import Foreseen
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.groups import labels_of
 from evenkeel.tasks.step import Run
@@ -30,6 +31,14 @@ def cluster_level(by: str) -> int | None:
         return 1
     number = by.removeprefix("level-")
     return int(number) if by.startswith("level-") and number.isdigit() else None
+
+
+def missing_level(by: str, levels: int) -> Foreseen | None:
+    """Return why `by` names no level of so many, and a remedy; None where it names one, or a column."""
+    level = cluster_level(by)
+    if level is None or 1 <= level <= levels:
+        return None
+    return Foreseen(f"there is no {by}: there are {levels} levels of clusters", f"name level-1 to level-{levels}")
 
 
 def ancestors(source: AnnotationSource, level: int) -> Int64Array:

@@ -12,6 +12,7 @@ from evenkeel.tasks.annotate.kinds.stages import Stages
 from evenkeel.tasks.annotate.thresholds import Rows, Sizes, exact, look_into
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.strategies.random import Random
+from evenkeel.tasks.sample.strategies.uniform import Uniform
 from tests.annotate.annotated import annotated
 from tests.sample.pools import write_pool
 
@@ -95,6 +96,16 @@ def test_a_temperature_cools_down_from_stage_to_stage(tmp_path: Path) -> None:
         assert (shares_of(frame, stage) - weights / weights.sum()).abs().max() < 1e-3
 
 
+def test_a_schedule_is_of_the_pool_whatever_the_version_was_drawn_by(tmp_path: Path) -> None:
+    even = SamplingConfig(target=1500, strategy=Uniform(groups=["language"]))
+    one = Stages(temperatures=[2], groups=["language"])
+    table, _ = annotated(pool(tmp_path), tmp_path, one, config=even, names=("language",))
+    frame = table.to_pandas()
+    assert frame["language"].value_counts().max() < 1.2 * 600 < 2 * 600 < LANGUAGES["en"]
+    weights = pd.Series(LANGUAGES) ** (1 / 2)
+    assert (shares_of(frame, "1") - weights / weights.sum()).abs().max() < 1e-3
+
+
 def test_nested_stages_grow_from_a_balanced_core(tmp_path: Path) -> None:
     core = {"name": "core", "share": 0.15, "strategy": {"name": "uniform", "groups": ["language"]}, "max_repeats": 1}
     later = [{"name": "more", "share": 0.5, "nested": True}, {"name": "all", "share": 1.0, "nested": True}]
@@ -141,6 +152,7 @@ def test_thresholds_equal_a_plain_sort() -> None:
         ([{"name": "a", "share": 1, "nested": True}], "a is the first"),
         ([{"name": "a", "share": 0.9}, {"name": "b", "share": 0.5, "nested": True}], "at least 0.9"),
         ([{"name": "a", "share": 1, "strategy": "flat", "raise": {"x": {"y": 2}}}], "give strategy or raise"),
+        ([{"name": "a", "share": 1, "strategy": {"name": "weighted", "by": "loss"}}], "draws rows by weights"),
         ([], "there is none"),
         ([{"name": "A b", "share": 1}], "should match pattern"),
     ],
@@ -156,7 +168,6 @@ def test_a_schedule_that_does_not_add_up_is_refused(written: object, message: st
     [
         ({"raise": {"language": {"fr": 2}}}, "raises language=fr, and no row of the pool has it"),
         ({"raise": {"language": {"en": 0, "de": 0}}, "max_repeats": 3}, "600, each row at most 3 times"),
-        ({"strategy": {"name": "weighted", "by": "loss"}}, "draws rows by weights of their own"),
     ],
 )
 def test_a_stage_that_cannot_be_met_is_named(tmp_path: Path, stage: dict[str, object], message: str) -> None:

@@ -62,6 +62,25 @@ def test_columns_are_published_and_cached_apart(tmp_path: Path) -> None:
     assert plain.stage.key != first.stage.key != third.stage.key
 
 
+def test_no_near_duplicates_lie_across_splits(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    texts = []
+    for _ in range(100):
+        words = draw.integers(0, 5000, 40).tolist()
+        for changed in range(3):
+            texts.append(" ".join(f"w{one}" for one in [*words[:changed], -changed, *words[changed + 1 :]]))
+    rows = [{"id": f"r{n}", "text": text, "site": "a", "vector": [n % 7, n % 3]} for n, text in enumerate(texts)]
+    (tmp_path / "shard.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sampling = {"strategy": "random", "target": 90}
+    version = rows_of(staged(tmp_path, dedup={"near": {"threshold": 0.7}}, splits={"test": "40%"}, sampling=sampling))
+    grams = {
+        split: [{tuple(words[at : at + 3]) for at in range(38)} for words in part["text"].str.split()]
+        for split, part in version.groupby("ek_split")
+    }
+    assert {split: len(part) for split, part in grams.items()} == {"test": 36, "train": 54}
+    assert max(len(one & other) / len(one | other) for one in grams["test"] for other in grams["train"]) < 0.1
+
+
 STAGES = [{"name": "early", "share": 0.7}, {"name": "late", "share": 0.3, "raise": {"site": {"s1": 3}}}]
 
 

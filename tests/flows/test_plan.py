@@ -138,6 +138,11 @@ def test_gates_that_cannot_pass_are_said_before_the_work(document: dict[str, Any
         line for line in strict.summary() if line.startswith("CANNOT PASS: gini(level-1): 10 rows over 40 clusters")
     ]
     assert len(said) == 1
+    split = planned(document, "splits={test: 0.1%, by: level-2}", "sampling.target=300", probe=False)
+    assert "CANNOT PASS: splits: the test split is 0.001 of 300 rows: none; raise test" in split.summary()
+    whole = planned(document, "splits={test: 1%, by: level-2}", "sampling.target=300", probe=False)
+    why = "the test split has 3 rows, and clusters of level-2 about 37, taken whole"
+    assert f"will warn: splits: {why}; raise test, or split by something finer" in whole.summary()
     unsuited = planned(document, "gates.suite=default", "sampling.strategy=random", probe=False)
     assert unsuited.passes
     assert any("will warn: suite default: it asks for evenness" in line for line in unsuited.summary())

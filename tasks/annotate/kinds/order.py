@@ -5,7 +5,7 @@ arXiv 2506.21545); batches of one cluster whose margins are spread evenly (TAS-B
 2104.06967); runs of one class (burstiness: Chan et al. 2022, arXiv 2205.05055).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,10 +18,10 @@ from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.infra.hashing import hash_identities
 from evenkeel.tasks.annotate.annotation import Annotation
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
 from evenkeel.tasks.annotate.sorting import ascending, place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.annotate.units import Units, cluster_level
+from evenkeel.tasks.annotate.units import Units, cluster_level, missing_level
 from evenkeel.tasks.signal.groups import numbers_of
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
@@ -68,6 +68,11 @@ class Order(Annotation):
         """Return the number, and the group that batches are of."""
         of = [self.of] if self.by_unit and cluster_level(self.of) is None else []
         return tuple(name for name in dict.fromkeys([self.column, *of]) if name)
+
+    def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
+        """Return the level that there is not."""
+        missing = missing_level(self.of, len(clusters)) if self.by_unit else None
+        return [] if missing is None else [missing]
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Number the rows by cluster and number, and lay out the batches or runs of every cluster."""

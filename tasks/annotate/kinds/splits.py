@@ -5,7 +5,7 @@ split in every version but for those at the edges of the shares. Clients: label 
 et al. 2019, arXiv 1905.12022; Hsu et al. 2019, arXiv 1909.06335).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -20,11 +20,11 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.clients import Clients
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
 from evenkeel.tasks.annotate.sorting import place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.split_keys import SplitKeys
-from evenkeel.tasks.annotate.units import Units, choose_units, cluster_level
+from evenkeel.tasks.annotate.units import Units, choose_units, cluster_level, missing_level
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
 
@@ -105,6 +105,23 @@ class Splits(Annotation):
         named = [self.even] if self.by_rows else [self.by] if cluster_level(self.by) is None else []
         named += [self.over] if self.clients and cluster_level(self.over) is None else []
         return tuple(name for name in dict.fromkeys(named) if name)
+
+    def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
+        """Return the splits that have no row, and those smaller than the average cluster that they take whole."""
+        found: list[Foreseen] = []
+        level = cluster_level(self.by)
+        size = 1 if level is None or level > len(clusters) else kept // max(clusters[level - 1], 1)
+        for name, rows in zip(NAMES[1:], self._wanted(kept), strict=True):
+            if getattr(self, name) and rows < 1:
+                found.append(
+                    Foreseen(f"the {name} split is {getattr(self, name):g} of {kept:,} rows: none", f"raise {name}")
+                )
+            elif getattr(self, name) and rows * (1 + self.tolerance) < size and not self.fixed:
+                why = f"the {name} split has {rows:,} rows, and clusters of {self.by} about {size:,}, taken whole"
+                found.append(Foreseen(why, f"raise {name}, or split by something finer", "warn"))
+        wanted = [self.by] if level is not None else []
+        wanted += [self.over] if self.clients else []
+        return found + [missing for by in wanted if (missing := missing_level(by, len(clusters)))]
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Decide which rows or groups make up each split, and return the rows of every split."""

@@ -52,6 +52,11 @@ class Stage(BaseModel):
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Stage":
+        if self.strategy is not None and self.strategy.goal == "weights":
+            raise ValueError(
+                f"stage {self.name}: the strategy {self.strategy.name} draws rows by weights of their own, and a stage "
+                "is drawn from cells; choose balanced, flat, temperature, uniform or another that sets quotas"
+            )
         if self.strategy is not None and self.raised:
             raise ValueError(f"stage {self.name}: give strategy or raise, not both")
         return self
