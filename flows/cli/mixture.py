@@ -42,8 +42,9 @@ def mix(recipe: Recipe, late: bool, again: bool, approve: bool, reason: str, ver
         from evenkeel.flows.approved import approve_mixture
 
         return approve_mixture(recipe, reason)
-    with quietly(verbose):
-        from evenkeel.flows.mix import mix as flow  # Prefect reads the environment when it is imported
+    with quietly(verbose) as ready:
+        from evenkeel.flows.mix import mix as flow  # takes seconds, in which the server starts
 
+        ready()
         result = flow(recipe, late=late, again=again)
     return Answer(result, f"{result['sentence']}\n{result['page']}")

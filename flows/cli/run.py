@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,11 @@ QUIET = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_LOGGING_TO_API_WHEN_MISSING_
 
 
 @contextmanager
-def quietly(verbose: bool) -> Iterator[None]:
-    """Run a flow in this process, with Prefect's own log or without it, and show its steps."""
+def quietly(verbose: bool) -> Iterator[Callable[[], None]]:
+    """Run a flow in this process, with Prefect's own log or without it, and show its steps.
+
+    Yields what waits for a Prefect server: import the flow, call it, then the flow.
+    """
     if not verbose:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -30,17 +33,21 @@ def quietly(verbose: bool) -> Iterator[None]:
     if not verbose:
         for name in ("prefect", "distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    from evenkeel.flows.own_server import start_own_server  # Prefect reads the environment when it is imported
+
+    ready = start_own_server()
     with terminal.step_bars(Console(stderr=True)):
-        yield
+        yield ready
 
 
 @verb(FORCE, VERBOSE, show=terminal.show_result)
 def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
     """Curate RECIPE here and now, and publish the version."""
     Console(stderr=True).print(f"[bold]evenkeel[/] {recipe.dataset} <- {recipe.source.uri}")
-    with quietly(verbose):
-        from evenkeel.flows.curate import curate  # Prefect reads the environment when it is imported
+    with quietly(verbose) as ready:
+        from evenkeel.flows.curate import curate  # takes seconds, in which the server starts
 
+        ready()
         result = curate(recipe, force)
     version = f"v{result['version']}"
     if result["held"] is not None or result["status"] == "reinstated":
