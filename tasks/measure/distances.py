@@ -115,7 +115,7 @@ def _to_last(found: SetSums, last: SetSummary, shared: float) -> list[Line]:
     of_pool, after = frechet_distances([pool, version], last).tolist()
     apart = frechet_of_halves(found, OF_VERSION, OF_HALVES, last.rows)
     return [
-        {"to": LAST, "by": "mmd", **by_mmd, "random": 0.0, "bound": discrepancy_by_noise(version, last, shared)},
+        {"to": LAST, "by": "mmd", **by_mmd, "random": 0.0, "bound": discrepancy_by_noise(version, last)},
         {"to": LAST, "by": "frechet", "pool": of_pool, "after": after, **of_noise(apart)},
     ]
 

@@ -114,6 +114,7 @@ class CardFacts:
     details: dict[str, str]
     docs: str
     previous: bool = False
+    distances: pd.DataFrame = field(default_factory=pd.DataFrame)
     tags: list[TagFrequencies] = field(default_factory=list)
     signals: list[SignalValues] = field(default_factory=list)
     followed: list[FollowedLine] = field(default_factory=list)
@@ -182,6 +183,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         details=_details(config, inputs, pool, licences is not None),
         docs=_docs(inputs.validate),
         previous=previous is not None,
+        distances=profile.distances,
         tags=_tags(profile, inputs.sample),
         signals=signal_values(profile),
         followed=lines_of(inputs.annotations),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from evenkeel.expectations.pages import environment
 from evenkeel.expectations.result import SIGNS, worst_first, worst_status
-from evenkeel.tasks.report import figures, findings, sections
+from evenkeel.tasks.report import distances, figures, findings, sections
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
 from evenkeel.tasks.report.figures import Figure, SignalFigures
@@ -55,6 +55,9 @@ def _pictures(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
         "balance": _trusted(figures.baselines(facts)),
         "history": _trusted(history) if history is not None else None,
         "drift": [_trusted(figure) for figure in figures.drift(facts)],
+        "distances": [_trusted(figure) for figure in distances.pictures(facts.distances)],
+        "distances_title": distances.title(facts.distances),
+        "distances_note": distances.NOTE,
         "drift_title": findings.of_drift(facts) if facts.previous else "",
         "drift_note": "Against the version before this one.",
     }
@@ -102,6 +105,7 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
         ("balance", "Balance", True),
         ("dispositions", "What was dropped", True),
         ("drift", "Drift", bool(context["drift_title"])),
+        ("distances", "Distances", bool(context["distances_title"])),
         ("examples", "Examples", bool(context["examples"])),
         ("gates", "Checks", True),
         ("read", "How to read it", True),

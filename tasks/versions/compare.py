@@ -63,7 +63,7 @@ def compare(frame: Frame, a: RowSet, b: RowSet, pool: RowSet | None = None) -> C
     apart = frechet_of_halves(fewer.sums, 0, range(1, 1 + HALVES), float(more.sums.rows[0]))
     mmd = discrepancy(a.summary, b.summary, shared)
     lines = [
-        _line("mmd", mmd, discrepancy_by_noise(a.summary, b.summary, shared), _mmd(pool, b)),
+        _line("mmd", mmd, discrepancy_by_noise(a.summary, b.summary), _mmd(pool, b)),
         _line("frechet", _frechet(a, b), above_noise(apart), None if pool is None else _frechet(pool, b)),
     ]
     most = FEW_CLUSTERS if pool is None else MOST_CLUSTERS
