@@ -99,10 +99,10 @@ def _run_sample(recipe: Recipe, whole: Workload, found: PoolSample, rows: int, t
     """Run the steps on `rows` rows and return what they took; a step that fails ends the trial.
 
     Everything lies in a folder of its own that goes with the trial, the staged files too: `dedup.exclude` is left out,
-    and where lists are joined, which may be far longer than the sample, or shards have sources, signals and filters
-    are.
+    as are annotations, whose shares may be of no row of the sample, and where lists are joined, which may be far longer
+    than the sample, or shards have sources, signals and filters are.
     """
-    recipe = recipe.model_copy(update={"provenance": None, "ownership": None})
+    recipe = recipe.model_copy(update={"provenance": None, "ownership": None, "annotations": []})
     if any(isinstance(one, Joining | SourceTableSignal) for one in recipe.signals):
         recipe = recipe.model_copy(update={"signals": [], "filters": []})
     levels = [max(1, round(clusters * rows / max(1, whole.rows))) for clusters in whole.levels]

@@ -171,6 +171,18 @@ def test_signal_in_our_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_annotation(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    scratch = Scratch("annotation", tmp_path / "site")
+    done = run(scratch, recipe, tests=scratch.tests())
+    assert done["annotations.cross-folds"]["counts"] == {"rows": 60}
+    rows = pq.read_table(f"{done['stage']['facts']['location']}/data", columns=["ek_fold"])
+    assert set(rows["ek_fold"].to_pylist()) == {0, 1, 2}
+
+    scratch.install("1.1")
+    assert changed(done, run(scratch, recipe)) == {"annotations.cross-folds", "stage"}
+
+
+@pytest.mark.long
 def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("reader", tmp_path / "site")
     (tmp_path / "notes").mkdir()
