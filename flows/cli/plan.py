@@ -1,6 +1,7 @@
 """The verbs that say what a run would come to."""
 
 from pathlib import Path
+from typing import cast
 
 import click
 from rich.console import Console
@@ -12,8 +13,10 @@ from evenkeel.flows.plan import Plan
 from evenkeel.flows.plan import plan as plan_run
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
-from evenkeel.flows.sweep import sweep_sizes
+from evenkeel.flows.sweep import sweep_sizes, sweep_toward
+from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.watchdog import end_children_with_this_process
+from evenkeel.tasks.distance.tradeoff import PullRow, draw_pulls
 from evenkeel.tasks.sample.sweep import SweepRow, draw_sweep
 
 PRICE = click.option(
@@ -24,6 +27,9 @@ PRICE = click.option(
 )
 NO_PROBE = click.option("--no-probe", is_flag=True, help="Estimate without trying the steps on a few rows.")
 TARGETS = click.option("--targets", default="1%,2%,5%,10%,20%", show_default=True, help="Sizes, separated by commas.")
+PULLS = click.option(
+    "--toward", metavar="SHARES", help="Change the pull towards the target instead: 0,0.25,0.5,0.75,1 for instance."
+)
 OUT = click.option("--out", default="sweep.svg", show_default=True, metavar="FILE", help="Where the picture is drawn.")
 
 
@@ -46,6 +52,32 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(
         f"compute {plan.compute}, workspace {plan.workspace}, destination {plan.destination}", highlight=False
     )
+
+
+def show_swept(console: Console, found: list[SweepRow] | list[PullRow]) -> None:
+    """Print a sweep of sizes, or of pulls towards a target."""
+    if found and "own" in found[0]:
+        show_pulls(console, cast(list[PullRow], found))
+    else:
+        show_sweep(console, cast(list[SweepRow], found))
+
+
+def show_pulls(console: Console, found: list[PullRow]) -> None:
+    """Print nearness to the target and evenness, one line per share of the pull."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("toward", "rows", "transport to target", "rows on target", "imbalance", "evenness of leaves"):
+        table.add_column(name, justify="right")
+    for row in found:
+        pull = f"[bold]{row['toward']:g}[/] (this recipe)" if row["own"] else f"{row['toward']:g}"
+        numbers = (
+            f"{row['distance']:.3f}",
+            f"{row['on_target']:.1%}",
+            f"{row['imbalance']:.3f}",
+            f"{row['entropy']:.3f}",
+        )
+        table.add_row(pull, f"{row['rows']:,}", *numbers)
+    console.print(table)
+    console.print("transport to target: as a share of a random draw's; lower is nearer", style="dim")
 
 
 def show_sweep(console: Console, found: list[SweepRow]) -> None:
@@ -74,14 +106,30 @@ def plan(recipe: Recipe, price: float | None, no_probe: bool) -> Answer[Plan]:
     return Answer(planned, sentence, ok=planned.fits and planned.passes)
 
 
-@verb(TARGETS, OUT, show=show_sweep)
-def sweep(recipe: Recipe, targets: str, out: str) -> Answer[list[SweepRow]]:
-    """Show balance and coverage against size; publishes nothing.
+@verb(TARGETS, PULLS, OUT, show=show_swept)
+def sweep(recipe: Recipe, targets: str, toward: str | None, out: str) -> Answer[list[SweepRow] | list[PullRow]]:
+    """Show balance and coverage against size, or nearness to a target against balance; publishes nothing.
 
-    One line for each size and rule: RECIPE's strategy and the baselines. Steps that are not done yet are done first.
+    One line for each size and rule: RECIPE's strategy and the baselines. With --toward, one line for each share of the
+    pull towards its target. Steps that are not done yet are done first.
     """
     end_children_with_this_process(mark=True)
+    console = Console(stderr=True)
+    if toward is not None:
+        pulls = sweep_toward(recipe, shares_of(toward), console)
+        draw_pulls(pulls, Path(out))
+        return Answer(pulls, f"{recipe.dataset} at {len(pulls)} pulls towards its target, drawn in {out}")
     sizes = [target.strip() for target in targets.split(",")]
-    found = sweep_sizes(recipe, sizes, Console(stderr=True))
+    found = sweep_sizes(recipe, sizes, console)
     draw_sweep(found, Path(out))
     return Answer(found, f"{recipe.dataset} at {len(sizes)} sizes, drawn in {out}")
+
+
+def shares_of(written: str) -> list[float]:
+    """Return the numbers between commas. Raises RecipeError for what is none."""
+    try:
+        return [float(one) for one in written.split(",")]
+    except ValueError:
+        raise RecipeError(
+            "cannot read the shares of the pull", expected="numbers from 0 to 1", found=written, where="--toward"
+        ) from None

@@ -16,7 +16,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.leaf_shares import leaf_shares
 from evenkeel.tasks.sample.planning import baselines, make_plan
-from evenkeel.tasks.sample.problem import ImbalanceMeasure
+from evenkeel.tasks.sample.problem import ImbalanceMeasure, SamplingProblem
 from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.step import Run
 
@@ -50,10 +50,7 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
     measure = read_partitions(inputs.partition)
     for target in targets:
         wanted = SamplingConfig.model_validate({**config.model_dump(), "target": target})
-        problem, budget = open_problem(wanted, inputs, run)
-        if budget.unit == "tokens":
-            share = budget.amount / token_count(problem.rows, run.compute)
-            problem = replace(problem, target=max(1, round(share * problem.tree.rows)))
+        problem = problem_in_rows(wanted, inputs, run)
         plan = make_plan(wanted, problem)
         shares = {"chosen": leaf_shares(plan, problem)}
         shares |= {name: quotas.astype(np.float64) for name, quotas in baselines(problem).items()}
@@ -68,7 +65,7 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
                     "rows": problem.target,
                     "rule": rule,
                     "name": str(plan.facts.get("chosen", wanted.strategy.name)) if rule == "chosen" else rule,
-                    "imbalance": _imbalance(measure, expected),
+                    "imbalance": imbalance_of(measure, expected),
                     "kl_uniform": measures["kl_uniform"],
                     "entropy": measures["entropy"],
                     "coverage": measures["coverage"],
@@ -77,7 +74,16 @@ def sweep(config: SamplingConfig, inputs: SampleInputs, targets: Sequence[int | 
     return found
 
 
-def _imbalance(measure: ImbalanceMeasure | None, shares: NDArray[np.float64]) -> float:
+def problem_in_rows(config: SamplingConfig, inputs: SampleInputs, run: Run) -> SamplingProblem:
+    """Return the problem with its target in rows; tokens count as so many rows of mean length."""
+    problem, budget = open_problem(config, inputs, run)
+    if budget.unit != "tokens":
+        return problem
+    share = budget.amount / token_count(problem.rows, run.compute)
+    return replace(problem, target=max(1, round(share * problem.tree.rows)))
+
+
+def imbalance_of(measure: ImbalanceMeasure | None, shares: NDArray[np.float64]) -> float:
     """Return the imbalance of leaf shares; NaN without a measure or where they reach no row of its probe."""
     if measure is None or not (weights := measure.weights(shares)).sum() > 0:
         return float("nan")

@@ -1,17 +1,21 @@
 """The strategy toward keeps the rows that the target asks for, blends with balance, and leaves copies of it out."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
 from evenkeel.flows.recipe import Recipe, parse
+from evenkeel.flows.sweep import sweep_toward
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.distance.tradeoff import draw_pulls
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.config import MeasureConfig
@@ -140,6 +144,26 @@ def _exact_discrepancy(x: np.ndarray, y: np.ndarray, width: float) -> float:
         return float((kernel.sum() - same * len(a)) / (len(a) * (len(b) - same)))
 
     return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+
+
+def test_a_sweep_of_the_pull_goes_from_balance_to_the_target(document: dict[str, Any], tmp_path: Path) -> None:
+    recipe = parse({**document, "compute": "inline"}, ["sampling.strategy={name: toward, draw: top, toward: 0.7}"])
+    found = sweep_toward(recipe, [1, 0, 0.5], Console(quiet=True))
+    assert [row["toward"] for row in found] == [0, 0.5, 0.7, 1]
+    assert [row["own"] for row in found] == [False, False, True, False]
+    assert {row["rows"] for row in found} == {60}
+    for nearer, farther in ((b, a) for a, b in pairwise(found)):
+        assert nearer["distance"] < farther["distance"]
+        assert nearer["entropy"] <= farther["entropy"]
+        assert nearer["on_target"] >= farther["on_target"]
+    assert found[0]["distance"] > 0.9 > 0.5 > found[-1]["distance"]
+    draw_pulls(found, tmp_path / "pulls.svg")
+    assert "(this recipe)" in (tmp_path / "pulls.svg").read_text()
+    assert not Path(recipe.destination.uri).exists()
+    for pulls, message in (([2.0], "out of range"), ([0.5], "no pull towards a target")):
+        other = recipe if pulls == [2.0] else parse(document, ["sampling.strategy=random"])
+        with pytest.raises(RecipeError, match=message):
+            sweep_toward(other, pulls, Console(quiet=True))
 
 
 def test_the_positive_weight_keeps_the_order_of_any_logarithm() -> None:

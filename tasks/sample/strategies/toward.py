@@ -19,6 +19,7 @@ from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.problem import SamplingProblem
+from evenkeel.tasks.sample.quotas.allocation import Allocation
 from evenkeel.tasks.sample.strategies.balanced import Balanced
 from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
 from evenkeel.tasks.sample.weigh import weigh
@@ -118,35 +119,40 @@ class Toward(TowardOptions, Strategy):
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return the rows with the largest weights of the pool, or of every leaf by quotas between two."""
-        problem.rows.check([f"score.{SIGNAL}"])
-        draw = self.how()
-        weights = TargetWeights(draw, problem.seed)
-        facts: dict[str, object] = {"draw": draw, "by": self.by, "toward": self.toward}
-        whole = replace(one_cell_plan(problem, problem.tree.rows, weights, COLUMNS, facts), draw="top")
+        whole = self._whole(problem)
         if not self.blended:
             return whole
         even = Balanced().plan(problem)
-        pulled = _rows_of_leaves(whole, problem)
-        shares = self.toward * pulled + (1 - self.toward) * even.allocation.quotas
-        allocation = problem.fill(np.maximum(shares, 1e-9))
-        facts |= {"balanced": _chosen(even.facts)}
-        return DrawPlan(allocation, problem.tree.sizes, None, weights, COLUMNS, facts=facts, draw="top")
+        allocation = self.blend(self.rows_of_leaves(problem), even.allocation.quotas, problem)
+        facts = {**whole.facts, "balanced": _chosen(even.facts)}
+        return DrawPlan(allocation, problem.tree.sizes, None, whole.weights_of, COLUMNS, facts=facts, draw="top")
+
+    def rows_of_leaves(self, problem: SamplingProblem) -> NDArray[np.float64]:
+        """Return how many rows of every leaf the largest weights of the pool are, (leaves,) float64.
+
+        Rows in the bin of weights that the target cuts count in part.
+        """
+        from evenkeel.tasks.sample.weigh import BINS
+
+        sketch = weigh(replace(self._whole(problem), cells_of=None), problem.rows, "", problem.compute)
+        bins = sketch.keys % BINS
+        held = np.bincount(bins, sketch.counts, BINS)
+        above = np.cumsum(held[::-1])[::-1] - held
+        part = np.clip((problem.target - above) / np.maximum(held, 1), 0.0, 1.0)
+        return np.bincount(sketch.cell, sketch.counts * part[bins], problem.tree.leaves).astype(np.float64)
+
+    def blend(self, pulled: NDArray[np.float64], even: NDArray[np.int64], problem: SamplingProblem) -> Allocation:
+        """Return the quotas of every leaf between those of the target's pull and those of balance, (leaves,) each."""
+        return problem.fill(np.maximum(self.toward * pulled + (1 - self.toward) * even, 1e-9))
+
+    def _whole(self, problem: SamplingProblem) -> DrawPlan:
+        """Return the plan that takes the largest weights of the pool, whatever their leaves."""
+        problem.rows.check([f"score.{SIGNAL}"])
+        draw = self.how()
+        facts: dict[str, object] = {"draw": draw, "by": self.by, "toward": self.toward}
+        weights = TargetWeights(draw, problem.seed)
+        return replace(one_cell_plan(problem, problem.tree.rows, weights, COLUMNS, facts), draw="top")
 
 
 def _chosen(facts: Mapping[str, object]) -> object:
     return facts.get("chosen", "")
-
-
-def _rows_of_leaves(whole: DrawPlan, problem: SamplingProblem) -> NDArray[np.float64]:
-    """Return how many rows of every leaf the largest weights of the pool are, (leaves,) float64.
-
-    Rows in the bin of weights that the target cuts count in part.
-    """
-    from evenkeel.tasks.sample.weigh import BINS
-
-    sketch = weigh(replace(whole, cells_of=None), problem.rows, "", problem.compute)
-    bins = sketch.keys % BINS
-    held = np.bincount(bins, sketch.counts, BINS)
-    above = np.cumsum(held[::-1])[::-1] - held
-    part = np.clip((problem.target - above) / np.maximum(held, 1), 0.0, 1.0)
-    return np.bincount(sketch.cell, sketch.counts * part[bins], problem.tree.leaves).astype(np.float64)
