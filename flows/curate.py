@@ -23,6 +23,7 @@ from evenkeel.flows.publishing import evidence, is_new, outcome, publish_version
 from evenkeel.flows.recipe import Recipe, RecipeFile
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
 from evenkeel.flows.running import one_at_a_time, running
+from evenkeel.flows.target import require_target
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy, GateFailed
 from evenkeel.infra.workspace import StepRef
@@ -71,6 +72,7 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         require_columns(recipe, lineage.request.shards)
         if recipe.mixture is not None and recipe.sampling.mixture is None:
             get_run_logger().info("no mixture is approved yet: rows are drawn by the strategy alone")
+        require_target(recipe, run.scratch)
         save_shard_numbers(recipe, run.workspace, lineage.request)
 
         def warn(ingest: StepRef) -> None:

@@ -12,7 +12,7 @@ from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
-from evenkeel.flows.seen import with_seen_version
+from evenkeel.flows.target import with_seen_version
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.config import AnnotationRequest

@@ -14,6 +14,7 @@ from evenkeel.flows.outlook import foreseen, lines, without_values
 from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, prove_version, stage_version
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, workload_of
 from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.target import require_target
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.quantities import duration, size
 from evenkeel.infra.workspace import StepRef
@@ -148,6 +149,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     nothing. price: of an hour of the compute, in any currency; else the recipe's `price_per_hour`.
     """
     price = recipe.price_per_hour if price is None else price
+    require_target(recipe, run.scratch)
     look = LookOnly(run)
     lineage = resolve_lineage(recipe, run.workspace)
     require_columns(recipe, lineage.request.shards)
@@ -184,6 +186,7 @@ def _estimate(
     """Return what the steps that are still to do would take, by their costs; `new` shards are to be read."""
     request = lineage.request
     found = sample_pool(recipe.source, request.shards, SAMPLE_ROWS, Path(run.scratch))
+    require_target(recipe, run.scratch, found.size.dimension)
     dimension = pool.embed.facts.get("dimension") or output_dimension(recipe.embedding, found.size.dimension, run)
     work = workload_of(recipe, found.size, dimension)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE

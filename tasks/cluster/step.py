@@ -56,7 +56,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
             expected="at least one kept row",
             found="none: " + (", ".join(f"{n:,} {kind}" for kind, n in dropped.items()) or "the pool is empty"),
             where="clustering",
-            remedy="see the reasons in quarantine/, or relax dedup",
+            remedy="see the reasons in quarantine/, relax dedup, or what it excludes (dedup.exclude, target_set.leak)",
         )
     wanted = fit_levels(config.levels or derive_levels(rows), rows)
     started = time.monotonic()

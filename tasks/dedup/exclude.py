@@ -22,11 +22,11 @@ from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList
 from evenkeel.tasks.dedup.drops import EXCLUDED, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP
-from evenkeel.tasks.dedup.lists import read_texts, read_vectors
+from evenkeel.tasks.dedup.lists import read_texts, vector_parts
 from evenkeel.tasks.dedup.minhash import Sketches, band_hashes, choose_bands, similarities, sketches
 from evenkeel.tasks.dedup.ngrams import count_listed, listed_ngrams
 from evenkeel.tasks.embed.post import normalise
-from evenkeel.tasks.embed.step import embed_texts
+from evenkeel.tasks.embed.step import embed_texts, embed_vectors
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.embed.words import word_hashes
 from evenkeel.tasks.ingest.columns import hash_and_count, identities
@@ -116,12 +116,13 @@ def _prepare_texts(prepared: Prepared, config: TextList | NgramList, texts: pa.C
 
 
 def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Float32Array:
-    """Return the vectors of a list, scaled to length 1; texts are embedded as the pool's were."""
+    """Return the vectors of a list, scaled to length 1, through the map that made those of the pool."""
     if config.text is None:
-        found = read_vectors(config, config.column, run.scratch)
+        raw = vector_parts(config, config.column, run.scratch)
+        parts = [np.asarray(embed_vectors(vectors, part, run), np.float32) for part in raw]
     else:
         parts = [embed_texts(vectors, texts, run) for texts in read_texts(config, config.text, run.scratch)]
-        found = np.concatenate([np.empty((0, vectors.dimension), np.float32), *parts])
+    found = np.concatenate(parts) if parts else np.empty((0, vectors.dimension), np.float32)
     if len(found) and found.shape[1] != vectors.dimension:
         raise InputError(
             "the vectors of an exclusion list are not of the pool's dimension",

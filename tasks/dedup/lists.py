@@ -32,45 +32,39 @@ def dedup_request(config: DedupConfig, takedowns: str | None = None) -> DedupCon
     return config.model_copy(update={"exclude": known})
 
 
-def read_texts(one: ExclusionList, column: str, scratch: Path) -> Iterator[pa.ChunkedArray]:
+def read_texts(one: ExclusionList, column: str, scratch: Path, what: str = WHAT) -> Iterator[pa.ChunkedArray]:
     """Yield one column of a list as strings, some rows at a time, nulls left out. Raises InputError without it."""
     for file in find_files(one.uri):
         path = storage.local_copy(file.uri, scratch)
         if file.uri.endswith(".txt"):
-            for lines in read_strings(file, column, scratch, WHAT):
+            for lines in read_strings(file, column, scratch, what):
                 texts = pc.utf8_trim_whitespace(lines)
                 yield texts.filter(pc.not_equal(texts, ""))
         elif (ids := _takedown(file.uri, path)) is not None:
             yield pa.chunked_array([pa.array(ids, pa.string())])
         else:
-            for found in read_strings(file, column, scratch, WHAT):
+            for found in read_strings(file, column, scratch, what):
                 if isinstance(one, IdList):
                     yield ids_of_column(found, file.uri)
                 else:
                     yield conform(found, pa.string()).drop_null()
 
 
-def read_vectors(one: ExclusionList, column: str, scratch: Path) -> Float32Array:
-    """Return the vectors of a list, (n, d) float32. Raises InputError where they are not all of one length."""
-    parts = list(vector_parts(one, column, scratch))
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-
-def vector_parts(one: ExclusionList, column: str, scratch: Path) -> Iterator[Float32Array]:
-    """Yield the vectors of a list, (n, d) float32, some at a time; no part is empty. Raises InputError as above."""
+def vector_parts(one: ExclusionList, column: str, scratch: Path, what: str = WHAT) -> Iterator[Float32Array]:
+    """Yield the vectors of a list, (n, d) float32, some at a time, no part empty. InputError: they differ in length."""
     length = None
     for file in find_files(one.uri):
-        for table, vectors in read_tables(file, storage.local_copy(file.uri, scratch), column, WHAT):
+        for table, vectors in read_tables(file, storage.local_copy(file.uri, scratch), column, what):
             if vectors is None:
-                lists = column_of(table, column, file.uri, WHAT).combine_chunks()
+                lists = column_of(table, column, file.uri, what).combine_chunks()
                 flat = lists.flatten().to_numpy(zero_copy_only=False)
                 if len(lists) and len(flat) % len(lists):
-                    raise InputError("the vectors of a list differ in length", where=f"{file.uri}, column {column}")
+                    raise InputError(f"the vectors of {what} differ in length", where=f"{file.uri}, column {column}")
                 vectors = flat.reshape(len(lists), -1)
             if not len(vectors):
                 continue
             if length not in (None, vectors.shape[1]):
-                raise InputError("the vectors of a list differ in length", where=str(one.uri))
+                raise InputError(f"the vectors of {what} differ in length", where=str(one.uri))
             length = vectors.shape[1]
             yield vectors.astype(np.float32)
 

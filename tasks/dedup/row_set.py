@@ -70,6 +70,16 @@ class RowSet(BaseModel):
 
         return self.model_copy(update={"fingerprint": fingerprint(self.uri)}) if self.uri else self
 
+    def require_usable(self, scratch: Path, dimension: int | None = None) -> None:
+        """Raise InputError where the first rows are not there or not finite, or vectors not of a dimension if given."""
+        if not self.vector:
+            self._require(any(len(part) for part in self._text_parts(scratch)))
+            return
+        first = next(self._vector_parts(scratch), None)
+        self._require(first is not None)
+        if first is not None:
+            self._checked(first, 0, dimension or first.shape[1])
+
     def texts(self, scratch: Path) -> "Iterator[pa.ChunkedArray]":
         """Yield the texts, some at a time. Raises InputError where it holds vectors, or nothing."""
         if self.vector:
@@ -89,12 +99,10 @@ class RowSet(BaseModel):
 
         Raises InputError where there are none, and where they are of another dimension or not finite.
         """
-        from evenkeel.tasks.dedup.lists import vector_parts
         from evenkeel.tasks.embed.step import embed_texts, embed_vectors
 
         if self.vector:
-            listed = VectorList(uri=self.uri, column=self.vector)
-            parts = (embed_vectors(pool, part, run) for part in vector_parts(listed, self.vector, run.scratch))
+            parts = (embed_vectors(pool, part, run) for part in self._vector_parts(run.scratch))
         else:
             parts = (embed_texts(pool, part, run) for part in self.texts(run.scratch) if len(part))
         found = 0
@@ -106,9 +114,14 @@ class RowSet(BaseModel):
     def _text_parts(self, scratch: Path) -> "Iterator[pa.ChunkedArray]":
         from evenkeel.tasks.dedup.lists import read_texts
 
-        return read_texts(TextList(uri=self.uri, column=self.text), self.text, scratch)
+        return read_texts(TextList(uri=self.uri, column=self.text), self.text, scratch, self.what)
 
-    def _require(self, found: int) -> None:
+    def _vector_parts(self, scratch: Path) -> Iterator[Float32Array]:
+        from evenkeel.tasks.dedup.lists import vector_parts
+
+        return vector_parts(VectorList(uri=self.uri, column=self.vector), self.vector, scratch, self.what)
+
+    def _require(self, found: int | bool) -> None:
         if not found:
             raise InputError(
                 f"{self.what} is empty",

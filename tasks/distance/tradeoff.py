@@ -112,13 +112,13 @@ def draw_pulls(found: list[PullRow], path: Path) -> None:
         x=altair.X(
             "distance:Q",
             title="transport to the target, as a share of a random draw's",
-            scale=altair.Scale(zero=False, padding=30),
+            scale=altair.Scale(zero=False, nice=False, padding=30),
         ),
-        y=altair.Y("entropy:Q", title="evenness of leaves", scale=altair.Scale(zero=False, padding=15)),
+        y=altair.Y("entropy:Q", title="evenness of leaves", scale=altair.Scale(zero=False, nice=False, padding=20)),
     )
     line = base.mark_line(color="#8a8f98").encode(order="order:Q")
     dots = base.mark_circle(size=80, opacity=1).encode(
         color=altair.Color("own:N", scale=altair.Scale(domain=[True, False], range=["#d1495b", "#1769aa"]), legend=None)
     )
-    names = base.mark_text(align="left", dx=8, dy=-6).encode(text="toward:N")
+    names = base.mark_text(align="left", dx=9, dy=9).encode(text="toward:N")
     (line + dots + names).save(str(path), format="svg")

@@ -79,6 +79,6 @@ def column_of(table: pa.Table, column: str, where: str, what: str) -> pa.Chunked
             f"{what} has no column {column!r}",
             expected=f"one of {', '.join(table.column_names)}",
             where=where,
-            remedy="name it: column",
+            remedy="name the column that is there (column, text or vector), or another file",
         )
     return table[column]

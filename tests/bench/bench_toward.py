@@ -60,7 +60,7 @@ def measure(pool: LabelledPool, seeds: int, folder: Path) -> dict[str, list[Foun
             rows, ref = chosen(pool, uri, options, free, size, seed)
             share = float((pool.classes[rows] == label).mean())
             one = {"lift": share * free.sum() / size, "share": share}
-            one |= {key: value / of_random[key] for key, value in near(rows).items()}
+            one |= {key: value / (1 if key == "length" else of_random[key]) for key, value in near(rows).items()}
             if options["by"] == "prefix":
                 facts = ref.facts
                 one["prefix"] = float(str(facts["frechet"])) / float(str(facts["frechet_of_pool"]))
@@ -97,6 +97,7 @@ def distances_to(pool: LabelledPool, target: np.ndarray) -> Callable[[np.ndarray
         return count_ngrams(pa.chunked_array([pa.array(pool.contents[rows], pa.string())]), BUCKETS)
 
     said = words(target) if pool.texts else np.empty(0)
+    long = length(pool.contents[target]) if pool.texts else 1.0
 
     def near(rows: np.ndarray) -> Found:
         x = pool.vectors[rows].astype(np.float64)
@@ -107,9 +108,16 @@ def distances_to(pool: LabelledPool, target: np.ndarray) -> Callable[[np.ndarray
             "frechet": float(frechet(Moments.of(x, np.zeros(len(x), np.int64), 1), wanted)[0]),
             "mmd": discrepancy(some, aim, width),
         }
-        return found | ({"ngrams": divergence(said, words(rows))} if pool.texts else {})
+        if not pool.texts:
+            return found
+        return {**found, "ngrams": divergence(said, words(rows)), "length": length(pool.contents[rows]) / long}
 
     return near
+
+
+def length(texts: np.ndarray) -> float:
+    """Return the median number of words of some texts."""
+    return float(np.median([len(text.split()) for text in texts]))
 
 
 def discrepancy(x: np.ndarray, y: np.ndarray, width: float) -> float:
@@ -131,13 +139,14 @@ def divergence(wanted: np.ndarray, counts: np.ndarray) -> float:
 
 def table(pool: LabelledPool, found: dict[str, list[Found]]) -> list[str]:
     """Return the lines of a table: the mean of every measure over classes and seeds, the least lift beside its mean."""
-    keys = ["transport", "mmd", "frechet", *(["ngrams"] if pool.texts else [])]
+    keys = ["transport", "mmd", "frechet", *(["ngrams", "length"] if pool.texts else [])]
     lines = [f"| rule | lift (least) | share | {' | '.join(keys)} |", "| --- |" + " ---: |" * (len(keys) + 2)]
     for name, many in found.items():
         lift, share = ([one[key] for one in many] for key in ("lift", "share"))
         cells = [f"{np.mean(lift):.1f} ({np.min(lift):.1f})", f"{np.mean(share):.0%}"]
         cells += [f"{np.mean([one[key] for one in many]):.2f}" for key in keys]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |".replace("` (", " (").replace(")`", ")"))
+        rule, _, paper = name.partition(" (")
+        lines.append(f"| `{rule}`{paper and f' ({paper}'} | {' | '.join(cells)} |")
     return lines
 
 

@@ -126,6 +126,17 @@ def test_vectors_beside_vectors(run: Run, tmp_path: Path) -> None:
         excluded(run, pool, NgramList(uri=str(tmp_path / "q.txt")))
 
 
+def test_vectors_of_a_list_go_through_the_map_of_the_pool(run: Run, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(3, 1, size=(300, 8)).astype("f4")
+    pool = make_pool(run, tmp_path / "points", {"v": points})
+    np.save(tmp_path / "bench.npy", points[[5, 250]])
+    listed = DedupConfig(exact=False, exclude=[VectorList(uri=str(tmp_path / "bench.npy"), similarity=0.9999)])
+    embed = EMBED(ColumnEmbedding(center=True, components=4), EmbedInputs(ingest=pool), run)
+    ref = DEDUP(dedup_request(listed), DedupInputs.of({"ingest": pool, "embed": embed}), run)
+    gone = Duplicates.open(ref).dropped()["row_id"].to_pylist()
+    assert gone == Pool.open(pool).row_ids()[[5, 250]].tolist()
+
+
 def test_a_changed_list_is_a_changed_question(run: Run, pool: StepRef, tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("row 1\n")

@@ -86,6 +86,17 @@ def test_texts_are_filtered_by_quality(texts: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
+def test_texts_near_some_sentences_are_found(texts: Path, tmp_path: Path) -> None:
+    prompts = '["talla tallb tallc talld talle", "tallf tallg tallh talli", "tallx tally tallz tallw"]'
+    overrides = (f"source.uri={texts}", f"target_set.prompts={prompts}", "sampling.target=100")
+    found = run(placed("docstrings-near", tmp_path, *overrides))
+    rows = pd.read_parquet(found["data"])
+    asked = rows["text"].str.contains("talla")
+    assert 0.5 < asked.mean() < 1  # 0.7 is the pull of the target, the rest is balance
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 def test_docstrings_go_the_whole_way(texts: Path, tmp_path: Path) -> None:
     """The recipe on a few texts; the harvest of a whole environment is tested with the reader."""
     found = run(placed("docstrings", tmp_path, f"source.uri={texts}", "source.format=auto"))

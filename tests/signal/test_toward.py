@@ -102,6 +102,22 @@ def test_one_row_is_a_target(done: dict[str, StepRef], tmp_path: Path, by: str) 
     assert np.isfinite(np.delete(found, 5)).all()
 
 
+@pytest.mark.parametrize("by", ["ngrams", "clusters", "classifier"])
+def test_a_target_in_many_files_is_that_in_one(done: dict[str, StepRef], tmp_path: Path, by: str) -> None:
+    rng = np.random.default_rng(4)
+    x, lines = np.eye(3)[rng.integers(0, 2, 90)].astype(np.float32), [" ".join(rng.choice(WORDS, 5)) for _ in range(90)]
+    for name, cuts in (("one", [90]), ("many", [30, 31, 90])):
+        (tmp_path / name).mkdir()
+        for number, (start, end) in enumerate(pairwise([0, *cuts])):
+            np.save(tmp_path / name / f"{number}.npy", x[start:end])
+            (tmp_path / name / f"{number}.txt").write_text("\n".join(lines[start:end]))
+    ending = "txt" if by == "ngrams" else "npy"
+    found = [
+        values_of(toward(tmp_path / name / f"*.{ending}", by=by), done, tmp_path / name) for name in ("one", "many")
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
 def test_a_prompt_is_a_target(done: dict[str, StepRef], texts: list[str], tmp_path: Path) -> None:
     prompt = f"{WORDS[30]} {WORDS[31]} {WORDS[32]}"
     (tmp_path / "same.txt").write_text(prompt + "\n")

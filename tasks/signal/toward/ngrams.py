@@ -16,7 +16,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compiled import compiled
-from evenkeel.infra.dtypes import Float64Array, Int32Array, Int64Array
+from evenkeel.infra.dtypes import BoolArray, Float64Array, Int32Array, Int64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RATIOS = "ratios.npy"
 MAX_CHARACTERS = 262_144
+CHANCE = 0.05
 
 
 class NgramRule(Rule):
@@ -49,11 +50,11 @@ class NgramRule(Rule):
             wanted += count_ngrams(texts, buckets)
             rows += len(texts)
         known = float(wanted[raw > 0].sum() / max(wanted.sum(), 1))
-        if raw.sum() and not known:
+        if raw.sum() and strange(wanted > 0, raw > 0):
             raise InputError(
-                "the target and the pool have no word in common",
+                "the target and the pool have no word in common, beyond what hash buckets share by chance",
                 expected="texts of the same language and subject",
-                found=f"{int(wanted.sum()):,} words and pairs in the target",
+                found=f"{int(wanted.sum()):,} words and pairs in the target, {known:.0%} of them in the pool's buckets",
                 where="target_set",
                 remedy="check the column of texts (target_set.text), or compare meanings: by: clusters",
             )
@@ -64,6 +65,17 @@ class NgramRule(Rule):
         """Return the log weight of each text, (n,) float64; NaN for one without a word."""
         ratios = np.asarray(map_array(storage.join(fit.folder, RATIOS), Path(fit.scratch)))
         return weigh_texts(source.text(block), ratios, self.options.per_token)
+
+
+def strange(wanted: BoolArray, held: BoolArray) -> bool:
+    """Tell whether fewer than half of the target's buckets are the pool's, and no more than by chance.
+
+    wanted, held: which buckets occur, (buckets,) bool. By chance the pool has each in the share of all that it has.
+    """
+    from scipy.stats import binom
+
+    asked, known = int(wanted.sum()), int((wanted & held).sum())
+    return known < asked / 2 and float(binom.sf(known - 1, asked, held.mean())) > CHANCE
 
 
 def count_block(source: SignalSource, buckets: int, block: str) -> Int64Array:

@@ -1,10 +1,23 @@
-"""What has been seen already, where a recipe names it as a version of its own dataset."""
+"""The target set of a recipe: looked at before anything runs, and what has been seen of it as a version."""
+
+from pathlib import Path
 
 from evenkeel.flows.recipe import Recipe
 from evenkeel.tasks.dedup.target_set import SeenSet
 from evenkeel.tasks.publish.config import LATEST
 from evenkeel.tasks.signal.kinds.toward import TowardSignal
 from evenkeel.tasks.versions.listing import previous_version, read_version
+
+
+def require_target(recipe: Recipe, scratch: Path, dimension: int | None = None) -> None:
+    """Raise InputError where the first rows of the target set cannot be used, before hours of work come to it.
+
+    dimension: of the source's own vectors, where that is known.
+    """
+    if recipe.target_set is not None:
+        recipe.target_set.require_usable(scratch, dimension)
+        if recipe.target_set.seen is not None and recipe.target_set.seen.in_files:
+            recipe.target_set.seen.require_usable(scratch, dimension)
 
 
 def with_seen_version(recipe: Recipe, workspace: str) -> Recipe:
