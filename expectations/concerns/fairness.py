@@ -50,12 +50,12 @@ class ByGroup(StatedProperty):
         given = [name for name in BOUNDS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"expected exactly one of {', '.join(BOUNDS)}, found {' and '.join(given) or 'none'}")
-        if not self.keys or len(set(self.keys)) < len(self.keys):
+        if not self.columns or len(set(self.columns)) < len(self.columns):
             raise ValueError("group names one column, or several, each once")
         return self
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         """The columns that make the groups."""
         return (self.group,) if isinstance(self.group, str) else tuple(self.group)
 
@@ -66,11 +66,11 @@ class ByGroup(StatedProperty):
 
     @property
     def label(self) -> str:
-        return f"{self.expect}({', '.join(self.keys)}, {self._kind.partition('_')[0]})"
+        return f"{self.expect}({', '.join(self.columns)}, {self._kind.partition('_')[0]})"
 
     def sentence(self) -> str:
         side = "at least" if self._is_floor else "at most"
-        return f"{NAMES[self._kind]} {self.what} by {' and '.join(self.keys)} is {side} {self._bound:g}"
+        return f"{NAMES[self._kind]} {self.what} by {' and '.join(self.columns)} is {side} {self._bound:g}"
 
     def holds(self, found: Measurement) -> bool:
         rounding = ROUNDING * max(1.0, abs(self._bound))
@@ -96,7 +96,7 @@ class ByGroup(StatedProperty):
         left_out = ", ".join(f"{names[at]} ({count[at]:,})" for at in np.flatnonzero(~used)[:MOST_OFFENDERS])
         if used.sum() < (2 if self._kind in COMPARED else 1):
             why = f"{VACUOUS}: {int(used.sum())} group(s) with rows" + (f"; left out: {left_out}" if left_out else "")
-            return Measurement(math.nan, offenders=[Offender(scope="groups", name=", ".join(self.keys), why=why)])
+            return Measurement(math.nan, offenders=[Offender(scope="groups", name=", ".join(self.columns), why=why)])
         names, means, count = names[used], means[used], count[used]
         values = measures.between_groups(means, HOW[self._kind])
         value, replicates = float(values[0]), values[1:][~np.isnan(values[1:])]
@@ -107,7 +107,7 @@ class ByGroup(StatedProperty):
             said += f"; left out, fewer than {self.min_rows:,} rows or none with a value: {left_out}"
         order = np.argsort(means[:, 0] if self._kind != "worst_at_most" else -means[:, 0], kind="stable")
         offenders = [
-            Offender(scope=", ".join(self.keys), name=str(names[at]), why=_of_group(means[at, 0], count[at]))
+            Offender(scope=", ".join(self.columns), name=str(names[at]), why=_of_group(means[at, 0], count[at]))
             for at in order[: MOST_OFFENDERS - 1].tolist()
         ]
         offenders.append(Offender(scope="groups", name="all", why=said))
@@ -156,11 +156,11 @@ class MetricByGroup(ByGroup):
 
     @property
     def key(self) -> str:
-        return f"{self.metric} by {', '.join(self.keys)}"
+        return f"{self.metric} by {', '.join(self.columns)}"
 
     @property
     def label(self) -> str:
-        return f"{self.expect}({self.metric}, {', '.join(self.keys)}, {self._kind.partition('_')[0]})"
+        return f"{self.expect}({self.metric}, {', '.join(self.columns)}, {self._kind.partition('_')[0]})"
 
     @property
     def what(self) -> str:
@@ -181,7 +181,7 @@ class SelectionRate(ByGroup):
 
     @property
     def key(self) -> str:
-        return f"selection of {self.of} by {', '.join(self.keys)}"
+        return f"selection of {self.of} by {', '.join(self.columns)}"
 
     @property
     def what(self) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from evenkeel.infra.compute import Backend, Compute
 from evenkeel.tasks.expression.evaluate import truths
+from evenkeel.tasks.expression.frames import NotOnFrames, true_rows
 from evenkeel.tasks.expression.grammar import Expression
 from evenkeel.tasks.expression.property import Property
 from evenkeel.tasks.ingest.pool import Block
@@ -41,20 +42,25 @@ class _Scan:
 
     def __call__(self, block: Block) -> list[Answer]:
         table = self.rows.table(block, self.columns)
-        return [check_rows(one, table) for one in self.properties]
+        return [check_rows(one, table, self.backend) for one in self.properties]
 
 
-def check_rows(one: Property, table: pa.Table) -> Answer:
+def check_rows(one: Property, table: pa.Table, backend: Backend = "cpu") -> Answer:
     """Return what a property of rows finds in a table with its columns and `row_id`, ascending."""
     if one.premise is not None:
-        table = table.filter(holds(one.premise, table))
-    broken = table["row_id"].filter(pc.invert(holds(one.conclusion, table)))
+        table = table.filter(holds(one.premise, table, backend))
+    broken = table["row_id"].filter(pc.invert(holds(one.conclusion, table, backend)))
     named = broken.slice(0, MOST_EXAMPLES).to_pylist()
     return Answer(table.num_rows, len(broken), tuple(Counterexample("row", "", "", row, row) for row in named))
 
 
-def holds(condition: Expression, table: pa.Table) -> pa.Array:
-    """Return for which rows a condition is true, (n,) bool without null."""
+def holds(condition: Expression, table: pa.Table, backend: Backend = "cpu") -> pa.Array:
+    """Return for which rows a condition is true, (n,) bool without null; on the device where it can be."""
+    if backend == "gpu":
+        try:
+            return pa.array(true_rows(condition, table, backend))
+        except NotOnFrames:
+            pass
     return pc.fill_null(truths(condition, table), False)
 
 

@@ -37,7 +37,7 @@ def scan_dependency(
     """
     rows.check([*left, right])
     left = left or (NOTHING,)
-    grouping = Grouping((*left, right), by=len(left))
+    grouping = Grouping((*left, right), by=len(left), backend=compute.backend)
     finish = partial(check_dependency, left, right)
     read = partial(_read_with_nothing, rows, (*left, right))
     found = reduce_groups(grouping, read, finish, Answer.add, rows.pool.blocks, kept, folder, compute)
@@ -80,7 +80,7 @@ def check_dependency(left: tuple[str, ...], right: str, groups: pa.Table) -> Ans
 def scan_uniques(columns: tuple[str, ...], rows: VersionRows, kept: int, folder: str, compute: Compute) -> Answer:
     """Return how many rows there are and how many repeat the values of an earlier one, with values that repeat."""
     rows.check(columns)
-    grouping = Grouping(columns)
+    grouping = Grouping(columns, backend=compute.backend)
     finish = partial(check_uniques, columns)
     read = ReadColumns(rows, columns)
     found = reduce_groups(grouping, read, finish, Answer.add, rows.pool.blocks, kept, folder, compute)
@@ -110,7 +110,7 @@ def check_uniques(columns: tuple[str, ...], groups: pa.Table) -> Answer:
 def count_values(column: str, rows: VersionRows, kept: int, folder: str, compute: Compute) -> ValueCounts:
     """Return the rows of every value of a column of texts. Raises RecipeError for a column of another type."""
     rows.check([column])
-    grouping = Grouping((column,))
+    grouping = Grouping((column,), backend=compute.backend)
     read = ReadColumns(rows, (column,))
     found = reduce_groups(grouping, read, partial(_counted, column), _joined, rows.pool.blocks, kept, folder, compute)
     return found or ValueCounts({}, {})

@@ -6,24 +6,28 @@ time. What comes back to the driver is what `finish` makes of a range.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evenkeel.infra import storage
-from evenkeel.infra.compute import Compute
+from evenkeel.infra.compute import Backend, Compute
 from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.infra.tables import read_batch, write_batch
 from evenkeel.tasks.expression.evaluate import numbers, truths
+from evenkeel.tasks.expression.frames import frame_of
 from evenkeel.tasks.expression.property import Aggregate
 from evenkeel.tasks.expression.values import as_value
 from evenkeel.tasks.ingest.pool import Block
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUPS_AT_ONCE, MOST_RANGES = 1 << 20, 1 << 12
 MERGED = {"rows": "sum", "first": "min"}
@@ -35,12 +39,14 @@ Found = TypeVar("Found")
 class Grouping:
     """Which columns make the groups of a table, and what is aggregated in them; no keys = all rows are one group.
 
-    by: groups whose first so many keys are equal come to `finish` together; 0 = each group is by itself.
+    by: groups whose first so many keys are equal come to `finish` together; 0 = each group is by itself. backend: where
+    rows are grouped.
     """
 
     keys: tuple[str, ...]
     aggregates: tuple[Aggregate, ...] = ()
     by: int = 0
+    backend: Backend = "cpu"
 
     def part(self, table: pa.Table) -> pa.Table:
         """Return the groups of some rows, one row each: keys, rows, first (the least row_id) and partial aggregates.
@@ -58,8 +64,9 @@ class Grouping:
                 columns[f"a{number}"] = pc.fill_null(truths(one.of, table), False).cast(pa.int64())
             else:
                 value = numbers(one.of, table)
-                columns[f"a{number}"] = value
-                if one.function == "mean":
+                summed = one.function in ("sum", "mean")
+                columns[f"a{number}"] = pc.fill_null(value, 0.0) if summed else value
+                if summed:
                     columns[f"n{number}"] = value.is_valid().cast(pa.int64())
         return self.merged([pa.table(columns)])
 
@@ -67,6 +74,8 @@ class Grouping:
         """Return the groups of several parts together, one row each, in the order in which they first come."""
         whole = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
         by = {name: self._merged_by(name) for name in whole.column_names if name not in self._names}
+        if self.backend == "gpu":
+            return grouped_on_frame(frame_of(whole, "gpu"), self._names, by, whole.schema)
         found = whole.group_by(self._names, use_threads=False).aggregate(list(by.items()))
         plain = found.select([*self._names, *(f"{name}_{how}" for name, how in by.items())])
         return plain.rename_columns([*self._names, *by]).cast(whole.schema)
@@ -79,8 +88,10 @@ class Grouping:
             value = rows if one.of is None else groups[f"a{number}"].cast(pa.float64())
             if one.function == "share":
                 value = pc.divide(value, rows)
-            if one.function == "mean":
-                value = pc.divide(value, groups[f"n{number}"].cast(pa.float64()))
+            if one.function in ("sum", "mean"):
+                known = groups[f"n{number}"].cast(pa.float64())
+                value = pc.if_else(pc.equal(known, 0.0), pa.scalar(None, pa.float64()), value)
+                value = pc.divide(value, known) if one.function == "mean" else value
             columns[one.name] = value
         return pa.table({**columns, "rows": groups["rows"], "first": groups["first"]})
 
@@ -103,6 +114,14 @@ class Grouping:
         if name in MERGED:
             return MERGED[name]
         return "sum" if name[0] == "n" else OF[self.aggregates[int(name[1:])].function]
+
+
+def grouped_on_frame(frame: "pd.DataFrame", keys: Sequence[str], by: Mapping[str, str], schema: pa.Schema) -> pa.Table:
+    """Return the groups of a frame of pandas or cuDF, null being a value; tests run it on pandas, not on cuDF."""
+    found = frame.groupby(list(keys), dropna=False, sort=False).agg(dict(by)).reset_index()
+    to_arrow = getattr(found, "to_arrow", None)
+    table = pa.Table.from_pandas(found, preserve_index=False) if to_arrow is None else to_arrow(preserve_index=False)
+    return table.select(schema.names).cast(schema)
 
 
 def key_of(column: pa.ChunkedArray) -> pa.Array:

@@ -37,7 +37,7 @@ def scan_groups(one: Property, rows: VersionRows, kept: int, folder: str, comput
     kept: rows of the version. folder: for files on the way.
     """
     rows.check(one.columns)
-    grouping = Grouping(one.keys, one.aggregates)
+    grouping = Grouping(one.keys, one.aggregates, backend=compute.backend)
     read = ReadColumns(rows, one.columns)
     finish = partial(check_groups, one, grouping)
     found = reduce_groups(grouping, read, finish, Answer.add, rows.pool.blocks, kept, folder, compute)

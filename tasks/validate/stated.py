@@ -56,7 +56,7 @@ def columns_of(expectations: Iterable[Expectation]) -> tuple[str, ...]:
         elif isinstance(one, Covers):
             found += one.over
         elif isinstance(one, ByGroup):
-            found += one.keys
+            found += one.columns
             if isinstance(one, MetricByGroup):
                 found += parse_metric(one.metric, WHERE).columns
         elif isinstance(one, Dependency):
@@ -84,7 +84,7 @@ def check_stated(expectations: Iterable[Expectation], pool: Pool, signals: Colle
             table = rows.columns(pool.blocks[0], columns).slice(0, 0)
             table = table.append_column("row_id", pa.array([], pa.uint64()))
             if isinstance(one, MetricByGroup):
-                Grouping(one.keys, (parse_metric(one.metric, WHERE),)).part(table)
+                Grouping(one.columns, (parse_metric(one.metric, WHERE),)).part(table)
                 continue
             stated = parse_property(one.property, WHERE)
             if not stated.of_groups:
@@ -144,10 +144,10 @@ def _scan(
             yield Scanned(grid.key, "cell", Answer(found.cells, found.cells - found.covered, found.examples))
     for one in expectations:
         if isinstance(one, MetricByGroup):
-            yield _compared(one, mean_by_group(parse_metric(one.metric, WHERE), one.keys, rows, run.compute))
+            yield _compared(one, mean_by_group(parse_metric(one.metric, WHERE), one.columns, rows, run.compute))
         elif isinstance(one, SelectionRate) and clustering is not None:
             chosen = clustering if one.of == "sampling" else ""
-            yield _compared(one, selection_by_group(one.keys, chosen, rows, run.compute))
+            yield _compared(one, selection_by_group(one.columns, chosen, rows, run.compute))
     yield from _scan_columns(expectations, rows, kept, storage.join(folder, "columns"), run)
 
 

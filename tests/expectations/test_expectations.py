@@ -217,9 +217,9 @@ def test_every_expectation_says_what_it_is(model: type[Expectation]) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", model.model_fields["expect"].default)
     for name, field in model.model_fields.items():
         assert name == "expect" or field.description, f"{model.__name__}.{name} has no description"
-    sentence = made(
-        next(wanted for wanted, _, _ in FAULTS if wanted["expect"] == model.model_fields["expect"].default)
-    ).sentence()
+    one = made(next(wanted for wanted, _, _ in FAULTS if wanted["expect"] == model.model_fields["expect"].default))
+    assert dict(one) == {name: getattr(one, name) for name in model.model_fields}  # as Prefect reads a parameter
+    sentence = one.sentence()
     assert sentence
     assert not sentence.endswith(".")
 
