@@ -183,7 +183,7 @@ def _publish_trial(
     run_step: RunStep,
 ) -> None:
     made = recipe.model_copy(update={"sampling": _sampling(recipe, one.round, trial.weights)})
-    staged = stage_version(made, lineage, pool, run_step)
+    staged = stage_version(made, lineage, pool, run_step, trial=True)
     document = {
         "recipe": made.model_dump(mode="json"),
         "seed": made.sampling.seed,

@@ -149,7 +149,9 @@ def cluster_pool(
     return _filtered(recipe, _cluster_anew(recipe, ingest, must, run_step), run_step)
 
 
-def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
+def stage_version(
+    recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep, trial: bool = False
+) -> StagedVersion:
     """Run the steps sample, annotate and stage, and before them what the strategy reads."""
     if lineage.base is not None and lineage.current is not None:
         recipe = same_rule(recipe, lineage.current)
@@ -158,7 +160,7 @@ def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_ste
     annotations = annotate_rows(recipe, pool, sample, run_step)
     written = {one.label: annotations[one.label] for one in recipe.annotations if one.writes()}
     staged = StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals, written)
-    stage = run_step(STAGE, recipe.destination.staging(), staged)
+    stage = run_step(STAGE, recipe.destination.staging(trial), staged)
     measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
     return StagedVersion(**vars(pool), **measured, sample=sample, annotations=annotations, stage=stage)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -85,6 +85,9 @@ class StageConfig(BaseModel):
         description="Maximum rows in a row group, the unit of streaming; wide rows: 16 MiB.",
     )
 
+    fates: ClassVar[bool] = True
+    """Whether what became of every other row is written beside the rows."""
+
     @field_validator("uri")
     @classmethod
     def _plain_place(cls, uri: str) -> str:
@@ -93,6 +96,14 @@ class StageConfig(BaseModel):
         if ".." in re.split(r"[/\\]", uri):
             raise ValueError("write the destination without '..'")
         return refuse_password(uri)
+
+
+class TrialStageConfig(StageConfig):
+    """How the files of a trial of a mixture are cut: the rows alone, for there are many trials of one pool."""
+
+    fates: ClassVar[bool] = False
+
+    trial: Literal[True] = Field(True, description="Set for trials of a mixture.")
 
 
 class DestinationConfig(StageConfig):
@@ -125,6 +136,7 @@ class DestinationConfig(StageConfig):
         """The names that follow the current version: Iceberg's branch `main`, `latest`, the tag of the recipe."""
         return ["main", LATEST] if self.tag in (None, LATEST) else ["main", LATEST, str(self.tag)]
 
-    def staging(self) -> StageConfig:
+    def staging(self, trial: bool = False) -> StageConfig:
         """Return the part that the STAGE step is keyed by."""
-        return StageConfig(**{name: getattr(self, name) for name in StageConfig.model_fields})
+        made = TrialStageConfig if trial else StageConfig
+        return made(**{name: getattr(self, name) for name in StageConfig.model_fields})

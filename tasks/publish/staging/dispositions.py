@@ -66,6 +66,19 @@ def of_a_block(rows: pa.Table, kept: npt.NDArray[np.int64], dropped: pa.Table | 
     )
 
 
+def counted(rows: pa.Table, kept: npt.NDArray[np.int64], dropped: pa.Table | None) -> Counter[str]:
+    """Return how many rows of a block have each disposition but kept; arguments and errors as of `of_a_block`."""
+    if dropped is None or not dropped.num_rows:
+        return Counter(not_sampled=rows.num_rows - len(kept))
+    at = np.searchsorted(rows["row_id"].to_numpy(), dropped["row_id"].to_numpy())
+    lost = np.concatenate([at, kept])
+    some = rows.take(np.unique(lost))
+    where = np.searchsorted(np.unique(lost), kept)
+    found = count(of_a_block(some, where, dropped))
+    found["not_sampled"] += rows.num_rows - some.num_rows
+    return found
+
+
 def quarantined(row_ids: pa.ChunkedArray, ids: pa.ChunkedArray, reasons: pa.ChunkedArray | pa.Array) -> pa.Table:
     """Return the dispositions of rows that are quarantined for these reasons."""
     nothing = pa.nulls(len(row_ids))

@@ -44,6 +44,7 @@ class ScatterJob:
     signals: dict[str, StepRef]
     annotations: dict[str, StepRef]
     memory: int
+    fates: bool = True
 
     def open_pool(self) -> Pool:
         """Open the pool, with the signals that become columns."""
@@ -75,9 +76,12 @@ def scatter(job: ScatterJob, blocks: tuple[str, ...]) -> Scattered:
         kept, places = _kept(job, order, rows, block, list(pool.signals))
         if kept.num_rows:
             held.append(_published(job, pool, block, kept, places))
-        others = dispositions.of_a_block(rows, places, _dropped(job, rows))
-        result.dispositions.append(write_table(job.folder, f"{dispositions.FOLDER}/{block}.parquet", others))
-        result.counts.update(dispositions.count(others))
+        if job.fates:
+            others = dispositions.of_a_block(rows, places, _dropped(job, rows))
+            result.dispositions.append(write_table(job.folder, f"{dispositions.FOLDER}/{block}.parquet", others))
+            result.counts.update(dispositions.count(others))
+        else:
+            result.counts.update(dispositions.counted(rows, places, _dropped(job, rows)))
         result.counts["kept"] += kept.num_rows
         result.counts["copies"] += int(kept["ek_copies"].to_numpy().sum())
         if sum(table.nbytes for table in held) > job.memory:

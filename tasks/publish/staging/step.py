@@ -90,6 +90,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         signals=dict(inputs.signals),
         annotations=dict(inputs.annotations),
         memory=run.compute.memory_limit // 8,
+        fates=config.fates,
     )
     groups = _runs([block.name for block in pool.blocks], 4 * run.compute.workers * run.compute.threads)
     run.progress(0.05, f"sorting kept rows of {len(pool.blocks):,} blocks into {order.files:,} files")
