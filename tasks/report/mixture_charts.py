@@ -48,24 +48,21 @@ def weight_lines(trials: Sequence[Trial], names: Sequence[str], width: int) -> C
     table = pd.DataFrame(rows)
     largest = table.groupby("domain")["weight"].max().sort_values(ascending=False).index[:MOST_DOMAINS]
     table = table[table["domain"].isin(set(largest))]
-    tones = [BEFORE, SOFT, *[AFTER] * max(0, len(order) - 2)]
-    opacity = [1.0, 1.0, *[0.35 + 0.65 * (at + 1) / max(1, len(order) - 2) for at in range(max(0, len(order) - 2))]]
+    rounds = max(0, len(order) - 2)
+    tones = [BEFORE, INK, *[SOFT] * (rounds - 1), AFTER][: len(order)]
+    shapes = (
+        ["diamond", "triangle-up", *["cross", "square", "circle"][-rounds:]] if rounds else ["diamond", "triangle-up"]
+    )
+    shapes = [*shapes[:2], *["cross"] * max(0, rounds - 3), *shapes[2:]]
     legend = alt.Legend(orient="top", title=None, columns=3)
     return (
         alt.Chart(table)
-        .mark_point(filled=True, size=75)
+        .mark_point(filled=True, size=75, opacity=1)
         .encode(
             y=alt.Y("domain:N", sort=list(largest), title=None, axis=alt.Axis(labelLimit=150)),
             x=alt.X("weight:Q", title="weight", axis=alt.Axis(format="%", tickCount=4)),
-            color=alt.Color("stage:N", scale=alt.Scale(domain=order, range=tones[: len(order)]), legend=legend),
-            opacity=alt.Opacity("stage:N", scale=alt.Scale(domain=order, range=opacity[: len(order)]), legend=None),
-            shape=alt.Shape(
-                "stage:N",
-                scale=alt.Scale(
-                    domain=order, range=["diamond", "triangle-up", *["circle"] * max(0, len(order) - 2)][: len(order)]
-                ),
-                legend=legend,
-            ),
+            color=alt.Color("stage:N", scale=alt.Scale(domain=order, range=tones), legend=legend),
+            shape=alt.Shape("stage:N", scale=alt.Scale(domain=order, range=shapes[: len(order)]), legend=legend),
         )
         .properties(width=width, height=26 * len(largest))
     )
