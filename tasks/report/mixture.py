@@ -16,6 +16,7 @@ from evenkeel.tasks.mixture.evidence import Evidence
 from evenkeel.tasks.report import mixture_charts as charts
 from evenkeel.tasks.report.charts import Chart, render
 from evenkeel.tasks.report.figures import NARROW, WIDE, Figure
+from evenkeel.tasks.validate.examples import shorten
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -108,8 +109,17 @@ def _weights(evidence: Evidence) -> Figure:
     note = "Of the pool, of equal weights, and of what the rule proposed in each round" + (
         f"; the {charts.MOST_DOMAINS} domains with the largest weights." if more else "."
     )
-    svgs = _both(lambda width: charts.weight_lines(drawn, evidence.names, width), label)
+    svgs = _both(lambda width: charts.weight_lines(drawn, _drawable(evidence.names), width), label)
     return Figure("Weights by round", note, svgs, header, rows)
+
+
+def _drawable(names: Sequence[str]) -> list[str]:
+    """Return names that can be drawn: on one line, without control characters, and still apart from each other."""
+    found: dict[str, None] = {}
+    for name in names:
+        short = shorten(name, 40)
+        found[short if short not in found else f"{short} ({len(found)})"] = None
+    return list(found)
 
 
 def _scores(evidence: Evidence, metric: str) -> Figure:
