@@ -228,8 +228,14 @@ def prove_version(
     joint = [(one.scope, one.given) for one in gates if isinstance(one, ConditionalEntropy)]
     asked = sorted({(one.to, one.by) for one in gates if isinstance(one, Distance)})
     target = recipe.target_set.current() if recipe.target_set is not None else None
+    makers = [staged.annotations[one.label] for one in recipe.annotations if one.kind == "made"]
     config = MeasureConfig(
-        joint=joint, target=target, distances=asked, signals=signals_counted(gates), columns=recipe.profile
+        joint=joint,
+        target=target,
+        distances=asked,
+        signals=signals_counted(gates),
+        columns=recipe.profile,
+        made=sum(int(ref.facts.get("made", 0)) for ref in makers) if makers else None,
     )
     measure = run_step(MEASURE, config, MeasureInputs.of(done))
     groups = [one.name for one in recipe.signals if one.makes_group]

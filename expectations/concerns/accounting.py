@@ -37,6 +37,28 @@ class DispositionsAddUp(Nothing):
         return "they do" if found.value == 0 else f"{found.value:+,.0f} rows unaccounted for"
 
 
+class MadeShare(AtMost):
+    """Rows that were made, such as by SMOTE, are at most a share of the version's rows, real and made."""
+
+    concern: ClassVar[str] = "accounting"
+    table: ClassVar[str] = "totals"
+
+    expect: Literal["made_share"] = "made_share"
+    at_most: float = Field(0.2, ge=0, le=1, description="Largest share of made rows among kept and made ones.")
+
+    def sentence(self) -> str:
+        return f"at most {percent(self.at_most)} of the rows are made ones"
+
+    def measure(self, table: "pd.DataFrame") -> Measurement:
+        row = table.iloc[0]
+        made = row.get("made", float("nan"))
+        if made != made:
+            raise NotApplicable("the recipe makes no rows")
+        share = float(made) / max(1.0, float(made) + float(row["kept"]))
+        why = f"{made:,.0f} rows are made, {row['kept']:,.0f} are kept"
+        return Measurement(share, offenders=[Offender(scope="totals", name="made", why=why)])
+
+
 class ExclusionsHonoured(AtMost):
     """No row of an exclusion or takedown list is in the version."""
 

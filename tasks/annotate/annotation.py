@@ -88,7 +88,7 @@ class Annotation(BaseModel):
         """Fit what `compute` needs, once; write files to `folder` and return small facts as JSON, for the card.
 
         Work over blocks goes through `run.compute`, with results whose size does not grow with a block. The folder is
-        removed when the columns are written.
+        removed when the columns are written, but for tables in `beside/`, which a version holds as `made/`.
         """
         return {}
 

@@ -22,6 +22,9 @@ TYPES: dict[ColumnType, pa.DataType] = {
 }
 
 
+BESIDE = "beside"
+
+
 def schema_of(columns: Sequence[Column]) -> pa.Schema:
     """Return the schema of the files of an annotation: row_id, then its columns."""
     return pa.schema([("row_id", pa.uint64()), *((one.name, TYPES[one.type]) for one in columns)])

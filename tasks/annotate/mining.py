@@ -15,39 +15,19 @@ from threadpoolctl import threadpool_limits
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, read_array, write_array
-from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Float64Array, Int32Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.hashing import hash_identities, uniform
+from evenkeel.tasks.annotate.kept import KeptSource, row_ids_of
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.named import read_named
-from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.signal.neighbours.cells import Cells, OpenCells, make_cells
-from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
 MAX_COMPARED = 1024
 AT_ONCE = 256
 RANDOM_FROM = 1 << 14
 SEED = 0x4E45
-
-
-@dataclass(frozen=True)
-class KeptSource(SignalSource):
-    """The pool as a signal reads it, where only kept rows have a leaf."""
-
-    selection: Selection | None = None
-
-    def clusters(self, block: str) -> tuple[Int32Array, Float32Array]:
-        """Return the leaf of each row of a block, -1 for a row that is not kept, and its distance to the centroid."""
-        leaf, distance = super().clusters(block)
-        ids = self.pool.table(block, ["row_id"])["row_id"].to_numpy()
-        kept = np.zeros(len(ids), bool)
-        if self.selection is not None and len(ids):
-            chosen = self.selection.between(int(ids[0]), int(ids[-1]), ["row_id"])["row_id"].to_numpy()
-            kept[np.searchsorted(ids, chosen)] = True
-        return np.where(kept, leaf, -1).astype(np.int32), distance
 
 
 @dataclass(frozen=True)
@@ -81,9 +61,8 @@ def mine(
 
     Raises InputError where the guide's vectors are not of one dimension, or no vectors at all.
     """
-    vectors = Vectors.open(source.inputs.embed, source.pool.scratch)
-    kept = KeptSource(source.pool, source.where, vectors, Hierarchy.open(source.inputs.cluster), None, source.selection)
-    work = source.pool.rows * vectors.dimension * 4
+    kept = KeptSource.of(source, source.row_ids)
+    work = source.pool.rows * kept.vectors.dimension * 4
     if guard is not None:
         for column in dict.fromkeys([guard.query, guard.positive]):
             sizes = run.compute.map(partial(write_guide, source, column, folder), source.blocks, work=work)
@@ -179,10 +158,10 @@ def _mine_batch(mining: Mining, batch: int) -> tuple[int, int, float, int]:
         if not len(members):
             continue
         compared = _compared(opened, near[cell].tolist())
-        x, ids = cells.rows(compared), _row_ids(cells, compared)
+        x, ids = cells.rows(compared), row_ids_of(cells, compared)
         for start in range(0, len(members), AT_ONCE):
             part = members[start : start + AT_ONCE]
-            own = _row_ids(cells, part)
+            own = row_ids_of(cells, part)
             cosine = cells.rows(part) @ x.T
             allowed = own[:, None] != ids[None]
             if mining.guard is not None:
@@ -254,15 +233,6 @@ def _random(mining: Mining, members: Array, own: UInt64Array, near: Int64Array) 
             row = among[(drawn % np.uint64(len(among))).astype(np.int64)].astype(np.int64)
             taken = (row[:, None] == near[lacking]).any(axis=1) | (row[:, None] == found[lacking]).any(axis=1)
             found[lacking, place] = np.where(taken | (row == own[lacking].astype(np.int64)), -1, row)
-    return found
-
-
-def _row_ids(cells: Cells, members: Array) -> UInt64Array:
-    found = np.empty(len(members), np.uint64)
-    for block in np.unique(members["block"]):
-        mine = np.flatnonzero(members["block"] == block)
-        ids = cells.source.pool.table(cells.source.blocks[block], ["row_id"])["row_id"].to_numpy()
-        found[mine] = ids[members["row"][mine]]
     return found
 
 

@@ -6,10 +6,10 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StepError
-from evenkeel.infra.tables import write_table
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.annotate.annotation import Annotation
-from evenkeel.tasks.annotate.columns import block_uri, schema_of
+from evenkeel.tasks.annotate.columns import BESIDE, block_uri, schema_of
 from evenkeel.tasks.annotate.config import AnnotationRequest
 from evenkeel.tasks.annotate.inputs import AnnotateInputs
 from evenkeel.tasks.annotate.source import AnnotationSource
@@ -38,6 +38,8 @@ def annotate(config: AnnotationRequest, inputs: AnnotateInputs, out: StepFolder,
             work=source.pool.rows * 64,
             on_done=lambda done: run.progress(done / total, f"{one.label}: block {done} of {total}"),
         )
+    for uri in storage.list_files(storage.join(out.path("fit"), BESIDE)):
+        write_table(storage.join(out.uri, BESIDE, uri.rpartition("/")[2]), read_table(uri))
     storage.remove(out.path("fit"))
     facts = {"kind": one.kind, "columns": [list(column) for column in columns], **fit.facts}
     return Outcome({"rows": source.kept_rows}, facts)

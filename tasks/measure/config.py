@@ -35,6 +35,7 @@ class MeasureConfig(BaseModel):
     signals: list[SignalCount] = Field(
         default_factory=list, description="Signals and scores that are counted by group and limit, where a gate asks."
     )
+    made: int | None = Field(None, description="Rows that annotations made; null = the recipe makes none.")
     columns: ProfileConfig | None = Field(None, description="What is found out about the columns; null = nothing.")
     target: TargetSet | None = Field(None, description="Rows that distances are measured to.")
     distances: list[tuple[str, str]] = Field(

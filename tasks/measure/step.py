@@ -45,6 +45,8 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
     totals = total_row(found, int(stages["after"].sum()), balances)
     totals["retained"] = retained(previous.sketch(), hashes, config.sketch_rows) if previous else float("nan")
     totals["churn"] = 1.0 - totals["retained"]
+    if config.made is not None:
+        totals["made"] = config.made
     clusters = pa.concat_tables([cluster_table(hierarchy, tree, level, stages, found) for level in levels])
     write_array(out.path("sketch.npy"), hashes)
     write_table(out.path("clusters.parquet"), clusters)

@@ -23,7 +23,8 @@ PRUNED = "PRUNED"
 IN_TRASH = b"in the trash of evenkeel prune\n"
 CLUSTERS = "clusters.parquet"
 BLOCKED = "blocked"
-BESIDE = ("fates", "centroids", "selection")
+MADE = "made"
+BESIDE = ("fates", "centroids", "selection", MADE)
 OURS = ("data", *BESIDE, MANIFEST, PRUNED)
 
 

@@ -10,7 +10,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError, VersionNotFound
 from evenkeel.infra.tables import read_groups, read_table
 from evenkeel.tasks.publish.config import LATEST
-from evenkeel.tasks.publish.layout import CLUSTERS, INDEX, MANIFEST, POINTER, VERSIONS
+from evenkeel.tasks.publish.layout import CLUSTERS, INDEX, MADE, MANIFEST, POINTER, VERSIONS
 from evenkeel.tasks.publish.manifest import Manifest, read_checked
 from evenkeel.tasks.publish.tier import NAMES, at_least
 from evenkeel.tasks.reading.stream import Batch, RowStream
@@ -64,6 +64,11 @@ class PublishedVersion:
                 remedy="publish a version with this one",
             ) from None
         return frame
+
+    def made(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows that were made of kept ones, with their parents, a row group at a time; none without any."""
+        for uri in storage.list_files(storage.join(self.location, MADE)):
+            yield from read_groups(uri, columns)
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows in published order, a row group at a time."""

@@ -20,7 +20,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.measure.config import signals_counted
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.layout import BESIDE, CLUSTERS, copy_hashed
+from evenkeel.tasks.publish.layout import BESIDE, CLUSTERS, MADE, copy_hashed
 from evenkeel.tasks.publish.manifest import FileEntry, Manifest, Staged, content_key
 from evenkeel.tasks.publish.origin import origin_files
 from evenkeel.tasks.publish.publish import PublishResult, publish_files
@@ -144,8 +144,17 @@ def _beside(version: Version, folder: str, entry: FileEntry, ids: pa.Array) -> F
             place = table.column_names.index("ek_id")
             scrubbed = pc.if_else(named, pa.scalar(None, pa.string()), table["ek_id"])
             return write_table(folder, entry.path, table.set_column(place, table.schema.field(place), scrubbed))
+    if entry.path.startswith(f"{MADE}/"):
+        return write_table(folder, entry.path, without_children(read_table(source), ids))
     copy_hashed(source, storage.join(folder, entry.path))
     return entry
+
+
+def without_children(made: pa.Table, ids: pa.Array) -> pa.Table:
+    """Return made rows without those of which a parent has one of these ids."""
+    parents = made["ek_parents"].combine_chunks()
+    gone = pc.is_in(parents.flatten(), ids).to_numpy(zero_copy_only=False).reshape(-1, 2).any(axis=1)
+    return made.filter(pa.array(~gone))
 
 
 class _Drawer:

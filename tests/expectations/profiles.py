@@ -76,6 +76,7 @@ def tables(**changes: Any) -> dict[str, pd.DataFrame]:
                     "quarantined": 100,
                     "target": TARGET,
                     "excluded_kept": 0.0,
+                    "made": 0,
                     "effective_sample_size": 1.0,
                     "inertia": 0.25,
                     "previous_inertia": 0.25,

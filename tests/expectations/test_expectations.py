@@ -173,6 +173,7 @@ FAULTS: list[tuple[dict[str, Any], Tables, str | None]] = [
     ({"expect": "near_duplicate_rate"}, every_cluster("near_duplicate_rate", 0.2), "0"),
     ({"expect": "dispositions_add_up"}, totals(not_sampled=72_399), "read"),
     ({"expect": "exclusions_honoured"}, totals(excluded_kept=3), "excluded"),
+    ({"expect": "made_share", "at_most": 0.2}, totals(made=10**9), "made"),
     ({"expect": "target_reached"}, totals(copies=4000), "copies"),
     ({"expect": "pattern_rate", "pattern": "email"}, hits("email"), "text"),
 ]  # fmt: skip

@@ -1,12 +1,16 @@
 """The files of a version that lie beside its rows: dispositions, centroids, quotas."""
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import plain_npy
 from evenkeel.infra.tables import write_table_into
+from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.columns import BESIDE
 from evenkeel.tasks.ingest.pool import Pool
-from evenkeel.tasks.publish.layout import copy_hashed, open_hashed
+from evenkeel.tasks.publish.layout import MADE, copy_hashed, open_hashed
 from evenkeel.tasks.publish.manifest import FileEntry
 from evenkeel.tasks.publish.staging import dispositions
 
@@ -35,6 +39,15 @@ def copy_quotas(sample: str, folder: str) -> list[FileEntry]:
     """Copy the quotas of the leaves, and the candidates that the rule was chosen from."""
     tables = [uri for uri in storage.list_files(sample) if uri.endswith(("/quotas.parquet", "/candidates.parquet"))]
     return [_copy(uri, folder, "selection/" + uri.rpartition("/")[2]) for uri in tables]
+
+
+def copy_made(annotations: Mapping[str, StepRef], folder: str) -> list[FileEntry]:
+    """Copy the tables of rows that annotations made, which lie apart from the kept rows."""
+    found = []
+    for name, ref in annotations.items():
+        for uri in storage.list_files(storage.join(ref.uri, BESIDE)):
+            found.append(_copy(uri, folder, f"{MADE}/{name}-{uri.rpartition('/')[2]}"))
+    return found
 
 
 def _copy(source: str, folder: str, path: str) -> FileEntry:

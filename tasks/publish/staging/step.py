@@ -18,7 +18,7 @@ from evenkeel.tasks.publish.layout import VERSIONS, check_destination, dataset_f
 from evenkeel.tasks.publish.manifest import SourceShard, Staged, content_key
 from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.publish.staging.attempts import attempt, clear_killed
-from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_quotas, write_quarantined
+from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_made, copy_quotas, write_quarantined
 from evenkeel.tasks.publish.staging.following import follow, write_placed
 from evenkeel.tasks.publish.staging.gather import GatherJob, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -120,6 +120,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         write_quarantined(pool, folder),
         *copy_clusters(inputs.cluster.uri, folder),
         *copy_quotas(inputs.sample.uri, folder),
+        *copy_made(inputs.annotations, folder),
     ]
     storage.remove(work.pieces)
     return Staged(
