@@ -41,7 +41,8 @@ class Dependency(StatedProperty, AtLeast):
         return f"{self.expect}({self.key})"
 
     def sentence(self) -> str:
-        return f"{' and '.join(self.left)} determine {self.right} for at least {percent(self.at_least)} of the rows"
+        rows = "all rows" if self.at_least == 1 else f"at least {percent(self.at_least)} of the rows"
+        return f"the values of {' and '.join(self.left)} determine {self.right} for {rows}"
 
     def reason(self, found: Measurement) -> str:
         return super().reason(found) if found.value == found.value else VACUOUS

@@ -83,7 +83,8 @@ class ByGroup(StatedProperty):
             return found.offenders[-1].why if found.offenders else VACUOUS
         noise = f" (noise {found.margin:.2g})" if found.margin else ""
         side = "at least" if self._is_floor else "at most"
-        return f"{found.value:.4g}{noise}, {side} {self._bound:g}; {found.offenders[-1].why}"
+        said = found.offenders[-1].why
+        return f"{found.value:.4g}{noise}, {side} {self._bound:g}{'; ' + said if said else ''}"
 
     def measure(self, table: "pd.DataFrame") -> Measurement:
         rows = table[table["key"] == self.key]
@@ -102,9 +103,13 @@ class ByGroup(StatedProperty):
         value, replicates = float(values[0]), values[1:][~np.isnan(values[1:])]
         low, high = self._interval(replicates) if len(replicates) else (value, value)
         margin = max(0.0, value - low if self._is_floor else high - value) if self.confidence else 0.0
-        said = self._said(names, means[:, 0], count, (low, high))
-        if left_out:
-            said += f"; left out, fewer than {self.min_rows:,} rows or none with a value: {left_out}"
+        alone = ", ".join(map(str, names[count == 1][:MOST_OFFENDERS]))
+        words = [
+            f"{self.confidence:.0%} interval {low:.4g} to {high:.4g}" if self.confidence else "",
+            f"one row alone in {alone}" if alone else "",
+            f"left out, with fewer than {self.min_rows:,} rows or no value: {left_out}" if left_out else "",
+        ]
+        said = "; ".join(word for word in words if word)
         order = np.argsort(means[:, 0] if self._kind != "worst_at_most" else -means[:, 0], kind="stable")
         offenders = [
             Offender(scope=", ".join(self.columns), name=str(names[at]), why=_of_group(means[at, 0], count[at]))
@@ -117,18 +122,6 @@ class ByGroup(StatedProperty):
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(replicates, [tail, 1 - tail])
         return float(low), float(high)
-
-    def _said(self, names: np.ndarray, means: measures.Counts, count: np.ndarray, interval: tuple[float, float]) -> str:
-        """Return the interval, and lowest and highest group, with a word on those of one row."""
-        lowest, highest = int(means.argmin()), int(means.argmax())
-        alone = [str(name) for name in names[count == 1][:MOST_OFFENDERS]]
-        words = [
-            f"{self.confidence:.0%} interval {interval[0]:.4g} to {interval[1]:.4g}" if self.confidence else "",
-            f"lowest {names[lowest]} {_of_group(means[lowest], count[lowest])}",
-            f"highest {names[highest]} {_of_group(means[highest], count[highest])}",
-            f"one row alone in {', '.join(alone)}" if alone else "",
-        ]
-        return "; ".join(word for word in words if word)
 
     @property
     def _kind(self) -> str:

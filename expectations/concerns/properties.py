@@ -87,7 +87,7 @@ class Holds(StatedProperty, AtMost):
 
     def sentence(self) -> str:
         allowed = f", with at most {self.at_most:,.0f} exceptions" if self.at_most else ""
-        return f"{self.property}{allowed}"
+        return f"it holds that {self.property}{allowed}"
 
     def reason(self, found: Measurement) -> str:
         return super().reason(found) if found.value == found.value else VACUOUS

@@ -69,9 +69,13 @@ def _repeats(repeated: object) -> str:
     return "all rows" if not repeated else f"{int(str(repeated)):,} rows repeat another"
 
 
+def _rows(count: object) -> str:
+    return "1 row" if count == 1 else f"{int(str(count)):,} rows"
+
+
 def _near(row: dict[str, object]) -> tuple[str, str]:
     value, near = (shorten(mask(str(row[name])), LENGTH) for name in ("value", "near"))
-    return f"{row['column']}: {value}", f"{row['rows']} row(s); {near} has {int(str(row['near_rows'])):,}"
+    return f"{row['column']}: {value}", f"{_rows(row['rows'])}; {near} has {int(str(row['near_rows'])):,}"
 
 
 def _listed(words: list[str]) -> str:
