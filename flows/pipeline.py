@@ -16,6 +16,7 @@ from evenkeel.flows.target import with_seen_version
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.config import AnnotationRequest
+from evenkeel.tasks.annotate.config import in_order as annotations_in_order
 from evenkeel.tasks.annotate.inputs import AnnotateInputs
 from evenkeel.tasks.annotate.step import ANNOTATE
 from evenkeel.tasks.cluster.assign import ASSIGN
@@ -185,14 +186,13 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
 
 
 def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step: RunStep) -> dict[str, StepRef]:
-    """Run the step annotate for each annotation of the recipe, in order; return them by name.
+    """Run the step annotate for each annotation of the recipe, after those that it follows; return them by name.
 
-    Each is given the signals that it names and the annotations before it that it follows, so that others can change
-    without it.
+    Each is given the signals that it names and the annotations that it follows, so that others can change without it.
     """
     found: dict[str, StepRef] = {}
     kinds = {one.label: one.kind for one in recipe.annotations}
-    for one in recipe.annotations:
+    for one in annotations_in_order(recipe.annotations):
         measured: dict[str, StepRef | None] = {}
         for strategy in one.strategies():
             asked = sample_inputs(recipe.sampling.model_copy(update={"strategy": strategy}), pool, run_step)

@@ -1,5 +1,7 @@
 """The annotations of a recipe, as a recipe and a step hold them."""
 
+import graphlib
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
@@ -34,8 +36,21 @@ def with_sections(document: dict[str, object]) -> dict[str, object]:
     return {**rest, "annotations": [*listed, *made]} if made and isinstance(listed, list) else rest
 
 
+def in_order(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Return annotations so that each comes after those that it follows. Raises ValueError for those in a circle."""
+    by_label = {one.label: one for one in annotations}
+    graph = {
+        one.label: [other.label for other in annotations if other.kind in one.follows() and other is not one]
+        for one in annotations
+    }
+    try:
+        return [by_label[label] for label in graphlib.TopologicalSorter(graph).static_order()]
+    except graphlib.CycleError as error:
+        raise ValueError(f"annotations follow each other in a circle: {', '.join(error.args[1])}") from error
+
+
 def check_apart(annotations: list[Annotation]) -> None:
-    """Raise ValueError where two annotations have one name or write one column, or a column is no `ek_` column."""
+    """Raise ValueError where two have one name or column, follow each other, or a column is no `ek_` column."""
     labels: set[str] = set()
     columns: dict[str, str] = {}
     for one in annotations:
@@ -48,6 +63,7 @@ def check_apart(annotations: list[Annotation]) -> None:
             if column.name in columns:
                 raise ValueError(f"annotations: {one.label} and {columns[column.name]} both write {column.name}")
             columns[column.name] = one.label
+    in_order(annotations)
 
 
 class AnnotationRequest(BaseModel):

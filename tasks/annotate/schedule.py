@@ -55,21 +55,25 @@ class CellRule:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a stage is drawn with. folder: of the arrays of the kept rows. rows: those of the pool, for cells."""
+    """What a stage is drawn with.
+
+    folder: of the arrays of the kept rows. rows: those of the pool, for cells. copies: of all kept rows.
+    """
 
     source: AnnotationSource
     rows: CandidateRows
     folder: str
     run: Run
+    copies: int
 
     @classmethod
     def open(cls, source: AnnotationSource, folder: str, run: Run, seed: int) -> "Schedule":
         """Read the kept rows once, and write what all stages need of them."""
         given = source.inputs
         rows = CandidateRows.open(given.ingest, given.embed, given.cluster, str(run.scratch), given.signals)
-        opened = cls(source, rows, folder, run)
-        run.compute.map(partial(prepare, source, folder, seed), source.blocks, work=source.pool.rows * WORK)
-        return opened
+        preparing = partial(prepare, source, folder, seed)
+        copies = sum(run.compute.map(preparing, source.blocks, work=source.pool.rows * WORK))
+        return cls(source, rows, folder, run, copies)
 
     def by_version(self) -> CellRule:
         """Return the leaves, which weigh as much as the version has of them."""
@@ -168,12 +172,12 @@ class Schedule:
 
 
 def prepare(source: AnnotationSource, folder: str, seed: int, block: str) -> int:
-    """Write hash and copies of the kept rows of a block, and that no stage has taken any; return how many there are."""
+    """Write hash and copies of the kept rows of a block, and that no stage has taken any; return the copies."""
     table = source.kept(block)
     copies = np.minimum(table["copies"].to_numpy(), 1 << 15).astype(np.int32)
     u = uniform(seed, table["identity"].to_numpy())
     save_rows(folder, block, u=u, copies=copies, used=np.zeros(len(copies), np.int32))
-    return len(copies)
+    return int(copies.sum())
 
 
 def number_block(

@@ -8,6 +8,8 @@ import pytest
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.annotate.kinds.order import Order
+from evenkeel.tasks.annotate.kinds.splits import Splits
 from evenkeel.tasks.annotate.kinds.stages import Stages
 from evenkeel.tasks.annotate.thresholds import Rows, Sizes, exact, look_into
 from evenkeel.tasks.sample.config import SamplingConfig
@@ -104,6 +106,25 @@ def test_a_schedule_is_of_the_pool_whatever_the_version_was_drawn_by(tmp_path: P
     assert frame["language"].value_counts().max() < 1.2 * 600 < 2 * 600 < LANGUAGES["en"]
     weights = pd.Series(LANGUAGES) ** (1 / 2)
     assert (shares_of(frame, "1") - weights / weights.sum()).abs().max() < 1e-3
+
+
+def test_stages_and_an_order_are_of_the_rows_for_training(tmp_path: Path) -> None:
+    steps = [Splits(test=0.2, validation=0.1), Stages.model_validate({"stages": SCHEDULE}), Order(by="loss", folds=2)]
+    batches = Order(by="loss", pattern="batches", of="level-1", batch=32)
+    frames = [
+        annotated(pool(tmp_path / name), tmp_path / name, *steps[:2], order, names=("loss",))[0].to_pandas()
+        for name, order in (("ascending", steps[2]), ("batches", batches))
+    ]
+    for frame in frames:
+        train = frame["ek_split"] == "train"
+        assert frame[["ek_stage_warm", "ek_stage_main", "ek_stage_end"]].sum().tolist() == [840, 1680, 280]
+        assert not frame[~train][["ek_stage_warm", "ek_stage_main", "ek_stage_end"]].any(axis=None)
+        assert sorted(frame["ek_rank"]) == list(range(ROWS))
+        ordered = frame.sort_values("ek_rank")
+        assert ordered["ek_split"].tolist() == ["train"] * 2800 + ["validation"] * 400 + ["test"] * 800
+    assert frames[0].sort_values("ek_rank")["loss"].iloc[:2800].is_monotonic_increasing
+    leaves = frames[1].sort_values("ek_rank")["leaf"].to_numpy()[: 32 * 70].reshape(-1, 32)
+    assert (leaves == leaves[:, :1]).all()
 
 
 def test_nested_stages_grow_from_a_balanced_core(tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ class Order(Annotation):
         of = [self.of] if self.by_unit and cluster_level(self.of) is None else []
         return tuple(name for name in dict.fromkeys([self.column, *of]) if name)
 
+    def follows(self) -> tuple[str, ...]:
+        """Return the splits: rows for training come first."""
+        return ("splits",)
+
     def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
         """Return the level that there is not."""
         missing = missing_level(self.of, len(clusters)) if self.by_unit else None
@@ -77,6 +81,10 @@ class Order(Annotation):
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Number the rows by cluster and number, and lay out the batches or runs of every cluster."""
         facts: dict[str, object] = {}
+        everything, source = source, source.training()
+        if source is not everything:
+            rest = everything.held_out()
+            place_rows(rest, HeldOutKeys(rest, self.seed), storage.join(folder, "rest"), run)
         if self.by_unit:
             sizes = Units.find(source, self.of, folder).count(source, run)
             for name, array in layout(sizes, self.batch, self.pattern == "batches", self.seed)._asdict().items():
@@ -88,12 +96,18 @@ class Order(Annotation):
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return the place of each row."""
-        places = read_places(fit.folder, block)
+        mine, places = source.training(), read_places(fit.folder, block)
         if self.pattern == "folding":
-            places = folded(places, source.kept_rows, self.folds)
+            places = folded(places, mine.kept_rows, self.folds)
         if self.by_unit:
             parts = (read_array(storage.join(fit.folder, f"{name}.npy")) for name in Layout._fields)
             places = arranged(places, Layout(*parts), self.batch, self.pattern == "batches")
+        if mine is not source:
+            trains = source.kept(block)["ek_split"].to_numpy(zero_copy_only=False) == "train"
+            ranks = np.empty(len(trains), np.int64)
+            ranks[trains] = places
+            ranks[~trains] = mine.kept_rows + read_places(storage.join(fit.folder, "rest"), block)
+            places = ranks
         return {RANK: pa.array(places)}
 
 
@@ -118,6 +132,21 @@ class OrderKeys:
         if not rule.by_unit:
             return row_id, number, hashed
         return row_id, self.units.of(table).astype(np.uint64), number
+
+
+@dataclass(frozen=True)
+class HeldOutKeys:
+    """The order of rows that are not for training: validation, then test, by hash."""
+
+    source: AnnotationSource
+    seed: int
+
+    def __call__(self, block: str) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
+        """Return row ids, major and minor keys of these rows of a block."""
+        table = self.source.kept(block)
+        test = table["ek_split"].to_numpy(zero_copy_only=False) == "test"
+        hashed = hash_identities(self.seed, table["identity"].to_numpy())
+        return table["row_id"].to_numpy(), test.astype(np.uint64), hashed
 
 
 class Layout(NamedTuple):

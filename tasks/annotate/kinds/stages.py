@@ -121,6 +121,10 @@ class Stages(Annotation):
         """Return the group columns that are raised."""
         return tuple(dict.fromkeys(f"group.{group}" for stage in self.stages for group in stage.raised))
 
+    def follows(self) -> tuple[str, ...]:
+        """Return the splits: stages are of the rows for training."""
+        return ("splits",)
+
     def strategies(self) -> list[Strategy]:
         """Return the strategies of the stages."""
         return [stage.strategy for stage in self.stages if stage.strategy is not None]
@@ -137,8 +141,9 @@ class Stages(Annotation):
         """Draw the stages one after another, each taking first what those before took least; return their rows."""
         from evenkeel.tasks.annotate.schedule import Schedule, taken_counts
 
+        source = source.training()
         schedule = Schedule.open(source, folder, run, self.seed)
-        total = int(source.inputs.sample.counts["copies"])
+        total = schedule.copies
         ends = np.rint(np.cumsum(self.added()) * total).astype(np.int64)
         told = []
         for number, (stage, copies) in enumerate(zip(self.stages, np.diff(ends, prepend=0).tolist(), strict=True)):
@@ -153,10 +158,13 @@ class Stages(Annotation):
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return how often each row comes in each stage."""
-        return {
-            column.name: pa.array(load(fit.folder, block, f"stage{number}").astype(np.int8))
-            for number, column in enumerate(self.writes())
-        }
+        counts = [load(fit.folder, block, f"stage{number}").astype(np.int8) for number in range(len(self.stages))]
+        if source.training() is not source:
+            trains = source.kept(block)["ek_split"].to_numpy(zero_copy_only=False) == "train"
+            whole = np.zeros((len(counts), len(trains)), np.int8)
+            whole[:, trains] = counts
+            counts = list(whole)
+        return {column.name: pa.array(one) for column, one in zip(self.writes(), counts, strict=True)}
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds on a reference core."""
