@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenkeel.infra.errors import RecipeError, ResourceError
 from evenkeel.infra.patience import patient_nanny
-from evenkeel.infra.reduction import reduce_here, reduce_on
+from evenkeel.infra.reduction import map_on, reduce_here, reduce_on
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -98,7 +98,7 @@ class Compute:
             return self._map_here(function, items, on_done)
         from distributed import as_completed
 
-        futures = self.client.map(function, items, pure=False)
+        futures = map_on(self.client, function, items)
         for count, future in enumerate(as_completed(futures), start=1):
             if (error := future.exception()) is not None:
                 self.client.cancel(futures)

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import distributed
     from distributed import Client
 
 Item = TypeVar("Item")
@@ -50,6 +51,26 @@ def reduce_here(
         return merge_tree(results(), merge)
 
 
+def map_on(
+    client: "Client", function: Callable[[Item], Result], items: Sequence[Item]
+) -> "list[distributed.Future[Result]]":
+    """Return a future for `function(item)` of each item.
+
+    The function is handed over once, as the result of a task that the others take: what it holds, such as the names of
+    all blocks, would else go through the driver with every item. Where a worker loses it, the scheduler makes it again.
+    """
+    shared = client.submit(_itself, function, pure=False)
+    return list(client.map(_call, [shared] * len(items), items, pure=False))
+
+
+def _itself(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    return function
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
+
+
 def reduce_on(
     client: "Client",
     function: Callable[[Item], Result],
@@ -60,7 +81,7 @@ def reduce_on(
 
     Merges come before items that wait, so that few results lie on the workers at a time.
     """
-    futures = deque(client.map(function, items, pure=False))
+    futures = deque(map_on(client, function, items))
     made = merge_tree(
         (futures.popleft() for _ in items),
         lambda left, right: client.submit(merge, left, right, pure=False, priority=1),

@@ -3,9 +3,12 @@
 A file that does not hold what was written raises DamagedFile. Files of other people are read by `tasks/ingest/readers`.
 """
 
+import bisect
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from functools import lru_cache
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,15 +29,11 @@ def read_range(
     uri: str, first: int, last: int, column: str = "row_id", columns: Sequence[str] | None = None
 ) -> pa.Table:
     """Return the rows of a file sorted by `column` with first <= column <= last, reading only the row groups needed."""
-    with _open(uri) as file, _damage(uri):
-        place = file.schema_arrow.get_field_index(column)
-        groups = []
-        for group in range(file.num_row_groups):
-            bounds = file.metadata.row_group(group).column(place).statistics
-            if bounds is None or not bounds.has_min_max or (bounds.min <= last and bounds.max >= first):
-                groups.append(group)
-        wanted = None if columns is None else [*dict.fromkeys((column, *columns))]
-        table = file.read_row_groups(groups, wanted, use_threads=False)
+    footer, bounds = _known_bounds(uri, column)
+    wanted = None if columns is None else [*dict.fromkeys((column, *columns))]
+    with _open(uri, footer) as file, _damage(uri):
+        bounds = _Bounds.of(file.metadata, column) if bounds is None else bounds
+        table = file.read_row_groups(bounds.groups(first, last), wanted, use_threads=False)
     keys = table[column].to_numpy()
     start = int(np.searchsorted(keys, keys.dtype.type(first)))
     stop = int(np.searchsorted(keys, keys.dtype.type(last), side="right"))
@@ -155,8 +154,47 @@ def read_batch(content: bytes | memoryview) -> pa.RecordBatch:
         return stream.read_next_batch()
 
 
+class _Bounds(NamedTuple):
+    """Row groups with rows, by number, and the least and the greatest value of a sorted column in each, ascending."""
+
+    number: list[int]
+    first: list[int]
+    last: list[int]
+
+    @classmethod
+    def of(cls, footer: pq.FileMetaData, column: str) -> "_Bounds":
+        place = footer.schema.to_arrow_schema().get_field_index(column)
+        groups = [(number, footer.row_group(number)) for number in range(footer.num_row_groups)]
+        found = [(number, group.column(place).statistics) for number, group in groups if group.num_rows]
+        return cls([number for number, _ in found], [one.min for _, one in found], [one.max for _, one in found])
+
+    def groups(self, first: int, last: int) -> list[int]:
+        """Return the numbers of the row groups that may hold a value from first to last."""
+        return self.number[bisect.bisect_left(self.last, first) : bisect.bisect_right(self.first, last)]
+
+
+def _known_bounds(uri: str, column: str) -> tuple[pq.FileMetaData | None, _Bounds | None]:
+    """Return the footer of a local file and the bounds of its row groups, read once while the file is the same.
+
+    Each block of a pool reads a range of files that have a row group for every few blocks; that each also read all
+    their bounds would take as long as the square of the blocks.
+    """
+    if not storage.is_local(uri):
+        return None, None
+    path = storage.filesystem(uri)[1]
+    with storage.store_errors("read", uri):
+        about = os.stat(path)
+    return _footer_of(uri, column, (about.st_ino, about.st_size, about.st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _footer_of(uri: str, column: str, version: tuple[int, ...]) -> tuple[pq.FileMetaData, _Bounds]:
+    with _open(uri) as file, _damage(uri):
+        return file.metadata, _Bounds.of(file.metadata, column)
+
+
 @contextmanager
-def _open(uri: str) -> Iterator[pq.ParquetFile]:
+def _open(uri: str, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     if not storage.is_local(uri):
         with storage.open_read(uri) as stream:
             with _damage(uri):
@@ -166,7 +204,7 @@ def _open(uri: str) -> Iterator[pq.ParquetFile]:
     path = storage.filesystem(uri)[1]
     with storage.store_errors("read", uri):
         with _damage(uri):
-            file = pq.ParquetFile(path, page_checksum_verification=True)
+            file = pq.ParquetFile(path, metadata=footer, page_checksum_verification=True)
         with file:
             yield file
 

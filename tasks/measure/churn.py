@@ -7,9 +7,14 @@ from evenkeel.infra.hashing import hash_identities
 from evenkeel.tasks.distance.rows import SAMPLE_SEED
 
 
+def hashes_of(identities: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the hashes of row identities that sketches are made of, (n,) uint64."""
+    return hash_identities(SAMPLE_SEED, identities)
+
+
 def sketch(identities: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     """Return the `size` smallest hashes of row identities, ascending uint64: a bottom-k sketch (Broder 1997)."""
-    return smallest(hash_identities(SAMPLE_SEED, identities), size)
+    return smallest(hashes_of(identities), size)
 
 
 def smallest(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:

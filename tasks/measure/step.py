@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import write_array
-from evenkeel.infra.tables import read_table, write_table
+from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.distance.rows import MOST_ROWS
@@ -23,11 +23,14 @@ from evenkeel.tasks.measure.tables import balance_table, cluster_table, group_ta
 from evenkeel.tasks.measure.tags import measure_tags
 from evenkeel.tasks.properties.profiling import profile_columns
 from evenkeel.tasks.properties.version_rows import VersionRows
+from evenkeel.tasks.sample.blocks import SharedArray
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.quotas.tree import ClusterTree, tree_of
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
+
+SPREAD = 6.0  # standard deviations by which the bound of hashes is wider than the sketch takes
 
 
 def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: Run) -> Outcome:
@@ -82,21 +85,28 @@ def measure(config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: 
 def _survey(
     config: MeasureConfig, inputs: MeasureInputs, out: StepFolder, run: Run
 ) -> tuple[Survey, NDArray[np.uint64]]:
-    """Return the counts of all rows, and the sketch of the kept ones. Raises AccountingError."""
-    rows = _candidates(inputs, run)
-    surveyor = Surveyor(rows, inputs.dedup, inputs.sample, out.path("sketches"), config.sketch_rows)
-    total = max(1, len(rows.blocks))
-    surveys = run.compute.map(
-        surveyor,
-        rows.pool.blocks,
-        work=rows.pool.rows * 60,
-        on_done=lambda done: run.progress(0.9 * done / total, f"counting rows: block {done} of {total}"),
-    )
-    found = Survey(dispositions=DispositionCounts(quarantined=inputs.ingest.counts["quarantined"]))
-    for survey in surveys:
-        found.add(survey)
+    """Return the counts of all rows, and the sketch of the kept ones. Raises AccountingError.
+
+    Blocks hand in the hashes below a bound that leaves hardly more than the sketch takes; should it leave fewer, which
+    chance hardly allows, all are handed in.
+    """
+    rows, size, folder = _candidates(inputs, run), config.sketch_rows, out.path("rates")
+    quotas = Selection.open(inputs.sample).quotas()
+    sizes = np.maximum(quotas["size"].to_numpy(), 1)
+    rates = np.stack([quotas[name].to_numpy() / sizes for name in BASELINES])
+    shared = SharedArray.of(rates, folder, str(run.scratch))
+    run.progress(0.1, f"counting rows of {len(rows.blocks):,} blocks")
+    for share in (min(1.0, (size + SPREAD * size**0.5) / max(inputs.sample.counts["kept"], 1)), 1.0):
+        surveyor = Surveyor(rows, inputs.dedup, inputs.sample, shared, min(int(share * 2.0**64), 2**64 - 1))
+        survey = run.compute.reduce(surveyor, Survey.add, rows.pool.blocks, work=rows.pool.rows * 60)
+        found = Survey() if survey is None else survey
+        hashes = smallest(found.hashes, size)
+        if share == 1 or len(hashes) == size:
+            break
+    storage.remove(folder)
+    found.dispositions += DispositionCounts(quarantined=inputs.ingest.counts["quarantined"])
     found.dispositions.check(inputs.ingest.counts["read"])
-    return found, _sketch(surveyor, config.sketch_rows)
+    return found, hashes
 
 
 def _candidates(inputs: MeasureInputs, run: Run) -> CandidateRows:
@@ -112,14 +122,6 @@ def _stages(selection: Selection, tree: ClusterTree) -> dict[str, NDArray[np.int
         "after": np.bincount(kept["leaf"], kept["copies"], tree.leaves).astype(np.int64),
         **{name: quotas[name].to_numpy() for name in BASELINES},
     }
-
-
-def _sketch(surveyor: Surveyor, size: int) -> NDArray[np.uint64]:
-    hashes = np.empty(0, np.uint64)
-    for uri in storage.list_files(surveyor.folder):
-        hashes = smallest(np.concatenate([hashes, read_table(uri)["hash"].to_numpy()]), size)
-    storage.remove(surveyor.folder)
-    return hashes
 
 
 def cost(config: MeasureConfig, work: Workload) -> float:

@@ -11,13 +11,14 @@ from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.hashing import uniform
 from evenkeel.infra.lookup import find_sorted
-from evenkeel.infra.tables import read_range, write_table
+from evenkeel.infra.tables import read_range
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.drops import QUARANTINED
 from evenkeel.tasks.dedup.ledger import FILTERED
 from evenkeel.tasks.ingest.pool import Block
-from evenkeel.tasks.measure.churn import sketch
+from evenkeel.tasks.measure.churn import hashes_of
 from evenkeel.tasks.measure.dispositions import DispositionCounts
+from evenkeel.tasks.sample.blocks import SharedArray
 from evenkeel.tasks.sample.candidates import CandidateRows
 
 BASELINES = ("random", "flat", "top-down")
@@ -30,6 +31,7 @@ class Survey:
     """The counts of some rows; surveys of parts add up.
 
     groups: for each group column and value, rows per stage. duplicates: leaf -> rows dropped for one kept there.
+    hashes: uint64, those of the identities of kept rows that may be among the smallest.
     """
 
     dispositions: DispositionCounts = field(default_factory=DispositionCounts)
@@ -37,9 +39,10 @@ class Survey:
     tokens_after: int = 0
     groups: dict[str, dict[str, NDArray[np.int64]]] = field(default_factory=dict)
     duplicates: dict[int, int] = field(default_factory=dict)
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
-    def add(self, other: "Survey") -> None:
-        """Add another part to this one."""
+    def add(self, other: "Survey") -> "Survey":
+        """Add another part to this one, and return it."""
         self.dispositions += other.dispositions
         self.tokens_before += other.tokens_before
         self.tokens_after += other.tokens_after
@@ -49,20 +52,26 @@ class Survey:
                 mine[value] = mine[value] + counts if value in mine else counts
         for leaf, count in other.duplicates.items():
             self.duplicates[leaf] = self.duplicates.get(leaf, 0) + count
+        self.hashes = np.concatenate([self.hashes, other.hashes])
+        return self
 
 
 @dataclass(frozen=True)
 class Surveyor:
-    """Everything that a worker needs to survey a block: references, never data."""
+    """Everything that a worker needs to survey a block: references, never data.
+
+    rates: (baselines, leaves), the share of the rows of every leaf that each baseline takes. largest: hashes of kept
+    rows up to this are handed in.
+    """
 
     rows: CandidateRows
     dedup: StepRef
     sample: StepRef
-    folder: str
-    sketch_rows: int
+    rates: SharedArray
+    largest: int
 
     def __call__(self, block: Block) -> Survey:
-        """Survey one block and write the sketch of its kept rows.
+        """Survey one block.
 
         Raises AccountingError for a row with two dispositions.
         """
@@ -87,10 +96,7 @@ class Surveyor:
         )
         of_pool = np.searchsorted(row_id, selected["row_id"].to_numpy())
         identity = pool["identity"].to_numpy()
-        write_table(
-            storage.join(self.folder, f"{block.name}.parquet"),
-            pa.table({"hash": sketch(identity[of_pool], self.sketch_rows)}),
-        )
+        hashes = hashes_of(identity[of_pool])
         tokens = pool["tokens"].fill_null(0).to_numpy().astype(np.int64)
         place = np.searchsorted(row_id, clustered["row_id"].to_numpy())
         copies = np.zeros(len(row_id), np.int64)
@@ -102,20 +108,20 @@ class Surveyor:
             tokens_after=int((tokens * copies).sum()),
             groups={name[6:]: _by_value(pool[name].take(place), stages) for name in names} if len(place) else {},
             duplicates=self._duplicates(bounds, clustered),
+            hashes=hashes[hashes <= np.uint64(self.largest)],
         )
 
     def _stages(
         self, leaf: NDArray[np.int32], identity: NDArray[np.uint64], copies: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Return how often each clustered row occurs at every stage, (n, stages) int64; baselines drawn row by row."""
-        quotas = read_range(storage.join(self.sample.uri, "quotas.parquet"), 0, 2**31 - 1, "leaf")
-        sizes = np.maximum(quotas["size"].to_numpy(), 1)
+        rates = self.rates.read()
         draw = uniform(SEED, identity)
         stages = np.empty((len(leaf), len(STAGES)), np.int64)
         stages[:, 0], stages[:, 1] = 1, copies
-        for place, name in enumerate(BASELINES, start=2):
-            rate = (quotas[name].to_numpy() / sizes)[leaf]
-            stages[:, place] = np.floor(rate) + (draw < rate % 1)
+        for place in range(len(BASELINES)):
+            rate = rates[place][leaf]
+            stages[:, place + 2] = np.floor(rate) + (draw < rate % 1)
         return stages
 
     def _duplicates(self, bounds: tuple[int, int], clustered: pa.Table) -> dict[int, int]:

@@ -25,6 +25,7 @@ MOST_ROWS = 50_000
 LEAST_OF_CLASS = 10
 MOST_BANDS = 10
 BALANCED = "balanced_accuracy"
+PADDING, LABEL, CHARACTER = 12, 320, 6.5  # pixels: around the picture, of a label, of a character in a wide font
 FOLD_SEED, THIN_SEED = 0x666F6C64, 0x7468696E
 
 
@@ -267,7 +268,8 @@ def draw_evaluation(found: Evaluation, path: Path) -> None:
         {"band": name, "low": band.recall_random, "high": band.recall_version}
         for name, band in zip(names, found.bands, strict=True)
     ]
-    y = altair.Y("band:N", sort=names, title=None, axis=altair.Axis(labelLimit=260))
+    widest = CHARACTER * max(map(len, names), default=0)
+    y = altair.Y("band:N", sort=names, title=None, axis=altair.Axis(labelLimit=LABEL, minExtent=min(LABEL, widest)))
     x = altair.X("recall:Q", title="recall on held-out rows", axis=altair.Axis(format=".0%"))
     scale = altair.Scale(domain=["random draws", "this version"], range=["#8f6d35", "#0b6e75"])
     colour = altair.Color("trained on:N", scale=scale, legend=altair.Legend(orient="top", title="trained on"))
@@ -275,4 +277,5 @@ def draw_evaluation(found: Evaluation, path: Path) -> None:
     rule = base.encode(y=y, x=altair.X("low:Q", title="recall on held-out rows"), x2="high:Q")
     dots = altair.Chart(altair.Data(values=points)).mark_circle(size=110, opacity=1).encode(y=y, x=x, color=colour)
     title = altair.Title(f"What {found.rows:,} rows teach about {found.label}", anchor="start")
-    altair.layer(rule, dots).properties(width=420, height=26 * len(names), title=title).save(str(path), format="svg")
+    chart = altair.layer(rule, dots).properties(width=420, height=26 * len(names), title=title)
+    chart.configure(padding=PADDING).save(str(path), format="svg")

@@ -69,6 +69,28 @@ def test_map_keeps_order_on_workers_and_runs_small_work_here(tmp_path: Path) -> 
             compute.map(partial(operator.truediv, 1), [1, 0])
 
 
+class Counted:
+    """A function that counts how often it is pickled."""
+
+    pickled = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        Counted.pickled += 1
+        return {}
+
+    def __call__(self, item: int) -> int:
+        return 2 * item
+
+
+@pytest.mark.long
+def test_what_a_function_holds_is_sent_once_and_not_with_every_item(tmp_path: Path) -> None:
+    with open_compute("local", tmp_path) as compute:
+        assert compute.map(Counted(), range(60)) == [2 * i for i in range(60)]
+        assert compute.reduce(Counted(), operator.add, range(60)) == 60 * 59
+        assert compute._client is not None
+        assert Counted.pickled < 10
+
+
 @pytest.mark.long
 def test_a_worker_that_takes_long_to_end_is_not_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with open_compute("local", tmp_path) as compute:

@@ -41,6 +41,17 @@ def test_a_table_comes_back_whole_in_columns_groups_batches_and_ranges(store: st
     assert tables.read_range(uri, 5000, 6000).num_rows == tables.read_range(uri, 9, 3).num_rows == 0
 
 
+def test_a_range_of_a_file_that_was_written_again_is_that_of_the_new_one(tmp_path: Path) -> None:
+    uri = str(tmp_path / "table.parquet")
+    parts = iter([TABLE.slice(0, 0), TABLE.slice(0, 400), TABLE.slice(0, 0), TABLE.slice(400)])
+    tables.write_tables(uri, TABLE.schema, parts, 100)
+    for first in range(2, 2000, 170):
+        found = tables.read_range(uri, first, first + 99)["row_id"].to_pylist()
+        assert found == [row for row in range(0, 2000, 2) if first <= row <= first + 99]
+    tables.write_table(uri, TABLE.slice(900))
+    assert tables.read_range(uri, 0, 10**6).equals(TABLE.slice(900))
+
+
 @STORES
 def test_a_flipped_bit_in_a_page_is_found_by_every_way_of_reading(store: str, tmp_path: Path) -> None:
     uri = place(store, tmp_path)

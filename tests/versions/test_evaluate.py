@@ -1,5 +1,6 @@
 """Evaluation trains on one part of the rows and tests on another, and finds what a balanced version gains."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.linear_model import RidgeClassifier
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.versions.evaluate import Evaluation, evaluate
+from evenkeel.tasks.versions.evaluate import Band, Comparison, Evaluation, draw_evaluation, evaluate
 from evenkeel.tasks.versions.linear_probe import correct_by_fold, predict
 from tests.sample.pools import make_run, sampled, write_pool
 
@@ -76,3 +77,14 @@ def test_a_label_that_is_not_there_or_tells_nothing_is_refused(pool: tuple[dict[
         evaluated(pool, "flat", "nobody")
     with pytest.raises(InputError, match="fewer than two values"):
         evaluated(pool, "flat", "one")
+
+
+def test_the_picture_leaves_room_for_its_labels_in_any_font(tmp_path: Path) -> None:
+    band = Band(classes=["0"], pool=1_234_567, version=50, random=50, recall_version=0.9, recall_random=0.8)
+    some = Comparison(classes=1, random=0.8, deviation=0.1, version=0.9, better=19, draws=20)
+    found = Evaluation(label="digit", rows=300, every=some, tail=some, bands=[band])
+    draw_evaluation(found, tmp_path / "picture.svg")
+    svg = (tmp_path / "picture.svg").read_text()
+    left = re.search(r"translate\((\d+),", svg)
+    assert left is not None
+    assert float(left[1]) >= 6.5 * len("0 (1,234,567 rows)")

@@ -1,4 +1,8 @@
-"""FineWeb's own rules (Penedo et al. 2024, arXiv 2406.17557, section 3.5), as the code that made the set has them."""
+"""FineWeb's own rules (Penedo et al. 2024, arXiv 2406.17557, section 3.6), as the code that made the set has them.
+
+The paper prints that a text leaves whose share of characters in duplicated lines is >= 0.1. The script that made the
+set (datatrove, examples/fineweb.py) runs its filter with the defaults of the code, where that threshold is 0.01.
+"""
 
 from typing import Literal
 
