@@ -79,7 +79,7 @@ lint: $(READY) $(TYPES) ## ruff, mypy, and which way imports run
 	cd $(dir $(TYPES)) && ../bin/lint-imports --no-logo --cache-dir ../imports $(CURDIR)/pyproject.toml
 
 lock: ## resolve requirements.lock anew (CPU and GPU together)
-	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language \
+	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language --extra secrets \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
 serve: $(READY) ## start a Prefect server and a worker here, deploy everything, print the addresses

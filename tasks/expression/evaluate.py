@@ -222,6 +222,9 @@ class _Evaluation:
         if name == "quantile":
             return self.quantiles[quantile_of(node)]
         if name == "length":
+            held = self.value(node.args[0], mask)
+            if isinstance(held, pa.Array) and pa.types.is_list(held.type):
+                return pc.list_value_length(held).cast(NUMBER)
             return pc.utf8_length(self._typed(node.args[0], TEXT, mask)).cast(NUMBER)
         if name == "lower":
             return pc.utf8_lower(self._typed(node.args[0], TEXT, mask))

@@ -1,6 +1,7 @@
 """What in a text identifies or exposes a person: addresses, numbers with the right check digits, keys and tokens."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,23 +31,29 @@ PATTERNS = {
 }
 
 
-def count_personal(texts: pa.Array | pa.ChunkedArray, of: Sequence[str]) -> Float64Array:
+def count_personal(
+    texts: pa.Array | pa.ChunkedArray, of: Sequence[str], keys: Literal["prefixes", "detect-secrets"] = "prefixes"
+) -> Float64Array:
     """Return how many items of some kinds each text has, (n,) float64; NaN where the text is null.
 
-    of: among `email`, `phone`, `key`, `iban` and `card`.
+    of: among `email`, `phone`, `key`, `iban` and `card`. keys: whose rules find keys.
     """
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return np.concatenate([np.empty(0), *(_count(chunk, of) for chunk in chunks)])
+    return np.concatenate([np.empty(0), *(_count(chunk, of, keys) for chunk in chunks)])
 
 
-def _count(texts: pa.Array, of: Sequence[str]) -> Float64Array:
+def _count(texts: pa.Array, of: Sequence[str], keys: str) -> Float64Array:
     from evenkeel.tasks.signal.text.checksums import count_cards, count_ibans
 
     texts = texts.cast(pa.large_string())
     data, offsets, valid = text_buffers(texts)
     counts: Int64Array = np.zeros(len(texts), np.int64)
     for kind in of:
-        if kind in PATTERNS:
+        if kind == "key" and keys == "detect-secrets":
+            from evenkeel.tasks.signal.text.secrets import count_secrets
+
+            counts += count_secrets(texts)
+        elif kind in PATTERNS:
             counts += pc.fill_null(pc.count_substring_regex(texts, PATTERNS[kind]), 0).to_numpy(zero_copy_only=False)
         else:
             (count_ibans if kind == "iban" else count_cards)(data, offsets, counts)
