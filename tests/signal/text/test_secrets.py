@@ -104,7 +104,7 @@ def test_rows_with_words_of_a_list_or_personal_data_are_a_share_that_a_gate_boun
     assert pool.column("score.pii").tolist() == [0, 1, 0, 0]
     inputs = FilterInputs(done["ingest"], signals={"profanity": signals["profanity"]})
     assert FILTER(FilterConfig(rules=recipe.filters), inputs, make_run(tmp_path)).counts["filtered"] == 1
-    assert recipe.gates.add[0].label == "signal(pii, above)"
+    assert recipe.gates.add[0].label == "signal(pii, above 0)"
 
 
 @pytest.mark.parametrize("text", ["Ünïcödé 漢字"])
