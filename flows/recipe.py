@@ -16,7 +16,7 @@ from evenkeel.flows.apart import overlap
 from evenkeel.flows.recipe_text import load_text
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
-from evenkeel.tasks.annotate.config import AnyAnnotation, check_apart, with_sections
+from evenkeel.tasks.annotate.config import SECTIONS, AnyAnnotation, check_apart, with_sections
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
 from evenkeel.tasks.dedup.target_set import TargetSet
@@ -320,8 +320,13 @@ def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, whe
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a recipe."""
-    return Recipe.model_json_schema()
+    """Return the JSON schema of a recipe, with the sections that are shorter forms of others."""
+    schema = Recipe.model_json_schema()
+    short = {"signals": ("entries", "bins"), "annotations": SECTIONS}
+    for section, names in short.items():
+        about = f"A shorter form of {section}."
+        schema["properties"] |= {name: {"type": ["object", "array"], "description": about} for name in names}
+    return schema
 
 
 def ready_recipes() -> list[str]:

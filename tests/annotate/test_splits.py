@@ -68,6 +68,7 @@ def test_rows_stay_in_their_split_when_shards_arrive(tmp_path: Path) -> None:
     assert moved < 0.02  # those at the edge; a fresh draw would move 32 %
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("by", "unit"), [("hash", "identity"), ("cluster", "leaf"), ("group.site", "site")])
 def test_fixed_splits_never_move(tmp_path: Path, by: str, unit: str) -> None:
     ids = [f"row-{row}" for row in range(ROWS)]

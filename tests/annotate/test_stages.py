@@ -108,6 +108,7 @@ def test_a_schedule_is_of_the_pool_whatever_the_version_was_drawn_by(tmp_path: P
     assert (shares_of(frame, "1") - weights / weights.sum()).abs().max() < 1e-3
 
 
+@pytest.mark.long
 def test_stages_and_an_order_are_of_the_rows_for_training(tmp_path: Path) -> None:
     steps = [Splits(test=0.2, validation=0.1), Stages.model_validate({"stages": SCHEDULE}), Order(by="loss", folds=2)]
     batches = Order(by="loss", pattern="batches", of="level-1", batch=32)
@@ -137,6 +138,7 @@ def test_nested_stages_grow_from_a_balanced_core(tmp_path: Path) -> None:
     assert frame["ek_stage_all"].tolist() == [1] * ROWS
 
 
+@pytest.mark.long
 def test_neither_blocks_nor_another_run_change_a_stage(tmp_path: Path) -> None:
     one, _ = staged(tmp_path / "one", SCHEDULE)
     many, _ = staged(tmp_path / "many", SCHEDULE, block_rows=450)

@@ -9,7 +9,7 @@ import pytest
 
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
-from evenkeel.flows.recipe import parse
+from evenkeel.flows.recipe import json_schema, parse
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.reading.stream import RowStream
 from evenkeel.tasks.step import InProcess, Run
@@ -62,6 +62,12 @@ def test_columns_are_published_and_cached_apart(tmp_path: Path) -> None:
     assert plain.stage.key != first.stage.key != third.stage.key
 
 
+def test_the_schema_knows_the_short_sections() -> None:
+    known = json_schema()["properties"]
+    assert {"splits", "stages", "order", "epochs", "entries", "annotations"} <= set(known)
+
+
+@pytest.mark.long
 def test_no_near_duplicates_lie_across_splits(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     texts = []
@@ -84,6 +90,7 @@ def test_no_near_duplicates_lie_across_splits(tmp_path: Path) -> None:
 STAGES = [{"name": "early", "share": 0.7}, {"name": "late", "share": 0.3, "raise": {"site": {"s1": 3}}}]
 
 
+@pytest.mark.long
 def test_rows_of_a_stage_lie_together_and_an_order_sorts_the_files(tmp_path: Path) -> None:
     version = staged(tmp_path, stages=STAGES, splits={"test": "10%"})
     rows, data = rows_of(version), f"{version.stage.facts['location']}/data"

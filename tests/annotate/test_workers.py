@@ -57,6 +57,7 @@ def test_a_cluster_gives_the_same_columns(tmp_path: Path, cluster: Compute, one:
     pd.testing.assert_frame_equal(here, there)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("one", [KINDS[0], KINDS[3]], ids=lambda one: one.label)
 def test_a_task_carries_no_clusters_and_no_values(tmp_path: Path, one: Annotation) -> None:
     weights = []
