@@ -11,6 +11,8 @@ DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     # Dask says every worker that comes and goes.
     "DASK_LOGGING__DISTRIBUTED": "warning",
+    # Arrow writes a line for every table that came over the wire and is grouped.
+    "ACERO_ALIGNMENT_HANDLING": "reallocate",
     # Older S3-compatible stores refuse the newer optional checksums.
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",

@@ -89,11 +89,11 @@ class BuiltIn(Expectation):
         where, counted = str(row["where"]), int(row["elements"]) - int(row["missing"])
         offenders = [Offender(**one) for one in row["unexpected_rows"]]
         if not row["by_row"]:
-            why = f"{row['observed']} {where}" if row["observed"] else where
+            why = f"{row['observed']}, {where}" if row["observed"] else where
             offenders.append(Offender(scope="column", name=", ".join(self.columns) or "rows", why=why))
             return Measurement(1.0 if row["success"] else 0.0, offenders=offenders)
         share = 1 - int(row["unexpected"]) / counted if counted else math.nan
-        why = f"{percent(share)} of {counted:,} rows with a value are as expected, {where}" if counted else where
+        why = f"{percent(share)} as expected, {counted:,} rows with a value, {where}" if counted else where
         offenders.append(Offender(scope="column", name=", ".join(self.columns), why=why))
         mostly = self.kwargs.get("mostly", 1.0)
         limit = float(mostly) if isinstance(mostly, int | float) else 1.0

@@ -22,7 +22,7 @@ from evenkeel.expectations.wording import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-VACUOUS = "vacuous: nothing was checked, which is not passing"
+VACUOUS = "vacuous: nothing was checked"
 
 
 class Scanned(NamedTuple):

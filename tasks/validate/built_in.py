@@ -11,8 +11,8 @@ import pyarrow as pa
 from evenkeel.expectations.concerns.built_in import BuiltIn
 from evenkeel.expectations.concerns.privacy import mask
 from evenkeel.expectations.expectation import Expectation
-from evenkeel.infra.dtypes import UInt64Array
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.properties.version_rows import VersionRows
 from evenkeel.tasks.step import Run
@@ -34,7 +34,7 @@ COLUMNS = [
     "unexpected_rows",
 ]
 ROW_ID = "ek_row_id"
-LENGTH = 160
+LENGTH, SEED = 160, 0x6E
 
 
 def check_built_in(expectations: Sequence[Expectation]) -> None:
@@ -54,11 +54,12 @@ def check_built_in(expectations: Sequence[Expectation]) -> None:
 
 
 def measure_built_in(
-    expectations: Sequence[Expectation], rows: VersionRows, row_ids: UInt64Array, sample_rows: int, run: Run
+    expectations: Sequence[Expectation], rows: VersionRows, kept: int, sample_rows: int, run: Run
 ) -> pd.DataFrame:
     """Return the table `built_in`: one row for each expectation of the library.
 
-    row_ids: of the version, ascending, (n,). sample_rows: of those that need rows together, how many are read.
+    kept: rows of the version. sample_rows: about how many are read for those that need rows together, chosen by the
+    hash of their identity.
     """
     theirs = list({one.key: one for one in expectations if isinstance(one, BuiltIn)}.values())
     if not theirs:
@@ -73,19 +74,15 @@ def measure_built_in(
     if alone:
         work = rows.pool.rows * 1024
         parts = run.compute.reduce(_Blocks(tuple(alone), rows), _added, rows.pool.blocks, work=work) or []
-        where = f"on all {len(row_ids):,} rows of the version, block by block"
+        where = f"on all {kept:,} rows of the version, block by block"
         found |= {one.key: (part, where) for one, part in zip(alone, parts, strict=False)}
-    if together and len(row_ids):
-        chosen = row_ids
-        where = f"on all {len(row_ids):,} rows of the version"
-        if len(row_ids) > sample_rows:
-            chosen = (
-                row_ids[np.linspace(0, len(row_ids) - 1, sample_rows).astype(np.int64)] if sample_rows else row_ids[:0]
-            )
-            where = f"on a sample of {len(chosen):,} of {len(row_ids):,} rows of the version"
-        columns = _columns(together, rows)
-        frames = run.compute.map(_Sampled(columns, chosen, rows), rows.pool.blocks, work=len(chosen) * 256)
-        frame = pa.concat_tables(frames).to_pandas()
+    if together and kept:
+        share = min(1.0, sample_rows / kept)
+        sample = _Sampled(_columns(together, rows), share, rows)
+        frame = pa.concat_tables(run.compute.map(sample, rows.pool.blocks, work=sample_rows * 256)).to_pandas()
+        where = f"on all {kept:,} rows of the version"
+        if share < 1:
+            where = f"on a sample of {len(frame):,} of {kept:,} rows of the version"
         if len(frame):
             found |= {one.key: (part, where) for one, part in zip(together, check_frame(frame, together), strict=True)}
     named = sorted({row for part, _ in found.values() for row, _ in part.rows})
@@ -131,13 +128,15 @@ class _Blocks:
 @dataclass(frozen=True)
 class _Sampled:
     columns: tuple[str, ...]
-    chosen: UInt64Array
+    share: float
     rows: VersionRows
 
     def __call__(self, block: Block) -> pa.Table:
         table = self.rows.table(block, self.columns)
-        here = np.isin(table["row_id"].to_numpy(), self.chosen, assume_unique=True)
-        return table.filter(pa.array(here)).rename_columns([*table.column_names[:-1], ROW_ID])
+        of_pool = self.rows.pool.table(block, ["row_id", "identity"])
+        place = np.searchsorted(of_pool["row_id"].to_numpy(), table["row_id"].to_numpy())
+        chosen = uniform(SEED, of_pool["identity"].to_numpy()[place]) <= self.share
+        return table.filter(pa.array(chosen)).rename_columns([*table.column_names[:-1], ROW_ID])
 
 
 def _added(one: "list[Checked]", other: "list[Checked]") -> "list[Checked]":

@@ -72,9 +72,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "distances": comparable_distances(profile.distances, previous is not None),
         "signals": profile.signal_bounds,
         "properties": stated,
-        "built_in": measure_built_in(
-            expectations, rows, Selection.open(inputs.sample).row_ids(), config.scan_rows, run
-        ),
+        "built_in": measure_built_in(expectations, rows, Selection.open(inputs.sample).rows, config.scan_rows, run),
     }
     run.progress(0.4, f"checking {len(expectations)} expectations")
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
