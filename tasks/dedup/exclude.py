@@ -34,14 +34,16 @@ from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
 
 MAX_CHARACTERS = 262_144
+EQUAL = 1 - 1e-6
 
 
 class ListFacts(TypedDict):
-    """What a list is, and how many rows it excludes."""
+    """What a list is, and how many rows it excludes. equal: those that are as one of the list, not only like it."""
 
     by: str
     uri: str | list[str]
     rows: int
+    equal: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,13 @@ def excluded_rows(
     first = np.unique(row_id, return_index=True)[1]
     drops = Drops.of(row_id[first], row_id[first], EXCLUDED, similarity[first])
     return drops, [
-        {"by": one.by, "uri": one.uri, "rows": int((number == place).sum())} for place, one in enumerate(lists)
+        {
+            "by": one.by,
+            "uri": one.uri,
+            "rows": int((number == place).sum()),
+            "equal": int((similarity[number == place] >= EQUAL).sum()),
+        }
+        for place, one in enumerate(lists)
     ]
 
 

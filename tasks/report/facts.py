@@ -107,6 +107,7 @@ class CardFacts:
     dropped: dict[str, int]
     filtered: Filtered
     quarantined: dict[str, int]
+    copies: str
     removed: list[Removed]
     shards: pd.DataFrame
     licences: Distribution | None
@@ -177,6 +178,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         filtered=Filtered.of(inputs.dedup),
         removed=removed_rows(inputs.dedup, pool, SHOWN_REMOVED),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
+        copies=_copies_of_target(config.recipe, inputs.dedup),
         shards=shards,
         licences=licences,
         seconds={name: ref.seconds for name, ref in inputs.present().items() if name not in NOT_OF_THE_RUN},
@@ -190,6 +192,16 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         sources=[] if inputs.sources is None else _sources(inputs.sources, distributions),
         columns=column_facts(profile),
     )
+
+
+def _copies_of_target(recipe: Mapping[str, object], dedup: StepRef) -> str:
+    """Return how many rows were copies of the target set, exact and near, in words; "" where none was."""
+    target, lists = recipe.get("target_set"), dedup.facts.get("excluded")
+    if not isinstance(target, dict) or not isinstance(lists, list):
+        return ""
+    mine = [one for one in lists if one["uri"] == target["uri"] and one["rows"]]
+    rows, equal = (sum(int(one.get(name, 0)) for one in mine) for name in ("rows", "equal"))
+    return f"{equal:,} equal and {rows - equal:,} nearly equal a row of the target" if rows else ""
 
 
 def _licence_columns(sources: StepRef | None) -> set[str]:

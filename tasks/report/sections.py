@@ -165,6 +165,8 @@ def dispositions(facts: CardFacts) -> Dispositions:
     """Return rows by disposition with the reasons."""
     totals, read = facts.totals, max(facts.totals["read"], 1)
     dropped = {kind: f"{count:,} {KINDS[kind]}" for kind, count in facts.dropped.items() if kind in KINDS and count}
+    if facts.copies and "excluded" in dropped:
+        dropped["excluded"] += f" ({facts.copies})"
     duplicates = [words for kind, words in dropped.items() if kind not in QUARANTINED]
     refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
     refused += [dropped[kind] for kind in QUARANTINED if kind in dropped]

@@ -77,6 +77,7 @@ def test_ids_of_every_kind_of_list(run: Run, pool: StepRef, tmp_path: Path) -> N
     )
     assert rows == {3, 4, 50, 60, 70, 71}
     assert [one["rows"] for one in ref.facts["excluded"]] == [3, 1, 2]
+    assert [one["equal"] for one in ref.facts["excluded"]] == [3, 1, 2]
 
 
 def test_equal_and_similar_texts(run: Run, pool: StepRef, texts: list[str], tmp_path: Path) -> None:

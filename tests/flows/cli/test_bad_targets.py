@@ -44,31 +44,21 @@ def recipe(folder: Path, target: dict[str, Any], by: str) -> Path:
     return file
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.usefixtures("prefect_server")
-def test_bad_targets_are_named_and_odd_ones_work(tmp_path: Path) -> None:
+def tried(folder: Path, target: dict[str, Any], by: str, *verb: str) -> tuple[int, str]:
+    """Return exit code and output of a verb on a recipe with that target; no traceback is printed."""
+    code, output = invoke(verb[0], recipe(folder, target, by), *verb[1:])
+    assert "Traceback" not in output, output
+    return code, output
+
+
+@pytest.mark.long
+def test_bad_targets_are_named_before_the_work(tmp_path: Path) -> None:
     x = pool(tmp_path / "pool")
-    rng = np.random.default_rng(1)
-    made: dict[str, np.ndarray] = {
-        "one": x[:1] + 0.1,
-        "wide": np.ones((4, D + 1), np.float32),
-        "nan": np.where(np.arange(20)[:, None] == 7, np.nan, x[:20] + 0.1).astype(np.float32),
-        "none": np.empty((0, D), np.float32),
-        "pool": x,
-        "large": np.repeat(x, 5, axis=0) + rng.normal(0, 0.3, (5 * ROWS, D)).astype(np.float32),
-    }
-    for name, vectors in made.items():
-        np.save(tmp_path / f"{name}.npy", vectors)
+    np.save(tmp_path / "wide.npy", np.ones((4, D + 1), np.float32))
+    np.save(tmp_path / "none.npy", np.empty((0, D), np.float32))
+    np.save(tmp_path / "nan.npy", np.where(np.arange(20)[:, None] == 7, np.nan, x[:20] + 0.1).astype(np.float32))
     (tmp_path / "empty.txt").write_text("\n \n")
-    (tmp_path / "other.txt").write_text("ничего общего здесь\n")
     (tmp_path / "column.jsonl").write_text(json.dumps({"question": "wabo"}) + "\n")
-
-    def tried(target: dict[str, Any], by: str, verb: str = "run") -> tuple[int, str]:
-        code, output = invoke(verb, recipe(tmp_path, target, by))
-        assert "Traceback" not in output, output
-        return code, output
-
     wrong = [
         ({"uri": str(tmp_path / "empty.txt")}, "ngrams", "the target set is empty"),
         ({"uri": str(tmp_path / "none.npy")}, "clusters", "the target set is empty"),
@@ -79,17 +69,29 @@ def test_bad_targets_are_named_and_odd_ones_work(tmp_path: Path) -> None:
         ({}, "clusters", "needs uri"),
     ]
     for target, by, message in wrong:
-        code, output = tried(target, by, "plan")
+        code, output = tried(tmp_path, target, by, "plan", "--no-probe")
         assert code in (1, 2), output
         assert message in output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("prefect_server")
+def test_odd_targets_are_named_or_work(tmp_path: Path) -> None:
+    x = pool(tmp_path / "pool")
+    noise = np.random.default_rng(1).normal(0, 0.3, (5 * ROWS, D))
+    np.save(tmp_path / "one.npy", x[:1] + 0.1)
+    np.save(tmp_path / "pool.npy", x)
+    np.save(tmp_path / "large.npy", (np.repeat(x, 5, axis=0) + noise).astype(np.float32))
+    (tmp_path / "other.txt").write_text("ничего общего здесь\n")
     late = [
         ({"uri": str(tmp_path / "other.txt")}, "ngrams", "no word in common"),
         ({"uri": str(tmp_path / "pool.npy")}, "clusters", "240 excluded"),
     ]
     for target, by, message in late:
-        code, output = tried(target, by)
+        code, output = tried(tmp_path, target, by, "run")
         assert code == 1, output
         assert message in output
     for name in ("one", "large"):
-        code, output = tried({"uri": str(tmp_path / f"{name}.npy")}, "clusters")
+        code, output = tried(tmp_path, {"uri": str(tmp_path / f"{name}.npy")}, "clusters", "run")
         assert code == 0, output
