@@ -21,9 +21,11 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.config import AnnotationRequest
 from evenkeel.tasks.annotate.inputs import AnnotateInputs
+from evenkeel.tasks.annotate.kinds.match import Match
 from evenkeel.tasks.annotate.kinds.order import Order
 from evenkeel.tasks.annotate.kinds.splits import Splits
 from evenkeel.tasks.annotate.kinds.stages import Stages
+from evenkeel.tasks.annotate.kinds.weights import Weights
 from evenkeel.tasks.annotate.step import ANNOTATE
 from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows
 from evenkeel.tasks.reading.stream import RowStream
@@ -41,6 +43,11 @@ KINDS: dict[str, Annotation] = {
     "splits, 100 clients": Splits(clients=100, alpha=0.3),
     "order ascending": Order(by="loss"),
     "order batches": Order(by="loss", pattern="batches", of="level-2"),
+    "weights of clusters": Weights(name="natural", to="pool", features="level-1"),
+    "weights, three margins": Weights.model_validate(
+        {"name": "even", "margins": {"language": "uniform", "level-2": "uniform", "loss": "pool"}}
+    ),
+    "match": Match(treated="language == 'l3'", on=["loss"]),
     "stages": Stages.model_validate({"stages": SCHEDULE}),
 }
 

@@ -169,7 +169,9 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef], 
     return inputs, make_run(folder)
 
 
-def choose(pool: tuple[dict[str, StepRef], Run], target: int = 60, **strategy: object) -> tuple[StepRef, np.ndarray]:
+def choose(
+    pool: tuple[dict[str, StepRef], Run], target: int | str = 60, **strategy: object
+) -> tuple[StepRef, np.ndarray]:
     config = SamplingConfig.model_validate({"strategy": {"name": "greedy", **strategy}, "target": target})
     ref = sampled(config, *pool)
     return ref, Selection.open(ref).row_ids().astype(int)
@@ -193,6 +195,18 @@ def test_ten_blocks_that_hand_in_their_best_lose_little(
         value += held.gain(row)
         held.add(row)
     assert value == pytest.approx(ref.facts["value"])
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"gain": "coverage", "over": "words"}, {"gain": "facility"}], ids=["pool", "leaves"]
+)
+def test_a_budget_of_tokens_is_met_by_choosing_anew(
+    pool: tuple[dict[str, StepRef], Run], chosen: dict[str, object]
+) -> None:
+    _, kept = choose(pool, "600 tokens", **chosen)
+    _, rows = choose(pool, 60, **chosen)
+    assert len(kept) == 60, "every row has ten"
+    assert len(set(kept) & set(rows)) >= 50
 
 
 def test_groups_and_tags_are_features_together(pool: tuple[dict[str, StepRef], Run]) -> None:

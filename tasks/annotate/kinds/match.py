@@ -28,6 +28,7 @@ from evenkeel.tasks.expression.grammar import Expression, parse
 from evenkeel.tasks.signal.groups import labels_of, numbers_of
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
+from evenkeel.tasks.workload import Workload
 
 SAMPLE, SEED = 1 << 16, 0x4D61
 PAIR, TREATED = "ek_pair", "ek_treated"
@@ -63,6 +64,10 @@ class Match(Annotation):
     def columns(self) -> tuple[str, ...]:
         """Return the columns of the expression, and those that rows are alike in."""
         return tuple(dict.fromkeys([*self.expression.columns, *self.on, *self.exact]))
+
+    def cost(self, work: Workload) -> float:
+        """Return the CPU-seconds: the rows are read five times, and numbered."""
+        return 0.1 + 1e-6 * work.rows + 8e-6 * work.kept
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Pair the rows; return how many, and the standardised differences before and after.

@@ -16,6 +16,7 @@ from evenkeel.tasks.annotate.column import Column
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
+from evenkeel.tasks.workload import Workload
 
 NEGATIVES = "ek_negatives"
 
@@ -58,6 +59,11 @@ class Pairs(Annotation):
     def reads_vectors(self) -> bool:
         """Return that near rows are found by vectors."""
         return True
+
+    def cost(self, work: Workload) -> float:
+        """Return the CPU-seconds of kept rows that are compared with those of nine leaves, at most 1,024 of each."""
+        compared = min(float(work.kept), 9.0 * min(1024.0, work.kept / max(work.leaves, 1)))
+        return 0.5 + 4e-5 * work.rows + work.kept * compared * (4e-11 * work.dimension + 4e-9)
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Search the negatives, leaf by leaf; return how many were found, and how many the guard turned away."""

@@ -54,6 +54,10 @@ class LeafGreedy:
     quotas: str
     folder: str
 
+    def picks_of(self, batch: int) -> str:
+        """Return where the picks of a batch lie; other quotas have other files, as workers keep their copies."""
+        return storage.join(self.folder, f"picks-{self.quotas.rpartition('/')[2].removesuffix('.npy')}-{batch}.npy")
+
 
 def choose_in_leaves(
     gain: LeafGain, group: str, quality: str, quotas: Callable[[Cells], Array], problem: SamplingProblem
@@ -73,7 +77,7 @@ def choose_in_leaves(
     with threadpool_limits(1):
         work = rows.pool.rows * source.vectors.dimension * 4
         parts = problem.compute.map(partial(choose_batch, greedy), cells.batches(), work=work)
-    files = tuple(storage.join(problem.folder, f"picks-{batch}.npy") for batch in cells.batches())
+    files = tuple(greedy.picks_of(batch) for batch in cells.batches())
     facts: dict[str, object] = {
         "value": float(sum(part.value for part in parts)),
         "evaluations": sum(part.evaluations for part in parts),
@@ -99,7 +103,7 @@ def choose_batch(greedy: LeafGreedy, batch: int) -> Done:
                 value, evaluations = value + chosen.value, evaluations + chosen.evaluations
                 compared += len(mine)
     picks = np.concatenate(found)
-    write_array(storage.join(greedy.folder, f"picks-{batch}.npy"), picks[np.argsort(picks["row_id"])])
+    write_array(greedy.picks_of(batch), picks[np.argsort(picks["row_id"])])
     return Done(value, evaluations, compared)
 
 

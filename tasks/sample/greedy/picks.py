@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
@@ -37,7 +38,7 @@ class Picks:
         picks = picks_in_order(row_ids)
         if not folder:
             return cls((), scratch, seed, picks)
-        uri = storage.join(folder, "picks.npy")
+        uri = storage.join(folder, f"picks-{xxhash.xxh3_64_hexdigest(picks.tobytes())}.npy")  # as `array_for_workers`
         write_array(uri, picks)
         return cls((uri,), scratch, seed)
 

@@ -1,7 +1,8 @@
 """Choose the rows that people label next; the version is a labelling batch, and its labels come back as a column.
 
-Sources. anchors: AnchorAL (arXiv 2404.05623). balanced: DEUCE, diverse in predicted classes and in neighbourhoods.
-minority: mining of the classes with the fewest labels. clusters: one row of every cluster, before there are labels.
+Sources. anchors: AnchorAL (arXiv 2404.05623). balanced: DEUCE (arXiv 2502.00305), even over
+predicted classes and neighbourhoods. minority: mining of the classes with the fewest labels. clusters: one row of every
+cluster, before there are labels.
 """
 
 from dataclasses import dataclass, replace
