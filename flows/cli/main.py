@@ -25,7 +25,10 @@ SECTIONS = {
         "plan": Place(
             "plan", "Say what a run of RECIPE would read, do and take, what cannot fit, and which gates cannot pass."
         ),
-        "sweep": Place("plan", "Show balance and coverage against size; publishes nothing."),
+        "sweep": Place(
+            "plan",
+            "Show balance and coverage against size, or nearness to a target against balance; publishes nothing.",
+        ),
         "schema": Place("recipe", "Print the JSON schema of a recipe."),
     },
     "Versions": {
@@ -33,7 +36,7 @@ SECTIONS = {
         "show": Place("versions", "Show one version: dispositions, balance, gates, location."),
         "why": Place("why", "Say what became of the row ID, and why, in this and earlier versions."),
         "whence": Place("whence", "Say where the row ID came from, by which recipe, and which versions hold it."),
-        "owns": Place("owns", "Say whether a model's answers prove that it was trained on the rows of RECIPE."),
+        "owns": Place("owns", "Say whether a model's answers prove that it was trained on the rows that RECIPE owns."),
         "quarantine": Place("quarantine", "List the shards and rows that were refused, with reasons and samples."),
         "evaluate": Place("evaluate", "Say what a version teaches a small model, beside random draws of its size."),
         "feedback": Place("mixture", "Record what training made of VERSION: metrics of it, its domains or rows."),
