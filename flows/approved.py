@@ -30,7 +30,7 @@ def with_approved(recipe: Recipe) -> Recipe:
             where="mixture.domains",
             remedy="put the domains back, or run the loop for these and approve what it ends with",
         )
-    mixture = DomainWeights(domains=config.domains, rule=Fixed(weights=approved.weights))
+    mixture = DomainWeights(domains=config.domains, rule=Fixed(weights=approved.weights), clusters=approved.clusters)
     sampling = SamplingConfig.model_validate({**vars(recipe.sampling), "mixture": mixture})
     return recipe.model_copy(update={"sampling": sampling})
 

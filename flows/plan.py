@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from evenkeel.expectations.outlook import Obstacle
+from evenkeel.flows.approved import with_approved
 from evenkeel.flows.columns import require_columns
 from evenkeel.flows.lineage import Changes, Lineage, resolve_lineage
 from evenkeel.flows.outlook import foreseen, lines, without_values
@@ -148,6 +149,7 @@ def plan(recipe: Recipe, run: Run, price: float | None = None, probe: bool = Tru
     about five seconds, in a folder of their own; without `probe` the seconds are those of the reference machine. Keeps
     nothing. price: of an hour of the compute, in any currency; else the recipe's `price_per_hour`.
     """
+    recipe = with_approved(recipe)
     price = recipe.price_per_hour if price is None else price
     require_target(recipe, run.scratch)
     look = LookOnly(run)

@@ -31,7 +31,7 @@ from evenkeel.infra.tables import write_table
 from evenkeel.tasks.feedback.score import Score
 from evenkeel.tasks.publish import commit
 from evenkeel.tasks.publish.config import DestinationConfig
-from evenkeel.tasks.publish.folder import METADATA, metadata_files
+from evenkeel.tasks.publish.folder import METADATA, metadata_files, read_metadata, same_place
 from evenkeel.tasks.publish.opening import PROPERTIES, dataset_table
 from evenkeel.tasks.publish.table import Version, find, home
 from evenkeel.tasks.publish.trail import user
@@ -171,7 +171,8 @@ def _load(catalog: Catalog, dataset: str, folder: str) -> Table | None:
     except (NoSuchTableError, NoSuchNamespaceError):
         pass
     known = metadata_files(folder) if storage.exists(storage.join(folder, METADATA)) else []
-    if not known:
+    found = read_metadata(known[0]) if known else None
+    if found is None or not same_place(found.location, folder):  # none yet, or a copy's: that begins its own
         return None
     _make_namespace(catalog)
     with suppress(TableAlreadyExistsError, IntegrityError):

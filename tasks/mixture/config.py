@@ -34,6 +34,11 @@ class DomainWeights(BaseModel):
     rule: AnyRule = Field(description="How the domains get their weights.")
     floor: float = Field(0.0, ge=0, lt=1, description="Smallest weight of a domain.")
     cap: float = Field(1.0, gt=0, le=1, description="Largest weight of a domain.")
+    clusters: str = Field(
+        "",
+        description="Hash of the clustering whose clusters the weights are of; set with an approved mixture.",
+        exclude_if=lambda clusters: not clusters,
+    )
 
     @field_validator("domains")
     @classmethod

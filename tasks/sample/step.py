@@ -92,6 +92,7 @@ def _count_drawn(plan: DrawPlan, problem: SamplingProblem, out: StepFolder, whol
 
 def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tuple[SamplingProblem, Budget]:
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
+    _require_clusters(config, inputs)
     tree = tree_of(Hierarchy.open(inputs.cluster))
     rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
     repeats = max(config.max_repeats, config.strategy.max_copies())
@@ -127,6 +128,20 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
         tag_counts=inputs.tag_counts,
     )
     return problem, budget
+
+
+def _require_clusters(config: SamplingConfig, inputs: SampleInputs) -> None:
+    """Raise RecipeError where a mixture weighs clusters by number, and the pool was clustered anew since."""
+    wanted = "" if config.mixture is None else config.mixture.clusters
+    found = str(inputs.cluster.facts.get("centroid_hash", ""))
+    if wanted and wanted != found:
+        raise RecipeError(
+            "the mixture weighs clusters, and the pool was clustered anew since it was learned",
+            expected=f"clusters {wanted[:12]}",
+            found=found[:12],
+            where="mixture.domains",
+            remedy="learn it again: evenkeel mix RECIPE --again; or choose a group column as domains",
+        )
 
 
 def _require_inputs(strategy: Strategy, inputs: SampleInputs) -> None:

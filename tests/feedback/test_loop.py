@@ -8,13 +8,17 @@ import pytest
 
 from evenkeel.flows.approved import approve_mixture, with_approved
 from evenkeel.flows.feedback import feedback
+from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.mixing import MixState, advance
 from evenkeel.flows.mixture_page import write_page
+from evenkeel.flows.pipeline import cluster_pool, sample_inputs
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.infra.errors import InputError, RecipeError, VersionNotFound
 from evenkeel.tasks.feedback.rounds import Rounds, mixture_folder, read_rounds
 from evenkeel.tasks.feedback.table import read_feedback
+from evenkeel.tasks.mixture.config import DomainWeights
 from evenkeel.tasks.publish.config import Retention
+from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import list_versions, previous_version, read_manifest, read_version
 from evenkeel.tasks.versions.prune import prune
@@ -55,6 +59,14 @@ def recipe(tmp_path: Path) -> Recipe:
 def step(recipe: Recipe, **options: bool) -> MixState:
     run = Run(recipe.workspace, recipe.dataset, Path(recipe.workspace).parent / "scratch")
     return advance(recipe, run, InProcess(run), **options)
+
+
+def run_sample(recipe: Recipe, mixture: DomainWeights) -> None:
+    """Sample the recipe's pool by weights of domains."""
+    run = Run(recipe.workspace, recipe.dataset, Path(recipe.workspace).parent / "scratch")
+    sampling = recipe.sampling.model_copy(update={"mixture": mixture})
+    pool = cluster_pool(recipe, resolve_lineage(recipe, recipe.workspace), InProcess(run))
+    SAMPLE(sampling, sample_inputs(sampling, pool, InProcess(run)), run)
 
 
 def known(recipe: Recipe) -> Rounds:
@@ -106,6 +118,9 @@ def test_a_loop_ends_with_what_beats_stratified_and_curate_goes_by_it_once_it_is
     mixture = with_approved(recipe).sampling.mixture
     assert mixture is not None
     assert mixture.rule.model_dump()["weights"] == ended.settled.weights
+    moved = mixture.model_copy(update={"clusters": "0" * 64})
+    with pytest.raises(RecipeError, match="clustered anew"):
+        run_sample(recipe, moved)
     other = parse({**recipe.model_dump(mode="json"), "mixture": {"domains": "level-2", "rule": "bandit"}})
     with pytest.raises(RecipeError, match="other domains"):
         with_approved(other)
@@ -197,9 +212,6 @@ def test_influence_of_rows_becomes_a_signal(recipe: Recipe, tmp_path: Path) -> N
     signals = [{"name": "influence", "join": place, "column": "value"}]
     joined = parse({**recipe.model_dump(mode="json"), "signals": signals, "workspace": str(tmp_path / "other")})
     run = Run(joined.workspace, joined.dataset, tmp_path / "scratch")
-    from evenkeel.flows.lineage import resolve_lineage
-    from evenkeel.flows.pipeline import cluster_pool
-
     pool = cluster_pool(joined, resolve_lineage(joined, joined.workspace), InProcess(run))
     assert pool.signals["influence"].facts["matched"] == 40
     assert pool.signals["influence"].facts["greatest"] == 9.5
