@@ -18,6 +18,7 @@ from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy
+from evenkeel.tasks.feedback import rounds as records
 from evenkeel.tasks.publish.layout import check_destination
 
 
@@ -56,11 +57,19 @@ def mix(
         return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
     get_run_logger().info(state.sentence)
     show_state(state, page)
-    if state.status == "proposed":
-        emit_proposed(recipe, state)
-    elif state.status == "settled":
-        emit_settled(recipe, state)
+    if page:
+        announce(recipe, state)
     return {**state.model_dump(mode="json"), "page": page}
+
+
+def announce(recipe: Recipe, state: MixState) -> None:
+    """Emit once that the trials of the round are there, or that the loop has ended; twice where a run was killed."""
+    folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
+    ended = state.status == "settled"
+    what = f"settled-{state.loop:03d}" if ended else f"round-{state.round:03d}"
+    if not records.is_announced(folder, what):
+        (emit_settled if ended else emit_proposed)(recipe, state)
+        records.save_announced(folder, what)
 
 
 def show_state(state: MixState, page: str) -> None:

@@ -170,6 +170,16 @@ def save_approved(folder: str, settled: Settled, regret: float | None, reason: s
     return one
 
 
+def is_announced(folder: str, what: str) -> bool:
+    """Tell whether the event of a round (`round-003`) or of a loop's end (`settled-000`) was emitted."""
+    return storage.exists(storage.join(folder, f"announced-{what}"))
+
+
+def save_announced(folder: str, what: str) -> None:
+    """Save that an event was emitted; a run that is killed before emits it again, so that none is lost."""
+    storage.write_bytes(storage.join(folder, f"announced-{what}"), f"{now()}\n".encode())
+
+
 def now() -> str:
     """Return this moment, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

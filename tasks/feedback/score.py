@@ -1,7 +1,6 @@
 """What a trainer reports of a version: one value of a metric, of everything, of a domain, or of an example."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,8 +92,3 @@ def _rows(uri: str) -> Iterator[Mapping[str, Any]]:
     for batch in read_batches(uri, 1 << 16):
         for row in batch.to_pylist():
             yield {name: value for name, value in row.items() if value is not None}
-
-
-def is_plain_name(metric: str) -> bool:
-    """Tell whether a metric's name can be that of a file."""
-    return re.match(METRIC, metric) is not None
