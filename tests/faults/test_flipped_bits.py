@@ -52,6 +52,8 @@ def readers(done: dict[str, StepRef], run: Run, version: str) -> dict[str, Read]
         "measure/groups.parquet": lambda: profile.groups,
         "measure/totals.parquet": lambda: profile.totals,
         "measure/balance.parquet": lambda: profile.balance,
+        "measure/distances.parquet": lambda: profile.distances,
+        "measure/sums.parquet": lambda: profile.sums,
         "measure/sketch.npy": profile.sketch,
         **{f"stage/order/{name}.npy": lambda: Order.load(order) for name in ("paths", "rank", "cut_rank", "cut_row")},
         "version/data/*.parquet": lambda: list(RowStream(storage.join(version, "data")).batches()),

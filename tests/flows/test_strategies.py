@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "entries": {"over": ["topics"]},
     "metaclip": {"concepts": ["about 1", "about 2", "about 11", "note"]},
     "quality": {"scores": {"score": 1.0}},
+    "to-label": {"rule": "clusters", "labels": ""},
     "weighted": {"by": "score"},
 }
 NAMES = [

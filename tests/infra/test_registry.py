@@ -22,7 +22,7 @@ from evenkeel.tasks.embed.embedder import TextEmbedder
 from evenkeel.tasks.ingest.reader import Reader
 from evenkeel.tasks.sample.strategy import Strategy
 
-class Made(Strategy):
+class MadeUp(Strategy):
     \"\"\"Keep the rows that come first.\"\"\"
 
     name: Literal["made"] = "made"
@@ -59,7 +59,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
     (tmp_path / "broken_at_import.py").write_text("import nothing_of_that_name")
     monkeypatch.syspath_prepend(tmp_path)
 
-    def add(name: str = "made", value: str = "made_up:Made", package: str = "made-up", version: str = "1.0") -> None:
+    def add(name: str = "made", value: str = "made_up:MadeUp", package: str = "made-up", version: str = "1.0") -> None:
         if not (tmp_path / package).exists():
             install(tmp_path / package, package, version, {"evenkeel.strategies": {name: value}})
         monkeypatch.syspath_prepend(tmp_path / package)
@@ -86,7 +86,7 @@ def test_an_installed_member_is_validated_described_and_told_apart(add: Add) -> 
     )
     branches = json_schema()["$defs"]["SamplingConfig"]["properties"]["strategy"]["anyOf"]
     before = schema["$defs"]["SamplingConfig"]["properties"]["strategy"]["anyOf"]
-    assert branches == [*before, {"$ref": "#/$defs/Made"}]
+    assert branches == [*before, {"$ref": "#/$defs/MadeUp"}]
     assert plugins_used(config) == {"strategy made": "made-up 1.0"}
     assert plugins_used(plain) == {}
 
@@ -113,8 +113,8 @@ def test_two_packages_with_one_name_are_refused(add: Add) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("flat", "made_up:Made", "made-up 1.0 adds a strategy called 'flat', which is a name of Evenkeel's own"),
-        ("made", "broken_at_import:Made", "of made-up 1.0 cannot be loaded: ModuleNotFoundError: No module named"),
+        ("flat", "made_up:MadeUp", "made-up 1.0 adds a strategy called 'flat', which is a name of Evenkeel's own"),
+        ("made", "broken_at_import:MadeUp", "of made-up 1.0 cannot be loaded: ModuleNotFoundError: No module named"),
         ("made", "made_up:Nowhere", "of made-up 1.0 cannot be loaded: AttributeError"),
         ("made", "made_up:NoStrategy", "which is no subclass of Strategy"),
         ("made", "made_up:Misnamed", "calls itself 'else'"),

@@ -66,7 +66,7 @@ def test_the_profile_counts_every_tag_before_and_after(curated: Curated) -> None
     assert (total["tags"], total["asked"], total["unseen"]) == (len(before), len(ASKED), len(ASKED) - len(before))
     assert {*total["examples"]} == {*ASKED} - {*before} >= {"unicorn"}
     assert (total["matches_after"], total["rows_after"]) == (after.total(), len(kept))
-    assert profile.files()[-3:] == ["tags.parquet", "tag_totals.parquet", "sketch.npy"]
+    assert {"tags.parquet", "tag_totals.parquet", "sketch.npy"} <= {*profile.files()}
 
 
 def test_a_pool_without_tags_has_no_table_of_them(curated: Curated) -> None:

@@ -148,6 +148,7 @@ def _exact_discrepancy(x: np.ndarray, y: np.ndarray, width: float) -> float:
 
 def test_a_sweep_of_the_pull_goes_from_balance_to_the_target(document: dict[str, Any], tmp_path: Path) -> None:
     recipe = parse({**document, "compute": "inline"}, ["sampling.strategy={name: toward, draw: top, toward: 0.7}"])
+    before = {*Path(recipe.destination.uri).rglob("*")}
     found = sweep_toward(recipe, [1, 0, 0.5], Console(quiet=True))
     assert [row["toward"] for row in found] == [0, 0.5, 0.7, 1]
     assert [row["own"] for row in found] == [False, False, True, False]
@@ -159,7 +160,7 @@ def test_a_sweep_of_the_pull_goes_from_balance_to_the_target(document: dict[str,
     assert found[0]["distance"] > 0.9 > 0.5 > found[-1]["distance"]
     draw_pulls(found, tmp_path / "pulls.svg")
     assert "(this recipe)" in (tmp_path / "pulls.svg").read_text()
-    assert not Path(recipe.destination.uri).exists()
+    assert {*Path(recipe.destination.uri).rglob("*")} == before
     for pulls, message in (([2.0], "out of range"), ([0.5], "no pull towards a target")):
         other = recipe if pulls == [2.0] else parse(document, ["sampling.strategy=random"])
         with pytest.raises(RecipeError, match=message):
