@@ -3,6 +3,7 @@
 Every list is prepared once into sorted arrays; every block of the pool is then matched against all lists in one pass.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,27 +101,40 @@ def prepare(config: Exclusion, vectors: Vectors, folder: str, run: Run) -> Prepa
         prepared.write(identities=np.unique(np.concatenate([np.empty(0, np.uint64), *parts])))
     elif isinstance(config, VectorList):
         prepared.write(vectors=_reference_vectors(config, vectors, run))
-    else:
+    elif isinstance(config, NgramList):
         texts = pa.chunked_array(
             [chunk for part in read_texts(config, config.column, run.scratch) for chunk in part.chunks], pa.string()
         )
-        _prepare_texts(prepared, config, texts)
-    return prepared
-
-
-def _prepare_texts(prepared: Prepared, config: TextList | NgramList, texts: pa.ChunkedArray) -> None:
-    if isinstance(config, NgramList):
         words, offsets = word_hashes(texts, MAX_CHARACTERS)
         ngrams = listed_ngrams(words, offsets, config.words, config.min_words)
         prepared.write(lengths=np.array(list(ngrams), np.int64), **{f"ngrams-{n}": ngrams[n] for n in ngrams})
-        return
-    prepared.write(hashes=np.unique(_text_keys(hash_and_count(texts)[0])))
-    if config.near is not None:
-        buckets, wordy = band_hashes(texts, config.near, choose_bands(config.near.threshold, config.near.recall))
-        buckets[:, ~wordy] = np.uint64(2**64 - 1)
-        order = np.argsort(buckets, axis=1, kind="stable")
-        sorted_buckets, sketched = np.take_along_axis(buckets, order, axis=1), sketches(texts, config.near)
-        prepared.write(buckets=sorted_buckets, texts=order, sketches=sketched.hashes, offsets=sketched.offsets)
+    else:
+        _prepare_texts(prepared, config, read_texts(config, config.column, run.scratch))
+    return prepared
+
+
+def _prepare_texts(prepared: Prepared, config: TextList, parts: Iterable[pa.ChunkedArray]) -> None:
+    """Write hashes, buckets and sketches of texts; of the texts themselves, one part is in memory at a time."""
+    hashes = [np.empty(0, np.uint64)]
+    near, bands = config.near, None if config.near is None else choose_bands(config.near.threshold, config.near.recall)
+    buckets, flat, lengths = [], [np.empty(0, np.uint32)], [np.zeros(1, np.int64)]
+    for texts in parts:
+        hashes.append(np.unique(_text_keys(hash_and_count(texts)[0])))
+        if near is not None and bands is not None:
+            found, wordy = band_hashes(texts, near, bands)
+            found[:, ~wordy] = np.uint64(2**64 - 1)
+            sketched = sketches(texts, near)
+            buckets.append(found)
+            flat.append(sketched.hashes)
+            lengths.append(np.diff(sketched.offsets))
+    prepared.write(hashes=np.unique(np.concatenate(hashes)))
+    if bands is not None:
+        whole = np.concatenate([np.empty((bands.bands, 0), np.uint64), *buckets], axis=1)
+        order = np.argsort(whole, axis=1, kind="stable")
+        ends = np.cumsum(np.concatenate(lengths))
+        prepared.write(
+            buckets=np.take_along_axis(whole, order, axis=1), texts=order, sketches=np.concatenate(flat), offsets=ends
+        )
 
 
 def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Float32Array:

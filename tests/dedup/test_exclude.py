@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_vectors_beside_vectors(run: Run, tmp_path: Path) -> None:
         excluded(run, pool, VectorList(uri=str(tmp_path / "q.txt"), text="text"))
     with pytest.raises(InputError, match="needs texts"):
         excluded(run, pool, NgramList(uri=str(tmp_path / "q.txt")))
+
+
+def test_texts_in_many_files_exclude_as_in_one(run: Run, pool: StepRef, tmp_path: Path, texts: list[str]) -> None:
+    listed = [texts[7], f"{texts[9]} changed", sentence(999), texts[30], "short"]
+    found = []
+    for name, cuts in (("one", [5]), ("many", [1, 2, 2, 5])):
+        (tmp_path / name).mkdir()
+        for number, (start, end) in enumerate(pairwise([0, *cuts])):
+            (tmp_path / name / f"{number}.txt").write_text("\n".join(listed[start:end]) + "\n")
+        ref, rows = excluded(run, pool, TextList(uri=str(tmp_path / name / "*.txt")))
+        found.append((rows, ref.facts["excluded"][0]["equal"]))
+    assert found == [({7, 9, 30}, 2)] * 2
 
 
 def test_vectors_of_a_list_go_through_the_map_of_the_pool(run: Run, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 from scipy.optimize import linprog, minimize
+from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from evenkeel.infra import storage
@@ -13,7 +14,9 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.strategies.toward import Toward
 from evenkeel.tasks.signal.kinds.toward import TowardSignal
+from evenkeel.tasks.signal.toward.classifier import logistic, ranks, ridge, savage_scores, similarities
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet
+from evenkeel.tasks.signal.toward.options import TowardOptions
 from evenkeel.tasks.signal.toward.sinkhorn import potential, squared_distances, transport
 from tests.sample.pools import write_pool
 from tests.signal.test_toward import toward
@@ -43,6 +46,25 @@ def test_a_classifier_finds_the_rows_of_the_target(planted: Planted, tmp_path: P
     done, _, kind, target = planted
     found = values_of(toward(target, by="classifier", teacher=teacher), done, tmp_path)
     assert roc_auc_score(kind == 3, found) > 0.97
+
+
+def test_a_small_target_is_not_fitted_exactly() -> None:
+    rng = np.random.default_rng(7)
+    apart, others = rng.normal(0, 0.12, 200), rng.normal(size=(3000, 200)).astype(np.float32)
+    wanted = (apart + rng.normal(size=(30, 200))).astype(np.float32)
+    fresh = np.concatenate([apart + rng.normal(size=(300, 200)), rng.normal(size=(3000, 200))])
+    found = [logistic(wanted, others, penalty) for penalty in (TowardOptions().penalty, 1.0)]
+    kept, loose = (roc_auc_score(np.arange(3300) < 300, fresh @ one[:-1]) for one in found)
+    assert kept > loose + 0.02
+
+
+def test_steep_ranks_find_more_of_few_rows() -> None:
+    digits = load_digits()
+    x, mine = digits.data.astype(np.float32), digits.target == 3
+    near = ranks(similarities(x, x[mine][:60], 5))
+    found = [ridge(x, target, 1.0)[:-1] for target in (savage_scores(near), near)]
+    steep, flat = (mine[np.argsort(-(x @ one))[: mine.sum()]].mean() for one in found)
+    assert steep > flat + 0.05
 
 
 def test_rows_taken_by_transport_are_nearer_to_the_target_than_random_ones(planted: Planted, tmp_path: Path) -> None:
