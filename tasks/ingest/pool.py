@@ -64,7 +64,10 @@ class Shard(BaseModel):
 
 
 class PoolInfo(BaseModel):
-    """Says what the columns of the source mean and how many rows were read and refused (`pool.json`)."""
+    """Says what the columns of the source mean and how many rows were read and refused (`pool.json`).
+
+    published: whether the rows are those of a published version, which may lack columns of the source.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,6 +84,7 @@ class PoolInfo(BaseModel):
     payload: dict[str, str]
     reasons: dict[str, int]
     mixed: dict[str, str] = {}
+    published: bool = False
 
 
 class Pool:

@@ -14,6 +14,7 @@ from evenkeel.expectations.concerns.privacy import mask
 from evenkeel.expectations.concerns.properties import Covers, Holds
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.infra import storage
+from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.expression.property import Property, parse_metric, parse_property
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.properties.answers import Answer, Counterexample
@@ -92,6 +93,19 @@ def check_stated(expectations: Iterable[Expectation], pool: Pool, signals: Colle
             else:
                 grouping = Grouping(stated.keys, stated.aggregates)
                 check_groups(stated, grouping, grouping.part(table))
+
+
+def measurable(expectations: Iterable[Expectation], rows: VersionRows) -> list[Expectation]:
+    """Return the expectations whose columns are there: published rows may hold fewer than the source did."""
+
+    def there(one: Expectation) -> bool:
+        try:
+            rows.check(columns_of([one]))
+        except RecipeError:
+            return False
+        return True
+
+    return [one for one in expectations if there(one)]
 
 
 def measure_stated(

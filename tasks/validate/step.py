@@ -25,7 +25,7 @@ from evenkeel.tasks.validate.near import near_duplicates_left
 from evenkeel.tasks.validate.offenders import add_examples
 from evenkeel.tasks.validate.results import RESULTS, write_results
 from evenkeel.tasks.validate.scan import scan
-from evenkeel.tasks.validate.stated import WHERE, measure_stated
+from evenkeel.tasks.validate.stated import WHERE, measurable, measure_stated
 from evenkeel.tasks.validate.tables import baselines, comparable_distances, shards, shares, totals
 from evenkeel.tasks.workload import Workload
 
@@ -55,9 +55,10 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
     expectations = config.expectations(inputs.sample.facts.get("goal", "balance"))
     run.progress(0.3, "scanning the version for stated properties")
     rows = VersionRows(pool, inputs.sample.uri, WHERE)
+    scanned = measurable(expectations, rows) if pool.info.published else expectations
     clustering = inputs.cluster.uri if storage.exists(storage.join(inputs.cluster.uri, "rows")) else None
     stated = measure_stated(
-        expectations, rows, clustering, Selection.open(inputs.sample).rows, out.path("scans"), config.examples > 0, run
+        scanned, rows, clustering, Selection.open(inputs.sample).rows, out.path("scans"), config.examples > 0, run
     )
     facts, cells = inputs.sample.facts, Selection.open(inputs.sample).cells()
     of_classes = shares(profile, previous, _same_clusters(inputs), near, _planned(inputs), cells)
@@ -72,7 +73,7 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "distances": comparable_distances(profile.distances, previous is not None),
         "signals": profile.signal_bounds,
         "properties": stated,
-        "built_in": measure_built_in(expectations, rows, Selection.open(inputs.sample).rows, config.scan_rows, run),
+        "built_in": measure_built_in(scanned, rows, Selection.open(inputs.sample).rows, config.scan_rows, run),
     }
     run.progress(0.4, f"checking {len(expectations)} expectations")
     with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:

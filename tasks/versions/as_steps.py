@@ -3,7 +3,7 @@
 The pool is the rows of the version: what was dropped is published as dispositions only, without texts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from evenkeel.tasks.publish.layout import copy_hashed
 from evenkeel.tasks.publish.manifest import Manifest, Staged
 from evenkeel.tasks.publish.staging.dispositions import FOLDER
 
-PREFIX = "ek_"
+PREFIX, SIGNAL = "ek_", "ek_signal_"
 SIGNAL = "ek_signal_"
 
 
@@ -95,15 +95,19 @@ def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str
     """Write the pool of a version's rows. signals: the folder of each signal that is a group, and its column."""
     blocks: list[Block] = []
     payload: dict[str, str] = {}
+    scores = [str(name) for name in manifest.recipe.get("source", {}).get("scores", ())]
+    numbers: dict[str, str] = {}
     for entry in staged.data:
         rows = read_table(storage.join(staged.folder, entry.path)).sort_by("ek_row_id")
         theirs = rows.select([name for name in rows.column_names if not name.startswith(PREFIX)])
         payload = {field.name: str(field.type) for field in theirs.schema}
+        numbers = _scores(rows, scores)
         for shard in np.unique(rows["ek_shard"].to_numpy()).tolist():
             mine = pc.equal(rows["ek_shard"], shard)
             block = Block(name=f"s{shard:05d}-f{len(blocks):05d}", shard=shard, rows=pc.sum(mine).as_py())
             blocks.append(block)
-            write_table(storage.join(folder, "rows", f"{block.name}.parquet"), _row_table(rows.filter(mine), staged))
+            table = _row_table(rows.filter(mine), staged, numbers)
+            write_table(storage.join(folder, "rows", f"{block.name}.parquet"), table)
             for uri, column in signals.items():
                 of_rows = rows.filter(mine)
                 values = {"row_id": of_rows["ek_row_id"].cast(pa.uint64()), "value": group_values(of_rows, column)}
@@ -121,9 +125,10 @@ def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str
         dimension=ingest.facts.get("dimension"),
         dtype=ingest.facts.get("dtype"),
         groups=staged.groups,
-        scores=[],
+        scores=list(numbers),
         payload=payload if staged.payload == "rows" else {},
         reasons=_reasons(staged),
+        published=True,
     )
     in_order = sorted(blocks, key=lambda block: block.name)
     names = {number: name for name, (number, _) in manifest.document.get("source", {}).get("shards", {}).items()}
@@ -135,15 +140,24 @@ def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str
     storage.write_json(storage.join(folder, "shards.json"), [shard.model_dump() for shard in shards])
 
 
-def _row_table(rows: pa.Table, staged: Staged) -> pa.Table:
+def _row_table(rows: pa.Table, staged: Staged, scores: Mapping[str, str]) -> pa.Table:
     columns = {
         "row_id": rows["ek_row_id"].cast(pa.uint64()),
         "shard": rows["ek_shard"],
         "row": rows["ek_row"],
         "id": rows["ek_id"],
         "identity": pa.array(rows["ek_identity"].to_numpy().view(np.uint64)),
+        **{f"group.{name}": group_values(rows, name) for name in staged.groups},
+        **{f"score.{name}": rows[column].cast(pa.float64(), safe=False) for name, column in scores.items()},
     }
-    return pa.table({**columns, **{f"group.{name}": group_values(rows, name) for name in staged.groups}})
+    return pa.table(columns)
+
+
+def _scores(rows: pa.Table, of_source: Sequence[str]) -> dict[str, str]:
+    """Return the published columns of scores and of signals that are numbers, by what the recipe calls them."""
+    found = {name: name for name in of_source if name in rows.column_names}
+    numbers = [one.name for one in rows.schema if one.name.startswith(SIGNAL) and pa.types.is_floating(one.type)]
+    return found | {name.removeprefix(SIGNAL): name for name in numbers}
 
 
 def _reasons(staged: Staged) -> dict[str, int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.expectations.expectation import NotApplicable
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table, write_table
@@ -14,7 +15,7 @@ from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.results import results_of
-from evenkeel.tasks.validate.stated import check_stated, measure_stated
+from evenkeel.tasks.validate.stated import check_stated, measurable, measure_stated
 from evenkeel.tasks.validate.step import VALIDATE
 from tests.validate.pools import Curated
 
@@ -108,3 +109,13 @@ def test_an_empty_version_is_vacuous(curated: Curated, tmp_path: Path) -> None:
     gates = GatesConfig.model_validate({"add": stated}).expectations()
     found = measure_stated(gates, rows, None, 0, str(tmp_path), True, curated.run)
     assert found["checked"].tolist() == [0, 0]
+
+
+def test_what_a_published_version_does_not_hold_is_left_out_and_said(curated: Curated) -> None:
+    rows = VersionRows(Pool.open(curated.done["ingest"]), curated.done["sample"].uri, "gates")
+    stated = [{"expect": "holds", "property": text} for text in (HOLDS, "loss > 3 implies text is not null")]
+    here, gone = GatesConfig.model_validate({"add": stated}).add
+    assert measurable([here, gone], rows) == [here]
+    table = measure_stated([here], rows, None, 300, "", True, curated.run)
+    with pytest.raises(NotApplicable, match="not scanned"):
+        gone.measure(table)
