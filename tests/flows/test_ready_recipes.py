@@ -104,5 +104,6 @@ def test_docstrings_go_the_whole_way(texts: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ready_recipes())
-def test_every_ready_recipe_is_run_here(name: str) -> None:
-    assert f'placed("{name}"' in Path(__file__).read_text()
+def test_every_ready_recipe_is_run_by_a_test(name: str) -> None:
+    loop = Path(__file__).parents[1] / "feedback" / "test_example.py"  # the loop of a mixture has trainers
+    assert f'placed("{name}"' in Path(__file__).read_text() or f'load("{name}"' in loop.read_text()
