@@ -20,7 +20,7 @@ def owns(recipe: Recipe, answers: str, keys: str = "", alpha: float = ALPHA) -> 
         alpha: The largest chance of a false claim.
     """
     given = recipe.ownership
-    vault = keys or ("" if given is None else given.keys)
+    vault = keys or ("" if given is None else given.vault)
     if given is None or not vault:
         raise RecipeError(
             "the recipe does not say where the keys are",

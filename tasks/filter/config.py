@@ -99,7 +99,7 @@ class FilterRule(BaseModel):
             "half_life": self.best is not None,
         }
         for name, used in read.items():
-            if name in self.model_fields_set and getattr(self, name) and not used:
+            if getattr(self, name) != type(self).model_fields[name].default and not used:
                 raise ValueError(f"the rule {self.text!r} does not read {name!r}: {READ_BY[name]}")
 
     @property

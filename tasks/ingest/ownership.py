@@ -6,14 +6,17 @@ The keys are read by `evenkeel owns` alone: no step of a run opens them, and not
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from evenkeel.tasks.ingest.must_keep import MustKeep
 
 
 class Ownership(BaseModel):
-    """Rows that must be kept, and the vault of the keys to them."""
+    """Rows that must be kept, and the vault of the keys to them.
+
+    A recipe says `keys`; a field of that name would be taken for the method of a mapping.
+    """
 
     model_config = ConfigDict(extra="forbid", title="ownership")
 
@@ -23,10 +26,11 @@ class Ownership(BaseModel):
         "One a line (.txt), or a column of any other format.",
     )
     column: str = Field("id", min_length=1, description="The column of ids where the file has columns.")
-    keys: str = Field(
+    vault: str = Field(
         "",
-        description="Questions and secret answers that the rows teach, in a place that runs need not be able to read: "
-        "columns `key`, `answer` and, unless `chance` is given, `chance`. Only `evenkeel owns` opens it.",
+        validation_alias=AliasChoices("keys", "vault"),
+        description="Also `keys`. Questions and secret answers that the rows teach, where runs need not be able to "
+        "read: columns `key`, `answer` and, unless `chance` is given, `chance`. Only `evenkeel owns` opens it.",
     )
     chance: float | None = Field(
         None,
@@ -44,4 +48,4 @@ class Ownership(BaseModel):
 
     def with_paths(self, absolute: Callable[[str], str]) -> Self:
         """Return it with local paths made absolute."""
-        return self.model_copy(update={"rows": absolute(self.rows), "keys": self.keys and absolute(self.keys)})
+        return self.model_copy(update={"rows": absolute(self.rows), "vault": self.vault and absolute(self.vault)})

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.utilities.collections import visit_collection
 
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
@@ -108,6 +109,17 @@ def test_what_cannot_be_kept_is_named(
     owned["sampling"]["target"] = change.get("target", TARGET)
     with pytest.raises(error, match=message):
         staged(parse(owned), tmp_path)
+
+
+def test_prefect_takes_a_recipe_with_every_section_of_provenance(owned: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sources.csv").write_text("pattern,licence\n*,MIT\n")
+    sections = {"provenance": {"sources": str(tmp_path / "sources.csv"), "allow": ["MIT"]}, "tier": {"name": "L1"}}
+    signals = [{"name": "pii", "kind": "personal-data"}]
+    recipe = parse({**owned, **sections, "signals": signals})
+    assert visit_collection(recipe, visit_fn=lambda one: one, return_data=True) == recipe
+    assert recipe.ownership is not None
+    assert recipe.ownership.vault == owned["ownership"]["keys"]
+    assert parse(recipe.model_dump(mode="json")) == recipe
 
 
 def test_places_are_taken_in_the_same_leaf_and_weights_still_count_the_pool(tmp_path: Path) -> None:

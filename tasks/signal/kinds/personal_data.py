@@ -22,7 +22,7 @@ class PersonalData(TextSignal):
         ["email", "phone", "iban", "card", "key"], min_length=1, description="What is counted."
     )
 
-    keys: Literal["prefixes", "detect-secrets"] = Field(
+    key_rules: Literal["prefixes", "detect-secrets"] = Field(
         "prefixes",
         description="Whose rules find keys: our prefixes of issuers, or those of detect-secrets (the extra `secrets`).",
     )
@@ -32,7 +32,7 @@ class PersonalData(TextSignal):
         """Return it with the release of the library that it uses. Raises RecipeError where that is not installed."""
         from importlib.metadata import PackageNotFoundError, version
 
-        if self.keys != "detect-secrets" or "key" not in self.of:
+        if self.key_rules != "detect-secrets" or "key" not in self.of:
             return self
         try:
             return self.model_copy(update={"release": version("detect-secrets")})
@@ -41,14 +41,14 @@ class PersonalData(TextSignal):
                 "the package with the rules for keys is not installed",
                 expected="detect-secrets",
                 where=f"signals, {self.name}",
-                remedy="pip install 'evenkeel[secrets]', on the workers too, or keys: prefixes",
+                remedy="pip install 'evenkeel[secrets]', on the workers too, or key_rules: prefixes",
             ) from error
 
     def compute(self, source: SignalSource, block: str, fit: Fit) -> Numbers:
         """Return the number of items in each text, NaN where there is none."""
         from evenkeel.tasks.signal.text.personal import count_personal
 
-        return count_personal(self.texts(source, block), list(dict.fromkeys(self.of)), self.keys)
+        return count_personal(self.texts(source, block), list(dict.fromkeys(self.of)), self.key_rules)
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool."""

@@ -71,9 +71,9 @@ def test_two_keys_a_space_apart_are_two() -> None:
 
 
 def test_the_release_of_the_rules_is_part_of_the_signal() -> None:
-    plain = PersonalData(name="pii", of=["email"], keys="detect-secrets").current()
+    plain = PersonalData(name="pii", of=["email"], key_rules="detect-secrets").current()
     assert plain.release == ""
-    assert PersonalData(name="pii", keys="detect-secrets").current().release.startswith("1.")
+    assert PersonalData(name="pii", key_rules="detect-secrets").current().release.startswith("1.")
     assert PersonalData(name="pii").current().release == ""
 
 
