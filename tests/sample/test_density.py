@@ -14,8 +14,9 @@ from evenkeel.infra.compute import Compute
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.locality import HashFunctions, nearest_distance
+from evenkeel.tasks.sample.pool_sample import sample_vectors
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.strategies.density import count_rows, draw_sample
+from evenkeel.tasks.sample.strategies.density import SAMPLE_ROWS, count_rows
 from tests.sample.pools import make_run, sampled, write_pool
 
 NO_CENTRE = np.zeros(6, np.float32)
@@ -112,7 +113,7 @@ def test_sketches_in_memory_are_bounded_in_the_number_of_blocks(blocks: int, has
     compute = Compute(threads=2)
     tracemalloc.start()
     sketch = count_rows(rows, functions, compute)
-    sample = draw_sample(rows, blocks * 8, 0, compute)
+    sample = sample_vectors(rows, SAMPLE_ROWS, blocks * 8, 0, compute)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (sketch.sum(axis=1) == 8 * blocks).all()

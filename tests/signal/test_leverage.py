@@ -30,7 +30,7 @@ def test_a_ridge_damps(tmp_path: Path) -> None:
     done = write_pool(tmp_path, x, levels=[np.zeros(80, int)])
     found = values_of(Leverage(name="leverage", ridge=3.0), done, tmp_path)
     x = x.astype(np.float32).astype(np.float64)
-    np.testing.assert_allclose(found, np.einsum("ij,jk,ik->i", x, np.linalg.inv(x.T @ x + 3 * np.eye(5)), x))
+    np.testing.assert_allclose(found, np.einsum("ij,jk,ik->i", x, np.linalg.inv(x.T @ x + 3 * np.eye(5)), x), rtol=1e-5)
 
 
 def test_a_regression_on_rows_drawn_by_leverage_beats_one_on_rows_drawn_evenly(tmp_path: Path) -> None:

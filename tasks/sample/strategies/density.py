@@ -20,11 +20,11 @@ from pydantic import Field
 
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.sample.blocks import SharedArray
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.draw_plan import Draw, DrawPlan
 from evenkeel.tasks.sample.locality import HashFunctions, nearest_distance
+from evenkeel.tasks.sample.pool_sample import sample_vectors
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strategy import CAP, FLOOR, Strategy
 from evenkeel.tasks.sample.weighted_plan import weighted_plan
@@ -90,7 +90,7 @@ class Density(Strategy):
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return weights in inverse proportion to density."""
         rows = problem.rows
-        sample = draw_sample(rows, problem.tree.rows, SEED + problem.seed, problem.compute)
+        sample = sample_vectors(rows, SAMPLE_ROWS, problem.tree.rows, SEED + problem.seed, problem.compute)
         width = self.width or WIDTHS * nearest_distance(sample) or 1.0
         centre = sample.mean(axis=0) if len(sample) else np.zeros(1, np.float32)
         hashes = HashFunctions(centre, self.hashes, self.concat, self.buckets, width, problem.seed)
@@ -109,29 +109,3 @@ def count_rows(rows: CandidateRows, hashes: HashFunctions, compute: Compute) -> 
 
 def _sketch(block: str, rows: CandidateRows, hashes: HashFunctions) -> NDArray[np.int64]:
     return hashes.count_rows(rows.vectors(block, rows.table(block)["row_id"].to_numpy()))
-
-
-def draw_sample(rows: CandidateRows, pool: int, seed: int, compute: Compute) -> Vectors:
-    """Return the vectors of up to 2,048 rows by coordinated hashing, (m, d) float32, in the order of their hashes."""
-    share = (SAMPLE_ROWS + 4 * SAMPLE_ROWS**0.5) / max(1, pool)
-    find = partial(_sampled, rows=rows, share=share, seed=seed)
-    found = compute.reduce(find, _smallest, rows.blocks, work=rows.pool.rows * 40)
-    return np.empty((0, 1), np.float32) if found is None else found[1]
-
-
-def _sampled(block: str, rows: CandidateRows, share: float, seed: int) -> tuple[NDArray[np.float64], Vectors]:
-    table = rows.table(block, ["identity"])
-    value = uniform(seed, table["identity"].to_numpy())
-    place = np.flatnonzero(value <= share)
-    return _first(value[place], rows.vectors(block, table["row_id"].to_numpy()[place]))
-
-
-def _smallest(
-    one: tuple[NDArray[np.float64], Vectors], other: tuple[NDArray[np.float64], Vectors]
-) -> tuple[NDArray[np.float64], Vectors]:
-    return _first(np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]]))
-
-
-def _first(value: NDArray[np.float64], vectors: Vectors) -> tuple[NDArray[np.float64], Vectors]:
-    order = np.argsort(value, kind="stable")[:SAMPLE_ROWS]
-    return value[order], vectors[order]

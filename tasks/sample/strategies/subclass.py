@@ -6,7 +6,7 @@ sub-clusters, found by k-means inside the class with a bound on their size.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
 from evenkeel.infra.errors import RecipeError
-from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.kmeans.capacity import assign_with_offsets, capacity_offsets
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.draw_plan import DrawPlan
+from evenkeel.tasks.sample.pool_sample import sample_at, vectors_of
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.strata.count import Strata, find_strata
 from evenkeel.tasks.sample.strategy import Strategy
@@ -27,14 +27,6 @@ SAMPLE_BYTES = 256 << 20
 MAX_SUBCLASSES = 1 << 17
 SEED = 0x7375_6263
 SAMPLED_MARGIN = 0.9
-
-
-class Sampled(NamedTuple):
-    """Rows of classes to be split: a draw for each, (n,) float64, their stratum, (n,) int64, and vectors, (n, d)."""
-
-    draws: NDArray[np.float64]
-    strata: NDArray[np.int64]
-    vectors: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -116,13 +108,15 @@ def split_classes(problem: SamplingProblem, strata: Strata, wanted: NDArray[np.i
     rates = np.zeros(len(strata))
     whole = strata.sizes[heads].sum() <= budget
     rates[heads] = 1.0 if whole else budget * wanted[heads] / wanted[heads].sum() / strata.sizes[heads]
-    sample = partial(_sample, rows=problem.rows, strata=strata, rates=rates, seed=SEED + problem.seed)
-    found = problem.compute.reduce(sample, _join, problem.rows.blocks, work=problem.rows.pool.rows * 400)
+    found = sample_at(
+        problem.rows, strata.columns, partial(_rates, strata=strata, rates=rates), SEED + problem.seed, problem.compute
+    )
     parts: dict[int, Parts] = {}
-    for number in heads.tolist() if found is not None else []:
-        assert found is not None
-        here = np.flatnonzero(found.strata == number)
-        x = found.vectors[here[np.argsort(found.draws[here], kind="stable")]]
+    if found is None:
+        return parts
+    member, vectors = strata.of(found), vectors_of(found)
+    for number in heads.tolist():
+        x = vectors[member == number]
         if not len(x):
             continue
         model = kmeans(x, int(wanted[number]), seed=problem.seed, threads=problem.compute.threads)
@@ -133,19 +127,8 @@ def split_classes(problem: SamplingProblem, strata: Strata, wanted: NDArray[np.i
     return parts
 
 
-def _sample(block: str, rows: CandidateRows, strata: Strata, rates: NDArray[np.float64], seed: int) -> Sampled:
-    table = rows.table(block, ["identity", *strata.columns])
-    stratum, draws = strata.of(table), uniform(seed, table["identity"].to_numpy())
-    taken = np.flatnonzero(draws < rates[stratum])
-    return Sampled(draws[taken], stratum[taken], rows.vectors(block, table["row_id"].to_numpy()[taken]))
-
-
-def _join(left: Sampled, right: Sampled) -> Sampled:
-    return Sampled(
-        np.concatenate([left.draws, right.draws]),
-        np.concatenate([left.strata, right.strata]),
-        np.concatenate([left.vectors, right.vectors]),
-    )
+def _rates(table: pa.Table, strata: Strata, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rates[strata.of(table)]
 
 
 def _count(block: str, rows: CandidateRows, cells_of: SubclassCells, cells: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ Source: leverage (sensitivity) sampling for regression (Drineas et al. 2006; Ma 
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ from evenkeel.tasks.workload import Workload
 
 class Leverage(Signal):
     """Leverage of a row's vector, x' (X'X + rI)^-1 x, in [0, 1]; without a ridge they sum to the rank."""
+
+    version: ClassVar[int] = 2
 
     kind: Literal["leverage"] = "leverage"
     ridge: float = Field(0.0, ge=0, description="r, added to the diagonal of X'X; damps directions of little variance.")
@@ -38,5 +40,5 @@ class Leverage(Signal):
         return leverages_of_block(source, fit.folder, fit.scratch, block)
 
     def cost(self, work: Workload) -> float:
-        """Return the CPU-seconds of a pool: two matrix products of each row with a square matrix, in float64."""
-        return 0.1 + work.rows * (5e-7 + 1.2e-10 * work.dimension**2) + 2e-9 * work.dimension**3
+        """Return the CPU-seconds of a pool: X'X in float64, and half a square matrix, mostly in float32."""
+        return 0.1 + work.rows * (5e-7 + 6e-11 * work.dimension**2) + 2e-9 * work.dimension**3

@@ -13,12 +13,11 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int64Array
-from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.signal.source import SignalSource
-from evenkeel.tasks.signal.toward.rule import Rule
+from evenkeel.tasks.signal.toward.rule import Rule, require_level
 
 if TYPE_CHECKING:
     from evenkeel.tasks.step import Run
@@ -32,14 +31,7 @@ class ClusterRule(Rule):
     def fit(self, source: SignalSource, target: TargetSet, folder: str, run: "Run") -> Mapping[str, object]:
         """Write the log weight of every leaf's cluster, (leaves,) float64. Raises RecipeError without such a level."""
         hierarchy, level = source.hierarchy, self.options.level
-        if level > len(hierarchy.levels):
-            raise RecipeError(
-                "the clustering has no such level",
-                expected=f"a level from 1 to {len(hierarchy.levels)}",
-                found=f"level: {level}",
-                where=source.where,
-                remedy="lower the level, or add levels to clustering",
-            )
+        require_level(source, level)
         cluster = hierarchy.ancestors(level)
         counted = count_leaves(target.vectors(source.vectors, run), hierarchy, storage.join(folder, "index"), run)
         clusters = hierarchy.levels[level - 1].clusters

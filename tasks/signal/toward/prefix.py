@@ -19,14 +19,14 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Float64Array, Int32Array, Int64Array
-from evenkeel.infra.errors import InputError, RecipeError
+from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.signal.toward.clusters import count_leaves
 from evenkeel.tasks.signal.toward.drawn import ROWS_PER_CHUNK, pool_sample
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet
-from evenkeel.tasks.signal.toward.rule import Rule
+from evenkeel.tasks.signal.toward.rule import Rule, require_level
 
 if TYPE_CHECKING:
     from evenkeel.tasks.step import Run
@@ -40,15 +40,7 @@ class PrefixRule(Rule):
     def fit(self, source: SignalSource, target: TargetSet, folder: str, run: "Run") -> Mapping[str, object]:
         """Order the clusters by their distance to the target, and write which leaves are in the prefix."""
         hierarchy, level = source.hierarchy, self.options.level
-        if level > len(hierarchy.levels) or hierarchy.levels[level - 1].clusters > MAX_CLUSTERS:
-            sizes = [one.clusters for one in hierarchy.levels]
-            raise RecipeError(
-                "the clusters of that level cannot be ordered",
-                expected=f"a level from 1 to {len(sizes)} with at most {MAX_CLUSTERS:,} clusters",
-                found=f"level: {level}; the levels have {', '.join(f'{size:,}' for size in sizes)} clusters",
-                where=source.where,
-                remedy="choose another level",
-            )
+        require_level(source, level, MAX_CLUSTERS)
         cluster = hierarchy.ancestors(level)
         axes = _principal_axes(pool_sample(source, folder, POOL_ROWS, run).astype(np.float64), self.options.components)
         work = source.pool.rows * source.vectors.dimension * 4
