@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from evenkeel.flows.server import serve
+from evenkeel.flows.server.automations import SILENCE_SETTING
 from evenkeel.flows.server.project import ROOT
 from evenkeel.infra import storage
 from evenkeel.tasks.feedback.rounds import Rounds, mixture_folder, read_rounds
@@ -22,7 +23,7 @@ from tests.flows.conftest import write_shards
 from tests.served import Served
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(2400)]
-OURS = ("mix", "feedback", "train-probe")
+OURS = ("mix", "feedback", "train-probe", "crash-silent")  # the last frees the slots of what was killed
 ROUNDS, TRIALS = 3, 4
 
 
@@ -58,7 +59,9 @@ def small(tmp_path: Path, document: dict[str, Any]) -> Iterator[Served]:
     found = [each for each in yaml.safe_load(written)["deployments"] if each["name"] in OURS]
     (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": found}))
     home = tmp_path / "home"
-    served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SILENCE_SETTING, "75")
+        served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
     yield served
     served.api.close()
     serve.down(home)
@@ -124,7 +127,7 @@ def test_three_rounds_end_whatever_is_killed(small: Served, document: dict[str, 
             for name in ("mix/mix", "train_probe/train-probe"):
                 small.start(name)
             before = rounds()
-            small.until(partial(went_on, before), 400)
+            small.until(partial(went_on, before), 600)
         ended = small.until(lambda: known().settled, 600)
     finally:
         for one in workers:
