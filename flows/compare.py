@@ -108,7 +108,9 @@ def sentence(found: Comparison) -> str:
         times = (f"{one.by} {one.times:,.1f} times" if one.times is not None else one.by for one in apart)
         verdict = f"differ beyond sampling noise: {', '.join(times)} what it comes to"
     nearer = [
-        f"{one.by} {one.distance / one.pool:.2f}" for one in found.distances if one.pool and one.distance is not None
+        f"{one.by} {one.distance / one.pool:.2f}"
+        for one in found.distances
+        if one.pool is not None and one.distance is not None and one.noise is not None and one.pool > one.noise
     ]
     beside = f"; distances of {found.a} to {found.b} over those of the pool: {', '.join(nearer)}" if nearer else ""
     return f"{sets} {verdict}{beside}"

@@ -147,6 +147,11 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _target_is_known_where_it_is_read(self) -> "Recipe":
         """Give the target set to the strategy and signals that read it, and keep its copies out of the pool."""
+        aims = [
+            one for one in self.gates.expectations() if one.expect == "distance" and getattr(one, "to", "") == "target"
+        ]
+        if aims and self.target_set is None:
+            raise ValueError(f"gates: {aims[0].label} needs target_set: the rows that the version should be near to")
         self.sampling.strategy = self.sampling.strategy.with_target(self.target_set)
         self.signals = [signal.with_target(self.target_set) for signal in self.signals]
         self.annotations = [one.with_target(self.target_set) for one in self.annotations]

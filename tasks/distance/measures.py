@@ -76,7 +76,7 @@ def divergence(wanted: Int64Array, counts: Int64Array, pool: Int64Array) -> floa
     share = pool / max(pool.sum(), 1)
     p, q = wanted / max(wanted.sum(), 1), (counts + share) / (counts.sum() + 1)
     held = (p > 0) & (q > 0)
-    return float((p[held] * np.log(p[held] / q[held])).sum())
+    return max(float((p[held] * np.log(p[held] / q[held])).sum()), 0.0)
 
 
 def simulated(

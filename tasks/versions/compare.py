@@ -17,12 +17,14 @@ from evenkeel.tasks.measure.churn import in_both
 from evenkeel.tasks.measure.histograms import FEW_CLUSTERS, MOST_CLUSTERS, kind_of, share_of
 from evenkeel.tasks.versions.row_sets import Frame, RowSet
 
+SAME = 1e-9
+
 
 class DistanceLine(BaseModel):
     """One distance between two sets.
 
     noise: what two draws of one set of these sizes hardly exceed. pool: the distance of the pool to the second set,
-    where it was asked for. None: it cannot be measured here.
+    where it was asked for. None: it cannot be measured here, as the noise of too few rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,12 +37,12 @@ class DistanceLine(BaseModel):
     @property
     def times(self) -> float | None:
         """How many times the noise the distance is."""
-        return None if self.distance is None or not self.noise else self.distance / self.noise
+        return None if self.distance is None or self.noise is None else self.distance / self.noise
 
     @property
     def apart(self) -> bool:
         """Tell whether the sets differ beyond sampling noise."""
-        return self.distance is not None and self.noise is not None and self.distance > max(self.noise, 1e-9)
+        return self.distance is not None and self.noise is not None and self.distance > self.noise
 
 
 class Comparison(BaseModel):
@@ -81,7 +83,9 @@ def _line(by: By, distance: float, noise: float, pool: float | None) -> Distance
     found, around, other = (
         None if one is None or not np.isfinite(one) else float(one) for one in (distance, noise, pool)
     )
-    return DistanceLine(by=by, distance=found, noise=around, pool=other)
+    return DistanceLine(
+        by=by, distance=found, noise=around if around is not None and around > SAME else None, pool=other
+    )
 
 
 def _mmd(pool: RowSet | None, b: RowSet) -> float | None:

@@ -177,6 +177,9 @@ def test_a_recipe_says_what_it_aims_at(document: dict[str, Any]) -> None:
     without = {name: value for name, value in document.items() if name != "target_set"}
     with pytest.raises(RecipeError, match="toward needs target_set"):
         parse(without)
+    gated = {**without, "sampling": {"target": 60}, "gates": {"add": [{"expect": "distance"}]}}
+    with pytest.raises(RecipeError, match=r"distance\(target, mmd\) needs target_set"):
+        parse(gated)
     with pytest.raises(RecipeError, match="text or vector, not both"):
         parse({**document, "target_set": {"uri": "a.jsonl", "text": "a", "vector": "b"}})
     again = Recipe.model_validate(parse(document).model_dump(mode="json"))
