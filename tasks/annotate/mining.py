@@ -34,11 +34,12 @@ SEED = 0x4E45
 class Guard:
     """Keeps rows from being negatives that a guide holds nearer to the query than its positive, less a margin.
 
-    query, positive: columns of the guide's vectors.
+    query, positive, negative: columns of the guide's vectors; negative: of a row where it is another's negative.
     """
 
     query: str
     positive: str
+    negative: str
     margin: float
 
 
@@ -64,7 +65,7 @@ def mine(
     kept = KeptSource.of(source, source.row_ids)
     work = source.pool.rows * kept.vectors.dimension * 4
     if guard is not None:
-        for column in dict.fromkeys([guard.query, guard.positive]):
+        for column in dict.fromkeys([guard.query, guard.positive, guard.negative]):
             sizes = run.compute.map(partial(write_guide, source, column, folder), source.blocks, work=work)
             require_one_dimension(sizes, column, source)
         _require_equal(guard, folder, source)
@@ -136,13 +137,13 @@ def require_one_dimension(sizes: list[tuple[int, int]], column: str, source: Ann
 def _require_equal(guard: Guard, folder: str, source: AnnotationSource) -> None:
     shapes = [
         np.shape(map_array(_guide_uri(folder, column, source.blocks[0]), Path(source.pool.scratch)))[1]
-        for column in (guard.query, guard.positive)
+        for column in (guard.query, guard.positive, guard.negative)
     ]
-    if shapes[0] != shapes[1]:
+    if len(set(shapes)) > 1:
         raise InputError(
-            "the guide's vectors of queries and positives are of different dimensions",
-            expected=f"{shapes[0]} in {guard.positive!r}, as in {guard.query!r}",
-            found=str(shapes[1]),
+            "the guide's vectors of queries, positives and negatives are of different dimensions",
+            expected=f"{shapes[0]}, as in {guard.query!r}",
+            found=f"{shapes[1]} in {guard.positive!r}, {shapes[2]} in {guard.negative!r}",
             where=source.where,
             remedy="embed both with the same guide",
         )
@@ -191,7 +192,7 @@ def _passes(mining: Mining, queries: Array, others: Array) -> BoolArray:
     assert mining.guard is not None
     query = _guide(mining, mining.guard.query, queries)
     own = np.einsum("nd,nd->n", query, _guide(mining, mining.guard.positive, queries))
-    return np.asarray(query @ _guide(mining, mining.guard.positive, others).T <= own[:, None] - mining.guard.margin)
+    return np.asarray(query @ _guide(mining, mining.guard.negative, others).T <= own[:, None] - mining.guard.margin)
 
 
 def _guide(mining: Mining, column: str, members: Array) -> Float32Array:

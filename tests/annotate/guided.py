@@ -34,17 +34,22 @@ def guided_pool(
     return done
 
 
-def false_shares(vectors: np.ndarray, of: np.ndarray, negatives: np.ndarray) -> tuple[float, float, float]:
+def false_shares(
+    vectors: np.ndarray, of: np.ndarray, negatives: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[float, float, float]:
     """Return the share of negatives (n, k) that are of their row's own group, and their mean cosine with it.
 
-    Before these, the share of unguarded ones that are as near on average: the nearest after so many.
+    Before these, the share of unguarded ones that are as near on average: the nearest after so many. rows: whose
+    negatives they are, in place of all.
     """
+    rows = np.arange(len(vectors)) if rows is None else rows
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -np.inf)
+    cosine = cosine[rows]
     similar = float(np.take_along_axis(cosine, negatives, 1).mean())
     ranked, count = np.argsort(-cosine, axis=1, kind="stable"), negatives.shape[1]
     at = range(min(400, ranked.shape[1] - count))
     means = [float(np.take_along_axis(cosine, ranked[:, one : one + count], 1).mean()) for one in at]
     alike = ranked[:, int(np.abs(np.array(means) - similar).argmin()) :][:, :count]
-    shares = [float((of[chosen] == of[:, None]).mean()) for chosen in (alike, negatives)]
+    shares = [float((of[chosen] == of[rows, None]).mean()) for chosen in (alike, negatives)]
     return shares[0], shares[1], similar

@@ -39,15 +39,16 @@ def negatives(folder: Path, block_rows: int = 500, **options: object) -> tuple[l
     return table["ek_negatives"].to_pylist(), ref
 
 
-def test_a_guard_turns_false_negatives_away_at_equal_similarity(tmp_path: Path) -> None:
+@pytest.mark.parametrize("negative", ["", "guide"])
+def test_a_guard_turns_false_negatives_away_at_equal_similarity(tmp_path: Path, negative: str) -> None:
     module, vectors, query, positive = planted()
-    found, ref = negatives(tmp_path, guard=GUARD)
+    found, ref = negatives(tmp_path, guard={**GUARD, "negative": negative})
     assert {len(row) for row in found} == {8}
     rows = np.array(found)
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -np.inf)
-    guide = query @ positive.T
-    allowed = guide <= np.diag(guide)[:, None] - 0.05
+    guide = query @ (query if negative else positive).T
+    allowed = guide <= (query * positive).sum(axis=1)[:, None] - 0.05
     expected = np.argsort(-np.where(allowed, cosine, -np.inf), axis=1, kind="stable")[:, :8]
     assert (rows == expected).mean() > 0.999, "the nearest that the guide lets pass, as brute force finds them"
     similar = float(np.take_along_axis(cosine, rows, 1).mean())

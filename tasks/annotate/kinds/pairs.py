@@ -28,6 +28,9 @@ class GuideGuard(BaseModel):
 
     guide: str = Field(min_length=1, description="Column with the guide's vector of each row's query.")
     positive: str = Field("", description="Column with the guide's vector of its positive; empty = the same column.")
+    negative: str = Field(
+        "", description="Column with the guide's vector of a row as another's negative; empty = that of its positive."
+    )
     margin: float = Field(
         0.05, ge=-1, le=1, description="A negative's cosine with the query is at most the positive's, less this."
     )
@@ -54,7 +57,8 @@ class Pairs(Annotation):
     def columns(self) -> tuple[str, ...]:
         """Return the columns of the guide."""
         guard = self.guard
-        return () if guard is None else tuple(dict.fromkeys([guard.guide, guard.positive or guard.guide]))
+        named = [] if guard is None else [guard.guide, guard.positive, guard.negative]
+        return tuple(name for name in dict.fromkeys(named) if name)
 
     def reads_vectors(self) -> bool:
         """Return that near rows are found by vectors."""
@@ -70,7 +74,8 @@ class Pairs(Annotation):
         from evenkeel.tasks.annotate.mining import Guard, mine
 
         one = self.guard
-        guard = None if one is None else Guard(one.guide, one.positive or one.guide, one.margin)
+        positive = "" if one is None else one.positive or one.guide
+        guard = None if one is None else Guard(one.guide, positive, one.negative or positive, one.margin)
         return mine(source, self.negatives - self.random, self.random, guard, folder, self.seed, run)
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
