@@ -203,5 +203,5 @@ def test_noise_is_refused_where_it_would_drown_the_score() -> None:
 
 def test_a_level_that_is_not_there_is_named(planted: Planted, tmp_path: Path) -> None:
     done, _, _, target = planted
-    with pytest.raises(RecipeError, match="cannot be ordered"):
+    with pytest.raises(RecipeError, match="no such level"):
         values_of(toward(target, by="prefix", level=3), done, tmp_path)
