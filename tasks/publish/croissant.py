@@ -80,7 +80,6 @@ def render_croissant(
         "@type": "cr:FileSet",
         "@id": "rows-files",
         "name": "rows-files",
-        "containedIn": [{"@id": entry.path} for entry in staged.data],
         "encodingFormat": "application/x-parquet",
         "includes": "data/*.parquet",
     }

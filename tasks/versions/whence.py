@@ -36,7 +36,7 @@ class Sighting(BaseModel):
 
 
 class MadeBy(BaseModel):
-    """What made a version. steps: the key of each step's output, in the order of the run."""
+    """What made a version. steps: the key of each step's output, by its name."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -102,6 +102,9 @@ def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict
     }
     croissant = json.loads(storage.read_bytes(storage.join(version.location, "croissant.json")))
     assert croissant["license"] == ["cc-by-4.0", "cc0-1.0"]
+    rows_files = croissant["distribution"][-1]
+    assert rows_files["includes"] == "data/*.parquet"
+    assert "containedIn" not in rows_files, "its reader would look for an archive and find no row"
     names = {one["@id"]: one["dataType"] for one in croissant["recordSet"][0]["field"]}
     assert names["rows/ek_signal_licence"] == "sc:Text"
     assert names["rows/ek_weight"] == "sc:Float"
