@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array
@@ -84,7 +84,7 @@ class PoolInfo(BaseModel):
     payload: dict[str, str]
     reasons: dict[str, int]
     mixed: dict[str, str] = {}
-    published: bool = False
+    published: bool = Field(False, exclude=True)
 
 
 class Pool:

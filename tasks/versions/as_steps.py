@@ -128,14 +128,13 @@ def _write_pool(staged: Staged, manifest: Manifest, ingest: StepRef, folder: str
         scores=list(numbers),
         payload=payload if staged.payload == "rows" else {},
         reasons=_reasons(staged),
-        published=True,
     )
     in_order = sorted(blocks, key=lambda block: block.name)
     names = {number: name for name, (number, _) in manifest.document.get("source", {}).get("shards", {}).items()}
     shards = [
         Shard(**one.model_dump(), name=names.get(one.number, one.uri.rpartition("/")[2])) for one in staged.shards
     ]
-    storage.write_json(storage.join(folder, "pool.json"), info.model_dump(mode="json"))
+    storage.write_json(storage.join(folder, "pool.json"), {**info.model_dump(mode="json"), "published": True})
     storage.write_json(storage.join(folder, "blocks.json"), [block.model_dump() for block in in_order])
     storage.write_json(storage.join(folder, "shards.json"), [shard.model_dump() for shard in shards])
 
