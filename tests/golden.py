@@ -61,12 +61,15 @@ from evenkeel.tasks.report.step import REPORT
 from evenkeel.tasks.sample.balanced.config import PartitionConfig
 from evenkeel.tasks.sample.balanced.steps import PARTITION
 from evenkeel.tasks.sample.config import SamplingConfig
-from evenkeel.tasks.sample.inputs import PartitionInputs, SampleInputs
+from evenkeel.tasks.sample.inputs import PartitionInputs, SampleInputs, TagCountsInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.strategies.balanced import Balanced
 from evenkeel.tasks.sample.strategies.top_down import TopDown
+from evenkeel.tasks.sample.tags.config import TagCountsConfig
+from evenkeel.tasks.sample.tags.step import TAG_COUNTS
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
+from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
 from evenkeel.tasks.signal.kinds.isolation_forest import IsolationForest
 from evenkeel.tasks.signal.kinds.leverage import Leverage
@@ -250,12 +253,17 @@ def sample_lattice(folder: Path, run_step: Goldens) -> None:
     half = [(1 + x, y, x * y % 3) for x in range(5) for y in range(-3, 4)]
     places = np.array([*half, *[(-x, -y, -z) for x, y, z in half]])
     leaf = np.repeat(np.arange(len(places)), 1 + np.arange(len(places)) % 9)
-    done = write_pool(folder / "lattice", places[leaf], levels=[leaf])
+    texts = [f"row {n} of t{n % 3} and u{n % 7}" for n in range(len(leaf))]
+    done = write_pool(folder / "lattice", places[leaf], levels=[leaf], texts=texts)
     strategy = Balanced(rule="spread-0.05-1+spread-0.2-0")
     sampling = SamplingConfig(target=50, strategy=strategy)
     pool = ClusteredPool(ingest=done["ingest"], embed=done["embed"], dedup=done["dedup"], cluster=done["cluster"])
     run_step(SAMPLE, sampling, sample_inputs(sampling, pool, run_step), "spread")
     run_step(SAMPLE, SamplingConfig(target=90, strategy=TopDown()), SampleInputs.of(done), "top-down")
+    words = EntriesSignal(name="words", values=["t0", "t1", "u3", "row", "none of them"])
+    tags = SIGNAL(SignalRequest.of(words), SignalInputs(done["ingest"]), run_step.run)
+    inputs = TagCountsInputs(done["ingest"], done["embed"], done["cluster"], {"words": tags})
+    run_step(TAG_COUNTS, TagCountsConfig(over=["words"]), inputs)
 
 
 def summarise(ref: StepRef) -> tuple[str, float]:
