@@ -91,7 +91,7 @@ def advance(
         return _publish(recipe, run, run_step, None, lambda pool: _first(recipe, config, number, pool, run, run_step))
     last = known.open[-1]
     _require_same(config, last)
-    if set(_published(recipe, run)) < {trial.name for trial in last.trials}:
+    if {trial.name for trial in last.trials} - _published(recipe, run).keys():
         return _publish(recipe, run, run_step, last, lambda _: last)
     reports = reports_of(config, known.open, read_feedback(recipe.destination, recipe.dataset, run.workspace))
     gone = missing(last, reports)
