@@ -52,5 +52,5 @@ def test_the_recipe_of_the_page_finds_what_it_is_asked_for(tmp_path: Path) -> No
     assert len(rows) == KEPT
     assert (rows["package"] == "p3").mean() > 0.9
     assert not set(rows["text"]) & set(wanted)
-    card = (Path(done["data"]).parent / "card.md").read_text()
+    card = Path(done["card"]).read_text()
     assert f"{COPIED} equal and 0 nearly equal a row of the target" in card

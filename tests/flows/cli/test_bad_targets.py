@@ -93,5 +93,5 @@ def test_odd_targets_are_named_or_work(tmp_path: Path) -> None:
         assert code == 1, output
         assert message in output
     for name in ("one", "large"):
-        code, output = tried(tmp_path, {"uri": str(tmp_path / f"{name}.npy")}, "clusters", "run")
+        code, output = tried(tmp_path, {"uri": str(tmp_path / f"{name}.npy"), "leak": "allowed"}, "clusters", "run")
         assert code == 0, output
