@@ -106,11 +106,9 @@ def test_false_alarms_and_power(tmp_path: Path) -> None:
         now = version(one, run, seed, last)
         for to, by in ASKED:
             alarms[to, by] += ratio(now, to, by) > 1
-    print(alarms)
     assert max(alarms.values()) < 2, alarms
     seen = {}
     for share in (0.05, 0.1, 0.2):
         other = pool(tmp_path / str(share), share)
         seen[share] = np.mean([ratio(version(other, run, seed, last), "last-version", "mmd") > 1 for seed in range(20)])
-    print(seen)
     assert seen[0.2] == 1.0, seen
