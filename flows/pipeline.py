@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from evenkeel.expectations.concerns.diversity import ConditionalEntropy
 from evenkeel.expectations.concerns.nearness import Distance
+from evenkeel.flows.around_clustering import before_clustering, filter_rows, require_scores, with_signals
 from evenkeel.flows.history import Earlier, earlier_versions, sampled_alike
 from evenkeel.flows.lineage import Base, Lineage, find_base, same_rule, same_signals
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.target import with_seen_version
-from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.config import AnnotationRequest
 from evenkeel.tasks.annotate.config import in_order as annotations_in_order
@@ -25,22 +25,14 @@ from evenkeel.tasks.cluster.drift import Drift
 from evenkeel.tasks.cluster.inputs import AssignInputs, ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.cluster.thin import THIN, ThinConfig, ThinInputs
-from evenkeel.tasks.dedup.inputs import DedupInputs
-from evenkeel.tasks.dedup.lists import dedup_request
-from evenkeel.tasks.dedup.step import DEDUP
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
-from evenkeel.tasks.filter.config import FilterConfig, FilterRule
-from evenkeel.tasks.filter.inputs import FilterInputs
-from evenkeel.tasks.filter.step import FILTER
 from evenkeel.tasks.ingest.must_keep import MUST_KEEP, MustKeepInputs
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs, flat_refs
 from evenkeel.tasks.measure.config import MeasureConfig, signals_counted
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
-from evenkeel.tasks.publish.exclusions import TAKEDOWNS
-from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.publish.tier import Tier
@@ -52,12 +44,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs, SampleInputs, TagCountsInputs
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.sample.tags.step import TAG_COUNTS
-from evenkeel.tasks.signal.complete import SCORED, ScoredInputs, ScoresNeeded
-from evenkeel.tasks.signal.config import SignalRequest
-from evenkeel.tasks.signal.inputs import SignalInputs
-from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
-from evenkeel.tasks.signal.signal import Part, Signal
-from evenkeel.tasks.signal.step import SIGNAL
+from evenkeel.tasks.signal.order import signals_among
 from evenkeel.tasks.step import RunStep
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.results import results_of
@@ -288,114 +275,32 @@ def draw_card(
 
 def _cluster_anew(recipe: Recipe, ingest: StepRef, must: StepRef | None, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
-    left = _before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
-    _require_scores(recipe, ingest, left, run_step)
+    left = before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
+    require_scores(recipe, ingest, left, run_step)
     cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, left.dedup))
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
 
 def _assign(recipe: Recipe, ingest: StepRef, must: StepRef | None, base: Base, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
-    left = _before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
-    _require_scores(recipe, ingest, left, run_step)
+    left = before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
+    require_scores(recipe, ingest, left, run_step)
     inputs = AssignInputs(ingest, embed, left.dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
 
-@dataclass(frozen=True)
-class _Left:
-    """What is left of a pool before clustering: signals, filter, and the ledger of rows that have left."""
-
-    dedup: StepRef
-    signals: Mapping[str, StepRef]
-    filter: StepRef | None
-    must_keep: StepRef | None
-
-
-def _before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: RunStep) -> _Left:
-    """Compute the signals that need no clusters, filter by them, and deduplicate.
-
-    Filters come first, so that no row that leaves represents others; where `rehydrate: auto` asks how many rows of each
-    duplicate group they remove, they come after.
-    """
-    first, _ = recipe.rules_by_phase()
-    signals = _with_signals(recipe, done, run_step, lambda parts: "clusters" not in parts)
-    request = dedup_request(recipe.dedup, _takedowns(recipe))
-    best = {name: ref for name, ref in signals.items() if name == recipe.dedup.best}
-    must = done.get("must_keep")
-    if not first or recipe.sampling.rehydrates_by_filters:
-        dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], None, must, best))
-        removed = None if not first else _filter(first, True, done, dedup, signals, run_step)
-        return _Left(removed or dedup, signals, removed, must)
-    removed = _filter(first, False, done, None, signals, run_step)
-    dedup = run_step(DEDUP, request, DedupInputs(done["ingest"], done["embed"], removed, must, best))
-    return _Left(dedup, signals, removed, must)
-
-
-def _require_scores(recipe: Recipe, ingest: StepRef, left: _Left, run_step: RunStep) -> None:
-    """Raise RecipeError before clustering where sampling needs a score that some rows have no value of.
-
-    Filters that come after clustering may still remove such rows; sampling itself looks then.
-    """
-    if recipe.rules_by_phase()[1]:
-        return
-    lacking = {name: ref for name, ref in left.signals.items() if ref.counts.get("missing")}
-    asked = [name for name in recipe.sampling.needs_scores() if name in lacking or name in recipe.source.scores]
-    if asked:
-        signals = {name: lacking[name] for name in asked if name in lacking}
-        run_step(SCORED, ScoresNeeded(names=asked), ScoredInputs(ingest, left.dedup, signals))
-
-
 def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> ClusteredPool:
     """Compute the signals that need clusters, and leave out the rows that filters by them remove."""
-    signals = _with_signals(recipe, pool.steps(), run_step, lambda parts: "clusters" in parts)
+    signals = with_signals(recipe, pool.steps(), run_step, lambda parts: "clusters" in parts)
     pool = dataclasses.replace(pool, signals=signals)
     _, last = recipe.rules_by_phase()
     if not last:
         return pool
     sizes = recipe.sampling.rehydrates_by_filters
-    removed = _filter(last, sizes, pool.steps(), pool.dedup, signals, run_step)
+    removed = filter_rows(last, sizes, pool.steps(), pool.dedup, signals, run_step)
     cluster = run_step(THIN, ThinConfig(), ThinInputs(removed, pool.cluster))
     return dataclasses.replace(pool, dedup=removed, filter=removed, cluster=cluster, unfiltered=pool.cluster)
-
-
-def _filter(
-    rules: list[FilterRule],
-    sizes: bool,
-    done: Mapping[str, StepRef],
-    dedup: StepRef | None,
-    signals: Mapping[str, StepRef],
-    run_step: RunStep,
-) -> StepRef:
-    named = signals_among([name for rule in rules for name in rule.columns], signals)
-    inputs = FilterInputs(done["ingest"], dedup, done.get("must_keep"), {name: signals[name] for name in named})
-    return run_step(FILTER, FilterConfig(rules=rules, sizes=sizes), inputs)
-
-
-def _with_signals(
-    recipe: Recipe,
-    done: Mapping[str, StepRef],
-    run_step: RunStep,
-    wanted: Callable[[frozenset[Part]], bool],
-) -> dict[str, StepRef]:
-    """Return the signals that are there already and those whose parts are wanted, each after those that it reads."""
-    parts = needed_parts(recipe.signals)
-    known = {name.removeprefix("signals."): ref for name, ref in done.items() if name.startswith("signals.")}
-    for signal in in_order(recipe.signals):
-        if wanted(parts[signal.name]):
-            known[signal.name] = compute_signal(signal, {**done, **flat_refs({"signals": known})}, run_step)
-    return known
-
-
-def compute_signal(signal: Signal, done: Mapping[str, StepRef], run_step: RunStep) -> StepRef:
-    """Compute one signal, given finished steps by name; it builds on those that it says it reads, and no others."""
-    needs = signal.needs()
-    parts = {"vectors": ("embed",), "clusters": ("embed", "dedup", "cluster")}
-    names = ["ingest", *(name for part, steps in parts.items() if part in needs for name in steps)]
-    known = [name.removeprefix("signals.") for name in done if name.startswith("signals.")]
-    names += [f"signals.{name}" for name in signals_among(signal.columns(), known)]
-    return run_step(SIGNAL, SignalRequest.of(signal), SignalInputs.of({name: done[name] for name in names}))
 
 
 def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:
@@ -404,10 +309,6 @@ def _drifted(recipe: Recipe, lineage: Lineage, assigned: StepRef) -> str | None:
         return None
     lineage.drift = Drift.model_validate(assigned.facts["drift"])
     return lineage.drift.reason(assigned.counts["rows"], recipe.clustering.drift_limit)
-
-
-def _takedowns(recipe: Recipe) -> str:
-    return storage.join(dataset_folder(recipe.destination.uri, recipe.dataset), TAKEDOWNS)
 
 
 def _report_config(recipe: Recipe, staged: StagedVersion, earlier: Earlier, tier: Tier | None) -> ReportConfig:

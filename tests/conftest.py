@@ -42,6 +42,7 @@ settings.load_profile("evenkeel")
 # file. All that start servers run in the same one, so that no two look for a free port at the same time.
 SERVERS = re.compile(r"\b(prefect_server|served|postgres|mark\.server|tests\.s3)\b")
 CURATED = re.compile(r"\bcurated\b")
+STARTED = ("weekly", "on-demand", "on-new-shards", "crash-silent")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -97,14 +98,19 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests."""
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests.
+
+    Each of our deployments takes five seconds to register: only those that its tests start are, without slow tests.
+    """
     from evenkeel.flows.server import serve
     from evenkeel.flows.server.project import ROOT, commit
 
     home, project = tmp_path_factory.mktemp("serve"), tmp_path_factory.mktemp("project")
     (project / "jobs.py").symlink_to(ROOT / "tests" / "flows" / "jobs.py")
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    if "not slow" in str(request.config.getoption("markexpr")):
+        document["deployments"] = [each for each in document["deployments"] if each["name"] in STARTED]
     document["deployments"] += yaml.safe_load((ROOT / "tests" / "flows" / "jobs.yaml").read_text())
     (project / "prefect.yaml").write_text(yaml.safe_dump(document))
     with pytest.MonkeyPatch.context() as patch:

@@ -33,6 +33,11 @@ class Served:
     def deployment(self, name: str) -> dict[str, Any]:
         return dict(self.ask("GET", f"/deployments/name/{name}"))
 
+    def names(self) -> set[str]:
+        """Return the names of all deployments, `flow/name`."""
+        flows = {flow["id"]: flow["name"] for flow in self.ask("POST", "/flows/filter", {})}
+        return {f"{flows[each['flow_id']]}/{each['name']}" for each in self.ask("POST", "/deployments/filter", {})}
+
     def start(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         """Start a run of the deployment `flow/name` and return its id."""
         path = f"/deployments/{self.deployment(name)['id']}/create_flow_run"

@@ -30,12 +30,12 @@ def quietly(verbose: bool) -> Iterator[Callable[[], None]]:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     end_children_with_this_process(mark=True)
-    if not verbose:
-        for name in ("prefect", "distributed"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
     from evenkeel.flows.own_server import start_own_server  # Prefect reads the environment when it is imported
 
     ready = start_own_server()
+    if not verbose:  # after the import, which sets levels of its own
+        for name in ("prefect", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with terminal.step_bars(Console(stderr=True)):
         yield ready
 

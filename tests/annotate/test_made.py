@@ -36,6 +36,7 @@ def made_of(ref: StepRef) -> pd.DataFrame:
     return pd.concat([pd.read_parquet(path) for path in sorted(Path(ref.uri, "beside").glob("*.parquet"))])
 
 
+@pytest.mark.slow
 def test_small_groups_are_filled_up_between_their_own_rows(tmp_path: Path) -> None:
     done, vectors, label = pool(tmp_path)
     table, (ref,) = annotated(done, tmp_path, Made(group="label", up_to=60, k=5))

@@ -43,6 +43,7 @@ def test_ascending_and_descending(tmp_path: Path) -> None:
     assert in_order(tmp_path, Order(by="-loss"))["loss"].is_monotonic_decreasing
 
 
+@pytest.mark.long
 def test_many_ranges_sort_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = in_order(tmp_path / "one", Order(by="loss"))
     monkeypatch.setattr(sorting, "ROWS_AT_ONCE", 100)

@@ -40,6 +40,7 @@ def negatives(folder: Path, block_rows: int = 500, **options: object) -> tuple[l
 
 
 @pytest.mark.parametrize("negative", ["", "guide"])
+@pytest.mark.long
 def test_a_guard_turns_false_negatives_away_at_equal_similarity(tmp_path: Path, negative: str) -> None:
     module, vectors, query, positive = planted()
     found, ref = negatives(tmp_path, guard={**GUARD, "negative": negative})

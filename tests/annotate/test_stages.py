@@ -71,6 +71,7 @@ def test_stages_have_their_shares_and_their_rules(tmp_path: Path) -> None:
     assert (main - version).abs().max() < 1 / 2400 + 1e-9
 
 
+@pytest.mark.long
 def test_a_row_is_not_taken_again_before_the_others_of_its_cell(tmp_path: Path) -> None:
     frame, _ = staged(
         tmp_path, [{"name": name, "share": share} for name, share in (("a", 0.5), ("b", 0.25), ("c", 0.25))]

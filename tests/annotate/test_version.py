@@ -46,6 +46,7 @@ def rows_of(version: StagedVersion) -> pd.DataFrame:
     return pd.read_parquet(f"{version.stage.facts['location']}/data")
 
 
+@pytest.mark.long
 def test_columns_are_published_and_cached_apart(tmp_path: Path) -> None:
     plain = staged(tmp_path)
     first = staged(tmp_path, splits={"test": "10%"})

@@ -123,6 +123,7 @@ def test_a_target_set_is_resembled_cluster_by_cluster(tmp_path: Path) -> None:
         ({"language": {"is": 1.0}, "level-1": "uniform"}, "misses by"),
     ],
 )
+@pytest.mark.long
 def test_margins_that_cannot_be_met_are_named(tmp_path: Path, margins: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         weighed(tmp_path, 60, margins=margins)

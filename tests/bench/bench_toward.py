@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.strategies.toward import TargetWeights, Toward

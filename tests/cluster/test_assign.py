@@ -55,6 +55,7 @@ def assigned(folder: Path, before: list[np.ndarray], now: list[np.ndarray]) -> t
     return Hierarchy.open(base), Hierarchy.open(ref), Drift.model_validate(ref.facts["drift"])
 
 
+@pytest.mark.long
 def test_old_rows_keep_their_leaf_and_new_ones_take_the_nearest(tmp_path: Path) -> None:
     new = MORE[:500]
     base, grown, drift = assigned(tmp_path, [ROWS[:2500], ROWS[2500:]], [ROWS[:2500], ROWS[2500:], new])
@@ -67,6 +68,7 @@ def test_old_rows_keep_their_leaf_and_new_ones_take_the_nearest(tmp_path: Path) 
     assert drift.reason(4500, 0.25) is None
 
 
+@pytest.mark.long
 def test_rows_that_left_are_not_counted(tmp_path: Path) -> None:
     base, left, drift = assigned(tmp_path, [ROWS[:2500], ROWS[2500:]], [ROWS[:2500]])
     assert left.leaves == base.leaves
@@ -77,6 +79,7 @@ def test_rows_that_left_are_not_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(1.0, 0.8, 1.0), (0.5, 0.4, 0.6), (0.0, 0.0, 0.1)])
+@pytest.mark.long
 def test_drift_is_the_share_of_new_rows_that_are_strange(
     tmp_path: Path, share: float, least: float, most: float
 ) -> None:
@@ -86,6 +89,7 @@ def test_drift_is_the_share_of_new_rows_that_are_strange(
     assert least <= drift.drift <= most
 
 
+@pytest.mark.long
 def test_sizes_that_shift_are_drift(tmp_path: Path) -> None:
     far = np.linalg.norm(MORE - EVERY.mean(axis=0), axis=1)
     _, _, drift = assigned(tmp_path, [ROWS], [ROWS, MORE[np.argsort(-far)[:3000]]])

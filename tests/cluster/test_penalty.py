@@ -21,6 +21,7 @@ PLAIN = ClusteringConfig(levels=[24, 4], resampling=1)
 
 
 @pytest.mark.parametrize("memory_gib", [2.0, 2e-5], ids=["one", "split"])
+@pytest.mark.long
 def test_a_penalty_evens_out_the_leaves_and_says_its_price(tmp_path: Path, memory_gib: float) -> None:
     run = new_run(tmp_path)
     inputs = ClusterInputs.of(pool(run, tmp_path / "shards", ROWS))
@@ -50,6 +51,7 @@ def test_a_penalty_evens_out_the_leaves_and_says_its_price(tmp_path: Path, memor
     assert inertia[0] < inertia[1] < inertia[2] < 2 * inertia[0]
 
 
+@pytest.mark.long
 def test_rows_that_come_later_are_assigned_by_the_same_rule(tmp_path: Path) -> None:
     """The same vectors as a new shard get the leaves that their twins have; by distance alone many would not."""
     run = new_run(tmp_path)

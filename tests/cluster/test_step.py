@@ -72,6 +72,7 @@ def check(hierarchy: Hierarchy, vectors: np.ndarray, settled: float = 0.9) -> No
     assert np.array_equal(hierarchy.ancestors(len(hierarchy.levels)), hierarchy.paths()[:, -1])
 
 
+@pytest.mark.long
 def test_a_pool_in_memory(tmp_path: Path) -> None:
     x = mixture(3000, 12, 60)
     hierarchy, ref = clustered(tmp_path, x, levels=[200, 20, 4], resampling=2)
@@ -81,6 +82,7 @@ def test_a_pool_in_memory(tmp_path: Path) -> None:
     assert not (Path(ref.uri) / "parts").exists()
 
 
+@pytest.mark.long
 def test_a_pool_larger_than_memory_is_about_as_good(tmp_path: Path) -> None:
     x = mixture(6000, 12, 100)
     whole, _ = clustered(tmp_path / "whole", x, levels=[300, 20], resampling=0)
@@ -91,6 +93,7 @@ def test_a_pool_larger_than_memory_is_about_as_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memory", [2.0, TINY])
+@pytest.mark.long
 def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: float) -> None:
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     config = ClusteringConfig(levels=[150, 12], resampling=1, memory_gib=memory)
@@ -103,6 +106,7 @@ def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: floa
 
 
 @pytest.mark.parametrize("memory", [2.0, TINY])
+@pytest.mark.long
 def test_the_log_tells_of_every_iteration(tmp_path: Path, memory: float) -> None:
     _, ref = clustered(
         tmp_path, mixture(3000, 12, 60), levels=[150, 12], upper="k-means", resampling=1, memory_gib=memory
@@ -181,6 +185,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
 
 @pytest.mark.parametrize("memory", [2.0, 1e-7])
 @pytest.mark.parametrize("levels", [[10, 6], [103, 50, 3], None])
+@pytest.mark.long
 def test_hundred_rows_three_of_them_distinct(tmp_path: Path, levels: list[int] | None, memory: float) -> None:
     x = np.repeat(mixture(3, 4), [50, 40, 13], axis=0)
     hierarchy, _ = clustered(tmp_path, x, levels=levels, memory_gib=memory)
@@ -203,6 +208,7 @@ def test_clusters_of_equal_size(tmp_path: Path) -> None:
     assert hierarchy.levels[0].counts.tolist() == [25] * 8
 
 
+@pytest.mark.long
 def test_no_leaf_is_larger_than_its_bound(tmp_path: Path) -> None:
     x = mixture(4000, 12, 20)
     free, _ = clustered(tmp_path / "free", x, levels=[60])
@@ -212,6 +218,7 @@ def test_no_leaf_is_larger_than_its_bound(tmp_path: Path) -> None:
     check(bound, x)
 
 
+@pytest.mark.long
 def test_no_parent_has_too_many_children(tmp_path: Path) -> None:
     x = mixture(4000, 12, 20)
     free, _ = clustered(tmp_path / "free", x, levels=[300, 20], upper="k-means")

@@ -24,6 +24,7 @@ def zipf_mixture(rows: int, d: int, components: int, sigma: float, seed: int = 0
 
 
 @pytest.mark.parametrize("upper", ["auto", "ward"])
+@pytest.mark.long
 def test_nested_groups_are_found(tmp_path: Path, upper: str) -> None:
     rng = np.random.default_rng(0)
     tops = rng.normal(0, 4, (10, 64))
@@ -37,6 +38,7 @@ def test_nested_groups_are_found(tmp_path: Path, upper: str) -> None:
     assert adjusted_rand_score(y // 20, top) >= 0.95
 
 
+@pytest.mark.long
 def test_no_hub_gathers_what_is_diffuse(tmp_path: Path) -> None:
     x, _ = zipf_mixture(12_000, 64, 400, 0.6)
     largest = {}
@@ -63,6 +65,7 @@ def test_directions_are_not_taken_where_distance_tells_more(tmp_path: Path) -> N
     assert inertia(below, turned) > 2 * inertia(below, finest.parents)
 
 
+@pytest.mark.long
 def test_the_published_path_is_k_means_over_centroids(tmp_path: Path) -> None:
     x, _ = zipf_mixture(3000, 16, 60, 0.5)
     config = ClusteringConfig(levels=[200, 20, 5], resampling=3, upper="k-means", seed=7)
@@ -78,6 +81,7 @@ def test_the_published_path_is_k_means_over_centroids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("upper", ["auto", "ward", "spherical"])
+@pytest.mark.long
 def test_every_method_keeps_the_contract_of_levels(tmp_path: Path, upper: str, metric: str) -> None:
     x, _ = zipf_mixture(2000, 8, 30, 0.5)
     x /= np.linalg.norm(x, axis=1, keepdims=True)

@@ -69,6 +69,7 @@ def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe)) == {"sample", "stage"}
 
 
+@pytest.mark.long
 def test_strategy_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("strategy", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.sample.strategies",
@@ -97,6 +98,7 @@ def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe, "report")) == {"validate", "report"}
 
 
+@pytest.mark.long
 def test_expectation_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("expectation", tmp_path / "site").in_our_tree(
         "evenkeel.expectations.concerns",
@@ -125,6 +127,7 @@ def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert again["embed"]["facts"]["blocks_taken"] == 0
 
 
+@pytest.mark.long
 def test_embedder_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("embedder", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.embed.embedders",
@@ -155,6 +158,7 @@ def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe)) == {"signals.share_of_a", "sample", "stage"}
 
 
+@pytest.mark.long
 def test_signal_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("signal", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.signal.kinds",
@@ -204,6 +208,7 @@ def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert [report["taken"] for report in reports] == [False, False], "another version of the reader reads anew"
 
 
+@pytest.mark.long
 def test_reader_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("reader", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.ingest.readers",

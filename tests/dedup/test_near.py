@@ -65,6 +65,7 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+@pytest.mark.long
 def test_brute_force_agrees_on_real_texts(run: Run, tmp_path: Path, docstrings: list[str], threshold: float) -> None:
     truth = true_pairs(docstrings, threshold)
     pool = make_pool(run, tmp_path / "p", {"text": docstrings}, shards=3)
@@ -88,6 +89,7 @@ def test_brute_force_agrees_on_real_texts(run: Run, tmp_path: Path, docstrings: 
     assert ref.facts["near"]["pairs_verified"] >= len(truth) - allowed
 
 
+@pytest.mark.long
 def test_workers_blocks_and_ranges_do_not_matter(
     tmp_path: Path, docstrings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,7 @@ def test_workers_blocks_and_ranges_do_not_matter(
     assert results[0].equals(results[1])
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_result(
     run: Run, tmp_path: Path, docstrings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +163,7 @@ def test_short_and_odd_texts_fall_together_only_when_their_words_do(run: Run, tm
     assert duplicates.dropped().num_rows == dropped
 
 
+@pytest.mark.long
 def test_nothing_is_removed_from_a_set_without_duplicates(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{i}" for i in rng.integers(0, 300, 30)) for _ in range(2000)]

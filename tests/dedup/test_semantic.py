@@ -82,6 +82,7 @@ def test_one_cell_gives_what_a_plain_loop_gives(
     assert ref.counts["kept"] == len(kept)
 
 
+@pytest.mark.long
 def test_workers_and_batches_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for name, threads, batch in (("a", 1, 1 << 16), ("b", 4, 1)):
@@ -155,6 +156,7 @@ def test_two_thresholds_at_once_are_refused() -> None:
     assert again.rate == 0.1
 
 
+@pytest.mark.long
 def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(3000, 32)).astype("f4")
@@ -165,6 +167,7 @@ def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path:
     assert found[2] > 2900
 
 
+@pytest.mark.long
 def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("ROWS_PER_BLOCK", 128), ("KEPT_PER_BLOCK", 512), ("MAX_BYTES_IN_MEMORY", 0)):
         monkeypatch.setattr(semantic_module, name, value)

@@ -104,6 +104,7 @@ def test_every_expectation_has_a_class_of_great_expectations() -> None:
         assert get_expectation_impl(name).__doc__ == model.__doc__
 
 
+@pytest.mark.long
 def test_100_000_clusters_are_checked_within_seconds() -> None:
     before = zipf(100_000, 1e7)
     after = filled(before, 500_000)

@@ -193,6 +193,7 @@ def test_no_expectation_is_without_a_test() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "_faulty", "_offender"), FAULTS, ids=IDS)
+@pytest.mark.long
 def test_a_good_version_passes(wanted: dict[str, Any], _faulty: Tables, _offender: str | None) -> None:
     one = made(wanted)
     assert one.holds(one.measure(tables()[one.table]))

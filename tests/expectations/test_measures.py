@@ -81,6 +81,7 @@ def test_distances_are_zero_to_oneself_and_positive_otherwise(counts: np.ndarray
         assert distance(counts, other) >= 0
 
 
+@pytest.mark.long
 def test_the_null_margin_covers_two_samples_of_one_distribution() -> None:
     rng = np.random.default_rng(1)
     shares = 1 / np.arange(1, 61)

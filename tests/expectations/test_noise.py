@@ -92,6 +92,7 @@ def test_reseeded_runs_of_one_pool_are_hardly_ever_blocked(pool: Pool) -> None:
     assert len(stopped) / RUNS < 0.01, stopped[:5]
 
 
+@pytest.mark.long
 def test_even_the_tightest_thresholds_do_not_trip_on_noise(pool: Pool) -> None:
     """With thresholds of nearly nothing, what is left is noise: the margins alone must hold it."""
     rng = np.random.default_rng(12)
@@ -118,6 +119,7 @@ def test_a_planted_fifth_is_always_blocked(pool: Pool, scope: str) -> None:
         assert blocked(planted(shares, scope, str(name), 0.2)), name
 
 
+@pytest.mark.long
 def test_a_planted_fifth_is_blocked_in_a_first_version_too(pool: Pool) -> None:
     rng = np.random.default_rng(14)
     shares = pool.shares(pool.version(rng), pool.version(rng)).assign(previous=np.nan)
@@ -125,6 +127,7 @@ def test_a_planted_fifth_is_blocked_in_a_first_version_too(pool: Pool) -> None:
         assert "follows_plan(level-1)" in blocked(planted(shares, "level-1", name, 0.2)), name
 
 
+@pytest.mark.long
 def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(15)
     for _ in range(20):
@@ -134,6 +137,7 @@ def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
         assert "follows_plan(level-1)" in blocked(shares)
 
 
+@pytest.mark.long
 def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(16)
     shares = pool.shares(pool.version(rng), pool.version(rng))
@@ -145,6 +149,7 @@ def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("classes", [3, 10, 50])
+@pytest.mark.long
 def test_a_planted_fifth_is_blocked_however_few_the_clusters(classes: int) -> None:
     sizes = zipf(classes, 200_000)
     even = filled(sizes, 6000)

@@ -32,6 +32,7 @@ def most_even(clusters: int, rows: int) -> pd.DataFrame:
 )
 @pytest.mark.parametrize("clusters", [20, 150, 1000, 20_000])
 @pytest.mark.parametrize("rows", [1, 10, 140, 900, 5000])
+@pytest.mark.long
 def test_what_is_foreseen_no_version_can_pass(one: Expectation, clusters: int, rows: int) -> None:
     foreseen = one.foresee(outlook(rows=10**9, kept=rows, most=10**9, clusters=(clusters,)))
     passes = one.holds(one.measure(most_even(clusters, rows)))

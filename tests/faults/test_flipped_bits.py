@@ -87,6 +87,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef
     return found.done, found.run, found.done["stage"].facts["location"]
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_found_in_every_kind_of_file(curated: tuple[dict[str, StepRef], Run, str]) -> None:
     done, run, version = curated
     read = readers(done, run, version)

@@ -191,6 +191,7 @@ def test_a_store_that_stumbles_is_tried_again(
     assert verify(config, "demo", 1, job(0).workspace).sound
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_down_fails_clearly_and_the_next_run_goes_on(
     job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_killed_run_goes_on_with_the_same_trials(recipe: Recipe, monkeypatch: 
     assert names == [f"trial-{number}-{place}" for number in range(2) for place in range(5)]
 
 
+@pytest.mark.long
 def test_bad_reports_are_refused_by_name_and_change_nothing(recipe: Recipe) -> None:
     state = step(recipe)
     score: dict[str, object] = {"metric": "accuracy", "value": 0.5}

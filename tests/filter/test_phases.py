@@ -76,6 +76,7 @@ def test_filters_come_before_deduplication_so_that_no_leaver_represents_others(
     assert counts["deduplicated"] == 3 * ROWS // 10 - 2, "r2 and one of r5 and r6 are now the only ones of their text"
 
 
+@pytest.mark.long
 def test_a_filter_over_a_signal_of_clusters_comes_after_clustering(document: dict[str, Any], tmp_path: Path) -> None:
     filters = [{"drop": "far above quantile 0.9"}, {"drop": "score > 0.9"}]
     found, order, counts = staged({**document, "signals": [FAR], "filters": filters}, tmp_path)
@@ -95,6 +96,7 @@ def test_a_filter_over_a_signal_of_clusters_comes_after_clustering(document: dic
 
 
 @pytest.mark.parametrize("late", [False, True])
+@pytest.mark.long
 def test_for_rehydration_all_filters_come_after_deduplication(
     document: dict[str, Any], tmp_path: Path, late: bool
 ) -> None:

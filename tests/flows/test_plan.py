@@ -35,6 +35,7 @@ def planned(document: dict[str, Any], *overrides: str, **options: Any) -> Plan:
         return plan(recipe, run, **options)
 
 
+@pytest.mark.long
 def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_path: Path) -> None:
     found = planned(document, price=2.0).estimate
     assert found is not None
@@ -64,6 +65,7 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "csv", "npy"])
+@pytest.mark.long
 def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> None:
     pool = tmp_path / "pool"
     pool.mkdir()

@@ -31,6 +31,7 @@ def test_reduce_merges_neighbours_in_a_tree_of_fixed_shape() -> None:
     assert shape(1, 7) == shape(4, 7) == "(((01)(23))((45)6))"
 
 
+@pytest.mark.long
 def test_reduce_holds_few_results_at_a_time() -> None:
     """15,259 blocks whose results are 16 KiB each: 250 MB if they were gathered, below 2 MB as they are merged."""
     tracemalloc.start()

@@ -53,6 +53,7 @@ def test_compose_file_follows_its_schema() -> None:
 
 
 @pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.stem)
+@pytest.mark.long
 def test_manifests_follow_their_schema(path: Path) -> None:
     passes(BIN / "kubernetes-validate", "--strict", path)
 

@@ -75,6 +75,7 @@ def problem(strategy: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.long
 def test_an_installed_member_is_validated_described_and_told_apart(add: Add) -> None:
     plain = SamplingConfig(target=5)
     schema = json_schema()
@@ -120,6 +121,7 @@ def test_two_packages_with_one_name_are_refused(add: Add) -> None:
         ("made", "made_up:Misnamed", "calls itself 'else'"),
     ],
 )
+@pytest.mark.long
 def test_what_cannot_be_used_is_an_error_for_those_alone_who_name_it(
     add: Add, name: str, value: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,6 +69,7 @@ def expected(shards: list[list[dict[str, Any]]]) -> tuple[list[tuple[int, int]],
 
 @settings(max_examples=most(160), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shards=SHARDS, block=st.integers(1, 7), jsonl=st.booleans())
+@pytest.mark.long
 def test_read_is_pool_plus_quarantined(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[dict[str, Any]]], block: int, jsonl: bool
 ) -> None:
@@ -113,6 +114,7 @@ def many(folder: Path, shards: int = 5, rows: int = 400) -> str:
     return str(folder)
 
 
+@pytest.mark.long
 def test_first_of_equal_ids_stays_however_the_keys_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = many(tmp_path / "pool")
     one = ingest(tmp_path / "one", uri=source, max_quarantined=1.0, rows_per_block=64)
@@ -125,6 +127,7 @@ def test_first_of_equal_ids_stays_however_the_keys_are_parted(tmp_path: Path, mo
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.long
 def test_blocks_and_workers_change_no_row(tmp_path: Path) -> None:
     source = many(tmp_path / "pool")
     pools = [

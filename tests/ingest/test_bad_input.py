@@ -62,6 +62,7 @@ def test_a_damaged_page_refuses_all_rows_of_its_shard(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("cut", [7, 0.6])
+@pytest.mark.long
 def test_compressed_lines_that_end_early(tmp_path: Path, suffix: str, cut: float) -> None:
     raw = "".join(json.dumps({"id": n, "text": f"{n} {os.urandom(300).hex()}"}) + "\n" for n in range(3000)).encode()
     packed = gzip.compress(raw) if suffix == ".gz" else zstandard.compress(raw)

@@ -87,6 +87,7 @@ def test_a_crash_loses_one_shard(tmp_path: Path, compute: str) -> None:
     assert tidy, "blocks of a shard that was refused are left"
 
 
+@pytest.mark.long
 def test_calls_share_a_process_and_raise_what_the_function_raises() -> None:
     first, second = call_isolated(pid, {}), call_isolated(pid, {})
     assert first == second != pid({})

@@ -33,6 +33,7 @@ def found(path: Path) -> tuple[dict[int, list[str]], list[int]] | None:
     return rows, sorted(rejects)
 
 
+@pytest.mark.long
 def test_no_row_of_a_mutated_csv_vanishes_or_is_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw, path, refused = random.Random(11), tmp_path / "a.csv", 0
     for _ in range(400):

@@ -130,6 +130,7 @@ def test_a_changed_shard_is_read_anew(tmp_path: Path) -> None:
     st.integers(1, 15),
     st.data(),
 )
+@pytest.mark.long
 def test_taken_over_or_read_the_pool_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], before: int, data: st.DataObject
 ) -> None:

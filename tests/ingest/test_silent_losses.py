@@ -123,6 +123,7 @@ def test_whole_numbers_of_one_shard_stay_exact_over_its_batches(tmp_path: Path) 
         ),
     ],
 )
+@pytest.mark.long
 def test_columns_of_several_types_get_one_that_holds_every_value(
     tmp_path: Path, one: pa.Array, other: pa.Array, kind: str, values: list[Any]
 ) -> None:

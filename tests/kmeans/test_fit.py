@@ -29,6 +29,7 @@ def test_exact_labels_are_the_nearest_centroids() -> None:
     ("sigma", "components", "most"),
     [(0.3, 40, 1.005), (0.6, 400, 1.005), pytest.param(1.0, 1, 1.02, id="pure noise has no neighbours to go by")],
 )
+@pytest.mark.long
 def test_fast_is_as_good_as_exact(seed: int, sigma: float, components: int, most: float) -> None:
     x = mixture(8000, 32, components, sigma, seed)
     exact = kmeans(x, 400, Options(precision="exact", seeding="k-means++", iterations=12, tolerance=0), seed=seed)
@@ -50,6 +51,7 @@ def test_distances_and_inertia_belong_to_the_labels() -> None:
 
 
 @pytest.mark.parametrize("k", [40, 300])
+@pytest.mark.long
 def test_any_number_of_threads_gives_the_same_bits(k: int) -> None:
     x = mixture(6000, 20, 200)
     one, many = kmeans(x, k, threads=1, seed=3), kmeans(x, k, threads=4, seed=3)
@@ -88,6 +90,7 @@ def test_cosine_centroids_lie_on_the_sphere_and_ignore_length(k: int) -> None:
 
 @pytest.mark.parametrize(("mean", "sd"), [(1e4, 1.0), (10.0, 0.05), (0.0, 1e-12), (0.0, 1e12)])
 @pytest.mark.parametrize("k", [30, 200])
+@pytest.mark.long
 def test_far_tiny_and_huge_values_keep_their_clusters(mean: float, sd: float, k: int) -> None:
     x = mixture(2000, 8, 30, 0.1).astype(np.float64)
     moved = (mean + sd * x).astype(np.float32)

@@ -10,6 +10,7 @@ from tests.kmeans.mixtures import brute, mixture
 
 @pytest.mark.parametrize(("k", "agree"), [(500, 1.0), (3000, 0.99)])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.long
 def test_the_nearest_of_many_is_found(k: int, agree: float, metric: Metric) -> None:
     rows = mixture(6000, 16, 300)
     if metric == "cosine":

@@ -51,6 +51,7 @@ def ratio(profile: StepRef, to: str, by: str) -> float:
     return gate.measure(Profile.open(profile).distances).value
 
 
+@pytest.mark.long
 def test_another_draw_passes_and_planted_rows_do_not(tmp_path: Path) -> None:
     run, one = make_run(tmp_path), pool(tmp_path / "one")
     first = version(one, run, 1)
@@ -79,6 +80,7 @@ def test_a_version_that_prefers_some_clusters_is_far_from_its_pool(tmp_path: Pat
     assert gate.holds(gate.measure(Profile.open(balanced).distances))
 
 
+@pytest.mark.long
 def test_blocks_threads_change_nothing(tmp_path: Path) -> None:
     run, done = make_run(tmp_path), pool(tmp_path / "pool")
     small = version(done, run, 1, kept=200)

@@ -74,6 +74,7 @@ def test_clusters_and_groups_add_up_at_every_level(tmp_path: Path) -> None:
     assert dropped == pytest.approx(3)
 
 
+@pytest.mark.long
 def test_balance_has_every_scope_and_stage_and_the_default_beats_random(tmp_path: Path) -> None:
     ref, _ = profile(pool(tmp_path / "pool"), make_run(tmp_path))
     table = Profile.open(ref).balance.set_index(["scope", "stage"])
@@ -82,6 +83,7 @@ def test_balance_has_every_scope_and_stage_and_the_default_beats_random(tmp_path
     assert table["kl_uniform"][("level-1", "after")] < table["kl_uniform"][("level-1", "random")]
 
 
+@pytest.mark.long
 def test_churn_against_the_last_version(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     first, _ = profile(pool(tmp_path / "pool"), run)

@@ -18,6 +18,7 @@ from tests.properties.test_scan import random_table
 MORE = ["length(g) == 1", "lower(g) == 'a'", "starts(g, 'a') or g is null", "abs(x - 1) * 2 > y", "b is null", "not b"]
 
 
+@pytest.mark.long
 def test_conditions_on_frames_are_those_on_arrays() -> None:
     draw, seen = random.Random(8), 0
     for _ in range(60):

@@ -101,6 +101,7 @@ def condition(draw: random.Random, depth: int, plain: bool) -> str:
 
 
 @pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.long
 def test_the_solver_agrees_on_what_can_be_met(plain: bool) -> None:
     """Comparisons of a column with constants: the same verdict; anything else: what is refused is impossible."""
     draw, refused = random.Random(11), 0

@@ -32,6 +32,7 @@ def people(rows: int = 4000) -> pa.Table:
     return pa.table({"sex": sex, "origin": origin, "label": label, "guess": guess, "score": rng.normal(size=rows)})
 
 
+@pytest.mark.long
 def test_means_rates_and_their_comparisons_are_those_of_fairlearn(tmp_path: Path) -> None:
     table = people()
     frame, kept = table.to_pandas(), np.flatnonzero(np.random.default_rng(1).random(table.num_rows) < 0.4)

@@ -91,6 +91,7 @@ def test_approximate_dependencies_are_those_of_a_brute_force() -> None:
     assert found == held == {((0, 3), 4)} | {one for one in held if one[1] != 4}
 
 
+@pytest.mark.long
 def test_dependencies_over_blocks_name_the_values_at_odds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     zips = rng.integers(0, 200, 3000)

@@ -46,6 +46,7 @@ def test_metadata_whose_writing_failed_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 100])
+@pytest.mark.long
 def test_damaged_metadata_is_named_and_repaired(
     left: int, publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_lost_workspace_loses_no_version(
 
 
 @pytest.mark.parametrize("lost", ["another catalog", "the catalog is lost"])
+@pytest.mark.long
 def test_whatever_changes_something_refuses_a_catalog_that_does_not_keep_the_folder(
     lost: str, publish_from: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_one_of_many_markers_at_once_is_there(tmp_path: Path) -> None:
         ("[]", StorageError, "damaged"),
     ],
 )
+@pytest.mark.long
 def test_a_marker_that_cannot_be_read_is_named(
     text: str,
     error: type[EvenkeelError],
@@ -227,6 +229,7 @@ def move_to_workspace(config: DestinationConfig, workspace: Path) -> None:
     shutil.move(Path(config.uri) / "catalog.db", workspace / "catalog.db")
 
 
+@pytest.mark.long
 def test_the_catalog_of_an_earlier_release_is_taken_over_once(
     publish_from: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:

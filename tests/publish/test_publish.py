@@ -99,11 +99,13 @@ def test_extras_lie_in_the_version(publish_one: Publish, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "data/part-99999.parquet", "manifest.json", ""])
+@pytest.mark.long
 def test_extras_stay_in_their_place(publish_one: Publish, name: str) -> None:
     with pytest.raises(RecipeError, match="place for an extra file"):
         publish_one(extras={name: b"evil"})
 
 
+@pytest.mark.long
 def test_columns_may_come_go_and_change_type(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_dataset_does_not_move_silently(
         list_versions(elsewhere, "demo", workspace)
 
 
+@pytest.mark.long
 def test_a_publisher_whom_another_overtakes_before_its_commit_publishes_the_next_number(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_hostile_values_stay_values(
     assert {path.relative_to(tmp_path).parts[0] for path in new} <= set(homes)
 
 
+@pytest.mark.long
 def test_a_published_file_is_never_written_again(publish_one: Publish, workspace: str) -> None:
     first = publish_one()
     files = {uri: os.stat(uri).st_mtime_ns for uri in storage.list_files(first.location)}
@@ -54,6 +55,7 @@ def test_a_published_file_is_never_written_again(publish_one: Publish, workspace
     assert {uri: os.stat(uri).st_mtime_ns for uri in files} == files
 
 
+@pytest.mark.long
 def test_data_swapped_together_with_its_manifest_is_found_by_the_catalog(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

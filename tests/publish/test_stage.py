@@ -160,6 +160,7 @@ def test_the_next_attempt_clears_what_a_killed_one_left(
     st.integers(1, 50),
     st.integers(1, 3),
 )
+@pytest.mark.long
 def test_files_cut_the_published_order_evenly(
     rows: int, leaves: int, rows_per_file: int, seed: int, group: int, levels: int
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_block_runs(
         assert 0 < len(found) <= 200
 
 
+@pytest.mark.long
 def test_the_commands_run(publish_one: Publish, destination: DestinationConfig, workspace: str, tmp_path: Path) -> None:
     publish_one(seed=1)
     publish_one()

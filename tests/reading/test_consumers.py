@@ -15,6 +15,7 @@ def ids(result: PublishResult) -> list[str]:
     return sorted(pd.read_parquet(result.data)["ek_id"])
 
 
+@pytest.mark.long
 def test_polars(result: PublishResult, ids: list[str]) -> None:
     import polars
 
@@ -32,6 +33,7 @@ def test_polars_by_iceberg(version: Version, ids: list[str], monkeypatch: pytest
     assert sorted(rows["ek_id"]) == ids
 
 
+@pytest.mark.long
 def test_duckdb(result: PublishResult, ids: list[str]) -> None:
     import duckdb
 
@@ -40,6 +42,7 @@ def test_duckdb(result: PublishResult, ids: list[str]) -> None:
         assert sorted(row[0] for row in connection.execute(query).fetchall()) == ids
 
 
+@pytest.mark.long
 def test_pyiceberg(result: PublishResult, version: Version, ids: list[str]) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import StaticTable

@@ -32,6 +32,7 @@ def ids(stream: RowStream, **where: int) -> list[str]:
     copies=st.booleans(),
     stop=st.integers(0, 40),
 )
+@pytest.mark.long
 def test_consumers_share_an_epoch_and_resume_exactly(
     data: str, batch: int, window: int, consumers: int, epoch: int, copies: bool, stop: int
 ) -> None:

@@ -24,6 +24,7 @@ def published(uri: str) -> pd.DataFrame:
     return pd.concat(pd.read_parquet(path) for path in sorted(Path(uri).glob("*.parquet"))).reset_index(drop=True)
 
 
+@pytest.mark.long
 def test_any_version_is_opened_by_the_folder_alone(
     publish_one: Publish, destination: DestinationConfig, workspace: str, tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_any_version_is_opened_by_the_folder_alone(
         evenkeel.open(str(moved))
 
 
+@pytest.mark.long
 def test_latest_is_what_the_catalog_says_after_every_move(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -90,6 +92,7 @@ def test_latest_is_what_the_catalog_says_after_every_move(
     assert newest() == 3
 
 
+@pytest.mark.long
 def test_a_writer_that_comes_late_does_not_leave_an_older_pointer(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +119,7 @@ def test_importing_the_package_is_instant_and_imports_nothing() -> None:
     assert float(spent) < 0.1
 
 
+@pytest.mark.long
 def test_opening_needs_no_catalog_library() -> None:
     code = "import evenkeel.tasks.reading.version, sys; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -50,6 +50,7 @@ def card(request: pytest.FixtureRequest, curated: Curated) -> Card:
     return found
 
 
+@pytest.mark.long
 def test_the_page_loads_and_runs_nothing(card: Card) -> None:
     outline = Outline(card.html)
     assert len(card.html.encode()) < 2_000_000
@@ -163,6 +164,7 @@ def test_hubs_read_the_header(first: Card) -> None:
     assert hub.DatasetCard(first.readme).data.to_dict()["license"] == ["cc-by-4.0", "cc0-1.0"]
 
 
+@pytest.mark.long
 def test_the_same_inputs_give_the_same_card(first: Card, curated: Curated) -> None:
     gates = GatesConfig.model_validate({"change": {"pattern_rate": {"severity": "warn"}}})
     inputs = {**curated.done, "validate": VALIDATE(gates, ValidateInputs.of(curated.done), curated.run)}
@@ -179,6 +181,7 @@ def test_the_data_docs_are_where_the_card_says(first: Card, blocked: Card) -> No
     assert (Path(blocked.ref.uri) / place.group(1)).resolve().is_file()
 
 
+@pytest.mark.long
 def test_a_card_is_cheap(curated: Curated, tmp_path: Path) -> None:
     inputs = {**curated.done, "validate": VALIDATE(GatesConfig(), ValidateInputs.of(curated.done), curated.run)}
     spent = time.process_time()

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evenkeel.expectations.concerns.signals import SignalBound
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.compute import Compute
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.config import MeasureConfig, signals_counted

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evenkeel.expectations.concerns.diversity import ConditionalEntropy
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
@@ -45,6 +45,7 @@ def card(curated: Curated) -> Card:
     return card_of(curated, RELAXED, ReportConfig(dataset="topics", version=1))
 
 
+@pytest.mark.long
 def test_the_profile_counts_every_tag_before_and_after(curated: Curated) -> None:
     profile, done = Profile.open(curated.done["measure"]), curated.done
     pool = Pool.open(done["ingest"], signals={"words": done["signals.words"]})
@@ -91,6 +92,7 @@ def test_the_card_shows_the_long_tail_and_what_is_never_seen(curated: Curated, c
     assert out.stat().st_size < 2_000_000
 
 
+@pytest.mark.long
 def test_an_attribute_that_a_concept_decides_fails_the_gate(curated: Curated) -> None:
     """A topic is one language and has two licences at random: the first has no entropy inside a tag, the second has."""
     pairs = [("group.language", "tags.words"), ("group.licence", "group.language")]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from evenkeel.flows.pipeline import ClusteredPool, compute_signal, sample_inputs
+from evenkeel.flows.around_clustering import compute_signal
+from evenkeel.flows.pipeline import ClusteredPool, sample_inputs
 from evenkeel.infra import storage
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Level, centroid_hash, write_level, write_rows

@@ -46,6 +46,7 @@ def draws(weight: np.ndarray, quota: int, seeds: int, copies: int = 1, share: fl
 
 
 @pytest.mark.parametrize(("rows", "quota", "copies"), [(40, 1, 1), (40, 12, 1), (150, 60, 1), (40, 55, 3)])
+@pytest.mark.long
 def test_rows_are_drawn_as_often_as_their_chances_say(rows: int, quota: int, copies: int) -> None:
     weight = np.random.default_rng(rows).lognormal(0, 1.0, rows)
     expected = chances_by_hand(weight, quota, copies)
@@ -59,6 +60,7 @@ def test_rows_are_drawn_as_often_as_their_chances_say(rows: int, quota: int, cop
     assert (found[:, expected >= 1] >= np.floor(expected[expected >= 1]).astype(int)).all()
 
 
+@pytest.mark.long
 def test_a_cell_that_expects_less_than_a_row_draws_by_its_expectation() -> None:
     weight = np.array([1.0, 2.0, 5.0])
     found = draws(weight, 1, 1500, share=0.4)
@@ -163,6 +165,7 @@ def select(tail: Tail, **settings: object) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("target", [80, 150, 400, 900, 1080])
+@pytest.mark.long
 def test_rows_whose_chance_is_one_are_kept_at_every_target(tail: Tail, target: int) -> None:
     expected = chances_by_hand(tail[1], target)
     certain = set(np.flatnonzero(expected >= 1 - 1e-9))
@@ -177,6 +180,7 @@ def test_rows_whose_chance_is_one_are_kept_at_every_target(tail: Tail, target: i
         np.testing.assert_allclose(table["weight"], 1 / np.minimum(1, expected[rows]), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_sums_over_the_pool_are_estimated_without_bias(tail: Tail) -> None:
     value = tail[1] * np.arange(ROWS)
     found = []
@@ -189,6 +193,7 @@ def test_sums_over_the_pool_are_estimated_without_bias(tail: Tail) -> None:
 
 
 @pytest.mark.parametrize("draw", ["poisson", "gumbel", "top"])
+@pytest.mark.long
 def test_a_draw_by_weights_is_the_same_for_any_blocks(tail: Tail, draw: str, tmp_path: Path) -> None:
     kept = []
     for block_rows in (2000, 90):

@@ -40,6 +40,7 @@ def isotropic(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("made", "most"), [(nested, 0.35), (isotropic, 0.7)])
+@pytest.mark.long
 def test_labels_come_out_more_even_than_a_single_hash_makes_them(made: Any, most: float, tmp_path: Path) -> None:
     vectors, label = made(4000)
     inputs = write_pool(tmp_path / "pool", vectors, levels=[np.arange(4000) % 5], block_rows=2000)

@@ -103,6 +103,7 @@ def test_the_entropy_of_very_many_clusters_is_estimated_from_some(monkeypatch: p
     assert estimated == pytest.approx(normalised_entropy(sizes.astype(float)), abs=0.01)
 
 
+@pytest.mark.long
 def test_no_level_and_no_group_is_less_even_than_a_random_draw(pool: Made) -> None:
     """Beyond what a bootstrap of random draws does, or the facts name it."""
     done, run = pool

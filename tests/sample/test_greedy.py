@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
@@ -69,6 +69,7 @@ def functions(rows: int, wanted: int) -> dict[str, Callable[[], SetFunction]]:
 
 
 @pytest.mark.parametrize("gain", functions(2, 2))
+@pytest.mark.long
 def test_lazy_greedy_chooses_what_plain_greedy_does_at_a_fraction_of_its_gains(gain: str) -> None:
     make = functions(600, 40)[gain]
     lazy, plain = lazy_greedy(make(), 40), plain_greedy(make(), 40)
@@ -178,6 +179,7 @@ def choose(
 
 
 @pytest.mark.parametrize("gain", OF_FEATURES.values())
+@pytest.mark.long
 def test_ten_blocks_that_hand_in_their_best_lose_little(
     pool: tuple[dict[str, StepRef], Run], gain: FeatureGain
 ) -> None:
@@ -200,6 +202,7 @@ def test_ten_blocks_that_hand_in_their_best_lose_little(
 @pytest.mark.parametrize(
     "chosen", [{"gain": "coverage", "over": "words"}, {"gain": "facility"}], ids=["pool", "leaves"]
 )
+@pytest.mark.long
 def test_a_budget_of_tokens_is_met_by_choosing_anew(
     pool: tuple[dict[str, StepRef], Run], chosen: dict[str, object]
 ) -> None:
@@ -215,6 +218,7 @@ def test_groups_and_tags_are_features_together(pool: tuple[dict[str, StepRef], R
     assert np.bincount(kept % 9, minlength=9)[2:].sum() < 35, "two thirds of the pool speak one language"
 
 
+@pytest.mark.long
 def test_rows_inside_leaves_represent_them(pool: tuple[dict[str, StepRef], Run]) -> None:
     from evenkeel.tasks.embed.vectors import Vectors
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
@@ -55,6 +55,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef], 
 
 @pytest.mark.parametrize("limit", sorted(EVERY_LIMIT))
 @pytest.mark.parametrize("chosen", CHOSEN, ids=name_of)
+@pytest.mark.long
 def test_each_limit_is_kept_or_refused_by_name(
     pool: tuple[dict[str, StepRef], Run], chosen: Chosen, limit: str
 ) -> None:

@@ -54,6 +54,7 @@ def test_raked_shares_are_those_of_a_solver() -> None:
 
 
 @pytest.mark.parametrize("sides", [(4, 5), (3, 4, 3)], ids=["two", "three"])
+@pytest.mark.long
 def test_whole_quotas_meet_exact_margins_to_the_row(sides: tuple[int, ...]) -> None:
     """Every target that linear programming says can be met is met; margins are those asked for, within one row."""
     met = 0
@@ -140,6 +141,7 @@ def exactly(group: str, **shares: float) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("strategy", ["flat", "random", {"name": "uniform", "groups": ["kind"]}], ids=str)
+@pytest.mark.long
 def test_shares_of_several_columns_are_kept_at_once(pool: Pool, strategy: object) -> None:
     bounds = [*exactly("language", en=1 / 3, **{"is": 1 / 3, "fo": 1 / 3}), *exactly("source", web=0.5, books=0.25)]
     bounds.append({"group": "kind", "value": "b", "at_most": 0.4})
@@ -154,6 +156,7 @@ def test_shares_of_several_columns_are_kept_at_once(pool: Pool, strategy: object
     assert (pool[2]["language"][unbound] == "fo").sum() < 20, "without bounds the pool's own shares show"
 
 
+@pytest.mark.long
 def test_margins_that_contradict_each_other_are_named(pool: Pool) -> None:
     """Each column alone can be kept; there are too few rows of fo from code."""
     there = int(((pool[2]["language"] == "fo") & (pool[2]["source"] == "code")).sum())

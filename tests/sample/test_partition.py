@@ -83,6 +83,7 @@ def test_imbalance_falls_as_concepts_become_more_even(
     assert measured[0] < 0.2 * min(measured[1:])
 
 
+@pytest.mark.long
 def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     pool: Pool,
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     assert (same == Selection.open(sampled(SamplingConfig(target=300), inputs, run)).row_ids()).all()
 
 
+@pytest.mark.long
 def test_partitions_are_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
     sampled(SamplingConfig(target=250), inputs, run)
@@ -122,6 +124,7 @@ def test_a_strategy_is_refused_without_the_steps_that_it_reads(pool: Pool) -> No
         assert SAMPLE(config, bare, run).counts["kept"] == 10
 
 
+@pytest.mark.long
 def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
     inputs, run, _ = pool
     found = sweep(

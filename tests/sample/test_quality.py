@@ -82,6 +82,7 @@ def sigmoid(rank: np.ndarray, sharpness: float, omega: float, eta: float, epsilo
     return np.array(copies)
 
 
+@pytest.mark.long
 def test_quadmix_gives_every_domain_the_copies_of_its_own_sigmoid(pool: Pool) -> None:
     columns = pool[1]
     expected: np.ndarray = np.zeros(ROWS)

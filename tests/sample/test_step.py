@@ -49,6 +49,7 @@ def select(pool: Pool, **settings: object) -> tuple[StepRef, Selection]:
 
 
 @pytest.mark.parametrize("strategy", ["balanced", "flat", "top-down", "random"])
+@pytest.mark.long
 def test_every_strategy_keeps_exactly_the_target(pool: Pool, strategy: str) -> None:
     ref, selection = select(pool, strategy=strategy)
     table = selection.table()
@@ -113,6 +114,7 @@ def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(
     assert again.equals(selection.table())
 
 
+@pytest.mark.long
 def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped: Pool) -> None:
     ref, _ = select(grouped, target=520 + 20 * 4, rehydrate={})
     assert (ref.counts["kept"], ref.counts["copies"]) == (520, 600)
@@ -163,6 +165,7 @@ def test_a_missing_score_column_is_named(pool: Pool) -> None:
         select(pool, order="score", score="beauty")
 
 
+@pytest.mark.long
 def test_block_size_does_not_change_the_rows(tmp_path: Path) -> None:
     vectors, leaf = lopsided()
     kept = []
@@ -174,6 +177,7 @@ def test_block_size_does_not_change_the_rows(tmp_path: Path) -> None:
     assert kept[0].equals(kept[2])
 
 
+@pytest.mark.long
 def test_unchanged_data_under_new_row_numbers_keeps_every_row(tmp_path: Path) -> None:
     vectors, leaf = lopsided()
     ids = np.array([f"doc-{row}" for row in range(len(vectors))])

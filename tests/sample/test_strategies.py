@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
@@ -98,6 +98,7 @@ def name_of(chosen: Chosen) -> str:
 
 
 @pytest.mark.parametrize("chosen", EVERY, ids=name_of)
+@pytest.mark.long
 def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, chosen: Chosen, tmp_path: Path) -> None:
     ref, table = select(pool, chosen)
     assert table["copies"].sum() == ref.counts["copies"] == 120
@@ -134,6 +135,7 @@ def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() ->
 
 
 @pytest.mark.parametrize("chosen", [chosen for chosen in EVERY if name_of(chosen) not in ("balanced",)], ids=name_of)
+@pytest.mark.long
 def test_weights_estimate_the_size_of_the_pool(pool: Pool, chosen: Chosen) -> None:
     if "closest" in chosen or "quadmix" in name_of(chosen) or name_of(chosen) == "quality-{'quality': 1.0}":
         pytest.skip("rows of probability zero, or taken in a fixed order, have no unbiased estimate")
@@ -182,6 +184,7 @@ def test_subclasses_are_the_clusters_inside_a_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("equal", [False, True], ids=["one-large-blob", "equal-rows"])
+@pytest.mark.long
 def test_no_subclass_has_twice_the_rows_it_aims_at(tmp_path: Path, equal: bool) -> None:
     rng = np.random.default_rng(5)
     sizes = {"a": 437, "b": 151, "c": 30}
@@ -264,6 +267,7 @@ def test_shares_are_kept_and_contradictions_named(pool: Pool) -> None:
         select(pool, "flat", shares=everyone)
 
 
+@pytest.mark.long
 def test_a_token_budget_is_used_and_never_exceeded(pool: Pool) -> None:
     for chosen in ("balanced", "random", {"name": "quality", "scores": {"quality": 1}}):
         ref, _ = select(pool, chosen, target="3000 tokens")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.tables import read_table
@@ -66,6 +66,7 @@ def chances(rows: list[list[str]], cap: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", [1900, 4000, 7000])
+@pytest.mark.long
 def test_rare_tags_keep_every_row_and_frequent_ones_the_cap(single: Made, target: int) -> None:
     ref, kept = drawn(single, target)
     counts, chosen = Counter(tag for tags in single[2] for tag in tags), Counter(single[2][row][0] for row in kept)
@@ -90,6 +91,7 @@ def test_head_tags_are_within_five_percent_of_the_cap(single: Made) -> None:
 
 
 @pytest.mark.parametrize("target", [3, 200, 900])
+@pytest.mark.long
 def test_the_cap_is_where_the_chances_sum_to_the_target(many: Made, target: int) -> None:
     ref, kept = drawn(many, target)
     cap = ref.facts["cap"]
@@ -146,6 +148,7 @@ def test_counts_and_selection_are_the_same_for_any_blocks(many: Made, tmp_path: 
     )
 
 
+@pytest.mark.long
 def test_metaclip_is_the_same_rule_over_its_concepts(single: Made) -> None:
     names = sorted({tag for tags in single[2] for tag in tags})
     ref, kept = drawn(single, 2500, {"name": "metaclip", "concepts": names})

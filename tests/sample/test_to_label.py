@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
@@ -83,6 +83,7 @@ def first_labels(truth: np.ndarray) -> dict[int, str]:
     return {int(row): f"c{one}" for one in range(6) for row in np.flatnonzero(truth == one)[: 3 if one == 5 else 8]}
 
 
+@pytest.mark.long
 def test_each_rule_asks_for_what_it_says(tmp_path: Path) -> None:
     x, leaf, truth = blobs()
     labels = first_labels(truth)
@@ -116,6 +117,7 @@ def test_without_a_label_every_leaf_gives_a_row_and_other_rules_say_what_they_la
         batch(tmp_path / "all", x, leaf, {row: f"c{row % 2}" for row in range(1195)}, 10)
 
 
+@pytest.mark.long
 def test_anchors_read_the_leaves_around_them_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     leaf = np.arange(20_000) % 400

@@ -80,6 +80,7 @@ def staged(document: dict[str, Any], scratch: Path, **strategy: object) -> tuple
 
 
 @pytest.mark.parametrize("by", ["ngrams", "clusters"])
+@pytest.mark.long
 def test_the_rows_are_those_of_the_target(document: dict[str, Any], tmp_path: Path, by: str) -> None:
     made, topics = staged(document, tmp_path, by=by)
     assert topics.sum() == 60
@@ -98,6 +99,7 @@ def test_copies_of_the_target_stay_where_leaks_are_allowed(document: dict[str, A
     assert topics[2] > 0.9 * 60
 
 
+@pytest.mark.long
 def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], tmp_path: Path) -> None:
     shares = [staged(document, tmp_path, draw="top", toward=pull)[1] for pull in (1.0, 0.5, 0.0)]
     on_topic = [found[2] for found in shares]
@@ -106,6 +108,7 @@ def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], t
     assert [found.sum() for found in shares] == [60, 60, 60]
 
 
+@pytest.mark.long
 def test_a_version_towards_the_target_is_nearer_than_random_and_a_random_one_is_not(
     document: dict[str, Any], tmp_path: Path
 ) -> None:

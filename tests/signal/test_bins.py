@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.places import with_absolute_paths
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import InputError, RecipeError

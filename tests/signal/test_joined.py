@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool

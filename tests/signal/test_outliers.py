@@ -85,6 +85,7 @@ def test_fewer_neighbours_than_asked_for_and_none_at_all(tmp_path: Path) -> None
         NeighbourDistance(name="far", k=5),
     ],
 )
+@pytest.mark.long
 def test_blocks_and_threads_do_not_change_a_value(
     digits: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: Signal
 ) -> None:

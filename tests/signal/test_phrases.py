@@ -56,6 +56,7 @@ def test_entries_are_found_at_word_borders_as_a_regular_expression_finds_them() 
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.long
 def test_random_entries_in_random_texts_are_those_of_a_regular_expression(seed: int) -> None:
     draw = random.Random(seed)
     letters = "ab_9é" + "+.-*' \n" + "ab"

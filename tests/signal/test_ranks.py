@@ -118,6 +118,7 @@ def test_bins_of_loss_are_equally_large_and_go_from_easy_to_hard(
 
 @pytest.mark.parametrize("by", ["", "language"])
 @pytest.mark.parametrize("normalise", ["rank", "zscore", "minmax"])
+@pytest.mark.long
 def test_a_mixture_is_a_weighted_sum_of_normalised_columns(
     tmp_path: Path, columns: dict[str, np.ndarray], normalise: str, by: str
 ) -> None:

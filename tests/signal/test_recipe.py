@@ -56,6 +56,7 @@ def document(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_signals_are_computed_in_order_and_once(document: dict[str, Any], tmp_path: Path) -> None:
     def staged(*overrides: str) -> StagedVersion:
         recipe = parse(document, overrides)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.recipe import parse
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError, RecipeError

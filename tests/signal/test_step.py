@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool

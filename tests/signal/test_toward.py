@@ -52,6 +52,7 @@ def vector_pool(folder: Path, x: np.ndarray, texts: list[str] | None = None) -> 
 
 
 @pytest.mark.parametrize("per_token", [False, True])
+@pytest.mark.long
 def test_ngram_weights_are_those_of_the_definition(
     done: dict[str, StepRef], texts: list[str], tmp_path: Path, per_token: bool
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_classifier_finds_the_rows_of_the_target(planted: Planted, tmp_path: P
     assert roc_auc_score(kind == 3, found) > 0.97
 
 
+@pytest.mark.long
 def test_a_small_target_is_not_fitted_exactly() -> None:
     rng = np.random.default_rng(7)
     apart, others = rng.normal(0, 0.12, 200), rng.normal(size=(3000, 200)).astype(np.float32)

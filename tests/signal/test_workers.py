@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from distributed.protocol.pickle import dumps
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.compute import Compute, Item, Result
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool
@@ -83,6 +83,7 @@ class Weighed(Compute):
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+@pytest.mark.long
 def test_a_task_carries_no_sketch_and_no_groups(tmp_path: Path, signal: Signal) -> None:
     weights = []
     for kinds in (3, 300):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool

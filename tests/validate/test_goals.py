@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.inputs import ClusterInputs
@@ -83,6 +83,7 @@ def failures(facts: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.long
 def test_every_strategy_passes_the_gates_that_suit_it(made: Made, name: str) -> None:
     options = {"concepts": ["1", "2", "11", "note"]} if name == "metaclip" else OPTIONS.get(name, {})
     if name == "toward":
@@ -99,11 +100,13 @@ def test_what_suits_a_balancing_strategy_does_not_suit_others(made: Made) -> Non
 
 
 @pytest.mark.parametrize("name", ["balanced", "random", "grid"])
+@pytest.mark.long
 def test_rows_lost_after_the_draw_are_found_whatever_the_strategy(made: Made, name: str) -> None:
     found = failures(judged(made, {"strategy": name, "seed": 5}, lose=0.3))
     assert {"follows_plan(level-1)", "coverage(level-1)"} <= set(found)
 
 
+@pytest.mark.long
 def test_a_strategy_whose_cells_are_not_those_it_counted_is_blocked(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +124,7 @@ def few_in_one(table: pa.Table, block: str) -> NDArray[np.int64]:
     return cells
 
 
+@pytest.mark.long
 def test_weights_that_a_few_rows_hold_are_blocked(made: Made) -> None:
     strategy = {"name": "quality", "scores": {"score": 1.0}, "omega": 0.003, "epsilon": 1e-6}
     assert failures(judged(made, {"strategy": strategy, "target": 300})) == ["effective_sample_size"]

@@ -25,6 +25,7 @@ def write(folder: Path, texts: list[str] | None, vectors: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.long
 def test_planted_near_duplicates_are_found_and_others_are_not(tmp_path: Path, with_text: bool) -> None:
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(8)[:4] * 20, 50, axis=0)
@@ -44,6 +45,7 @@ def test_planted_near_duplicates_are_found_and_others_are_not(tmp_path: Path, wi
 
 
 @pytest.mark.parametrize("threshold", [0.4, 0.7, 0.9])
+@pytest.mark.long
 def test_deduplication_and_the_gate_call_the_same_pairs_near_duplicates(tmp_path: Path, threshold: float) -> None:
     rng = np.random.default_rng(1)
     words = np.array([f"word_{number}" for number in range(500)])

@@ -25,6 +25,7 @@ VACUOUS = "length(text) > 100000 implies language is not null"
 GROUPS = "forall language, licence: count >= 40"
 
 
+@pytest.mark.long
 def test_rows_and_groups_that_break_a_property_are_named(curated: Curated) -> None:
     added: list[object] = [{"expect": "holds", "property": text} for text in (HOLDS, BROKEN, VACUOUS, GROUPS)]
     added += [{"expect": "covers", "over": {"licence": ["CC0-1.0", "CC-BY-4.0", "none"]}, "at_least": 0.9}]

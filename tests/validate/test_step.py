@@ -98,6 +98,7 @@ def test_a_gate_on_a_column_that_is_not_there_is_a_recipe_error(curated: Curated
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.long
 def test_a_lost_group_blocks(tmp_path: Path, curated: Curated) -> None:
     """A run on a pool that lost a language is stopped by name, though it is perfectly balanced in itself."""
     import pyarrow.compute as pc
@@ -114,6 +115,7 @@ def test_a_lost_group_blocks(tmp_path: Path, curated: Curated) -> None:
     assert "group.language lang-0" in failed["lost_groups(groups, previous)"]["offenders"][0]
 
 
+@pytest.mark.long
 def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -139,6 +141,7 @@ def test_excluded_rows_in_the_version_block(curated: Curated, tmp_path: Path) ->
     assert failed["exclusions_honoured"]["reason"] == "exclusions_honoured: 3, at most 0"
 
 
+@pytest.mark.long
 def test_a_pool_without_groups_or_texts_is_checked_for_the_rest(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 

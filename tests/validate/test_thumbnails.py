@@ -43,6 +43,7 @@ KINDS = ("PNG RGB", "PNG RGBA", "PNG L", "JPEG RGB", "JPEG CMYK", "GIF P", "WEBP
 
 
 @pytest.mark.parametrize(("kind", "mode"), [one.split() for one in KINDS], ids=KINDS)
+@pytest.mark.long
 def test_any_picture_becomes_a_small_one(kind: str, mode: str) -> None:
     found = opened(thumbnail(picture(kind, mode=mode)))
     assert max(found.size) == EDGE
@@ -93,6 +94,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return curate(folder, folder / "shards", target=400, levels=(20, 4), groups=["label"])
 
 
+@pytest.mark.long
 def test_offenders_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curated) -> None:
     alarms = [
         {"expect": "smallest_share", "scope": scope, "at_least": 0.9} for scope in ("group.label", "level-1", "level-2")

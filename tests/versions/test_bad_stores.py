@@ -98,6 +98,7 @@ def test_a_read_only_disk_is_read_and_whatever_writes_says_that_it_may_not(
     assert contents(Path(config.uri)) == before
 
 
+@pytest.mark.long
 def test_a_clock_that_runs_back_keeps_the_order_of_what_was_done(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

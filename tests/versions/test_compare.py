@@ -60,6 +60,7 @@ def apart(found: Comparison) -> set[str]:
     return {one.by for one in found.distances if one.apart}
 
 
+@pytest.mark.long
 def test_sets_that_hold_the_same_are_not_apart_and_others_are(made: tuple[Frame, Path]) -> None:
     frame, _ = made
     a, b, c = (frame.of_pool(name, seller(frame, name)) for name in "abc")
@@ -77,6 +78,7 @@ def test_sets_that_hold_the_same_are_not_apart_and_others_are(made: tuple[Frame,
     assert frame.of_pool("none", seller(frame, "(none)")).rows == 1
 
 
+@pytest.mark.long
 def test_a_version_of_another_pool_is_compared_in_the_same_vectors(made: tuple[Frame, Path], tmp_path: Path) -> None:
     frame, _ = made
     mine = frame.of_version("v1", frame.steps)
@@ -90,6 +92,7 @@ def test_a_version_of_another_pool_is_compared_in_the_same_vectors(made: tuple[F
         frame.of_version("v4", gone)
 
 
+@pytest.mark.long
 def test_the_source_near_the_target_is_worth_the_most(made: tuple[Frame, Path]) -> None:
     frame, folder = made
     wanted = frame.of_target("target", TargetSet(uri=str(folder / "target.npy"))).leaves
@@ -112,6 +115,7 @@ def test_the_source_near_the_target_is_worth_the_most(made: tuple[Frame, Path]) 
     assert alone.sources[-1].name == "c"
 
 
+@pytest.mark.long
 def test_the_best_number_of_rows_is_that_of_a_grid(made: tuple[Frame, Path]) -> None:
     frame, _ = made
     counts = counts_by_value(frame, "group.seller", ["c", "d"])

@@ -13,6 +13,7 @@ def rows(uri: str) -> pd.DataFrame:
     return pd.read_parquet(uri).set_index("ek_id")
 
 
+@pytest.mark.long
 def test_diff_counts_what_pandas_counts(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ def copied(result: PublishResult) -> Counter[str]:
     return Counter(dict(zip(rows["ek_id"], rows["ek_copies"], strict=True)))
 
 
+@pytest.mark.long
 def test_jsonl(result: PublishResult, version: Version, tmp_path: Path) -> None:
     import zstandard
 
@@ -39,6 +40,7 @@ def test_jsonl(result: PublishResult, version: Version, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quiet_hub")
+@pytest.mark.long
 def test_hugging_face_folder(result: PublishResult, version: Version, tmp_path: Path) -> None:
     from datasets import load_from_disk
 
@@ -48,6 +50,7 @@ def test_hugging_face_folder(result: PublishResult, version: Version, tmp_path: 
     assert done.rows == len(whole)
 
 
+@pytest.mark.long
 def test_webdataset(publish_one: Publish, destination: DestinationConfig, workspace: str, tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     result = publish_one(width=20)

@@ -28,6 +28,7 @@ def outcome(found: PublishResult) -> tuple[str, int, int | None]:
     return found.status, found.version, found.held.version if found.held else None
 
 
+@pytest.mark.long
 def test_a_rollback_holds_until_it_is_released(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_rollback_holds_until_it_is_released(
 
 
 @pytest.mark.parametrize("move", [rollback, hold])
+@pytest.mark.long
 def test_the_hold_and_the_move_are_one_commit(
     publish_one: Publish,
     destination: DestinationConfig,
@@ -80,6 +82,7 @@ def test_the_hold_and_the_move_are_one_commit(
     assert current(destination, workspace) == [1]
 
 
+@pytest.mark.long
 def test_a_publisher_that_meets_a_hold_publishes_beside_it(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +100,7 @@ def test_a_publisher_that_meets_a_hold_publishes_beside_it(
     assert current(destination, workspace) == [1]
 
 
+@pytest.mark.long
 def test_a_takedown_replaces_a_held_version_and_the_hold_moves_on(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -114,6 +118,7 @@ def test_a_takedown_replaces_a_held_version_and_the_hold_moves_on(
     assert outcome(publish_one(seed=2)) == ("beside", 4, 3)
 
 
+@pytest.mark.long
 def test_the_table_says_who_did_what_and_why(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

@@ -63,6 +63,7 @@ def document(**refs: StepRef) -> dict[str, object]:
     return {"steps": {name: ref.model_dump(mode="json") for name, ref in refs.items()}}
 
 
+@pytest.mark.long
 def test_what_a_version_or_a_recent_run_needs_stays(
     publish_one: Publish, destination: DestinationConfig, run: Run
 ) -> None:
@@ -95,6 +96,7 @@ def test_what_a_version_or_a_recent_run_needs_stays(
     assert prune(destination, run.dataset, run.workspace, dry_run=False).outputs == []
 
 
+@pytest.mark.long
 def test_outputs_follow_a_version_that_is_dropped(
     publish_one: Publish, destination: DestinationConfig, run: Run
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_tail_is_that_of_the_sum_of_independent_trials() -> None:
         assert tail_of(chances, hits) == pytest.approx(exact[hits:].sum(), rel=1e-12)
 
 
+@pytest.mark.long
 def test_of_ten_thousand_innocent_models_at_most_ten_are_accused() -> None:
     rng = np.random.default_rng(0)
     secret = rng.integers(0, 10, len(KEYS))

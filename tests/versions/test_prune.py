@@ -27,6 +27,7 @@ from tests.publish.fixtures import Publish
 EAGER = Retention(keep_last=1, keep_days=0, grace_hours=0, trash_days=0)
 
 
+@pytest.mark.long
 def test_prune_keeps_what_the_rule_holds(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
     results = [publish_one(seed=seed) for seed in range(6)]
     tag(destination, "demo", 2, "prod", workspace)
@@ -69,6 +70,7 @@ def test_the_report_of_a_blocked_run_is_part_of_no_version_and_is_pruned(
     assert verify(destination, "demo", 1, workspace).sound
 
 
+@pytest.mark.long
 def test_prune_drops_a_named_version_but_never_a_held_one(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -94,6 +96,7 @@ def test_prune_removes_abandoned_files_after_their_grace_only(
         publish(destination, "demo", staged, {}, {}, workspace)
 
 
+@pytest.mark.long
 def test_an_interrupted_prune_is_finished_by_the_next(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_an_interrupted_prune_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("moment", ["before the mark", "after the mark", "after the look"])
+@pytest.mark.long
 def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
     moment: str,
     tmp_path: Path,

@@ -17,6 +17,7 @@ class LocalWalk(Walk):
     kills = 0
 
 
+@pytest.mark.long
 def test_a_short_walk() -> None:
     run_state_machine_as_test(LocalWalk, settings=settings(max_examples=2, stateful_step_count=15))
 

@@ -46,6 +46,7 @@ def rows(config: DestinationConfig, number: int) -> set[str]:
 
 
 @pytest.mark.parametrize("lost", ["the catalog", "catalog and marker", "all but versions.json and manifests"])
+@pytest.mark.long
 def test_a_lost_catalog_is_rebuilt_from_the_folder(
     lost: str, three: list[Version], destination: DestinationConfig, publish_one: Publish, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_folder(
     assert all(verify(destination, "demo", number, "").sound for number in (1, 2, 3, 4))
 
 
+@pytest.mark.long
 def test_a_number_that_was_pruned_is_not_given_again_after_a_repair(
     three: list[Version], destination: DestinationConfig, publish_one: Publish, workspace: str
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_number_that_was_pruned_is_not_given_again_after_a_repair(
     assert publish_one(seed=7).version == 4
 
 
+@pytest.mark.long
 def test_a_copied_folder_is_adopted_and_both_go_on(
     three: list[Version], destination: DestinationConfig, publish_one: Publish, tmp_path: Path, workspace: str
 ) -> None:
@@ -112,6 +115,7 @@ def test_a_copied_folder_is_adopted_and_both_go_on(
     assert len(list_versions(copy, "demo", workspace)) == len(list_versions(destination, "demo", workspace)) == 4
 
 
+@pytest.mark.long
 def test_a_folder_copied_in_part_is_refused_by_the_names_of_what_is_missing(
     three: list[Version], destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_folder_copied_in_part_is_refused_by_the_names_of_what_is_missing(
         repair(copy, "demo", left_out=[7])
 
 
+@pytest.mark.long
 def test_a_folder_copied_without_its_last_commit_shows_no_older_state(
     three: list[Version], destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -146,6 +151,7 @@ def test_a_folder_copied_without_its_last_commit_shows_no_older_state(
 
 
 @pytest.mark.parametrize("moment", ["drop", "register", "settle", "mark"])
+@pytest.mark.long
 def test_a_repair_that_is_killed_is_begun_again(
     moment: str,
     three: list[Version],
@@ -168,6 +174,7 @@ def test_a_repair_that_is_killed_is_begun_again(
     assert publish_one(seed=5).version == 4
 
 
+@pytest.mark.long
 def test_after_a_repair_with_another_catalog_the_first_one_is_refused(
     three: list[Version], destination: DestinationConfig, publish_one: Publish, tmp_path: Path
 ) -> None:
@@ -218,6 +225,7 @@ def test_a_marker_of_a_newer_product_stops_a_repair(publish_one: Publish, destin
     assert publish_one(seed=1).version == 2
 
 
+@pytest.mark.long
 def test_of_two_lines_of_versions_in_one_folder_one_is_chosen_and_the_other_left(
     publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:

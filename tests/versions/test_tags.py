@@ -19,6 +19,7 @@ def rows(uri: str) -> pd.DataFrame:
     return pd.read_parquet(uri).set_index("ek_id")
 
 
+@pytest.mark.long
 def test_rollback_and_tags_move_names_only(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -41,6 +42,7 @@ def test_rollback_and_tags_move_names_only(
     assert read_version(destination, "demo", "latest", workspace).version == 1
 
 
+@pytest.mark.long
 def test_latest_is_the_current_version_and_no_free_name(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -63,6 +65,7 @@ def test_latest_is_the_current_version_and_no_free_name(
     assert len(set(refs.values())) == 1
 
 
+@pytest.mark.long
 def test_a_tag_moved_while_reading_harms_no_reader(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

@@ -15,6 +15,7 @@ def rows(uri: str) -> pd.DataFrame:
     return pd.read_parquet(uri).set_index("ek_id")
 
 
+@pytest.mark.long
 def test_takedown_names_excludes_and_republishes(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

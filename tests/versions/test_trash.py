@@ -41,6 +41,7 @@ def later(config: DestinationConfig, days: float) -> None:
         os.utime(path, (moment, moment))
 
 
+@pytest.mark.long
 def test_a_pruned_version_comes_back_with_its_number_and_its_rows(
     publish_one: Publish, eager: DestinationConfig, workspace: str
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_pruned_version_comes_back_with_its_number_and_its_rows(
     assert publish_one(seed=3).version == 4
 
 
+@pytest.mark.long
 def test_the_trash_is_emptied_when_its_days_are_over(
     publish_one: Publish, eager: DestinationConfig, workspace: str
 ) -> None:
@@ -90,6 +92,7 @@ def test_the_trash_is_emptied_when_its_days_are_over(
     assert publish_one(seed=2).version == 3
 
 
+@pytest.mark.long
 def test_a_clock_that_runs_back_keeps_the_trash(publish_one: Publish, eager: DestinationConfig, workspace: str) -> None:
     publish_one()
     publish_one(seed=1)
@@ -99,6 +102,7 @@ def test_a_clock_that_runs_back_keeps_the_trash(publish_one: Publish, eager: Des
     assert restore(eager, "demo", 1, workspace).version == 1
 
 
+@pytest.mark.long
 def test_at_once_there_is_no_trash_and_none_is_left(
     publish_one: Publish, eager: DestinationConfig, destination: DestinationConfig, workspace: str
 ) -> None:
@@ -110,6 +114,7 @@ def test_at_once_there_is_no_trash_and_none_is_left(
     assert not list((Path(eager.uri) / "demo" / "trash").glob("*"))
 
 
+@pytest.mark.long
 def test_the_same_rows_published_while_they_are_in_the_trash_get_files_of_their_own(
     publish_one: Publish, eager: DestinationConfig, workspace: str
 ) -> None:
@@ -123,6 +128,7 @@ def test_the_same_rows_published_while_they_are_in_the_trash_get_files_of_their_
 
 
 @pytest.mark.parametrize("moment", ["register", "_take_mark", "name_version", "forget"])
+@pytest.mark.long
 def test_a_restore_that_is_killed_is_begun_again(
     moment: str, publish_one: Publish, eager: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +156,7 @@ def test_a_restore_that_is_killed_is_begun_again(
 
 
 @pytest.mark.parametrize("moment", ["before the names go", "before the mark"])
+@pytest.mark.long
 def test_a_prune_that_is_killed_loses_no_version(
     moment: str, publish_one: Publish, eager: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +182,7 @@ def test_a_prune_that_is_killed_loses_no_version(
     assert all(verify(eager, "demo", number, workspace).sound for number in (1, 2))
 
 
+@pytest.mark.long
 def test_what_cannot_be_restored_is_said_why(publish_one: Publish, eager: DestinationConfig, workspace: str) -> None:
     results = [publish_one(seed=seed) for seed in range(4)]
     prune(eager, "demo", workspace, dry_run=False)
@@ -195,6 +203,7 @@ def test_what_cannot_be_restored_is_said_why(publish_one: Publish, eager: Destin
     assert numbers(eager) == [4, 3]
 
 
+@pytest.mark.long
 def test_a_prune_leaves_what_another_table_or_another_dataset_holds(
     publish_one: Publish, eager: DestinationConfig, workspace: str, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def fates(version: PublishedVersion) -> dict[str, tuple[int, str]]:
     return found
 
 
+@pytest.mark.long
 def test_every_row_leads_to_its_shard_and_to_the_versions_that_hold_it(
     publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:

@@ -25,8 +25,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_sets_and_sources_by_name(recipe_file: Path, document: dict[str, Any], tmp_path: Path) -> None:
     code, output = invoke("compare", recipe_file, "latest", "pool")
     assert code != 0

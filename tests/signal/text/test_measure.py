@@ -53,6 +53,7 @@ def _assert_equal_to_reference(texts: list[str]) -> None:
 
 @given(st.lists(st.one_of(MADE, REPETITIVE, st.text(max_size=60), st.text(alphabet=SHORT, max_size=80)), max_size=6))
 @settings(max_examples=most(250), deadline=None)
+@pytest.mark.long
 def test_statistics_are_those_of_the_plain_definition(texts: list[str]) -> None:
     _assert_equal_to_reference(texts)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.ingest.pool import Pool

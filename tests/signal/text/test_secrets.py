@@ -8,7 +8,7 @@ import pytest
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from detect_secrets.plugins.base import RegexBasedDetector
 
-from evenkeel.flows.pipeline import compute_signal
+from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.flows.recipe import parse
 from evenkeel.tasks.filter.config import FilterConfig
 from evenkeel.tasks.filter.inputs import FilterInputs
