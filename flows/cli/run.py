@@ -17,7 +17,7 @@ from evenkeel.infra.watchdog import end_children_with_this_process
 
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
-QUIET = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
 
 
 @contextmanager
