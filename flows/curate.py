@@ -20,7 +20,7 @@ from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, stage_version
 from evenkeel.flows.places import require_known_places
 from evenkeel.flows.publishing import evidence, is_new, outcome, publish_version, summary
-from evenkeel.flows.recipe import Recipe, RecipeFile
+from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
@@ -34,8 +34,7 @@ from evenkeel.tasks.publish.opening import require_keeping
 
 def run_name() -> str:
     """Name a run after what it curates."""
-    recipe = flow_run.parameters["recipe"]
-    return f"curate {getattr(recipe, 'dataset', None) or getattr(recipe, 'file', '')}"
+    return f"curate {called(flow_run.parameters['recipe'])}"
 
 
 @flow(name="curate", flow_run_name=run_name, persist_result=True, result_serializer="json")
@@ -53,7 +52,7 @@ def curate(
         dry_run: Only say what a run would read and take, and what would not fit; curate and publish nothing.
         if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
     """
-    recipe = with_approved(recipe.load() if isinstance(recipe, RecipeFile) else recipe)
+    recipe = with_approved(loaded(recipe))
     require_known_places(recipe)
     check_destination(recipe.destination.uri, recipe.dataset)
     if dry_run:

@@ -14,7 +14,7 @@ from evenkeel.flows.mixing import MixState, advance, mixture_of
 from evenkeel.flows.mixture_page import write_page
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.places import require_known_places
-from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
+from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy
@@ -24,8 +24,7 @@ from evenkeel.tasks.publish.layout import check_destination
 
 def run_name() -> str:
     """Name a run after the dataset whose mixture it goes on with."""
-    recipe = flow_run.parameters["recipe"]
-    return f"mix {getattr(recipe, 'dataset', None) or getattr(recipe, 'file', '')}"
+    return f"mix {called(flow_run.parameters['recipe'])}"
 
 
 @flow(name="mix", flow_run_name=run_name, persist_result=True, result_serializer="json")

@@ -185,7 +185,6 @@ def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step
             asked = sample_inputs(recipe.sampling.model_copy(update={"strategy": strategy}), pool, run_step)
             for name in ("partition", "kernel_density", "tag_counts"):
                 measured[name] = measured.get(name) or getattr(asked, name)
-        written = one.model_dump_json()
         inputs = AnnotateInputs(
             ingest=pool.ingest,
             embed=pool.embed,
@@ -193,7 +192,7 @@ def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step
             cluster=pool.cluster,
             sample=sample,
             **{name: ref for name, ref in measured.items() if ref is not None},
-            signals={name: ref for name, ref in pool.signals.items() if name in written},
+            signals={name: pool.signals[name] for name in signals_among(one.reads(), pool.signals)},
             annotations={label: ref for label, ref in found.items() if kinds[label] in one.follows()},
         )
         found[one.label] = run_step(ANNOTATE, AnnotationRequest.of(one), inputs)

@@ -290,6 +290,11 @@ def loaded(recipe: Recipe | RecipeFile) -> Recipe:
     return recipe.load() if isinstance(recipe, RecipeFile) else recipe
 
 
+def called(recipe: object) -> str:
+    """Return what a run of a recipe is called after: its dataset, or the file that says it."""
+    return str(getattr(recipe, "dataset", None) or getattr(recipe, "file", ""))
+
+
 def _texts(document: object, field: str = "") -> typing.Iterator[tuple[str, str]]:
     """Yield every text in a plain document with the name of its field."""
     if isinstance(document, str):

@@ -33,9 +33,8 @@ def quietly(verbose: bool) -> Iterator[Callable[[], None]]:
     from evenkeel.flows.own_server import start_own_server  # Prefect reads the environment when it is imported
 
     ready = start_own_server()
-    if not verbose:  # after the import, which sets levels of its own
-        for name in ("prefect", "distributed"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    if not verbose:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with terminal.step_bars(Console(stderr=True)):
         yield ready
 

@@ -61,6 +61,10 @@ class Annotation(BaseModel):
         """Return the sampling strategies that it applies to the kept rows, so that what they measure is there."""
         return []
 
+    def reads(self) -> tuple[str, ...]:
+        """Return the names of the columns that it and its strategies read."""
+        return (*self.columns(), *(name for strategy in self.strategies() for name in strategy.reads()))
+
     def reads_vectors(self) -> bool:
         """Return whether it reads the vectors of the rows."""
         return False
@@ -99,6 +103,12 @@ class Annotation(BaseModel):
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds on a reference core."""
         return 0.02 + 2e-7 * work.rows + 2e-6 * work.kept
+
+
+def near_rows_cost(work: Workload) -> float:
+    """Return the CPU-seconds of comparing kept rows with those of nine leaves, at most 1,024 of each."""
+    compared = min(float(work.kept), 9.0 * min(1024.0, work.kept / max(work.leaves, 1)))
+    return 0.5 + 4e-5 * work.rows + work.kept * compared * (4e-11 * work.dimension + 4e-9)
 
 
 ANNOTATIONS: Registry[Annotation] = Registry(

@@ -6,10 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, UInt64Array
+from evenkeel.infra.dtypes import Float32Array, Int32Array, UInt64Array
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.embed.vectors import Vectors
-from evenkeel.tasks.signal.neighbours.cells import Cells
 from evenkeel.tasks.signal.source import SignalSource
 
 RowsOf = Callable[[str], UInt64Array]
@@ -35,13 +34,3 @@ class KeptSource(SignalSource):
         if self.choose is not None:
             counts[np.searchsorted(ids, self.choose(block))] = True
         return np.where(counts, leaf, -1).astype(np.int32), distance
-
-
-def row_ids_of(cells: Cells, members: Array) -> UInt64Array:
-    """Return the row ids of some members of cells, (n,) uint64, in their order."""
-    found = np.empty(len(members), np.uint64)
-    for block in np.unique(members["block"]):
-        mine = np.flatnonzero(members["block"] == block)
-        ids = cells.source.pool.table(cells.source.blocks[block], ["row_id"])["row_id"].to_numpy()
-        found[mine] = ids[members["row"][mine]]
-    return found

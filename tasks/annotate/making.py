@@ -17,7 +17,7 @@ from evenkeel.infra.arrays import write_array
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int64Array
 from evenkeel.infra.hashing import hash_identities, uniform
 from evenkeel.infra.tables import write_table
-from evenkeel.tasks.annotate.kept import KeptSource, RowsOf, row_ids_of
+from evenkeel.tasks.annotate.kept import KeptSource, RowsOf
 from evenkeel.tasks.annotate.sorting import read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.groups import read_groups
@@ -145,7 +145,7 @@ def _shares(making: Making, draws: np.ndarray) -> Float64Array:
 
 def _table(making: Making, one: Array, other: Array, share: Float64Array, vectors: Float32Array) -> pa.Table:
     parents = [_ids(making, members) for members in (one, other)]
-    row_ids = [row_ids_of(making.cells, members).astype(np.int64) for members in (one, other)]
+    row_ids = [making.cells.row_ids(members).astype(np.int64) for members in (one, other)]
     offsets = pa.array(np.arange(0, 2 * len(one) + 1, 2, dtype=np.int32))
     both = pa.array([text for pair in zip(*parents, strict=True) for text in pair], pa.string())
     columns: dict[str, pa.Array] = {

@@ -18,7 +18,7 @@ from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.hashing import hash_identities, uniform
-from evenkeel.tasks.annotate.kept import KeptSource, row_ids_of
+from evenkeel.tasks.annotate.kept import KeptSource
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.ingest.named import read_named
 from evenkeel.tasks.signal.neighbours.cells import Cells, OpenCells, make_cells
@@ -159,10 +159,10 @@ def _mine_batch(mining: Mining, batch: int) -> tuple[int, int, float, int]:
         if not len(members):
             continue
         compared = _compared(opened, near[cell].tolist())
-        x, ids = cells.rows(compared), row_ids_of(cells, compared)
+        x, ids = cells.rows(compared), cells.row_ids(compared)
         for start in range(0, len(members), AT_ONCE):
             part = members[start : start + AT_ONCE]
-            own = row_ids_of(cells, part)
+            own = cells.row_ids(part)
             cosine = cells.rows(part) @ x.T
             allowed = own[:, None] != ids[None]
             if mining.guard is not None:

@@ -18,7 +18,7 @@ from evenkeel.infra.hashing import hash_identities
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.annotate.column import Foreseen
 from evenkeel.tasks.annotate.source import AnnotationSource
-from evenkeel.tasks.signal.groups import labels_of
+from evenkeel.tasks.signal.groups import add_counts, count_values, labels_of
 from evenkeel.tasks.step import Run
 
 MAX_VALUES = 1 << 20
@@ -159,13 +159,11 @@ def _count_clusters(source: AnnotationSource, clusters: str, count: int, block: 
 
 
 def _count_values(source: AnnotationSource, column: str, block: str) -> pa.Table:
-    counted = pc.value_counts(labels_of(source.kept(block, [column])[column]))
-    return _bounded(pa.table({"value": counted.field("values"), "rows": counted.field("counts")}), source.where, column)
+    return _bounded(count_values(source.kept(block, [column])[column]), source.where, column)
 
 
 def _merged(where: str, column: str, one: pa.Table, other: pa.Table) -> pa.Table:
-    summed = pa.concat_tables([one, other]).group_by("value").aggregate([("rows", "sum")])
-    return _bounded(summed.rename_columns(["value", "rows"]).select(["value", "rows"]), where, column)
+    return _bounded(add_counts(one, other), where, column)
 
 
 def _bounded(counted: pa.Table, where: str, column: str) -> pa.Table:

@@ -86,6 +86,18 @@ def labels_of(column: pa.ChunkedArray) -> pa.Array:
     return pc.fill_null(pc.cast(column, pa.string()), NO_VALUE).combine_chunks()
 
 
+def count_values(column: pa.ChunkedArray) -> pa.Table:
+    """Return how many rows have each value of a column: value, rows."""
+    counted = pc.value_counts(labels_of(column))
+    return pa.table({"value": counted.field("values"), "rows": counted.field("counts")})
+
+
+def add_counts(one: pa.Table, other: pa.Table) -> pa.Table:
+    """Return the sum of two counts of values: value, rows."""
+    summed = pa.concat_tables([one, other]).group_by("value").aggregate([("rows", "sum")])
+    return summed.rename_columns(["value", "rows"]).select(["value", "rows"])
+
+
 def numbers_of(column: pa.ChunkedArray, name: str, where: str) -> Float64Array:
     """Return a column as numbers, (n,) float64, NaN where it has none.
 
@@ -113,13 +125,11 @@ def numbers_of(column: pa.ChunkedArray, name: str, where: str) -> Float64Array:
 
 
 def _count_block(source: SignalSource, column: str, block: str) -> pa.Table:
-    counted = pc.value_counts(labels_of(source.columns(block, [column])[column]))
-    return _bounded(pa.table({"value": counted.field("values"), "rows": counted.field("counts")}), source.where, column)
+    return _bounded(count_values(source.columns(block, [column])[column]), source.where, column)
 
 
 def _merged(where: str, column: str, one: pa.Table, other: pa.Table) -> pa.Table:
-    summed = pa.concat_tables([one, other]).group_by("value").aggregate([("rows", "sum")])
-    return _bounded(summed.rename_columns(["value", "rows"]).select(["value", "rows"]), where, column)
+    return _bounded(add_counts(one, other), where, column)
 
 
 def _bounded(counted: pa.Table, where: str, column: str) -> pa.Table:

@@ -19,7 +19,7 @@ from evenkeel.infra.arrays import map_array
 from evenkeel.infra.dtypes import Int64Array, UInt64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.hashing import hash_identities
-from evenkeel.tasks.annotate.annotation import Annotation
+from evenkeel.tasks.annotate.annotation import Annotation, near_rows_cost
 from evenkeel.tasks.annotate.column import Column
 from evenkeel.tasks.annotate.sorting import place_rows
 from evenkeel.tasks.annotate.source import AnnotationSource
@@ -76,8 +76,7 @@ class Made(Annotation):
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of kept rows that are compared with those of nine leaves, at most 1,024 of each."""
-        compared = min(float(work.kept), 9.0 * min(1024.0, work.kept / max(work.leaves, 1)))
-        return 0.5 + 4e-5 * work.rows + work.kept * compared * (4e-11 * work.dimension + 4e-9)
+        return near_rows_cost(work)
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Make the rows; return how many. Raises RecipeError where they are too many, or a group is too small."""

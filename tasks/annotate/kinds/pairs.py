@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from evenkeel.tasks.annotate.annotation import Annotation
+from evenkeel.tasks.annotate.annotation import Annotation, near_rows_cost
 from evenkeel.tasks.annotate.column import Column
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.signal import Fit
@@ -66,8 +66,7 @@ class Pairs(Annotation):
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of kept rows that are compared with those of nine leaves, at most 1,024 of each."""
-        compared = min(float(work.kept), 9.0 * min(1024.0, work.kept / max(work.leaves, 1)))
-        return 0.5 + 4e-5 * work.rows + work.kept * compared * (4e-11 * work.dimension + 4e-9)
+        return near_rows_cost(work)
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Search the negatives, leaf by leaf; return how many were found, and how many the guard turned away."""

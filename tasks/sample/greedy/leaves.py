@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import write_array
-from evenkeel.infra.dtypes import Array, Float64Array, UInt64Array
+from evenkeel.infra.dtypes import Array, Float64Array
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.sample.blocks import array_for_workers, mapped
@@ -99,7 +99,7 @@ def choose_batch(greedy: LeafGreedy, batch: int) -> Done:
             mine = members[members["label"] == label][: max(MAX_COMPARED, wanted)]
             if wanted and len(mine):
                 chosen = _choose(greedy, mine, wanted)
-                found.append(picks_in_order(_row_ids(cells, mine[chosen.order])))
+                found.append(picks_in_order(cells.row_ids(mine[chosen.order])))
                 value, evaluations = value + chosen.value, evaluations + chosen.evaluations
                 compared += len(mine)
     picks = np.concatenate(found)
@@ -130,14 +130,4 @@ def _quality(greedy: LeafGreedy, members: Array) -> Float64Array:
             column = f"score.{greedy.quality}"
             table = greedy.cells.source.pool.table(greedy.cells.source.blocks[block], ["row_id", column])
             found[mine] = np.maximum(score_of(table, greedy.quality)[members["row"][mine]], 1e-9)
-    return found
-
-
-def _row_ids(cells: Cells, members: Array) -> UInt64Array:
-    """Return the row ids of some members, (n,) uint64, in their order."""
-    found = np.empty(len(members), np.uint64)
-    for block in np.unique(members["block"]):
-        mine = np.flatnonzero(members["block"] == block)
-        row_id = cells.source.pool.table(cells.source.blocks[block], ["row_id"])["row_id"].to_numpy()
-        found[mine] = row_id[members["row"][mine]]
     return found

@@ -13,7 +13,7 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, read_array, write_array
-from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
+from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array, UInt64Array
 from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.kmeans.fit import kmeans
@@ -62,6 +62,15 @@ class Cells:
         """Return the vectors of some members, (n, d) float32."""
         found = vectors_of(self.source, members)
         return normalise(found) if self.metric == "cosine" else found
+
+    def row_ids(self, members: Array) -> UInt64Array:
+        """Return the row ids of some members, (n,) uint64, in their order."""
+        found = np.empty(len(members), np.uint64)
+        for block in np.unique(members["block"]):
+            mine = np.flatnonzero(members["block"] == block)
+            ids = self.source.pool.table(self.source.blocks[block], ["row_id"])["row_id"].to_numpy()
+            found[mine] = ids[members["row"][mine]]
+        return found
 
     def _path(self, name: str) -> str:
         return storage.join(self.folder, name)
