@@ -3,7 +3,7 @@
 Filters run before clustering where their signals need no clusters, and after it where they do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from evenkeel.flows.recipe import Recipe
@@ -21,7 +21,7 @@ from evenkeel.tasks.publish.layout import dataset_folder
 from evenkeel.tasks.signal.complete import SCORED, ScoredInputs, ScoresNeeded
 from evenkeel.tasks.signal.config import SignalRequest
 from evenkeel.tasks.signal.inputs import SignalInputs
-from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
+from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among, with_those_read
 from evenkeel.tasks.signal.signal import Part, Signal
 from evenkeel.tasks.signal.step import SIGNAL
 from evenkeel.tasks.step import RunStep
@@ -57,18 +57,46 @@ def before_clustering(recipe: Recipe, done: Mapping[str, StepRef], run_step: Run
     return Left(dedup, signals, removed, must)
 
 
-def require_scores(recipe: Recipe, ingest: StepRef, left: Left, run_step: RunStep) -> None:
-    """Raise RecipeError before clustering where sampling needs a score that some rows have no value of.
+def scores_settled_late(recipe: Recipe) -> dict[str, str]:
+    """Return the scores that sampling needs of every row and a filter after clustering may decide on, with that rule.
 
-    Filters that come after clustering may still remove such rows; sampling itself looks then.
+    Such a filter may be there to remove the rows without one. A rule that reads nothing but what clusters say is not.
     """
-    if recipe.rules_by_phase()[1]:
-        return
-    lacking = {name: ref for name, ref in left.signals.items() if ref.counts.get("missing")}
-    asked = [name for name in recipe.sampling.needs_scores() if name in lacking or name in recipe.source.scores]
+    _, last = recipe.rules_by_phase()
+    parts = needed_parts(recipe.signals)
+    of_clusters = {name for name, needs in parts.items() if "clusters" in needs}
+    for rule in last:
+        if _read_beside_clusters(recipe, rule, of_clusters):
+            return {name: rule.text for name in recipe.sampling.needs_scores() if name not in of_clusters}
+    return {}
+
+
+def require_scores(
+    recipe: Recipe, ingest: StepRef, dedup: StepRef, known: Mapping[str, StepRef], late: bool, run_step: RunStep
+) -> None:
+    """Raise RecipeError where sampling needs a score that some rows have no value of.
+
+    known: the signals that are computed. late: after clustering and its filters, for scores that these may decide on
+    and for signals of clusters; before it for all others, so that no pool is clustered in vain.
+    """
+    settled, parts = scores_settled_late(recipe), needed_parts(recipe.signals)
+    asked = []
+    for name in recipe.sampling.needs_scores():
+        lacks = known[name].counts.get("missing") if name in known else name in recipe.source.scores
+        if lacks and late == (name in settled or "clusters" in parts.get(name, ())):
+            asked.append(name)
     if asked:
-        signals = {name: lacking[name] for name in asked if name in lacking}
-        run_step(SCORED, ScoresNeeded(names=asked), ScoredInputs(ingest, left.dedup, signals))
+        signals = {name: known[name] for name in asked if name in known}
+        run_step(SCORED, ScoresNeeded(names=asked), ScoredInputs(ingest, dedup, signals))
+
+
+def _read_beside_clusters(recipe: Recipe, rule: FilterRule, of_clusters: Collection[str]) -> bool:
+    """Tell whether a rule reads a column, itself or through its signals, that is no signal of clusters and no group."""
+    named = [name for name in rule.columns if name != rule.by]
+    read = with_those_read(signals_among(named, of_clusters), recipe.signals)
+    grouped = {f"{prefix}{name}" for name in recipe.source.groups for prefix in ("", "group.")}
+    below = [name for signal in read for name in signal.columns() if name not in grouped]
+    return any(not signals_among([name], of_clusters) for name in [*named, *below])
 
 
 def filter_rows(

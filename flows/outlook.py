@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from evenkeel.expectations.expectation import Expectation
 from evenkeel.expectations.outlook import Obstacle, Outlook
 from evenkeel.expectations.suites import obstacles
+from evenkeel.flows.around_clustering import scores_settled_late
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.workspace import StepRef
@@ -100,14 +101,22 @@ def _unknown(recipe: Recipe, named: Collection[str], columns: Collection[str]) -
 
 
 def without_values(recipe: Recipe, signals: Mapping[str, StepRef]) -> list[Obstacle]:
-    """Return a caution for each finished signal that sampling needs of every row and some have no value of."""
+    """Return a caution for each score that sampling needs of every row, where rows are without it or this is not known.
+
+    signals: those that are finished. Of a score that a filter after clustering may decide on, it is known only then.
+    """
     filtered = {name.removeprefix("score.") for rule in recipe.filters for name in rule.columns}
-    found = []
+    late, found = scores_settled_late(recipe), []
     for name in recipe.sampling.needs_scores():
         counts = signals[name].counts if name in signals else {}
-        if (missing := counts.get("missing", 0)) and name not in filtered:
+        missing = counts.get("missing", 0) if counts else None  # None = not known yet
+        remedy = f'leave them out by a filter, drop: "{name} is null", or give them one: coalesce({name}, 0)'
+        if name in late and missing != 0:
+            why = f"whether every row that is left has a value of {name} is known only after clustering, because the "
+            why += f"filter {late[name]!r}, which comes after it, may remove those that have none"
+            found.append(Obstacle(expectation="sampling", severity="warn", why=why, remedy=f"to know before, {remedy}"))
+        elif missing and name not in filtered:
             why = f"{missing:,} of {counts['rows']:,} rows have no value of {name}, which sampling needs of every row"
-            remedy = f'leave them out by a filter, drop: "{name} is null", or give them one: coalesce({name}, 0)'
             found.append(Obstacle(expectation="sampling", severity="warn", why=why, remedy=remedy))
     return found
 

@@ -275,7 +275,7 @@ def draw_card(
 def _cluster_anew(recipe: Recipe, ingest: StepRef, must: StepRef | None, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest))
     left = before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
-    require_scores(recipe, ingest, left, run_step)
+    require_scores(recipe, ingest, left.dedup, left.signals, False, run_step)
     cluster = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(ingest, embed, left.dedup))
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
 
@@ -283,7 +283,7 @@ def _cluster_anew(recipe: Recipe, ingest: StepRef, must: StepRef | None, run_ste
 def _assign(recipe: Recipe, ingest: StepRef, must: StepRef | None, base: Base, run_step: RunStep) -> ClusteredPool:
     embed = run_step(EMBED, recipe.embedding, EmbedInputs(ingest, base.embed if base.fitted else None))
     left = before_clustering(recipe, flat_refs({"ingest": ingest, "embed": embed, "must_keep": must}), run_step)
-    require_scores(recipe, ingest, left, run_step)
+    require_scores(recipe, ingest, left.dedup, left.signals, False, run_step)
     inputs = AssignInputs(ingest, embed, left.dedup, base.cluster, base.ingest)
     cluster = run_step(ASSIGN, AssignConfig(metric=recipe.clustering.metric), inputs)
     return ClusteredPool(ingest=ingest, embed=embed, cluster=cluster, **vars(left))
@@ -295,9 +295,11 @@ def _filtered(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> Cluster
     pool = dataclasses.replace(pool, signals=signals)
     _, last = recipe.rules_by_phase()
     if not last:
+        require_scores(recipe, pool.ingest, pool.dedup, signals, True, run_step)
         return pool
     sizes = recipe.sampling.rehydrates_by_filters
     removed = filter_rows(last, sizes, pool.steps(), pool.dedup, signals, run_step)
+    require_scores(recipe, pool.ingest, removed, signals, True, run_step)
     cluster = run_step(THIN, ThinConfig(), ThinInputs(removed, pool.cluster))
     return dataclasses.replace(pool, dedup=removed, filter=removed, cluster=cluster, unfiltered=pool.cluster)
 

@@ -81,6 +81,39 @@ def test_a_filter_or_an_exclusion_may_have_removed_them(document: dict[str, Any]
     assert "scored" in order
 
 
+FAR = {"name": "far", "kind": "neighbour-distance", "k": 3, "cells": "clusters"}
+
+
+def test_a_filter_that_reads_only_clusters_saves_no_row_without_a_score(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["signals"] += [FAR]
+    order, _ = clustered({**document, "filters": [{"drop": "far above quantile 0.9"}]}, tmp_path)
+    assert "cluster" not in order
+    assert "'loss', which 3 of 120 rows have no finite value of" in order[-2]
+
+
+def test_what_a_filter_after_clustering_may_settle_is_said_by_plan_and_looked_at_right_after_it(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["signals"] += [FAR]
+    order, _ = clustered({**document, "filters": [{"drop": "loss > 2 or far > 1e9"}]}, tmp_path)
+    assert order.index("cluster") < order.index("filter") < order.index("scored")
+    assert {"thin", "sample"}.isdisjoint(order)
+    assert "'loss', which 3 of 120 rows have no finite value of" in order[-2]
+    assert "known only after clustering, because the filter 'drop loss > 2 or far > 1e9'" in order[-1]
+    order, _ = clustered({**document, "filters": [{"drop": "loss is null or far > 1e9"}]}, tmp_path)
+    assert order[order.index("cluster") :][:-1] == ["cluster", "signal", "filter", "scored", "thin"]
+
+
+def test_a_score_made_of_clusters_is_looked_at_before_sampling(document: dict[str, Any], tmp_path: Path) -> None:
+    document["signals"] += [FAR, {"name": "both", "of": "far + loss"}]
+    document["sampling"]["strategy"]["by"] = "both"
+    order, _ = clustered(document, tmp_path)
+    assert order[-3] == "scored"
+    assert "'both', which 3 of 120 rows have no finite value of" in order[-2]
+
+
 def test_scores_of_the_source_are_looked_at_too_and_whole_signals_are_not(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
