@@ -62,6 +62,46 @@ def test_anchors_find_the_rare_class_and_the_model_is_no_worse_than_by_random_ro
     assert np.mean(accuracy) >= np.mean(by_chance)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("per", ["class", "cluster"])
+@pytest.mark.parametrize("pool", ["even", "one rare", "long tail"])
+def test_a_batch_by_anchors_teaches_no_less_than_random_rows(tmp_path: Path, pool: str, per: str) -> None:
+    """Ten classes of digits, two labels each, 50 rows: as frequent as each other, one of 28 rows, from 120 to 5."""
+    more = np.array([gain(tmp_path / str(seed), pool, per, seed) for seed in range(10)])
+    assert more.mean() > -more.std() / len(more) ** 0.5, "not below random beyond the noise"
+
+
+def gain(folder: Path, pool: str, per: str, seed: int) -> float:
+    """Return how much more accurate a model is after a batch than after random rows, on digits left out."""
+    from sklearn.cluster import KMeans
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    left_out, rng = np.random.default_rng(99).random(len(x)) < 0.3, np.random.default_rng(seed)
+    turn = rng.permutation(10)
+    most = {
+        "even": [999] * 10,
+        "one rare": [28] + [999] * 9,
+        "long tail": [max(5, int(120 * 0.65**n)) for n in range(10)],
+    }
+    of = [
+        rng.permutation(np.flatnonzero(~left_out & (y == one)))[:many]
+        for one, many in zip(turn, most[pool], strict=True)
+    ]
+    keep = rng.permutation(np.concatenate(of))
+    rows, truth = x[keep].astype(np.float32), y[keep]
+    known = [int(row) for one in range(10) for row in rng.permutation(np.flatnonzero(truth == one))[:2]]
+    leaf = KMeans(40, n_init=1, random_state=0).fit_predict(rows)
+    _, asked = batch(folder, rows, leaf, {row: f"c{truth[row]}" for row in known}, 50, per=per)
+    chance = rng.permutation(np.setdiff1d(np.arange(len(rows)), known))[:50]
+    accuracy = []
+    for chosen in (asked, chance):
+        labelled = [*known, *chosen]
+        found = fit_labels(rows[labelled], truth[labelled], 10).probabilities(x[left_out]).argmax(axis=1)
+        accuracy.append(np.mean([(found[y[left_out] == one] == one).mean() for one in range(10)]))
+    return float(accuracy[0] - accuracy[1])
+
+
 def macro_accuracy(x: np.ndarray, rare: np.ndarray, known: list[int]) -> float:
     model = fit_labels(x[known], rare[known].astype(np.int64), 2)
     right = (model.probabilities(x).argmax(axis=1) == rare)[np.setdiff1d(np.arange(len(x)), known)]
@@ -122,9 +162,9 @@ def test_anchors_read_the_leaves_around_them_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     leaf = np.arange(20_000) % 400
     x = (rng.normal(0, 9, (400, 3))[leaf] + rng.normal(0, 0.3, (20_000, 3))).astype(np.float32)
-    ref, rows = batch(tmp_path, x, leaf, {0: "a", 1: "b"}, 30)
-    assert len(rows) == 30
-    assert ref.facts["read"] <= 2 * (2 * 50 + 50)
+    ref, rows = batch(tmp_path, x, leaf, {0: "a", 1: "b"}, 5)
+    assert len(rows) == 5
+    assert ref.facts["read"] <= 2 * (20 * 5 + 20 * 5 // 2 + 50), "of 40 rows for each one that is asked for, half more"
     assert ref.facts["read_share"] < 0.02
 
 

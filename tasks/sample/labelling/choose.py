@@ -13,18 +13,20 @@ from evenkeel.tasks.sample.candidates import CandidateRows, Columns
 from evenkeel.tasks.sample.cells import join, rank_in_cell, take
 from evenkeel.tasks.sample.labelling.labelled import is_labelled
 from evenkeel.tasks.sample.labelling.model import LabelModel, uncertainty_of
-from evenkeel.tasks.sample.labelling.options import Uncertainty
+from evenkeel.tasks.sample.labelling.options import Per, Uncertainty
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 
 SEED = 0x746F_6C61
+REPEATED = 0.9
 SPARE = 2  # times the target is kept of every class, since ranks inside a leaf shift when blocks are put together
 
 
 class Found(NamedTuple):
     """Unlabelled rows, each once for every class that wants it, and how many vectors were read.
 
-    rows: row_id; class and leaf, int64; worth, float64, of which the largest are taken; unsure and hash, float64.
+    rows: row_id; class, predicted class and leaf, int64; worth, float64, of which the largest are taken; unsure and
+    hash, float64.
     """
 
     rows: Columns
@@ -77,10 +79,21 @@ def by_probability(unlabelled: Unlabelled, model: LabelModel, wanted: Int64Array
     return _reduced(offer, partial(_merged, keep=keep), unlabelled, problem)
 
 
-def most_unsure(found: Columns, target: int) -> UInt64Array:
-    """Return the rows that a model is least sure of, each once, ties by hash."""
-    order = np.lexsort((found["hash"], -found["unsure"]))
-    return _each_once(found["row_id"][order])[:target]
+def unsure_of_each(found: Columns, classes: int, target: int, per: Per, seed: int) -> UInt64Array:
+    """Return the rows that a model is least sure of, each once, as many of every predicted class.
+
+    A row counts a tenth less for each one of its leaf and class that comes before it, so that a batch is not of rows
+    that say the same. per: cluster = as many of every leaf instead, whatever class they are predicted to be.
+    """
+    found = take(found, _first_of_each(found["row_id"]))
+    if per == "cluster":
+        found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"])))
+        order = np.lexsort((found["hash"], -found["unsure"], rank_in_cell(found["leaf"])))
+        return np.asarray(found["row_id"][order][:target], np.uint64)
+    found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"], found["predicted"])))
+    worth = found["unsure"] * REPEATED ** rank_in_cell(_cells(found["predicted"], found["leaf"]))
+    wanted = water_fill(np.full(classes, target), target, seed=seed).quotas
+    return of_classes({**found, "class": found["predicted"], "worth": worth}, wanted, target, seed)
 
 
 def of_classes(found: Columns, wanted: Int64Array, target: int, seed: int) -> UInt64Array:
@@ -123,7 +136,8 @@ def _like_anchors(
     rows, x = unlabelled.read(block)
     if not len(x):
         return Found(_nothing(), 0)
-    rows["unsure"] = uncertainty_of(model.probabilities(x), by)
+    probabilities = model.probabilities(x)
+    rows["unsure"], rows["predicted"] = uncertainty_of(probabilities, by), probabilities.argmax(axis=1)
     parts = []
     for number, others in enumerate(anchors):
         squared = (x**2).sum(axis=1)[:, None] - 2 * x @ others.T + (others**2).sum(axis=1)
@@ -139,8 +153,8 @@ def _predicted(
     if not len(x):
         return Found(_nothing(), 0)
     probabilities = model.probabilities(x)
-    unsure = uncertainty_of(probabilities, by)
-    return Found(keep({**rows, "class": probabilities.argmax(axis=1), "worth": unsure, "unsure": unsure}), len(x))
+    first, unsure = probabilities.argmax(axis=1), uncertainty_of(probabilities, by)
+    return Found(keep({**rows, "class": first, "predicted": first, "worth": unsure, "unsure": unsure}), len(x))
 
 
 def _probable(
@@ -150,8 +164,8 @@ def _probable(
     if not len(x):
         return Found(_nothing(), 0)
     probabilities = np.where(wanted > 0, model.probabilities(x), -1.0)
-    worth = probabilities.max(axis=1)
-    return Found(keep({**rows, "class": probabilities.argmax(axis=1), "worth": worth, "unsure": worth}), len(x))
+    first, worth = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    return Found(keep({**rows, "class": first, "predicted": first, "worth": worth, "unsure": worth}), len(x))
 
 
 def _largest(found: Columns, each: int) -> Columns:
@@ -163,19 +177,23 @@ def _largest(found: Columns, each: int) -> Columns:
 def _in_turn(found: Columns, each: int) -> Columns:
     """Return rows of every class, those that come first in their leaf before those that come second."""
     found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"], found["class"])))
-    _, cell = np.unique(np.stack([found["class"], found["leaf"]]), axis=1, return_inverse=True)
-    return _largest({**found, "worth": found["unsure"] - rank_in_cell(cell.astype(np.int64))}, each)
+    cell = _cells(found["class"], found["leaf"])
+    return _largest({**found, "worth": found["unsure"] - rank_in_cell(cell)}, each)
 
 
 def _merged(one: Found, other: Found, keep: Callable[[Columns], Columns]) -> Found:
     return Found(keep(join([one.rows, other.rows])), one.read + other.read)
 
 
+def _cells(*columns: Int64Array) -> Int64Array:
+    """Return one number for each combination of values of the columns, (n,) int64."""
+    return np.asarray(np.unique(np.stack(columns), axis=1, return_inverse=True)[1], np.int64).ravel()
+
+
 def _nothing() -> Columns:
-    whole = {"row_id": np.empty(0, np.uint64), "class": np.empty(0, np.int64), "leaf": np.empty(0, np.int64)}
+    whole = {"row_id": np.empty(0, np.uint64), **dict.fromkeys(("class", "leaf", "predicted"), np.empty(0, np.int64))}
     return {**whole, "worth": np.empty(0), "unsure": np.empty(0), "hash": np.empty(0)}
 
 
-def _each_once(row_ids: UInt64Array) -> UInt64Array:
-    _, first = np.unique(row_ids, return_index=True)
-    return row_ids[np.sort(first)]
+def _first_of_each(row_ids: UInt64Array) -> Int64Array:
+    return np.asarray(np.sort(np.unique(row_ids, return_index=True)[1]), np.int64)

@@ -17,7 +17,7 @@ from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Arr
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.greedy.picks import COLUMNS, Picks
-from evenkeel.tasks.sample.labelling.options import Rule, Uncertainty
+from evenkeel.tasks.sample.labelling.options import Per, Rule, Uncertainty
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 from evenkeel.tasks.sample.strategy import Strategy
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evenkeel.tasks.sample.labelling.choose import Found
     from evenkeel.tasks.sample.labelling.labelled import Labelled
 
-AT_LEAST = 50
+AT_LEAST, POOL = 50, 40
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class ToLabel(Strategy):
     name: Literal["to-label"] = "to-label"
     rule: Rule = Field(
         "anchors",
-        description="anchors: the least sure among the rows most like the labelled ones of each class; balanced: the "
-        "least sure of every predicted class and leaf; minority: probably of the classes with the fewest labels; "
-        "clusters: one of every leaf without a label, which needs none.",
+        description="anchors: of every predicted class the least sure among the rows most like labelled ones; "
+        "balanced: the least sure of every predicted class and leaf; minority: probably of the classes with the fewest "
+        "labels; clusters: one of every leaf without a label, which needs none.",
     )
     labels: str = Field(
         "labels",
@@ -75,7 +75,12 @@ class ToLabel(Strategy):
     pool: int = Field(
         0,
         ge=0,
-        description="anchors: rows that are compared for each class; 0 = three times the target over the classes.",
+        description="anchors: rows that are compared for each class; 0 = forty times the target over the classes.",
+    )
+    per: Per = Field(
+        "class",
+        description="anchors: what the batch is even over: class = predicted classes, which finds rare ones; cluster = "
+        "leaves, for classes that are about as frequent.",
     )
     avoid_outliers: float = Field(
         0.0,
@@ -144,13 +149,13 @@ class ToLabel(Strategy):
         unlabelled = choose.Unlabelled(problem.rows, self.column[0], allowed)
         found: Found
         if self.rule == "anchors":
-            each = self.pool or max(AT_LEAST, -(-3 * target // classes))
+            each = self.pool or max(AT_LEAST, -(-POOL * target // classes))
             anchors = anchors_of(labelled, self.anchors)
-            near = near_leaves(anchors, level.centroids, problem.tree.sizes - labelled.by_leaf, 2 * each)
+            near = near_leaves(anchors, level.centroids, problem.tree.sizes - labelled.by_leaf, each + each // 2)
             found = choose.near_anchors(
                 replace(unlabelled, looked_into=allowed & near), anchors, model, self.uncertainty, each, problem
             )
-            return choose.most_unsure(found.rows, target), found.read
+            return choose.unsure_of_each(found.rows, classes, target, self.per, problem.seed), found.read
         if self.rule == "balanced":
             found = choose.by_prediction(unlabelled, model, self.uncertainty, problem)
             wanted = water_fill(np.full(classes, target), target, seed=problem.seed).quotas
