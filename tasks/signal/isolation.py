@@ -10,12 +10,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from evenkeel.infra.compiled import compiled
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 
 ROWS_PER_TREE = 256
-ROWS_PER_TILE = 64
+ROWS_PER_TILE = 16
 EULER = 0.5772156649015329
 
 
@@ -31,6 +32,18 @@ class Forest(NamedTuple):
     left: Int32Array
     length: Float32Array
     roots: Int32Array
+
+
+class CompleteTrees(NamedTuple):
+    """Trees of one depth, level by level, so that the children of node i are 2i + 1 and 2i + 2.
+
+    Below a leaf nothing is compared, and all ends have its path length. dimension: (trees, 2^depth - 1) uint32.
+    threshold: the same shape, float32. length: (trees, 2^depth) float32.
+    """
+
+    dimension: npt.NDArray[np.uint32]
+    threshold: Float32Array
+    length: Float32Array
 
 
 def fit_forest(x: Float32Array, trees: int, seed: int) -> Forest:
@@ -55,7 +68,7 @@ def isolation(forest: Forest, x: Float32Array) -> Float64Array:
     """Return the isolation scores of (n, d) rows, (n,) float64 in (0, 1]."""
     total = np.zeros(len(x))
     size = (len(forest.dimension) // len(forest.roots) + 1) // 2
-    _walk(x, forest, _deepest(size), total)
+    _walk(np.ascontiguousarray(x), _complete(forest, _deepest(size)), total)
     scores: Float64Array = np.exp2(-total / len(forest.roots) / _mean_path(size))
     return scores
 
@@ -128,21 +141,64 @@ def _grow(
             free += 2
 
 
+def _complete(forest: Forest, depth: int) -> CompleteTrees:
+    """Return the trees of a forest, level by level."""
+    trees, inner = len(forest.roots), (1 << depth) - 1
+    found = CompleteTrees(
+        np.zeros((trees, inner), np.uint32),
+        np.full((trees, inner), np.inf, np.float32),
+        np.zeros((trees, inner + 1), np.float32),
+    )
+    _lay_out(forest, found)
+    return found
+
+
 @compiled
-def _walk(x: Float32Array, forest: Forest, deepest: int, total: Float64Array) -> None:
+def _lay_out(forest: Forest, found: CompleteTrees) -> None:
+    dimension, threshold, left, length, roots = forest
+    inner = found.dimension.shape[1]
+    at = np.empty(2 * inner + 1, np.int64)
+    for tree in range(roots.shape[0]):
+        at[0] = roots[tree]
+        for place in range(inner):
+            node = at[place]
+            leaf = left[node] == node
+            found.dimension[tree, place] = dimension[node]
+            found.threshold[tree, place] = np.float32(np.inf) if leaf else threshold[node]
+            at[2 * place + 1] = left[node]
+            at[2 * place + 2] = node if leaf else left[node] + 1
+        for end in range(inner + 1):
+            found.length[tree, end] = length[at[inner + end]]
+
+
+@compiled
+def _walk(x: Float32Array, trees: CompleteTrees, total: Float64Array) -> None:
     """Add the path lengths of rows in all trees to total (n,).
 
-    A few rows go down a tree together, one level at a time: the next row does not wait for what the last one reads.
+    A few rows, copied side by side, go down a tree together, one level at a time: in this form the compiler does eight
+    of them at once.
     """
-    dimension, threshold, left, length, roots = forest
-    at = np.empty(ROWS_PER_TILE, np.int32)
-    for start in range(0, x.shape[0], ROWS_PER_TILE):
-        rows = min(ROWS_PER_TILE, x.shape[0] - start)
-        for tree in range(roots.shape[0]):
-            at[:] = roots[tree]
-            for _ in range(deepest):
-                for i in range(rows):
+    n, d = x.shape
+    inner = np.uint32(trees.dimension.shape[1])
+    one, two = np.uint32(1), np.uint32(2)
+    at, begin = np.empty(ROWS_PER_TILE, np.uint32), np.empty(ROWS_PER_TILE, np.uint32)
+    side_by_side = np.zeros(ROWS_PER_TILE * d, np.float32)
+    for i in range(ROWS_PER_TILE):
+        begin[i] = i * d
+    for start in range(0, n, ROWS_PER_TILE):
+        rows = min(ROWS_PER_TILE, n - start)
+        for i in range(rows):
+            for j in range(d):
+                side_by_side[i * d + j] = x[start + i, j]
+        for tree in range(trees.dimension.shape[0]):
+            dimension, threshold, length = trees.dimension[tree], trees.threshold[tree], trees.length[tree]
+            at[:] = 0
+            level = one
+            while level <= inner:
+                for i in range(ROWS_PER_TILE):
                     node = at[i]
-                    at[i] = left[node] + np.int32(x[start + i, dimension[node]] >= threshold[node])
+                    right = side_by_side[np.uint32(begin[i] + dimension[node])] >= threshold[node]
+                    at[i] = two * node + one + np.uint32(right)
+                level = level * two
             for i in range(rows):
-                total[start + i] += length[at[i]]
+                total[start + i] += length[at[i] - inner]

@@ -76,19 +76,39 @@ def page(results: list[dict[str, Any]], unseen: list[dict[str, Any]], seeds: tup
         about = f"{result['about']}. Target {result['target']:,} of {result['rows']:,} rows."
         lines += ["", f"## {result['pool']}", "", about, ""]
         lines += ["| strategy | " + " | ".join(LABELS.values()) + " |", "| --- |" + " --- |" * len(LABELS)]
-        for name, keys in sorted(result["strategies"].items(), key=lambda item: item[1]["kl"][0]):
-            cells = [
-                f"{keys['kl'][0]:.3f} ± {keys['kl'][1]:.3f}",
-                f"{keys['coverage'][0]:.1%}",
-                f"{keys['worst'][0]:.1f}",
-                f"{keys['probe'][0]:.3f} ± {keys['probe'][1]:.3f}",
-                f"{keys['knn'][0]:.3f} ± {keys['knn'][1]:.3f}",
-            ]
-            lines.append(f"| {'**balanced**' if name == 'balanced' else name} | " + " | ".join(cells) + " |")
+        by_kl = sorted(result["strategies"].items(), key=lambda item: item[1]["kl"][0])
+        lines += [row_of(name, keys) for name, keys in by_kl]
         lines += ["", f"balanced took `{short(result['chosen'])}`: {result['why']}."]
         if result["sweep"]:
             lines += ["", "![balance and coverage against size](sweep.svg)"]
     return "\n".join(lines) + "\n"
+
+
+def row_of(name: str, keys: dict[str, Any]) -> str:
+    """Return the row of a strategy in the table of a pool."""
+    cells = [
+        f"{keys['kl'][0]:.3f} ± {keys['kl'][1]:.3f}",
+        f"{keys['coverage'][0]:.1%}",
+        f"{keys['worst'][0]:.1f}",
+        f"{keys['probe'][0]:.3f} ± {keys['probe'][1]:.3f}",
+        f"{keys['knn'][0]:.3f} ± {keys['knn'][1]:.3f}",
+    ]
+    return f"| {'**balanced**' if name == 'balanced' else name} | " + " | ".join(cells) + " |"
+
+
+def rewrite_rows(results: list[dict[str, Any]]) -> None:
+    """Put the strategies that were measured again into the tables of their pools, and leave the page as it is else."""
+    page = (DOCS / "BALANCE.md").read_text()
+    for result in results:
+        before, mark, section = page.partition(f"\n## {result['pool']}\n")
+        head, rule, rest = section.partition("| --- | --- | --- | --- | --- | --- |\n")
+        rows, gap, after = rest.partition("\n\n")
+        measured = result["strategies"]
+        kept = [row for row in rows.split("\n") if row.split("|")[1].strip(" *") not in measured]
+        kept += [row_of(name, keys) for name, keys in measured.items()]
+        kept.sort(key=lambda row: float(row.split("|")[2].split("±")[0]))
+        page = before + mark + head + rule + "\n".join(kept) + gap + after
+    (DOCS / "BALANCE.md").write_text(page)
 
 
 def verdict(results: list[dict[str, Any]]) -> list[str]:

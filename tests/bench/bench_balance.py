@@ -1,10 +1,11 @@
 """Balance of every strategy on labelled pools, written with a picture to docs/BALANCE.md.
 
-    python -m tests.bench.bench_balance [--pools nested,fresh-3] [--seeds 5] [--no-write]
+    python -m tests.bench.bench_balance [--pools nested,fresh-3] [--strategies density] [--seeds 5] [--no-write]
 
 Every pool runs through the product's own steps. The hidden labels are read by the evaluation alone. EVENKEEL_BENCH_DATA
 names the folder of the pool `debian`; without it that pool is left out. What a pool measured is kept in
-.evenkeel/bench-balance and taken from there while the code is the same, so a run that was stopped goes on.
+.evenkeel/bench-balance and taken from there while the code is the same, so a run that was stopped goes on. With some
+strategies alone, only their rows in the tables of the pools are written anew.
 """
 
 import argparse
@@ -43,7 +44,7 @@ from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
-from tests.bench.balance_page import BASELINES, write_page
+from tests.bench.balance_page import BASELINES, rewrite_rows, write_page
 from tests.bench.balance_pools import POOLS, Pool, write
 from tests.bench.fresh_pools import fresh
 from tests.sample.pools import inputs_of, sampled
@@ -103,9 +104,9 @@ def agreement(pool: Pool, inputs: dict[str, Any], run: Run, imbalance: dict[str,
     return float(rho), min(kl.values()), max(kl.values())
 
 
-def measured(name: str, seeds: int) -> dict[str, Any] | None:
+def measured(name: str, seeds: int, strategies: list[str]) -> dict[str, Any] | None:
     """Return what a pool measures, from an earlier run of the same code where there is one; None without the data."""
-    digest = hashlib.sha256(str(seeds).encode())
+    digest = hashlib.sha256(f"{seeds} {' '.join(strategies)}".encode())
     for path in CODE:
         if path.parent.name in PARTS or path.parent.parent.name in PARTS:
             digest.update(path.read_bytes())
@@ -119,7 +120,7 @@ def measured(name: str, seeds: int) -> dict[str, Any] | None:
         return None
     print(f"{name}: {pool.about}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(pool, seeds, Path(folder), BASELINES if name.startswith("fresh-") else STRATEGIES)
+        result = measure(pool, seeds, Path(folder), strategies)
     KEPT.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(result, default=float))
     return result
@@ -144,6 +145,11 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
                 facts = dict(ref.facts)
         means = {key: float(np.mean(values)) for key, values in found[name].items()}
         print(f"  {name:12}" + "  ".join(f"{key} {value:.3f}" for key, value in means.items()), flush=True)
+    summary = {
+        name: {key: (float(np.mean(v)), float(np.std(v))) for key, v in keys.items()} for name, keys in found.items()
+    }
+    if not facts:
+        return {"pool": pool.name, "strategies": summary}
     rho, best, worst = agreement(pool, inputs, run, facts.get("imbalance", {}))
     print(
         f"  chose {facts['chosen']}; rho {rho:.3f}; best candidate {best:.3f}, worst {worst:.3f}; {facts['why']}",
@@ -153,9 +159,6 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     if pool.name == "isotropic":
         config = SamplingConfig(target=1)
         swept = sweep(config, inputs_of(config, inputs, run), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
-    summary = {
-        name: {key: (float(np.mean(v)), float(np.std(v))) for key, v in keys.items()} for name, keys in found.items()
-    }
     return {
         "pool": pool.name,
         "about": pool.about,
@@ -177,15 +180,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everything = [*POOLS, *(f"fresh-{seed}" for seed in range(FRESH))]
     parser.add_argument("--pools", default=",".join(everything))
+    parser.add_argument("--strategies", help="these alone, such as density,random")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--no-write", action="store_true", help="print only")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="sklearn")
-    names = arguments.pools.split(",")
-    found = {name: measured(name, FRESH_SEEDS if name.startswith("fresh-") else arguments.seeds) for name in names}
-    results = [result for name, result in found.items() if result is not None and not name.startswith("fresh-")]
-    unseen = [result for name, result in found.items() if result is not None and name.startswith("fresh-")]
-    if not arguments.no_write:
+    alone = arguments.strategies.split(",") if arguments.strategies else None
+    results: list[dict[str, Any]] = []
+    unseen: list[dict[str, Any]] = []
+    for name in arguments.pools.split(","):
+        fresh_pool = name.startswith("fresh-")
+        strategies = alone or (BASELINES if fresh_pool else STRATEGIES)
+        if (result := measured(name, FRESH_SEEDS if fresh_pool else arguments.seeds, strategies)) is not None:
+            (unseen if fresh_pool else results).append(result)
+    if not arguments.no_write and alone is not None:
+        rewrite_rows(results)
+    elif not arguments.no_write:
         write_page(results, unseen, (arguments.seeds, FRESH_SEEDS))
 
 
