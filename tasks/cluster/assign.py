@@ -27,12 +27,13 @@ from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.inputs import AssignInputs
 from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_index
 from evenkeel.tasks.cluster.source import Source
-from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.pool import SHARD_BITS, Pool
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
 INDEX = "index"
+Known = dict[str, list[int]]
 
 
 def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run) -> Outcome:
@@ -58,8 +59,7 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
     else:
         write_penalised_index(out.path(INDEX), base.levels[0].centroids, base.offsets, run.compute.threads)
         write_offsets(out.uri, base.offsets)
-    contents = {block.name: block.content for block in Pool.open(inputs.base_ingest).blocks}
-    same = [block.content != "" and contents.get(block.name) == block.content for block in source.pool.blocks]
+    same = unchanged_parts(Pool.open(inputs.base_ingest), source.pool)
     work = partial(assign_block, source, base.uri, config, out.uri, run.scratch)
     total = len(source.names)
     tallies = run.compute.map(
@@ -94,6 +94,19 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
     )
 
 
+def unchanged_parts(base: Pool, pool: Pool) -> list[Known]:
+    """Return for every block of a pool the blocks of its base that hold the same rows of some shards, and which."""
+    places = {part.content: block.name for block in base.blocks for part in block.parts if part.content}
+    found: list[Known] = []
+    for block in pool.blocks:
+        known: Known = {}
+        for part in block.parts:
+            if part.content in places:
+                known.setdefault(places[part.content], []).append(part.shard)
+        found.append(known)
+    return found
+
+
 @dataclass(frozen=True)
 class Tally:
     """The rows of a block, counted: leaves that occur, rows and summed squared distances of each, (m,).
@@ -111,15 +124,17 @@ class Tally:
 
 
 def assign_block(
-    source: Source, base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, bool]
+    source: Source, base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, Known]
 ) -> Tally:
-    """Write the leaf of every kept row of a block, (name, same as in the base's pool), and count what was written."""
-    name, same = block
+    """Write the leaf of every kept row of a block, (name, what the base knows of it), and count what was written."""
+    name, known_in = block
     row_ids, index = source.kept(name)
     leaves, distances = np.full(len(row_ids), -1, np.int32), np.zeros(len(row_ids), np.float32)
-    if same:
-        known = read_rows(base, name)
+    shards = row_ids >> np.uint64(SHARD_BITS)
+    for earlier, numbers in known_in.items():
+        known = read_rows(base, earlier)
         at, old = find_sorted(known["row_id"].to_numpy(), row_ids)
+        old &= np.isin(shards, np.array(numbers, np.uint64))
         leaves[old], distances[old] = known["leaf"].to_numpy()[at[old]], known["distance"].to_numpy()[at[old]]
     fresh = leaves < 0
     if fresh.any():

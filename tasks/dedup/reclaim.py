@@ -12,7 +12,7 @@ from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.filtered import Filtered
 from evenkeel.tasks.dedup.ledger import read_ledger
-from evenkeel.tasks.ingest.pool import SHARD_BITS, Block, Pool
+from evenkeel.tasks.ingest.pool import SHARD_BITS, Block, Pool, blocks_of
 from evenkeel.tasks.step import Run
 
 
@@ -32,8 +32,7 @@ def facts_without(filtered: StepRef, row_ids: UInt64Array, pool: Pool, run: Run)
     shard = (row_ids >> np.uint64(SHARD_BITS)).astype(np.int64)
     names = {one.number: one.name for one in pool.shards}
     by_shard = Counter(names.get(number, str(number)) for number in shard.tolist())
-    touched = set(shard.tolist())
-    blocks = [block for block in pool.blocks if block.shard in touched]
+    blocks = blocks_of(pool, row_ids)
     groups = {name: Counter(values) for name, values in said.groups.items()}
     for counts in run.compute.map(partial(_groups_of, pool, row_ids), blocks, work=pool.rows * 16):
         for name, values in counts.items():

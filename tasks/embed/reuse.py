@@ -4,12 +4,16 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from evenkeel.infra import storage
+from evenkeel.infra.arrays import map_array
+from evenkeel.infra.dtypes import Array
 from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import content_key
 from evenkeel.tasks.embed.embedder import Embedder, Place
-from evenkeel.tasks.ingest.pool import Block
+from evenkeel.tasks.ingest.pool import Block, Part
 from evenkeel.tasks.step import Run
 
 
@@ -43,6 +47,46 @@ def take_over(key: str, blocks: Sequence[Block], files: Sequence[tuple[str, str]
                 continue
             taken += 1
     return taken
+
+
+@dataclass(frozen=True)
+class KnownParts:
+    """Rows of single shards that an earlier run embedded by the same map: (block, first row) by content."""
+
+    uri: str
+    places: dict[str, tuple[str, int]]
+
+    def vectors(self, part: Part, scratch: Path) -> Array | None:
+        """Return the vectors of the rows of a shard, None where they are not known."""
+        if part.content not in self.places:
+            return None
+        block, first = self.places[part.content]
+        try:
+            return map_array(storage.join(self.uri, "vectors", f"{block}.npy"), scratch)[first : first + part.rows]
+        except FileNotFoundError:
+            return None
+
+
+def known_parts(key: str, blocks: Sequence[Block], out: str, run: Run) -> KnownParts | None:
+    """Return what an earlier run has embedded of blocks that hold several shards; None where that is nothing."""
+    wanted = {part.content for block in blocks if block.packed for part in block.packed if part.content}
+    if not wanted:
+        return None
+    try:
+        earlier = storage.read_json(_place(key, run))
+        found = [Block.model_validate(item) for item in storage.read_json(storage.join(earlier, "blocks.json"))]
+    except FileNotFoundError:
+        return None
+    if earlier == out:
+        return None
+    places = {}
+    for block in found:
+        first = 0
+        for part in block.parts:
+            if part.content in wanted:
+                places[part.content] = (block.name, first)
+            first += part.rows
+    return KnownParts(earlier, places) if places else None
 
 
 def register(key: str, out: str, run: Run) -> None:

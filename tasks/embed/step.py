@@ -50,7 +50,9 @@ def embed(config: EmbeddingConfig, inputs: EmbedInputs, out: StepFolder, run: Ru
     after = PostProcessor(embedder, place)
     facts = dict(_fit(embedder, pool, place))
     storage.write_json(out.path("embedding.json"), embedder.model_dump(mode="json"))
-    storage.write_json(out.path("blocks.json"), [block.model_dump(mode="json") for block in pool.blocks])
+    storage.write_json(
+        out.path("blocks.json"), [block.model_dump(mode="json", exclude_defaults=True) for block in pool.blocks]
+    )
     if embedder.unchanged and after.is_identity:
         about = {"dimension": pool.info.dimension, "dtype": pool.info.dtype, "zero": 0}
         folder = posixpath.relpath(inputs.ingest.uri, out.uri)
@@ -59,7 +61,8 @@ def embed(config: EmbeddingConfig, inputs: EmbedInputs, out: StepFolder, run: Ru
 
     key = reuse.map_key(embedder, EMBED.version, place, _map_files(embedder))
     taken = reuse.take_over(key, pool.blocks, [*embedder.block_files, ("vectors", "npy")], out.uri, run)
-    work = partial(_embed_block, pool, embedder, after)
+    known = None if embedder.block_files else reuse.known_parts(key, pool.blocks, out.uri, run)
+    work = partial(_embed_block, pool, embedder, after, known)
     started = time.monotonic()
 
     def report(count: int) -> None:
@@ -186,13 +189,15 @@ def _take_over(embedder: Embedder, earlier: str, place: Place) -> dict[str, obje
     return made
 
 
-def _embed_block(pool: Pool, embedder: Embedder, after: PostProcessor, block: Block) -> BlockFacts:
+def _embed_block(
+    pool: Pool, embedder: Embedder, after: PostProcessor, known: reuse.KnownParts | None, block: Block
+) -> BlockFacts:
     """Write the vectors of one block unless they are there, and return what they are."""
     uri = storage.join(after.place.output, "vectors", f"{block.name}.npy")
     if storage.exists(uri):
         vectors = map_array(uri, Path(pool.scratch))
     else:
-        vectors = after.apply(embedder.embed(pool, block, None, after.place))
+        vectors = _vectors(pool, embedder, after, known if block.packed else None, block)
         if len(vectors) != block.rows or not np.isfinite(vectors).all():
             raise InputError(
                 "the embedder gave vectors that cannot be used",
@@ -204,6 +209,30 @@ def _embed_block(pool: Pool, embedder: Embedder, after: PostProcessor, block: Bl
         write_array(uri, vectors)
     zero = int((~vectors.any(axis=1)).sum())
     return {"dimension": vectors.shape[1], "dtype": str(vectors.dtype), "zero": zero}
+
+
+def _vectors(
+    pool: Pool, embedder: Embedder, after: PostProcessor, known: reuse.KnownParts | None, block: Block
+) -> RawVectors:
+    """Return the vectors of a block, of shards that are embedded already as they are."""
+    if known is None:
+        return after.apply(embedder.embed(pool, block, None, after.place))
+    found = [known.vectors(part, Path(pool.scratch)) for part in block.parts]
+    ends = np.cumsum([part.rows for part in block.parts])
+    missing = [
+        np.arange(end - part.rows, end)
+        for part, end, one in zip(block.parts, ends.tolist(), found, strict=True)
+        if one is None
+    ]
+    if not missing:
+        return np.concatenate([one for one in found if one is not None])
+    fresh = after.apply(embedder.embed(pool, block, np.concatenate(missing), after.place))
+    vectors = np.empty((block.rows, fresh.shape[1]), fresh.dtype)
+    vectors[np.concatenate(missing)] = fresh
+    for end, one in zip(ends.tolist(), found, strict=True):
+        if one is not None:
+            vectors[end - len(one) : end] = one
+    return vectors
 
 
 def cost(config: EmbeddingConfig, work: Workload) -> float:

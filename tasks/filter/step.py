@@ -19,7 +19,7 @@ from evenkeel.tasks.filter.config import WHERE, FilterConfig
 from evenkeel.tasks.filter.inputs import FilterInputs
 from evenkeel.tasks.filter.rules import PreparedRule, check_types, folder_of
 from evenkeel.tasks.ingest.must_keep import among, kept_by_force
-from evenkeel.tasks.ingest.pool import Block, Pool
+from evenkeel.tasks.ingest.pool import SHARD_BITS, Block, Pool
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -77,7 +77,7 @@ class Filtering:
             int(before.sum()),
             np.bincount(rule[gone], minlength=len(self.rules)),
             missing,
-            Counter({block.shard: count}) if count else Counter(),
+            Counter((row_id[gone] >> np.uint64(SHARD_BITS)).tolist()),
             {name[6:]: _values(table[name], gone) for name in names} if count else {},
             self._by_size(row_id, before, gone),
         )

@@ -3,8 +3,10 @@
 import base64
 import itertools
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -13,61 +15,99 @@ from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.isolation import Json, ProcessDied, call_isolated
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.packs import Pack, read_pack
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.reader import ShardSchema
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import ShardReport
 from evenkeel.tasks.ingest.reuse import inspect_once, schema_as_json, schema_from_json
-from evenkeel.tasks.ingest.shard import read_shard, refused, remove_block, scratch_of
+from evenkeel.tasks.ingest.shard import read_small, scratch_of
+from evenkeel.tasks.ingest.writing import block_name, remove_block
 
 
-def inspect_guarded(registry: str, shard: ListedShard) -> ShardSchema | str:
-    """Return the schema of a shard, or why it cannot be read: also where reading it ends the process, twice."""
+def inspect_guarded(registry: str, shards: Sequence[ListedShard]) -> list[ShardSchema | str]:
+    """Return the schemas of shards, or why one cannot be read: also where reading it ends the process, twice."""
+    asked: Json = {"registry": registry, "shards": [shard.model_dump(mode="json") for shard in shards]}
     try:
-        found = call_isolated(_inspect, {"registry": registry, "shard": shard.model_dump(mode="json")})
-        return str(found["refused"]) if "refused" in found else schema_from_json(found)
+        found = cast(list[Json], call_isolated(_inspect, asked)["found"])
+        return [str(one["refused"]) if "refused" in one else schema_from_json(one) for one in found]
     except ProcessDied as death:
-        return death.reason
+        if len(shards) == 1:
+            return [death.reason]
+        return [one for shard in shards for one in inspect_guarded(registry, [shard])]
 
 
-def read_guarded(job: ShardJob) -> ShardReport:
-    """Read one shard as `read_shard` does; one that ends the process twice is refused, with the signal as reason.
+def read_guarded(pack: Pack) -> list[ShardReport]:
+    """Read the shards of a pack as `read_pack` does; one that ends the process twice is refused, with the signal.
 
-    That report is not kept, so that a run that is started again, perhaps with more memory, tries again.
+    The report on a pack with such a shard is not kept, so that a run that is started again, perhaps with more memory,
+    tries again.
     """
     try:
-        return ShardReport.model_validate(call_isolated(_read, WrittenJob.of(job).model_dump(mode="json")))
+        return _reports(pack, {})
     except ProcessDied as death:
-        _remove_what_was_written(job)
-        return refused(job, storage.sha256(job.shard.uri), Reason.UNREADABLE_SHARD, death.reason, None)
+        _remove_what_was_written(pack)
+        died = {pack[0].number: death.reason} if len(pack) == 1 else _who_died(pack)
+    try:
+        return _reports(pack, died)
+    except ProcessDied as death:  # together they take what none of them takes alone
+        _remove_what_was_written(pack)
+        return _reports(pack, {job.number: death.reason for job in pack})
 
 
-def _remove_what_was_written(job: ShardJob) -> None:
-    """Remove the blocks, the refused rows and the local copy of a shard whose reading ended in the middle."""
-    for number in itertools.count():
-        block = f"s{job.number:06d}-b{number:06d}"
-        if not storage.exists(storage.join(job.out, "rows", f"{block}.parquet")):
-            break
-        remove_block(job.out, block)
-    for part in itertools.count():
-        rows = storage.join(job.out, "quarantine", f"s{job.number:06d}-{part:06d}.parquet")
-        if not storage.exists(rows):
-            break
-        storage.remove(rows)
-    shutil.rmtree(scratch_of(job), ignore_errors=True)
+def _reports(pack: Pack, died: Mapping[int, str]) -> list[ShardReport]:
+    asked: Json = {"pack": WrittenPack.of(pack).model_dump(mode="json"), "died": [list(item) for item in died.items()]}
+    return [ShardReport.model_validate(one) for one in cast(list[Json], call_isolated(_read, asked)["reports"])]
+
+
+def _who_died(pack: Pack) -> dict[int, str]:
+    """Read the shards of a pack one by one, without a trace; return why each failed that ended the process."""
+    died = {}
+    for job in pack:
+        try:
+            call_isolated(_try, {"pack": WrittenPack.of((job,)).model_dump(mode="json")})
+        except ProcessDied as death:
+            died[job.number] = death.reason
+    return died
+
+
+def _remove_what_was_written(pack: Pack) -> None:
+    """Remove the blocks, the refused rows and the local copies of shards whose reading ended in the middle."""
+    for job in pack:
+        for number in itertools.count():
+            block = block_name(job.number, number)
+            if not storage.exists(storage.join(job.out, "rows", f"{block}.parquet")):
+                break
+            remove_block(job.out, block)
+        for prefix in (f"s{job.number:06d}-", f"s{job.number:06d}-p"):
+            for part in itertools.count():
+                rows = storage.join(job.out, "quarantine", f"{prefix}{part:06d}.parquet")
+                if not storage.exists(rows):
+                    break
+                storage.remove(rows)
+        shutil.rmtree(scratch_of(job), ignore_errors=True)
 
 
 def _inspect(asked: Json) -> Json:
-    found = inspect_once(str(asked["registry"]), ListedShard.model_validate(asked["shard"]))
-    return {"refused": found} if isinstance(found, str) else schema_as_json(found)
+    shards = [ListedShard.model_validate(one) for one in cast(list[Json], asked["shards"])]
+    found = inspect_once(str(asked["registry"]), shards)
+    return {"found": [{"refused": one} if isinstance(one, str) else schema_as_json(one) for one in found]}
 
 
 def _read(asked: Json) -> Json:
-    return read_shard(WrittenJob.model_validate(asked).job()).model_dump(mode="json")
+    died = dict(cast(list[tuple[int, str]], asked["died"]))
+    reports = read_pack(WrittenPack.model_validate(asked["pack"]).jobs(), died)
+    return {"reports": [report.model_dump(mode="json") for report in reports]}
+
+
+def _try(asked: Json) -> Json:
+    for job in WrittenPack.model_validate(asked["pack"]).jobs():
+        read_small(job)
+    return {}
 
 
 class WrittenPlan(BaseModel):
-    """A `ColumnPlan` as JSON; types: an Arrow schema in base64. refused: why this shard is refused."""
+    """A `ColumnPlan` as JSON; types: an Arrow schema in base64. refused: by shard, why it is refused."""
 
     id: str | None
     text: str | None
@@ -77,15 +117,14 @@ class WrittenPlan(BaseModel):
     dimension: int | None
     dtype: str | None
     types: str
-    refused: tuple[int, str, int | None] | None
+    refused: dict[int, tuple[int, str, int | None]]
     guessed: tuple[str, ...]
 
 
-class WrittenJob(BaseModel):
-    """A `ShardJob` as JSON."""
+class WrittenPack(BaseModel):
+    """The `ShardJob`s of a pack as JSON: what they share, and their shards."""
 
-    number: int
-    shard: ListedShard
+    shards: list[ListedShard]
     plan: WrittenPlan
     out: str
     scratch: Path
@@ -96,21 +135,22 @@ class WrittenJob(BaseModel):
     registry: str
 
     @classmethod
-    def of(cls, job: ShardJob) -> "WrittenJob":
-        """Return the job, to be written."""
-        plan, refusal = job.plan, job.plan.refused.get(job.number)
+    def of(cls, pack: Pack) -> "WrittenPack":
+        """Return the jobs, to be written."""
+        job, plan = pack[0], pack[0].plan.of({one.number for one in pack})
         types = base64.b64encode(pa.schema(list(plan.types.items())).serialize()).decode()
         about = {one.name: getattr(plan, one.name) for one in fields(plan)}
-        written = WrittenPlan.model_validate(about | {"types": types, "refused": refusal})
-        return cls.model_validate({one.name: getattr(job, one.name) for one in fields(job)} | {"plan": written})
+        written = WrittenPlan.model_validate(about | {"types": types})
+        shared = {one.name: getattr(job, one.name) for one in fields(job)} | {"plan": written}
+        return cls.model_validate(shared | {"shards": [one.shard for one in pack]})
 
-    def job(self) -> ShardJob:
-        """Return the job that was written."""
+    def jobs(self) -> Pack:
+        """Return the jobs that were written."""
         schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(self.plan.types)))
-        refusal = self.plan.refused
         plan = ColumnPlan(
             **self.plan.model_dump(exclude={"types", "refused"}),
             types={item.name: item.type for item in schema},
-            refused={} if refusal is None else {self.number: (Reason(refusal[0]), refusal[1], refusal[2])},
+            refused={number: (Reason(why[0]), why[1], why[2]) for number, why in self.plan.refused.items()},
         )
-        return ShardJob(**{name: getattr(self, name) for name in type(self).model_fields} | {"plan": plan})
+        shared = {name: getattr(self, name) for name in type(self).model_fields if name != "shards"} | {"plan": plan}
+        return tuple(ShardJob(number=shard.number, shard=shard, **shared) for shard in self.shards)

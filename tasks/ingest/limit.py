@@ -92,10 +92,9 @@ def _examples(uris: Mapping[int, str], reports: Sequence[ShardReport], out: Step
     for report in reports:
         if report.reason or not set(report.reasons) - set(found):
             continue
-        for part in range(report.parts):
-            uri = storage.join(out.uri, "quarantine", f"s{report.number:06d}-{part:06d}.parquet")
-            table = read_table(uri, ["row", "reason", "detail"])
+        for name in report.refusals:
+            table = read_table(storage.join(out.uri, "quarantine", name), ["shard", "row", "reason", "detail"])
             for row in table.slice(0, 1 << 12).to_pylist():
                 detail = f": {row['detail']}" if row["detail"] else ""
-                found.setdefault(row["reason"], f"as in row {row['row']:,} of {uris[report.number]}{detail}"[:400])
+                found.setdefault(row["reason"], f"as in row {row['row']:,} of {uris[row['shard']]}{detail}"[:400])
     return found

@@ -3,7 +3,7 @@
 import difflib
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,6 +39,11 @@ class ColumnPlan:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     refused: dict[int, tuple[Reason, str, int | None]] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+
+    def of(self, shards: Collection[int]) -> "ColumnPlan":
+        """Return the plan with what it says of some shards alone."""
+        mine = {number: why for number, why in self.refused.items() if number in shards}
+        return self if len(mine) == len(self.refused) else replace(self, refused=mine)
 
     @property
     def kept_vector(self) -> str | None:

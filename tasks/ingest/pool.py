@@ -30,10 +30,21 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 
-class Block(BaseModel):
-    """Consecutive accepted rows of one shard; the names of blocks sort in pool order.
+class Part(BaseModel):
+    """The rows of one shard in a block that holds several; content: as of a block."""
 
-    content: in two pools of a dataset, the same for the same rows, texts and vectors under the same row ids.
+    model_config = ConfigDict(frozen=True)
+
+    shard: int
+    rows: int
+    content: str = ""
+
+
+class Block(BaseModel):
+    """Consecutive accepted rows of one shard, or all of several small ones; the names of blocks sort in pool order.
+
+    shard: the first. content: in two pools of a dataset, the same for the same rows, texts and vectors under the same
+    row ids. packed: the shards, in order, of a block that may hold several.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +53,17 @@ class Block(BaseModel):
     shard: int
     rows: int
     content: str = ""
+    packed: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the rows of each shard that it holds, in pool order."""
+        return self.packed or (Part(shard=self.shard, rows=self.rows, content=self.content),)
+
+    @property
+    def last_shard(self) -> int:
+        """Return the number of the last shard that it holds."""
+        return self.packed[-1].shard if self.packed else self.shard
 
 
 class Shard(BaseModel):
@@ -204,6 +226,14 @@ class Pool:
 
     def _scratch(self) -> Path:
         return Path(self.scratch) / hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+
+
+def blocks_of(pool: Pool, row_ids: npt.NDArray[np.uint64]) -> list[Block]:
+    """Return the blocks that hold rows of the shards that some row ids, (n,), are of."""
+    shards = np.unique(row_ids >> np.uint64(SHARD_BITS)).astype(np.int64)
+    first = np.searchsorted(shards, [block.shard for block in pool.blocks])
+    after = np.searchsorted(shards, [block.last_shard for block in pool.blocks], side="right")
+    return [block for block, some in zip(pool.blocks, after > first, strict=True) if some]
 
 
 def signal_column(name: str, ref: StepRef) -> str:

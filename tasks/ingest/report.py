@@ -4,26 +4,33 @@ from pydantic import BaseModel
 
 
 class BlockReport(BaseModel):
-    """A block as it was written; `schema_` is its payload's Arrow schema in base64."""
+    """A block as it was written; `schema_` is its payload's Arrow schema in base64.
+
+    packed: (shard, rows) of each shard in a block that may hold several, else empty. mixed: columns that had several
+    types in these, which they are.
+    """
 
     name: str
     rows: int
     first: int
     schema_: str
+    packed: list[tuple[int, int]] = []
+    mixed: dict[str, list[str]] = {}
 
 
 class ShardReport(BaseModel):
-    """Reports how a shard was read; rows = accepted + quarantined. A shard with a `reason` has no block.
+    """Reports how a shard was read; rows = accepted + quarantined. A shard with a `reason` has no row in any block.
 
-    key: `reuse.reading_key`. rules: `reuse.rules_key`. parts: how many files its refused rows fill. taken: whether it
-    was taken over from an earlier run.
+    key: `reuse.reading_key`. rules: `reuse.rules_key`. blocks: those that begin with a row of this shard. refusals:
+    names of the files with its refused rows, which those of others may share. taken: whether it was taken over from an
+    earlier run.
     """
 
     number: int
     key: str = ""
     rules: str = ""
     taken: bool = False
-    parts: int = 0
+    refusals: list[str] = []
     bytes: int
     sha256: str
     rows: int = 0

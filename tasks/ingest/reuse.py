@@ -6,6 +6,7 @@ are what reading would write, so losing this registry costs time and nothing els
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from evenkeel.tasks.ingest.reader import READERS, ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
-INSPECTION = 2  # raise it when `inspect_shard` returns something else for the same shard
+INSPECTION = 3  # raise it when `inspect_shard` returns something else for the same shard
 
 
 def rules_key(job: ShardJob) -> str:
@@ -55,33 +56,42 @@ def _package(shard: ListedShard) -> dict[str, str]:
     return {} if plugin is None else {"reader": str(plugin)}
 
 
-def register(job: ShardJob, report: ShardReport) -> None:
-    """Record which pool holds a shard, unless it could not be read or its store gives no fingerprint."""
-    if job.registry and job.shard.fingerprint and not report.reason:
-        storage.write_json(storage.join(job.registry, f"{report.key}.json"), job.out)
+def report_place(out: str, first: int, shards: int = 1) -> str:
+    """Return the URI of the report on a shard, or on several that are read together, given the first."""
+    return storage.join(out, "reports", f"s{first:06d}.json" if shards == 1 else f"s{first:06d}-pack.json")
 
 
-def take_over(job: ShardJob, key: str) -> ShardReport | None:
-    """Link the files of a shard from the pool that read it, and return its report; None where no pool has it."""
-    if not job.registry:
-        return None
+def register(jobs: Sequence[ShardJob], key: str, reports: Sequence[ShardReport]) -> None:
+    """Record which pool holds shards that are read together.
+
+    Not where one could not be read or its store gives no fingerprint.
+    """
+    first = jobs[0]
+    if first.registry and all(job.shard.fingerprint for job in jobs) and not any(one.reason for one in reports):
+        storage.write_json(storage.join(first.registry, f"{key}.json"), first.out)
+
+
+def take_over(jobs: Sequence[ShardJob], key: str) -> list[ShardReport]:
+    """Link the files of shards from the pool that read them, and return the reports; none where no pool has them."""
+    first = jobs[0]
+    if not first.registry:
+        return []
     try:
-        earlier = storage.read_json(storage.join(job.registry, f"{key}.json"))
-        report = ShardReport.model_validate(
-            storage.read_json(storage.join(earlier, "reports", f"s{job.number:06d}.json"))
-        )
-        if report.key != key or earlier == job.out:
-            return None
-        for block in report.blocks:
+        earlier = storage.read_json(storage.join(first.registry, f"{key}.json"))
+        found = storage.read_json(report_place(earlier, first.number, len(jobs)))
+        reports = [ShardReport.model_validate(one) for one in (found if isinstance(found, list) else [found])]
+        if any(report.key != key for report in reports) or earlier == first.out:
+            return []
+        for block in (block for report in reports for block in report.blocks):
             for part, suffix in BLOCK_FILES.items():
-                if (part != "vectors" or job.plan.vector) and (part != "keys" or job.plan.id):
-                    _take_file(earlier, job.out, part, f"{block.name}.{suffix}")
-        for at in range(report.parts):
-            name = storage.join("quarantine", f"s{job.number:06d}-{at:06d}.parquet")
-            storage.share(storage.join(earlier, name), storage.join(job.out, name))
+                if (part != "vectors" or first.plan.vector) and (part != "keys" or first.plan.id):
+                    _take_file(earlier, first.out, part, f"{block.name}.{suffix}")
+        for name in dict.fromkeys(name for report in reports for name in report.refusals):
+            place = storage.join("quarantine", name)
+            storage.share(storage.join(earlier, place), storage.join(first.out, place))
     except FileNotFoundError:
-        return None
-    return report.model_copy(update={"taken": True})
+        return []
+    return [report.model_copy(update={"taken": True}) for report in reports]
 
 
 def _take_file(earlier: str, out: str, part: str, name: str) -> None:
@@ -100,16 +110,21 @@ def keep_original(out: str, part: str, block: str) -> None:
         storage.share(storage.join(out, name), original)
 
 
-def inspect_once(registry: str, shard: ListedShard) -> ShardSchema | str:
-    """Return the schema of a shard, or why it cannot be read: from the registry where an earlier run inspected it."""
-    about = shard.model_dump(mode="json", exclude={"name", "number"})
-    place = storage.join(registry, "schemas", f"{content_key('schema', INSPECTION, about, _package(shard))}.json")
+def inspect_once(registry: str, shards: Sequence[ListedShard]) -> list[ShardSchema | str]:
+    """Return the schemas of shards that are read together, or why one cannot be read.
+
+    From the registry where an earlier run inspected them.
+    """
+    about = [shard.model_dump(mode="json", exclude={"name", "number"}) for shard in shards]
+    key = content_key("schema", INSPECTION, {"shards": about}, _package(shards[0]))
+    place = storage.join(registry, "schemas", f"{key}.json")
     try:
-        return schema_from_json(storage.read_json(place))
+        return [schema_from_json(written) for written in storage.read_json(place)]
     except FileNotFoundError:
-        found = inspect_shard(shard)
-        if shard.fingerprint and not isinstance(found, str):
-            storage.write_json(place, schema_as_json(found))
+        found = [inspect_shard(shard) for shard in shards]
+        known = [schema_as_json(one) for one in found if not isinstance(one, str)]
+        if len(known) == len(shards) and all(shard.fingerprint for shard in shards):
+            storage.write_json(place, known)
         return found
 
 

@@ -23,8 +23,9 @@ Refusal = tuple[int, str, Reason, str]
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Sound rows of a shard: numbers (n,), ids, payload, groups and scores by name, vectors (n, d)."""
+    """Sound rows: shards (n,), numbers in them (n,), ids, payload, groups and scores by name, vectors (n, d)."""
 
+    shards: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
     ids: pa.ChunkedArray
     payload: pa.Table
@@ -35,6 +36,7 @@ class CheckedRows:
         """Return rows `begin` up to and without `end`."""
         vectors = None if self.vectors is None else self.vectors[begin:end]
         return CheckedRows(
+            self.shards[begin:end],
             self.numbers[begin:end],
             self.ids.slice(begin, end - begin),
             self.payload.slice(begin, end - begin),
@@ -44,11 +46,12 @@ class CheckedRows:
 
 
 def together(parts: list[CheckedRows]) -> CheckedRows:
-    """Return the rows of several batches as one."""
+    """Return the rows of several batches, of one shard or several, as one."""
     if len(parts) == 1:
         return parts[0]
     vectors = [part.vectors for part in parts if part.vectors is not None]
     return CheckedRows(
+        np.concatenate([part.shards for part in parts]),
         np.concatenate([part.numbers for part in parts]),
         pa.chunked_array([chunk for part in parts for chunk in part.ids.chunks], pa.string()),
         stack([part.payload for part in parts]),
@@ -100,11 +103,13 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]
             (int(batch.rows[at]), ids[at].as_py() or "", reason, _detail(reason, batch, job, sizes, int(at)))
         )
     sound = codes == Reason.SOUND
+    shards = np.full(rows, job.number, dtype=np.int32)
     extras = pa.table(extra) if extra else pa.table({"": pa.nulls(rows)})
     if sound.all():
-        return CheckedRows(batch.rows, ids, payload, extras, matrix), refusals
+        return CheckedRows(shards, batch.rows, ids, payload, extras, matrix), refusals
     mask = pa.array(sound)
     taken = CheckedRows(
+        shards[sound],
         batch.rows[sound],
         ids.filter(mask),
         payload.filter(mask),
@@ -196,17 +201,17 @@ def _detail(reason: Reason, batch: Batch, job: ShardJob, sizes: npt.NDArray[np.i
     return ""
 
 
-def row_table(rows: CheckedRows, job: ShardJob) -> pa.Table:
+def row_table(rows: CheckedRows, plan: ColumnPlan) -> pa.Table:
     """Return the row table of a block, as docs/ARCHITECTURE.md describes it."""
     count = len(rows.numbers)
-    if job.plan.text is not None:
-        texts = columns.conform(rows.payload[job.plan.text], pa.string())
+    if plan.text is not None:
+        texts = columns.conform(rows.payload[plan.text], pa.string())
         hashes, words = columns.hash_and_count(texts)
     else:
         hashes, words = pa.nulls(count, pa.binary(16)), pa.nulls(count, pa.int32())
     table = {
-        "row_id": rows.numbers.astype(np.uint64) | np.uint64(job.number << SHARD_BITS),
-        "shard": np.full(count, job.number, dtype=np.int32),
+        "row_id": rows.numbers.astype(np.uint64) | rows.shards.astype(np.uint64) << np.uint64(SHARD_BITS),
+        "shard": rows.shards,
         "row": rows.numbers,
         "id": rows.ids,
         "identity": columns.identities(rows.ids),

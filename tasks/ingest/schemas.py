@@ -24,6 +24,16 @@ def common_schema(schemas: list[pa.Schema]) -> pa.Schema:
     return pa.schema(list(kinds.items()))
 
 
+def kinds_of(schemas: list[pa.Schema]) -> dict[str, list[str]]:
+    """Return the columns that have several types in tables, and which these are, null apart."""
+    found: dict[str, dict[str, None]] = {}
+    for schema in dict.fromkeys(schemas):
+        for item in schema:
+            if not pa.types.is_null(item.type):
+                found.setdefault(item.name, {})[str(item.type)] = None
+    return {name: list(kinds) for name, kinds in found.items() if len(kinds) > 1}
+
+
 def lossy_columns(own: pa.Schema, common: pa.Schema) -> list[str]:
     """Return the columns that have values, perhaps, which their common type with other tables does not hold."""
     return [item.name for item in own if may_lose(item.type, common.field(item.name).type)]

@@ -1,41 +1,36 @@
 """Read one shard batch by batch and write its checked blocks and refused rows, in memory bounded by a block."""
 
-import base64
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import write_array
 from evenkeel.infra.errors import InputError
-from evenkeel.infra.tables import write_table
-from evenkeel.tasks.ingest import columns
-from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.plan import ShardJob
-from evenkeel.tasks.ingest.pool import QUARANTINE_SCHEMA, SHARD_BITS
-from evenkeel.tasks.ingest.reader import (
-    Batch,
-    LocalShard,
-    ShardUnreadable,
-    describe,
-    format_of,
-    read_batches,
-    reader_of,
-)
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, ShardUnreadable, describe, read_batches, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
-from evenkeel.tasks.ingest.reuse import BLOCK_FILES, reading_key, register, rules_key, take_over
-from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, row_table, together, typed
-from evenkeel.tasks.ingest.schemas import storable
+from evenkeel.tasks.ingest.reuse import reading_key, register, report_place, rules_key, take_over
+from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, together
+from evenkeel.tasks.ingest.writing import (
+    BLOCK_BYTES,
+    PART_ROWS,
+    RefusedRows,
+    block_name,
+    quarantined,
+    refused_rows,
+    remove_block,
+    write_block,
+)
 
-_PART_ROWS = 1 << 18
-BLOCK_BYTES = 512 << 20
 # What values of a shard may make of our own code; a disk that is full or a store that is gone is not the shard's doing.
 UNUSABLE = (
     ShardUnreadable,
@@ -49,23 +44,79 @@ UNUSABLE = (
 )
 
 
+class OpenShard(NamedTuple):
+    """A shard on this machine: its path, the SHA-256 of its bytes, and what a reader is given."""
+
+    path: Path
+    digest: str
+    local: LocalShard
+
+
+class SmallShard(NamedTuple):
+    """A shard that was read whole: the report without blocks, its sound rows and its refused ones, if there are any."""
+
+    report: ShardReport
+    rows: CheckedRows | None
+    refused: list[pa.Table]
+
+
 def read_shard(job: ShardJob) -> ShardReport:
     """Read one shard, write its blocks and refusals, and report; a shard that was finished before is not read again.
 
     Raises InputError where the shard changed since the run began.
     """
-    place = storage.join(job.out, "reports", f"s{job.number:06d}.json")
+    place = report_place(job.out, job.number)
     try:
         return ShardReport.model_validate(storage.read_json(place))
     except FileNotFoundError:
         key = reading_key(job)
-        report = take_over(job, key) or _read(job).model_copy(update={"key": key, "rules": rules_key(job)})
+        taken = take_over([job], key)
+        report = taken[0] if taken else read_alone(job).model_copy(update={"key": key, "rules": rules_key(job)})
         storage.write_json(place, report.model_dump(mode="json"))
-        register(job, report)
+        register([job], key, [report])
         return report
 
 
-def _read(job: ShardJob) -> ShardReport:
+def read_alone(job: ShardJob) -> ShardReport:
+    """Read one shard and write blocks of its own."""
+    with opened(job) as shard:
+        writer = _Writer(job)
+        try:
+            if job.number in job.plan.refused:
+                return refused(job, shard.digest, *job.plan.refused[job.number])
+            for batch in read_batches(job.shard.format, shard.local):
+                writer.add(batch)
+            _require_all(job, shard.path, writer.rows)
+            return writer.finish(shard.digest)
+        except UNUSABLE as error:
+            writer.discard()
+            return refused(job, shard.digest, *_why(job, shard.path, error))
+
+
+def read_small(job: ShardJob) -> SmallShard | None:
+    """Read one shard whole and write nothing; None where it holds more than a block may."""
+    with opened(job) as shard:
+        try:
+            if job.number in job.plan.refused:
+                return _refused_whole(job, shard.digest, *job.plan.refused[job.number])
+            rows, parts, refusals = 0, list[CheckedRows](), list[Refusal]()
+            for batch in read_batches(job.shard.format, shard.local):
+                rows += len(batch.rows) + len(batch.rejects)
+                _check(job, batch, parts, refusals)
+                if rows > job.rows_per_block or sum(part.payload.nbytes for part in parts) > BLOCK_BYTES:
+                    return None
+            _require_all(job, shard.path, rows)
+        except UNUSABLE as error:
+            return _refused_whole(job, shard.digest, *_why(job, shard.path, error))
+    reasons = Counter(reason.label for _, _, reason, _ in refusals)
+    report = _report(job, shard.digest, rows, reasons)
+    sound = together(parts) if parts else None
+    return SmallShard(report, sound, [refused_rows(job.number, refusals)] if refusals else [])
+
+
+@contextmanager
+def opened(job: ShardJob) -> Iterator[OpenShard]:
+    """Yield a shard, copied to this machine where it is not here. Raises InputError where it has changed."""
     if fingerprint_of(job.shard.uri) != (job.shard.bytes, job.shard.fingerprint):
         raise InputError(
             "a shard changed while the run was reading the source",
@@ -76,22 +127,8 @@ def _read(job: ShardJob) -> ShardReport:
     try:
         path = storage.local_copy(job.shard.uri, folder)
         digest = storage.sha256(str(path))
-        if job.number in job.plan.refused:
-            reason, detail, rows = job.plan.refused[job.number]
-            return refused(job, digest, reason, detail, rows)
         ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
-        writer = _Writer(job)
-        try:
-            local = LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend)
-            for batch in read_batches(job.shard.format, local):
-                writer.add(batch)
-            if (claimed := _claimed_rows(job, path)) not in (None, writer.rows):
-                raise ShardUnreadable(f"it says that it has {claimed:,} rows, and {writer.rows:,} were read")
-            return writer.finish(digest)
-        except UNUSABLE as error:
-            writer.discard()
-            why = str(error) if isinstance(error, ShardUnreadable) else describe(error)
-            return refused(job, digest, Reason.UNREADABLE_SHARD, why, _claimed_rows(job, path))
+        yield OpenShard(path, digest, LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -101,43 +138,58 @@ def scratch_of(job: ShardJob) -> Path:
     return job.scratch / "shards" / f"{job.number:06d}"
 
 
+def refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> ShardReport:
+    """Report a shard none of whose rows can be used; rows it is known to have are quarantined one by one."""
+    found = _refused_whole(job, digest, reason, detail, rows)
+    files = RefusedRows(job.out, f"s{job.number:06d}-")
+    names = [files.add(table) for table in found.refused]
+    files.finish()
+    return found.report.model_copy(update={"refusals": list(dict.fromkeys(names))})
+
+
+def _refused_whole(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> SmallShard:
+    tables = []
+    for begin in range(0, rows or 0, PART_ROWS):
+        numbers = np.arange(begin, min(begin + PART_ROWS, rows or 0), dtype=np.int64)
+        ids, details = pa.nulls(len(numbers), pa.string()).fill_null(""), [detail] * len(numbers)
+        tables.append(quarantined(job.number, numbers, ids, [reason.label] * len(numbers), details))
+    report = _report(job, digest, rows or 0, Counter({reason.label: rows} if rows else {}))
+    return SmallShard(report.model_copy(update={"reason": reason.label, "detail": detail}), None, tables)
+
+
+def _report(job: ShardJob, digest: str, rows: int, reasons: Counter[str]) -> ShardReport:
+    return ShardReport(
+        number=job.number, bytes=job.shard.bytes, sha256=digest, rows=rows, reasons=dict(sorted(reasons.items()))
+    )
+
+
+def _why(job: ShardJob, path: Path, error: Exception) -> tuple[Reason, str, int | None]:
+    """Return why none of the rows of a shard can be used, and how many it says that it has."""
+    detail = str(error) if isinstance(error, ShardUnreadable) else describe(error)
+    return Reason.UNREADABLE_SHARD, detail, _claimed_rows(job, path)
+
+
+def _require_all(job: ShardJob, path: Path, rows: int) -> None:
+    """Raise ShardUnreadable where a shard says that it has another number of rows than were read."""
+    if (claimed := _claimed_rows(job, path)) not in (None, rows):
+        raise ShardUnreadable(f"it says that it has {claimed:,} rows, and {rows:,} were read")
+
+
 def _claimed_rows(job: ShardJob, path: Path) -> int | None:
-    """Return the row count in the footer of an unreadable shard, None where it cannot be read."""
+    """Return the row count in the footer of a shard, None where it cannot be read."""
     try:
         return reader_of(job.shard.format).count_rows(path)
     except Exception:  # as `read_batches`
         return None
 
 
-def refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> ShardReport:
-    """Report a shard none of whose rows can be used; rows it is known to have are quarantined one by one."""
-    for part, begin in enumerate(range(0, rows or 0, _PART_ROWS)):
-        numbers = np.arange(begin, min(begin + _PART_ROWS, rows or 0), dtype=np.int64)
-        ids, details = pa.nulls(len(numbers), pa.string()).fill_null(""), [detail] * len(numbers)
-        _write_quarantine(job, f"{part:06d}", numbers, ids, [reason.label] * len(numbers), details)
-    return ShardReport(
-        number=job.number,
-        bytes=job.shard.bytes,
-        sha256=digest,
-        rows=rows or 0,
-        reasons={reason.label: rows} if rows else {},
-        reason=reason.label,
-        detail=detail,
-    )
-
-
-def _write_quarantine(
-    job: ShardJob,
-    part: str,
-    rows: npt.NDArray[np.int64],
-    ids: pa.Array | list[str],
-    reasons: list[str],
-    details: list[str],
-) -> None:
-    row_ids = rows.astype(np.uint64) | np.uint64(job.number << SHARD_BITS)
-    shards = np.full(len(rows), job.number, dtype=np.int32)
-    table = pa.table([row_ids, shards, rows, ids, reasons, details], schema=QUARANTINE_SCHEMA)
-    write_table(storage.join(job.out, "quarantine", f"s{job.number:06d}-{part}.parquet"), table)
+def _check(job: ShardJob, batch: Batch, sound: list[CheckedRows], refusals: list[Refusal]) -> None:
+    """Add the sound and the refused rows of a batch to those before."""
+    refusals += [(row, "", Reason.UNPARSABLE_ROW, detail) for row, detail in batch.rejects]
+    if len(batch.rows):
+        checked, bad = check_rows(batch, job)
+        sound.append(checked)
+        refusals += bad
 
 
 @dataclass
@@ -150,16 +202,14 @@ class _Writer:
     blocks: list[BlockReport] = field(default_factory=list)
     waiting: list[CheckedRows] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    parts: int = 0
+
+    def __post_init__(self) -> None:
+        self.files = RefusedRows(self.job.out, f"s{self.job.number:06d}-")
 
     def add(self, batch: Batch) -> None:
         """Check a batch: keep the sound rows, refuse the others with a reason."""
         self.rows += len(batch.rows) + len(batch.rejects)
-        self.refusals += [(row, "", Reason.UNPARSABLE_ROW, detail) for row, detail in batch.rejects]
-        if len(batch.rows):
-            checked, refusals = check_rows(batch, self.job)
-            self.refusals += refusals
-            self.waiting.append(checked)
+        _check(self.job, batch, self.waiting, self.refusals)
         if self.rows_waiting and sum(part.payload.nbytes for part in self.waiting) >= BLOCK_BYTES:
             self._write_block(together(self.waiting))
             self.waiting = []
@@ -168,7 +218,7 @@ class _Writer:
             rows = together(self.waiting)
             self._write_block(rows.slice(0, size))
             self.waiting = [rows.slice(size, len(rows.numbers))] if len(rows.numbers) > size else []
-        if len(self.refusals) >= _PART_ROWS:
+        if len(self.refusals) >= PART_ROWS:
             self._write_refusals()
 
     @property
@@ -181,64 +231,22 @@ class _Writer:
         if self.rows_waiting:
             self._write_block(together(self.waiting))
         self._write_refusals()
-        job = self.job
-        return ShardReport(
-            number=job.number,
-            bytes=job.shard.bytes,
-            sha256=digest,
-            rows=self.rows,
-            reasons=dict(sorted(self.reasons.items())),
-            blocks=self.blocks,
-            parts=self.parts,
-        )
+        found = {"blocks": self.blocks, "refusals": self.files.names}
+        return _report(self.job, digest, self.rows, self.reasons).model_copy(update=found)
 
     def discard(self) -> None:
         """Remove all that was written of a shard that turned out to be unreadable."""
-        for block in self.blocks:
-            remove_block(self.job.out, block.name)
-        for part in range(self.parts):
-            storage.remove(storage.join(self.job.out, "quarantine", f"s{self.job.number:06d}-{part:06d}.parquet"))
+        for number in range(len(self.blocks) + 1):  # the last may have been written in part
+            remove_block(self.job.out, block_name(self.job.number, number))
+        for name in self.files.names:
+            storage.remove(storage.join(self.job.out, "quarantine", name))
 
     def _write_refusals(self) -> None:
         if self.refusals:
-            self.refusals.sort(key=lambda refusal: refusal[0])
-            rows, ids, reasons, details = zip(*self.refusals, strict=True)
-            labels = [reason.label for reason in reasons]
-            self.reasons.update(labels)
-            _write_quarantine(
-                self.job, f"{self.parts:06d}", np.array(rows, dtype=np.int64), list(ids), labels, list(details)
-            )
-            self.parts += 1
+            self.reasons.update(reason.label for _, _, reason, _ in self.refusals)
+            self.files.add(refused_rows(self.job.number, self.refusals))
+            self.files.finish()
             self.refusals = []
 
     def _write_block(self, rows: CheckedRows) -> None:
-        job, name = self.job, f"s{self.job.number:06d}-b{len(self.blocks):06d}"
-        table = row_table(rows, job)
-        payload = typed(rows.payload, job.plan) if _is_text(job) else rows.payload
-        if "" in payload.column_names:
-            payload = payload.drop_columns([""])
-        if payload.num_columns == 0:
-            payload = pa.table({"id": rows.ids})
-        write_table(storage.join(job.out, "rows", f"{name}.parquet"), table)
-        payload = storable(payload)
-        write_table(storage.join(job.out, "payload", f"{name}.parquet"), payload)
-        if rows.vectors is not None:
-            write_array(storage.join(job.out, "vectors", f"{name}.npy"), rows.vectors)
-        if job.plan.id is not None:
-            keys = storage.join(job.out, "keys", f"{name}.bin")
-            write_keys(keys, columns.id_keys(rows.ids), table["row_id"].to_numpy())
-        schema = base64.b64encode(payload.schema.serialize()).decode()
-        first = int(table["row_id"][0].as_py())
-        self.blocks.append(BlockReport(name=name, rows=table.num_rows, first=first, schema_=schema))
-
-
-def _is_text(job: ShardJob) -> bool:
-    """Tell whether the values of a shard, or of the file beside it, come as text."""
-    forms = (job.shard.format, None if job.shard.ids is None else format_of(job.shard.ids))
-    return any(form is not None and reader_of(form).types == "text" for form in forms)
-
-
-def remove_block(out: str, name: str) -> None:
-    """Remove the files of a block, those that there are."""
-    for part, suffix in BLOCK_FILES.items():
-        storage.remove(storage.join(out, part, f"{name}.{suffix}"))
+        self.blocks.append(write_block(self.job, block_name(self.job.number, len(self.blocks)), rows))

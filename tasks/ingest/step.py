@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from evenkeel.infra import storage
@@ -20,14 +21,22 @@ from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
 from evenkeel.tasks.ingest.guarded import inspect_guarded, read_guarded
 from evenkeel.tasks.ingest.limit import enough_room_for_errors, nothing_left
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.packs import packs_of, read_pack
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
-from evenkeel.tasks.ingest.pool import Block, PoolInfo, Shard
+from evenkeel.tasks.ingest.pool import SHARD_BITS, Block, Part, PoolInfo, Shard
 from evenkeel.tasks.ingest.reader import Harvester, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import inspect_once, keep_original
-from evenkeel.tasks.ingest.schemas import common_schema, conform_table, lossy_columns, unfit_columns, with_texts
-from evenkeel.tasks.ingest.shard import read_shard
+from evenkeel.tasks.ingest.schemas import (
+    common_schema,
+    conform_table,
+    kinds_of,
+    lossy_columns,
+    unfit_columns,
+    with_texts,
+)
+from evenkeel.tasks.ingest.writing import block_name
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -46,50 +55,57 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     begin = 0.5 if harvest else 0.0
     run.progress(begin, f"inspecting {len(shards):,} shards")
     registry = storage.join(run.workspace, run.dataset, "shards")
-    inspect, read = (inspect_guarded, read_guarded) if run.compute.isolated else (inspect_once, read_shard)
-    schemas = run.compute.map(partial(inspect, registry), shards, work=_INSPECTED_BYTES * len(shards))
-    plan = plan_columns(request.source, shards, schemas)
+    packs = packs_of(shards)
+    shards = [shard for pack in packs for shard in pack]
+    inspect, read = (inspect_guarded, read_guarded) if run.compute.isolated else (inspect_once, read_pack)
+    schemas = run.compute.map(partial(inspect, registry), packs, work=_INSPECTED_BYTES * len(packs))
+    plan = plan_columns(request.source, shards, [schema for pack in schemas for schema in pack])
     if plan.about_guess:
         run.progress(begin, plan.about_guess)
     jobs = [
-        ShardJob(
-            number=shard.number,
-            shard=shard,
-            plan=plan,
-            out=out.uri,
-            scratch=run.scratch / "ingest" / out.key,
-            rows_per_block=request.source.rows_per_block,
-            max_row_bytes=request.source.max_row_bytes,
-            backend=run.compute.backend,
-            version=INGEST.version,
-            registry=registry,
+        tuple(
+            ShardJob(
+                number=shard.number,
+                shard=shard,
+                plan=plan.of({one.number for one in pack}),
+                out=out.uri,
+                scratch=run.scratch / "ingest" / out.key,
+                rows_per_block=request.source.rows_per_block,
+                max_row_bytes=request.source.max_row_bytes,
+                backend=run.compute.backend,
+                version=INGEST.version,
+                registry=registry,
+            )
+            for shard in pack
         )
-        for shard in shards
+        for pack in packs
     ]
-    reports = run.compute.map(
+    found = run.compute.map(
         read,
         jobs,
         work=sum(shard.bytes for shard in shards),
-        on_done=_counter(run, len(jobs), begin, 0.9, "shards read"),
+        on_done=_counter(run, len(packs), len(shards), (begin, 0.9)),
     )
+    reports = [report for pack in found for report in pack]
     storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, {})])
     enough_room_for_errors(request, shards, reports, out, plan)
     blocks = [block for report in reports for block in report.blocks]
     again = _take_out_duplicates(blocks, shards, plan, out, run)
-    gone = {name: len(duplicate.rows) for name, duplicate in again.items()}
+    gone = Counter(number for one in again.values() for number in (one.rows >> np.uint64(SHARD_BITS)).tolist())
     payload, mixed = _same_columns(blocks, out, run)
+    by_number = {report.number: report for report in reports}
     left = [
-        Block(name=block.name, shard=report.number, rows=rows, content=_content(report, block, again.get(block.name)))
+        made
         for report in reports
         for block in report.blocks
-        if (rows := block.rows - gone.get(block.name, 0))
+        if (made := _block(report, block, by_number, again.get(block.name))).rows
     ]
-    enough_room_for_errors(request, shards, reports, out, plan, sum(gone.values()))
+    enough_room_for_errors(request, shards, reports, out, plan, gone.total())
     info = _info(plan, reports, left, gone, payload, mixed)
     storage.write_json(out.path("shards.json"), [item.model_dump() for item in _shards(shards, reports, gone)])
     if not left:
         raise nothing_left(request, shards, reports, out, info.reasons)
-    storage.write_json(out.path("blocks.json"), [block.model_dump() for block in left])
+    storage.write_json(out.path("blocks.json"), [block.model_dump(exclude_defaults=True) for block in left])
     storage.write_json(out.path("pool.json"), info.model_dump())
     refused = sum(bool(report.reason) for report in reports)
     notes = [f"{refused:,} shards refused"] * bool(refused) + [plan.about_guess] * bool(plan.about_guess)
@@ -103,7 +119,7 @@ def cost(request: IngestRequest, work: Workload) -> float:
     return 0.04 + 3e-6 * work.rows + 0.02 * megabytes + 4e-8 * work.rows * work.source_dimension
 
 
-INGEST = Step(name="ingest", version=3, function=ingest, retries=2, cost=cost)
+INGEST = Step(name="ingest", version=4, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
@@ -112,8 +128,13 @@ def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], d
     return reader.write_shards(request.shards, run) if isinstance(reader, Harvester) else (request.shards, {})
 
 
-def _counter(run: Run, total: int, begin: float, end: float, what: str) -> Callable[[int], None]:
-    return lambda done: run.progress(begin + (end - begin) * done / max(total, 1), f"{done:,} of {total:,} {what}")
+def _counter(run: Run, packs: int, shards: int, span: tuple[float, float]) -> Callable[[int], None]:
+    def count(done: int) -> None:
+        share = done / max(packs, 1)
+        about = f"{round(share * shards):,} of {shards:,} shards read"
+        run.progress(span[0] + (span[1] - span[0]) * share, about)
+
+    return count
 
 
 def _take_out_duplicates(
@@ -131,11 +152,29 @@ def _take_out_duplicates(
     return {duplicate.block: duplicate for duplicate in found}
 
 
-def _content(report: ShardReport, block: BlockReport, again: Duplicate | None) -> str:
-    """Return a hash of the rows of a block: of the shard's content, the rules of reading and the duplicates removed."""
-    digest = hashlib.sha256(json.dumps([report.rules, report.sha256, block.name]).encode())
-    if again is not None:
-        digest.update(again.rows.astype("<u8").tobytes())
+def _block(
+    report: ShardReport, block: BlockReport, reports: Mapping[int, ShardReport], again: Duplicate | None
+) -> Block:
+    """Return a block as the pool has it, without the duplicates removed from it."""
+    gone = np.empty(0, np.uint64) if again is None else again.rows
+    if not block.packed:
+        content = _content(report, block.name, gone)
+        return Block(name=block.name, shard=report.number, rows=block.rows - len(gone), content=content)
+    shards = (gone >> np.uint64(SHARD_BITS)).astype(np.int64)
+    parts = []
+    for number, rows in block.packed:
+        mine = gone[shards == number]
+        content = _content(reports[number], block_name(number), mine)
+        parts.append(Part(shard=number, rows=rows - len(mine), content=content))
+    digest = hashlib.sha256(json.dumps([part.content for part in parts]).encode()).hexdigest()[:20]
+    rows = block.rows - len(gone)
+    return Block(name=block.name, shard=report.number, rows=rows, content=digest, packed=tuple(parts))
+
+
+def _content(report: ShardReport, name: str, again: npt.NDArray[np.uint64]) -> str:
+    """Return a hash of the rows of a shard in a block: of its content, the rules of reading, the duplicates removed."""
+    digest = hashlib.sha256(json.dumps([report.rules, report.sha256, name]).encode())
+    digest.update(again.astype("<u8").tobytes())
     return digest.hexdigest()[:20]
 
 
@@ -148,15 +187,15 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
     lossy = [block.name for block, one in zip(blocks, schemas, strict=True) if lossy_columns(one, schema)]
     found = run.compute.map(partial(_unfit, out.uri, schema), lossy, work=_BLOCK_BYTES * len(lossy))
     schema = with_texts(schema, {name for names in found for name in names})
-    mixed = {}
-    for item in schema:
-        kinds = dict.fromkeys(str(one.field(item.name).type) for one in unlike if item.name in one.names)
-        kinds.pop("null", None)
-        if len(kinds) > 1:
-            mixed[item.name] = f"{', '.join(kinds)} -> {item.type}"
+    mixed = kinds_of(unlike)
+    for block in blocks:
+        for name, kinds in block.mixed.items():
+            own = mixed.get(name) or [str(one.field(name).type) for one in unlike if name in one.names][:1]
+            mixed[name] = list(dict.fromkeys([*kinds, *own]))
+    about = {item.name: f"{', '.join(mixed[item.name])} -> {item.type}" for item in schema if item.name in mixed}
     unequal = [block.name for block, one in zip(blocks, schemas, strict=True) if one != schema]
     run.compute.map(partial(_conform_block, out.uri, schema), unequal, work=_BLOCK_BYTES * len(unequal))
-    return schema, mixed
+    return schema, about
 
 
 def _unfit(out: str, schema: pa.Schema, name: str) -> list[str]:
@@ -179,7 +218,7 @@ def _info(
     plan: ColumnPlan,
     reports: Sequence[ShardReport],
     blocks: Sequence[Block],
-    gone: Mapping[str, int],
+    gone: Mapping[int, int],
     payload: pa.Schema,
     mixed: dict[str, str],
 ) -> PoolInfo:
@@ -215,7 +254,7 @@ def _info(
     )
 
 
-def _shards(shards: Sequence[ListedShard], reports: Sequence[ShardReport], gone: Mapping[str, int]) -> list[Shard]:
+def _shards(shards: Sequence[ListedShard], reports: Sequence[ShardReport], gone: Mapping[int, int]) -> list[Shard]:
     return [
         Shard(
             number=report.number,
@@ -224,7 +263,7 @@ def _shards(shards: Sequence[ListedShard], reports: Sequence[ShardReport], gone:
             bytes=report.bytes,
             sha256=report.sha256,
             rows=report.rows,
-            quarantined=sum(report.reasons.values()) + sum(gone.get(block.name, 0) for block in report.blocks),
+            quarantined=sum(report.reasons.values()) + gone.get(report.number, 0),
             reason=f"{report.reason}: {report.detail}" if report.reason else "",
             fingerprint=shard_fingerprint(shard),
         )

@@ -9,6 +9,7 @@ from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Arr
 from evenkeel.infra.errors import AccountingError, RecipeError
 from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.ingest.must_keep import among, ids_of
+from evenkeel.tasks.ingest.pool import blocks_of
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.step import Run
 
@@ -85,8 +86,7 @@ def _weights(both: pa.Table, forced: BoolArray, drawn: Int64Array, sizes: Int64A
 
 def _rows_of(row_ids: UInt64Array, columns: list[str], rows: CandidateRows, run: Run) -> pa.Table:
     """Return some rows of the clustered pool as rows of a selection, in one copy each."""
-    shards = {int(one) for one in np.unique(row_ids >> np.uint64(40)).tolist()}
-    blocks = [block.name for block in rows.pool.blocks if block.shard in shards]
+    blocks = [block.name for block in blocks_of(rows.pool, row_ids)]
     carried = tuple(name for name in columns if name not in ("row_id", "copies", "weight", "leaf"))
     parts = run.compute.map(partial(_of_block, row_ids, carried, rows), blocks, work=len(blocks) * 1_000_000)
     empty = pa.table({"row_id": pa.array([], pa.uint64()), "leaf": pa.array([], pa.int32())})

@@ -17,7 +17,7 @@ def locate(
     in question are read.
     """
     for block in pool.blocks:
-        start, stop = np.searchsorted(row_ids, np.array([block.shard << 40, (block.shard + 1) << 40], np.uint64))
+        start, stop = np.searchsorted(row_ids, np.array([block.shard << 40, (block.last_shard + 1) << 40], np.uint64))
         asked = row_ids[start:stop]
         if len(asked):
             held = pool.table(block, ["row_id"])["row_id"].to_numpy()

@@ -12,7 +12,7 @@ import pytest
 
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.isolation import Json, ProcessDied, call_isolated
-from evenkeel.tasks.ingest.guarded import WrittenJob
+from evenkeel.tasks.ingest.guarded import WrittenPack
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.reasons import Reason
@@ -46,10 +46,11 @@ RUN = """
 import json, sys
 from pathlib import Path
 from evenkeel.infra.compute import open_compute
+from evenkeel.tasks.ingest import packs
 from tests.ingest.pools import ingest
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder, packs.PACKED = Path(sys.argv[1]), int(sys.argv[3])
     with open_compute(sys.argv[2], folder) as compute:
         compute.inline_below = 0
         pool = ingest(folder, compute, uri=str(folder / "pool"), format="deadly", max_quarantined=1.0, rows_per_block=2)
@@ -61,8 +62,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("compute", ["inline", pytest.param("local", marks=pytest.mark.slow)])
-def test_a_crash_loses_one_shard(tmp_path: Path, compute: str) -> None:
+@pytest.mark.parametrize(
+    ("compute", "packed"),
+    [
+        ("inline", 2),
+        pytest.param("inline", 64, marks=pytest.mark.slow),
+        pytest.param("local", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_crash_loses_one_shard(tmp_path: Path, compute: str, packed: int) -> None:
     (tmp_path / "pool").mkdir()
     for number, text in enumerate(["fine", "SIGSEGV", "once", "SIGKILL", "inspect", "last"]):
         (tmp_path / "pool" / f"{number}.deadly").write_text(text)
@@ -71,7 +79,7 @@ def test_a_crash_loses_one_shard(tmp_path: Path, compute: str) -> None:
     (tmp_path / "run.py").write_text(RUN)
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "run.py", str(tmp_path), compute],
+        [sys.executable, "run.py", str(tmp_path), compute, str(packed)],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "EVENKEEL_ISOLATE_READERS": "1"},
         capture_output=True,
@@ -112,7 +120,7 @@ def test_a_job_travels_as_json() -> None:
     plan = ColumnPlan("id", groups=("g",), types=types, refused=refused, guessed=("vector",))
     shard = ListedShard(number=7, uri="s3://a/b", name="b", format="parquet", bytes=3, fingerprint="f")
     job = ShardJob(7, shard, plan, "out", Path("scratch"), 10, 20, "gpu", 3, "registry")
-    assert WrittenJob.model_validate_json(WrittenJob.of(job).model_dump_json()).job() == job
+    assert WrittenPack.model_validate_json(WrittenPack.of((job,)).model_dump_json()).jobs() == (job,)
 
 
 def pid(_: Json) -> Json:

@@ -1,6 +1,5 @@
 """Read JSON lines, plain or compressed: by Arrow's parser, and by Python's where a piece holds a bad line."""
 
-import io
 import json
 import math
 import re
@@ -123,11 +122,11 @@ def _by_arrow(piece: bytes, rows: int) -> pa.Table | None:
     """Return the table Arrow makes of a piece; None where a line is bad or a value would not survive."""
     options = pa.json.ReadOptions(use_threads=False, block_size=max(len(piece) + 1, 1 << 10))
     try:
-        table = pa.json.read_json(io.BytesIO(piece), read_options=options)
+        table = pa.json.read_json(pa.BufferReader(piece), read_options=options)
         if any(_has_time(field.type) for field in table.schema):
             texts = pa.schema([pa.field(field.name, _as_written(field.type)) for field in table.schema])
             parse = pa.json.ParseOptions(explicit_schema=texts)
-            table = pa.json.read_json(io.BytesIO(piece), read_options=options, parse_options=parse)
+            table = pa.json.read_json(pa.BufferReader(piece), read_options=options, parse_options=parse)
         table.validate(full=True)
     except (pa.ArrowException, ValueError):
         return None
