@@ -7,20 +7,23 @@ from typing import Any, Literal, cast
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
-from prefect.states import Cancelled
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled, Completed
 
 from evenkeel.flows.approval import decide
 from evenkeel.flows.approved import with_approved
 from evenkeel.flows.columns import require_columns
 from evenkeel.flows.events import emit_blocked, emit_drift, emit_published
+from evenkeel.flows.failures import explained
+from evenkeel.flows.known import remember
 from evenkeel.flows.lineage import resolve_lineage, save_shard_numbers
 from evenkeel.flows.outlook import foreseen, lines
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, stage_version
 from evenkeel.flows.places import require_known_places
-from evenkeel.flows.publishing import evidence, is_new, outcome, publish_version, summary
-from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
+from evenkeel.flows.publishing import evidence, in_short, is_new, outcome, publish_version, summary
+from evenkeel.flows.recipe import Recipe, called, loaded
+from evenkeel.flows.recipe_form import RecipeForm
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
@@ -38,8 +41,9 @@ def run_name() -> str:
 
 
 @flow(name="curate", flow_run_name=run_name, persist_result=True, result_serializer="json")
+@explained
 def curate(
-    recipe: Recipe | RecipeFile,
+    recipe: RecipeForm,
     force: bool = False,
     dry_run: bool = False,
     if_busy: Literal["wait", "drop"] = "wait",
@@ -59,7 +63,8 @@ def curate(
         return show_plan(recipe)
     try:
         with one_at_a_time(recipe, wait=if_busy == "wait"):
-            return _curate(recipe, force)
+            found = _curate(recipe, force)
+            return cast(dict[str, Any], Completed(message=in_short(found), data=found))
     except DatasetBusy as busy:
         return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
 
@@ -82,6 +87,8 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         staged = stage_version(recipe, lineage, pool, AsTasks(run))
         proven = prove_version(recipe, run.workspace, staged, AsTasks(run), force)
         get_run_logger().info("%s; clusters: %s", lineage.changes.summary(), lineage.why)
+        if deployment.id:
+            remember(recipe)
         show_card(recipe, proven)
         require_gates(recipe, proven)
         approval = None

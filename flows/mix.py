@@ -6,15 +6,17 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed
 
 from evenkeel.flows.artifacts import artifact_key, show
 from evenkeel.flows.events import emit_proposed, emit_settled
+from evenkeel.flows.failures import explained
 from evenkeel.flows.mixing import MixState, advance, mixture_of
 from evenkeel.flows.mixture_page import write_page
 from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.places import require_known_places
-from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
+from evenkeel.flows.recipe import Recipe, called, loaded
+from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy
@@ -28,8 +30,9 @@ def run_name() -> str:
 
 
 @flow(name="mix", flow_run_name=run_name, persist_result=True, result_serializer="json")
+@explained
 def mix(
-    recipe: Recipe | RecipeFile,
+    recipe: AnyRecipe,
     late: bool = False,
     again: bool = False,
     begin: bool = True,
@@ -58,7 +61,8 @@ def mix(
     show_state(state, page)
     if page:
         announce(recipe, state)
-    return {**state.model_dump(mode="json"), "page": page}
+    found = {**state.model_dump(mode="json"), "page": page}
+    return cast(dict[str, Any], Completed(message=state.sentence, data=found))
 
 
 def announce(recipe: Recipe, state: MixState) -> None:

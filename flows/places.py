@@ -3,13 +3,34 @@
 import os
 from pathlib import Path
 
-from evenkeel.flows.recipe import Recipe
+from pydantic import BaseModel
+
+from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.publish.config import DestinationConfig
 
 WORKER = "PREFECT__FLOW_RUN_ID"
 """What a Prefect worker sets in the environment of the process that it starts for a run."""
+FOLDER = "EVENKEEL_OWN_FOLDER"
+"""Set for runs that start in the folder where their recipe was deployed from, and mean by relative paths the same."""
 SQLITE = "sqlite:///"
+
+
+class KnownDataset(BaseModel):
+    """Where a dataset is published and where its steps keep their outputs: all that a question on versions needs."""
+
+    dataset: str
+    destination: DestinationConfig
+    workspace: str
+
+
+AnyPlace = Recipe | RecipeFile | KnownDataset
+
+
+def place_of(place: AnyPlace) -> Recipe | KnownDataset:
+    """Return the dataset's place itself, or the recipe that says it."""
+    return place if isinstance(place, KnownDataset) else loaded(place)
 
 
 def absolute(uri: str) -> str:
@@ -43,14 +64,16 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     )
 
 
-def require_known_places(recipe: Recipe) -> None:
+def require_known_places(recipe: Recipe | KnownDataset) -> None:
     """Raise RecipeError where a worker would put a relative workspace or destination into a folder that nobody knows.
 
-    A worker that runs in the project's folder, as ours do, takes them from there.
+    A worker that runs in the project's folder, as ours do, takes them from there; and a run that `evenkeel deploy` made
+    starts in the folder where that was called.
     """
     places = {"workspace": recipe.workspace, "destination.uri": recipe.destination.uri}
     relative = [name for name, uri in places.items() if storage.is_local(uri) and not _is_absolute(uri)]
-    if relative and WORKER in os.environ and not Path("prefect.yaml").is_file():
+    known = Path("prefect.yaml").is_file() or FOLDER in os.environ
+    if relative and WORKER in os.environ and not known:
         raise RecipeError(
             "a relative path means another folder to every worker",
             found=", ".join(f"{name}: {places[name]}" for name in relative),

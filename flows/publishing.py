@@ -97,6 +97,15 @@ def outcome(published: PublishResult) -> str:
     }[published.status]
 
 
+def in_short(found: dict[str, Any]) -> str:
+    """Return what a run came to in a few words, for the list of runs: "v2 published: 1,869 rows"."""
+    name = f"v{found['version']}"
+    if found["status"] == "unchanged":
+        return f"unchanged: {name} holds these {found['rows']:,} rows"
+    done = {"published": "published", "beside": "published beside", "reinstated": "current again"}[found["status"]]
+    return f"{name} {done}: {found['rows']:,} rows"
+
+
 def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: PublishResult) -> dict[str, Any]:
     """Return what the command line and the run's result say: version, dispositions, balance, card, how to read it."""
     profile = Profile.open(proven.measure)

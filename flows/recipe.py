@@ -4,6 +4,7 @@ import copy
 import difflib
 import types
 import typing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,8 @@ from evenkeel.tasks.signal.provenance import Provenance
 from evenkeel.tasks.validate.config import GatesConfig
 
 READY = Path(__file__).parent / "recipes"
+DATE = "{date}"
+"""In source.uri: the day whose partition is read, as 2026-01-31; today's (UTC) where nobody says which."""
 
 
 class Recipe(BaseModel):
@@ -304,19 +307,24 @@ def _texts(document: object, field: str = "") -> typing.Iterator[tuple[str, str]
             yield from _texts(value, f"{field}.{name}" if field else str(name))
 
 
-def load(path: str | Path, overrides: typing.Sequence[str] = ()) -> Recipe:
+def load(path: str | Path, overrides: typing.Sequence[str] = (), *, day: str = "") -> Recipe:
     """Return the recipe at `path` (a YAML file, or the name of a ready one) with `section.field=value` overrides.
 
-    Raises RecipeError naming the field, the value and the remedy.
+    day: what {date} in source.uri stands for; today where it is empty. Raises RecipeError naming the field, the value
+    and the remedy.
     """
-    return parse(_read(path), overrides, where=str(path))
+    return parse(_read(path), overrides, where=str(path), day=day)
 
 
-def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+def parse(
+    document: dict[str, Any], overrides: typing.Sequence[str] = (), *, where: str = "recipe", day: str = ""
+) -> Recipe:
     """Return the recipe of a plain document with overrides applied; raises RecipeError."""
     document = copy.deepcopy(document)
     for override in overrides:
         _override(document, override)
+    if isinstance(source := document.get("source"), dict) and "uri" in source:
+        source["uri"] = _dated(source["uri"], day or f"{datetime.now(UTC):%Y-%m-%d}")
     try:
         return Recipe.model_validate(document)
     except RecursionError as error:
@@ -327,6 +335,12 @@ def parse(document: dict[str, Any], overrides: typing.Sequence[str] = (), *, whe
         raise RecipeError(
             f"{len(problems)} {noun} in {where}:\n" + "\n".join(f"  - {line}" for line in problems)
         ) from error
+
+
+def _dated(uri: object, day: str) -> object:
+    if isinstance(uri, list):
+        return [_dated(one, day) for one in uri]
+    return uri.replace(DATE, day) if isinstance(uri, str) else uri
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,8 +6,7 @@ from pydantic import BaseModel, model_serializer
 
 from evenkeel.flows import events
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.places import absolute, require_known_places
-from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
+from evenkeel.flows.places import AnyPlace, absolute, place_of, require_known_places
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, StorageError
 from evenkeel.infra.workspace import DONE
@@ -42,7 +41,7 @@ class VersionDetails(BaseModel):
         return {**self.version.model_dump(mode="json"), "manifest": self.manifest.model_dump(mode="json")}
 
 
-def versions(recipe: Recipe | RecipeFile) -> Answer[list[Version]]:
+def versions(recipe: AnyPlace) -> Answer[list[Version]]:
     """List the published versions of a dataset, newest first.
 
     Args:
@@ -56,7 +55,7 @@ def versions(recipe: Recipe | RecipeFile) -> Answer[list[Version]]:
     return Answer(known, f"{dataset} has {many}{current}" if known else f"{dataset} has no versions yet")
 
 
-def show(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[VersionDetails]:
+def show(recipe: AnyPlace, version: str = "latest") -> Answer[VersionDetails]:
     """Show one version and its manifest.
 
     Args:
@@ -70,7 +69,7 @@ def show(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Version
     return Answer(VersionDetails(version=found, manifest=read_manifest(found)), sentence)
 
 
-def dropped(recipe: Recipe | RecipeFile, version: str = "latest", each: int = 5) -> Answer[list[Removed]]:
+def dropped(recipe: AnyPlace, version: str = "latest", each: int = 5) -> Answer[list[Removed]]:
     """Show rows that were dropped as duplicates from a version, beside their representatives.
 
     Raises StorageError where the outputs of the version's steps are gone from the workspace.
@@ -95,7 +94,7 @@ def dropped(recipe: Recipe | RecipeFile, version: str = "latest", each: int = 5)
     return Answer(rows, f"{number} rows dropped as duplicates from v{found.version} of {dataset}")
 
 
-def diff(recipe: Recipe | RecipeFile, a: str, b: str) -> Answer[VersionDiff]:
+def diff(recipe: AnyPlace, a: str, b: str) -> Answer[VersionDiff]:
     """Compare two versions: rows, clusters, groups, metrics, recipe.
 
     Args:
@@ -109,7 +108,7 @@ def diff(recipe: Recipe | RecipeFile, a: str, b: str) -> Answer[VersionDiff]:
     return Answer(found, f"v{found.a} -> v{found.b} of {dataset}: {counts}")
 
 
-def tag(recipe: Recipe | RecipeFile, version: str, name: str) -> Answer[Version]:
+def tag(recipe: AnyPlace, version: str, name: str) -> Answer[Version]:
     """Let a name (a tag) mean a version.
 
     Args:
@@ -123,7 +122,7 @@ def tag(recipe: Recipe | RecipeFile, version: str, name: str) -> Answer[Version]
     return Answer(found, f"{name} means v{found.version} of {dataset}")
 
 
-def untag(recipe: Recipe | RecipeFile, name: str) -> Answer[Version]:
+def untag(recipe: AnyPlace, name: str) -> Answer[Version]:
     """Remove a name; the version it meant stays, until a prune.
 
     Args:
@@ -135,7 +134,7 @@ def untag(recipe: Recipe | RecipeFile, name: str) -> Answer[Version]:
     return Answer(found, f"{name} means nothing any more; it meant v{found.version} of {dataset}")
 
 
-def rollback(recipe: Recipe | RecipeFile, version: str, reason: str = "") -> Answer[Version]:
+def rollback(recipe: AnyPlace, version: str, reason: str = "") -> Answer[Version]:
     """Make an earlier version the current one and hold it: until it is released, runs publish beside it.
 
     Args:
@@ -150,7 +149,7 @@ def rollback(recipe: Recipe | RecipeFile, version: str, reason: str = "") -> Ans
     return Answer(found, f"v{found.version} is the current version of {dataset}; {held}")
 
 
-def hold(recipe: Recipe | RecipeFile, version: str = "latest", reason: str = "") -> Answer[Version]:
+def hold(recipe: AnyPlace, version: str = "latest", reason: str = "") -> Answer[Version]:
     """Hold a version as the current one: until it is released, runs publish beside it.
 
     Args:
@@ -164,7 +163,7 @@ def hold(recipe: Recipe | RecipeFile, version: str = "latest", reason: str = "")
     return Answer(found, f"v{found.version} of {dataset} is held as the current version; runs publish beside it")
 
 
-def release(recipe: Recipe | RecipeFile, reason: str = "") -> Answer[Version]:
+def release(recipe: AnyPlace, reason: str = "") -> Answer[Version]:
     """Release the version that is held; it stays the current one until a run publishes another.
 
     Args:
@@ -177,7 +176,7 @@ def release(recipe: Recipe | RecipeFile, reason: str = "") -> Answer[Version]:
     return Answer(found, f"v{found.version} of {dataset} is released: the next run that publishes replaces it")
 
 
-def history(recipe: Recipe | RecipeFile) -> Answer[list[Entry]]:
+def history(recipe: AnyPlace) -> Answer[list[Entry]]:
     """Say who did what to the versions of a dataset, when and why, newest first: the last 200 entries.
 
     Args:
@@ -188,7 +187,7 @@ def history(recipe: Recipe | RecipeFile) -> Answer[list[Entry]]:
     return Answer(found, f"{len(found):,} entries in the history of {dataset}")
 
 
-def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verification]:
+def verify(recipe: AnyPlace, version: str = "latest") -> Answer[Verification]:
     """Read every file of a version and compare it with its checksum.
 
     Args:
@@ -204,7 +203,7 @@ def verify(recipe: Recipe | RecipeFile, version: str = "latest") -> Answer[Verif
 
 
 def prune(
-    recipe: Recipe | RecipeFile, drop: Collection[str] | None = None, at_once: bool = False, dry_run: bool = True
+    recipe: AnyPlace, drop: Collection[str] | None = None, at_once: bool = False, dry_run: bool = True
 ) -> Answer[Prune]:
     """Remove versions that no tag and no rule keeps, files of dead runs, and step outputs that are no longer needed.
 
@@ -227,7 +226,7 @@ def prune(
     return Answer(found, sentence)
 
 
-def restore(recipe: Recipe | RecipeFile, version: str) -> Answer[Version]:
+def restore(recipe: AnyPlace, version: str) -> Answer[Version]:
     """Bring a pruned version back from the trash, under its number.
 
     Args:
@@ -243,7 +242,7 @@ def restore(recipe: Recipe | RecipeFile, version: str) -> Answer[Version]:
 
 
 def takedown(
-    recipe: Recipe | RecipeFile,
+    recipe: AnyPlace,
     ids: Collection[str],
     reason: str = "",
     republish: bool = False,
@@ -273,7 +272,7 @@ def takedown(
     return Answer(found, f"{found.ids} ids of {dataset}: {held}; {done}{again}")
 
 
-def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, copies: bool = True) -> Answer[Exported]:
+def export(recipe: AnyPlace, version: str, to: Format, folder: str, copies: bool = True) -> Answer[Exported]:
     """Write a version in the format of a training library, on the machine where this runs.
 
     Args:
@@ -292,8 +291,8 @@ def export(recipe: Recipe | RecipeFile, version: str, to: Format, folder: str, c
     )
 
 
-def _place(recipe: Recipe | RecipeFile) -> tuple[DestinationConfig, str, str]:
+def _place(recipe: AnyPlace) -> tuple[DestinationConfig, str, str]:
     """Return the destination, the dataset's name and the workspace of a recipe."""
-    wanted = loaded(recipe)
+    wanted = place_of(recipe)
     require_known_places(wanted)
     return wanted.destination, wanted.dataset, absolute(wanted.workspace)

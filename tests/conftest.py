@@ -101,7 +101,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
     """What `make serve` starts, on free ports and in folders of its own, with a few small deployments for tests.
 
-    Each of our deployments takes five seconds to register: only those that its tests start are, without slow tests.
+    Without slow tests only the deployments that tests start are registered.
     """
     from evenkeel.flows.server import serve
     from evenkeel.flows.server.project import ROOT, commit

@@ -57,6 +57,8 @@ SECTIONS = {
         "export": Place("versions", "Write a version in the format of a training library, by that library."),
     },
     "Operate": {
+        "deploy": Place("deploy", "Curate RECIPE on a server: by a schedule, on new files, or when asked."),
+        "backfill": Place("deploy", "Curate RECIPE on a server once for each day, oldest first."),
         "curate": Place("server", "Submit RECIPE to a Prefect server, whose workers curate it."),
         "serve": Place("serve", "Start a Prefect server and a worker on this machine, and deploy everything."),
         "repair": Place("repair", "Rebuild a lost catalog from the folders of DESTINATION, or adopt copied ones."),

@@ -17,5 +17,5 @@ def serve(port: int, s3_port: int | None, down: bool) -> Answer[object]:
     if down:
         ended = serving.down()
         return Answer(ended, f"ended: {', '.join(ended) or 'nothing was running'}")
-    addresses = serving.up(port=port, s3_port=s3_port)
+    addresses = serving.up(port=port, s3_port=s3_port, tell=lambda line: click.echo(line, err=True))
     return Answer(addresses, "\n".join(f"{name:<4} {address}" for name, address in addresses.items()))

@@ -93,7 +93,7 @@ def create() -> None:
         except ValueError:
             automation.create()
         else:
-            automation.model_copy(update={"id": known.id}).update()
+            automation.model_copy(update={"id": known.id, "enabled": known.enabled}).update()
 
 
 def _crash_silent() -> Iterator[Automation]:

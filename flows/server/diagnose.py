@@ -17,7 +17,9 @@ from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.recipe import Recipe, RecipeFile, loaded
+from evenkeel.flows.failures import explained
+from evenkeel.flows.recipe import Recipe, loaded
+from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.flows.server.automations import CRASH_DEPLOYMENT, HEARTBEAT_SETTING, TAG, silence_in_force
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra.catalog import address, is_missing, open_catalog
@@ -42,7 +44,8 @@ class Finding(BaseModel):
 
 
 @flow(name="diagnose", flow_run_name="diagnose")
-def diagnose(recipe: Recipe | RecipeFile) -> list[dict[str, object]]:
+@explained
+def diagnose(recipe: AnyRecipe) -> list[dict[str, object]]:
     """Check everything that a run of this recipe needs; fails when something is wrong, saying what and the remedy.
 
     Args:

@@ -1,57 +1,67 @@
 """Register our pools, deployments and automations at PREFECT_API_URL: `python -m evenkeel.flows.server.register`."""
 
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+from pydantic import ValidationError
 
 from evenkeel.flows.server import automations
+from evenkeel.flows.server.deploying import deploy
 from evenkeel.flows.server.project import ROOT, commit, require_deployments
+from evenkeel.infra.compute import gpu_count
 from evenkeel.infra.errors import ResourceError
 
-POOLS = ("cpu", "gpu")
-TRIES = 3
+CPU, GPU = "cpu", "gpu"
 
 
-def register(project: Path = ROOT) -> None:
+def register(project: Path = ROOT, tell: Callable[[str], None] = print) -> None:
     """Create what is missing on the server and bring the rest up to date; safe to repeat.
 
-    project: the folder whose prefect.yaml is deployed. Raises RecipeError where it has none, ResourceError where the
-    server refuses.
+    What a person paused on the server stays paused. project: the folder whose prefect.yaml is deployed. tell: is told
+    each thing that is done. Raises RecipeError where there is no prefect.yaml, ResourceError where the server refuses.
     """
     require_deployments(project)
-    create_pools()
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
-    try:
-        for attempt in Retrying(  # a busy server on SQLite refuses now and then
-            retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(TRIES), reraise=True
-        ):
-            with attempt:
-                subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=True)
-    except subprocess.CalledProcessError as error:
-        raise ResourceError(
-            "prefect deploy --all failed", found=(error.stdout + error.stderr)[-2000:], where=str(project)
-        ) from error
+    pools = create_pools()
+    written: list[dict[str, Any]] = yaml.safe_load((project / "prefect.yaml").read_text())["deployments"]
+    entries = [entry for entry in written if entry["work_pool"]["name"] in pools]
+    variables = {**os.environ, "EVENKEEL_COMMIT": commit(project)}
+    with get_client(sync_client=True) as client:
+        for number, entry in enumerate(entries, start=1):
+            tell(f"deployment {number} of {len(entries)}: {entry['name']}")
+            try:
+                deploy(client, entry, project, variables)
+            except (PrefectHTTPStatusError, httpx.HTTPError, ValidationError, ValueError) as error:
+                raise ResourceError(
+                    f"the deployment {entry['name']} cannot be registered", found=str(error)[-2000:], where=str(project)
+                ) from error
+    tell("automations")
     automations.create()
 
 
-def create_pools() -> None:
-    """Create the process work pools that do not exist yet."""
+def create_pools() -> set[str]:
+    """Create the process work pools that do not exist yet, that for GPUs only where there is one; return all names."""
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
-        for name in POOLS:
+        for name in (CPU, GPU) if gpu_count() else (CPU,):
             try:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
             except ObjectAlreadyExists:
                 continue
+        return {pool.name for pool in client.read_work_pools()}
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 if __name__ == "__main__":
-    register(*map(Path, sys.argv[1:]))
+    register(Path(sys.argv[1]) if sys.argv[1:] else ROOT, _say)

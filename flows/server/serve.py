@@ -24,7 +24,18 @@ PREFECT = (sys.executable, "-m", "prefect")
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
 
 
-def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, project: Path = ROOT) -> dict[str, str]:
+Tell = Callable[[str], None]
+"""Is told what is being done, one line each."""
+
+
+def up(
+    home: Path = HOME,
+    *,
+    port: int = 4200,
+    s3_port: int | None = None,
+    project: Path = ROOT,
+    tell: Tell = lambda _: None,
+) -> dict[str, str]:
     """Start server and worker, register everything and return the addresses by name: `ui`, `api`, `s3`.
 
     home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. project:
@@ -47,9 +58,11 @@ def up(home: Path = HOME, *, port: int = 4200, s3_port: int | None = None, proje
             addresses["s3"] = _start_s3(home, s3_port)
             environment |= S3_KEYS | {"AWS_ENDPOINT_URL": addresses["s3"]}
         serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        tell("starting the server")
         _start(home, "server", serve, environment)
         _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
-        _register(environment, project)
+        _register(environment, project, tell)
+        tell("starting the worker")
         _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
         _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=300)
     except BaseException:
@@ -109,11 +122,18 @@ def free_port() -> int:
         return port
 
 
-def _register(environment: dict[str, str], project: Path) -> None:
+def _register(environment: dict[str, str], project: Path, tell: Tell) -> None:
     command = [sys.executable, "-m", "evenkeel.flows.server.register", str(project)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ResourceError("the deployments could not be registered", found=(done.stdout + done.stderr)[-2000:])
+    said: list[str] = []
+    tell("reading the flows")
+    pipe, same = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=same) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            tell(line.strip())
+    if process.returncode:
+        raise ResourceError("the deployments could not be registered", found="".join(said)[-2000:])
 
 
 def _start_s3(home: Path, port: int) -> str:

@@ -38,6 +38,30 @@ def submit(deployment: str, recipe: Recipe, force: bool = False) -> Answer[Submi
 
     Raises ResourceError where no server is named or none answers, or where it knows no such deployment.
     """
+    address = require_server()
+    parameters = {"recipe": with_absolute_paths(recipe).model_dump(mode="json"), "force": force}
+    try:
+        flow_run = run_deployment(deployment, parameters=parameters, timeout=0)
+    except ObjectNotFound as error:
+        raise ResourceError(
+            f"the server knows no deployment {deployment}",
+            where=address,
+            remedy="python -m evenkeel.flows.server.register makes ours, evenkeel deploy RECIPE your own",
+        ) from error
+    assert isinstance(flow_run, FlowRun)
+    submission = Submission(
+        name=flow_run.name,
+        waits=missing_worker(flow_run.work_pool_name),
+        id=str(flow_run.id),
+        state=flow_run.state_name or "",
+        url=f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
+    )
+    waits = f"\n{submission.waits}" if submission.waits else ""
+    return Answer(submission, f"flow run {submission.name} is {submission.state}: {submission.url}{waits}")
+
+
+def require_server() -> str:
+    """Return the address of the server at PREFECT_API_URL; raises ResourceError where none is named or answers."""
     address = os.environ.get("PREFECT_API_URL")
     if not address:
         raise ResourceError(
@@ -50,28 +74,10 @@ def submit(deployment: str, recipe: Recipe, force: bool = False) -> Answer[Submi
             raise ResourceError(
                 "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
             )
-    parameters = {"recipe": with_absolute_paths(recipe).model_dump(mode="json"), "force": force}
-    try:
-        flow_run = run_deployment(deployment, parameters=parameters, timeout=0)
-    except ObjectNotFound as error:
-        raise ResourceError(
-            f"the server knows no deployment {deployment}",
-            where=address,
-            remedy="deploy them all: prefect --no-prompt deploy --all",
-        ) from error
-    assert isinstance(flow_run, FlowRun)
-    submission = Submission(
-        name=flow_run.name,
-        waits=_missing_worker(flow_run.work_pool_name),
-        id=str(flow_run.id),
-        state=flow_run.state_name or "",
-        url=f"{address.removesuffix('/api')}/runs/flow-run/{flow_run.id}",
-    )
-    waits = f"\n{submission.waits}" if submission.waits else ""
-    return Answer(submission, f"flow run {submission.name} is {submission.state}: {submission.url}{waits}")
+    return address
 
 
-def _missing_worker(pool: str | None) -> str:
+def missing_worker(pool: str | None) -> str:
     """Return why a run in a work pool would wait: empty where the pool has a worker, or where there is no pool."""
     if pool is None or online_workers(pool):
         return ""

@@ -7,11 +7,13 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from evenkeel.flows.failures import explained
 from evenkeel.flows.feedback import take
 from evenkeel.flows.mix import mix
 from evenkeel.flows.mixing import mixture_of
 from evenkeel.flows.places import absolute
-from evenkeel.flows.recipe import Recipe, RecipeFile, load, loaded
+from evenkeel.flows.recipe import Recipe, load, loaded
+from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.infra.watchdog import end_children_with_this_process
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.feedback import rounds as records
@@ -24,7 +26,8 @@ TRAINER = "linear probe"
 
 
 @flow(name="train_probe", flow_run_name="train on the trials of a round")
-def train_probe(recipe: Recipe | RecipeFile, label: str = "") -> dict[str, float]:
+@explained
+def train_probe(recipe: AnyRecipe, label: str = "") -> dict[str, float]:
     """Train a linear probe on every trial of the open round that has no score yet, and report its recall.
 
     Args:

@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.registry import MemberOf
@@ -13,6 +22,17 @@ from evenkeel.tasks.sample.strategy import CAP, FLOOR, ORDER, STRATEGIES, Strate
 ROWS = re.compile(r"^([\d_,]+)(?: rows)?$")
 SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
 TOKENS = re.compile(r"^([\d_,]+(?:\.\d+)?) ?([kMBT]?) ?tokens$")
+AMOUNT = {
+    "anyOf": [
+        {
+            "title": "rows, share or tokens",
+            "type": "string",
+            "pattern": r"^ *([0-9][0-9_,]*( rows)?|[0-9]+(\.[0-9]+)? ?%|[0-9][0-9_,]*(\.[0-9]+)? ?[kMBT]? ?tokens) *$",
+            "examples": ["50000", "10%", "2B tokens"],
+        },
+        {"title": "number of rows", "type": "integer", "minimum": 1},
+    ]
+}
 SCALES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -109,7 +129,7 @@ class SamplingConfig(BaseModel):
         BeforeValidator(named_strategy),
         Field(description="How the target is spread over clusters or groups."),
     ] = Field(default_factory=lambda: STRATEGIES.get("balanced").model_validate({}))
-    target: int | str = Field(
+    target: Annotated[int | str, WithJsonSchema(AMOUNT)] = Field(
         description='How much to keep: rows (50000), a share of the pool ("10%") or a token budget ("2B tokens").'
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed keeps the same rows where the data allow it.")

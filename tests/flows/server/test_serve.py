@@ -23,7 +23,7 @@ def test_server_is_healthy_and_shows_its_pages(served: Served) -> None:
 
 def test_pools_have_their_workers(served: Served) -> None:
     pools = {pool["name"]: pool["status"] for pool in served.ask("POST", "/work_pools/filter", {})}
-    assert pools == {"cpu": "READY", "gpu": "NOT_READY"}
+    assert pools == {"cpu": "READY"}
 
 
 def test_every_process_heeds_the_shared_settings(served: Served) -> None:

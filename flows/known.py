@@ -1,0 +1,58 @@
+"""The datasets that a Prefect server knows: where each is published, so that a form asks for its name alone."""
+
+import re
+from typing import cast
+
+from prefect.client.orchestration import get_client
+from prefect.variables import Variable
+from pydantic import ValidationError
+
+from evenkeel.flows.places import KnownDataset, absolute, with_absolute_paths
+from evenkeel.flows.recipe import Recipe, load
+from evenkeel.infra.errors import RecipeError
+from evenkeel.tasks.publish.config import DATASET_NAME
+
+PREFIX = "evenkeel_dataset_"
+
+
+def remember(recipe: Recipe) -> None:
+    """Have the server at PREFECT_API_URL know where the dataset of a recipe is."""
+    placed = with_absolute_paths(recipe)
+    known = KnownDataset(dataset=placed.dataset, destination=placed.destination, workspace=placed.workspace)
+    Variable.set(_name(recipe.dataset), known.model_dump(mode="json"), tags=["evenkeel"], overwrite=True)
+
+
+def known_dataset(name: str) -> KnownDataset:
+    """Return where the dataset `name` is; the file of a recipe, or the name of a ready one, says it too.
+
+    Raises RecipeError where neither the server knows such a dataset nor a recipe is there.
+    """
+    if re.fullmatch(DATASET_NAME, name):
+        kept = cast(object, Variable.get(_name(name)))
+        try:
+            found = None if kept is None else KnownDataset.model_validate(kept)
+        except ValidationError:
+            found = None
+        if found is not None and found.dataset == name:
+            return found
+    try:
+        recipe = load(name)
+    except RecipeError as error:
+        raise RecipeError(
+            f"this server knows no dataset {name!r}",
+            found=f"it knows {', '.join(names()) or 'none yet'}",
+            remedy="name a dataset that was deployed or curated here, or the path of a recipe on the worker",
+        ) from error
+    return KnownDataset(dataset=recipe.dataset, destination=recipe.destination, workspace=absolute(recipe.workspace))
+
+
+def names() -> list[str]:
+    """Return the names of the datasets that the server knows, sorted."""
+    with get_client(sync_client=True) as client:
+        kept = client.read_variables()
+    values = [one.value for one in kept if one.name.startswith(PREFIX)]
+    return sorted(str(value["dataset"]) for value in values if isinstance(value, dict) and "dataset" in value)
+
+
+def _name(dataset: str) -> str:
+    return PREFIX + dataset.replace("-", "__")
