@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,8 @@ from evenkeel.tasks.step import Run
 from evenkeel.tasks.versions import compare as comparing
 from evenkeel.tasks.versions import value as valuing
 from evenkeel.tasks.versions.compare import Comparison
-from evenkeel.tasks.versions.listing import read_manifest, read_version
+from evenkeel.tasks.versions.listing import read_version
+from evenkeel.tasks.versions.own_steps import steps_of
 from evenkeel.tasks.versions.row_sets import Frame, Members, RowSet, shards_like
 from evenkeel.tasks.versions.value import Valuation
 
@@ -54,10 +54,11 @@ def compare(recipe: Recipe | RecipeFile, a: str, b: str) -> Answer[Comparison]:
         b: The second set, named likewise.
     """
     known = _checked(recipe)
-    versions = {name: _version(known, name) for name in (a, b) if _is_version(name)}
-    mine = [one for one in versions.values() if one.version.dataset == known.dataset]
-    newest = max(mine, key=lambda one: one.version.version) if mine else _version(known, LATEST)
-    with _frame(newest) as frame:
+    with tempfile.TemporaryDirectory(prefix="evenkeel-") as folder:
+        versions = {name: _version(known, name, folder) for name in (a, b) if _is_version(name)}
+        mine = [one for one in versions.values() if one.version.dataset == known.dataset]
+        newest = max(mine, key=lambda one: one.version.version) if mine else _version(known, LATEST, folder)
+        frame = _frame(newest, folder)
         sets = [_row_set(known, frame, name, versions.get(name)) for name in (a, b)]
         pool = frame.of_pool(POOL, Members()) if TARGET in (a, b) and POOL not in (a, b) else None
         first, second = sets if a != TARGET or b == TARGET else sets[::-1]
@@ -84,8 +85,9 @@ def value(
     known = _checked(recipe)
     if known.target_set is None:
         raise RecipeError("sources are valued towards a target", where="target_set", remedy="name it in the recipe")
-    start = _version(known, LATEST if held == NOTHING else held)
-    with _frame(start) as frame:
+    with tempfile.TemporaryDirectory(prefix="evenkeel-") as folder:
+        start = _version(known, LATEST if held == NOTHING else held, folder)
+        frame = _frame(start, folder)
         wanted = frame.of_target(TARGET, known.target_set).leaves
         sources = {name: counts for scope in over or _scopes(frame) for name, counts in _counts(frame, scope, start)}
         for place in files:
@@ -138,21 +140,19 @@ def _is_version(name: str) -> bool:
     return name not in (TARGET, POOL) and not name.startswith((GROUP, SOURCE, FILE))
 
 
-def _version(recipe: Recipe, name: str) -> _Named:
+def _version(recipe: Recipe, name: str, folder: str) -> _Named:
+    """Return a version by name; folder: where the selection of a republished one is written."""
     dataset, _, ref = name.rpartition("@")
     if "=" in name or "." in name or not ref:
         raise RecipeError(f"{name!r} names no set of rows", expected=KINDS)
     found = read_version(recipe.destination, dataset or recipe.dataset, ref, absolute(recipe.workspace))
-    steps = {step: StepRef.model_validate(one) for step, one in read_manifest(found).document["steps"].items()}
-    return _Named(found, steps)
+    return _Named(found, steps_of(found, storage.join(folder, found.dataset)))
 
 
-@contextmanager
-def _frame(one: _Named) -> Iterator[Frame]:
-    """Open the pool of a version; what is written meanwhile lies in a folder of its own, which goes."""
-    with tempfile.TemporaryDirectory(prefix="evenkeel-") as folder:
-        run = Run(folder, one.version.dataset, Path(folder) / "scratch")
-        yield Frame.of(one.steps, one.name, storage.join(folder, "frame"), run)
+def _frame(one: _Named, folder: str) -> Frame:
+    """Open the pool of a version; folder: for what is written meanwhile."""
+    run = Run(folder, one.version.dataset, Path(folder) / "scratch")
+    return Frame.of(one.steps, one.name, storage.join(folder, "frame"), run)
 
 
 def _row_set(recipe: Recipe, frame: Frame, name: str, version: _Named | None) -> RowSet:

@@ -6,13 +6,12 @@ from pathlib import Path
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.places import absolute
 from evenkeel.flows.recipe import Recipe
-from evenkeel.infra import storage
-from evenkeel.infra.errors import RecipeError, StorageError
-from evenkeel.infra.workspace import DONE, StepRef
+from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.publish.config import LATEST
 from evenkeel.tasks.versions.evaluate import Comparison, Evaluation
 from evenkeel.tasks.versions.evaluate import evaluate as measure
-from evenkeel.tasks.versions.listing import read_manifest, read_version
+from evenkeel.tasks.versions.listing import read_version
+from evenkeel.tasks.versions.own_steps import require_steps, steps_of
 
 
 def evaluate(recipe: Recipe, label: str = "", version: str = LATEST) -> Answer[Evaluation]:
@@ -34,15 +33,9 @@ def evaluate(recipe: Recipe, label: str = "", version: str = LATEST) -> Answer[E
         )
     workspace = absolute(recipe.workspace)
     found = read_version(recipe.destination, recipe.dataset, version, workspace)
-    steps = {name: StepRef.model_validate(ref) for name, ref in read_manifest(found).document["steps"].items()}
-    for name in ("ingest", "embed", "cluster", "sample"):
-        if not storage.exists(storage.join(steps[name].uri, DONE)):
-            raise StorageError(
-                f"what v{found.version} was made from is gone from the workspace",
-                where=steps[name].uri,
-                remedy="run the recipe again",
-            )
     with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
+        steps = steps_of(found, scratch)
+        require_steps(steps, f"v{found.version}")
         measured = measure(steps, label, Path(scratch), recipe.sampling.seed)
     return Answer(measured, sentence(measured, found.version))
 

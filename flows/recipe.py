@@ -155,7 +155,7 @@ class Recipe(BaseModel):
         ]
         if aims and self.target_set is None:
             raise ValueError(f"gates: {aims[0].label} needs target_set: the rows that the version should be near to")
-        self.sampling.strategy = self.sampling.strategy.with_target(self.target_set)
+        self.sampling.strategy = self.sampling.strategy.with_target(self.target_set).with_amount(self.sampling.amount)
         self.signals = [signal.with_target(self.target_set) for signal in self.signals]
         self.annotations = [one.with_target(self.target_set) for one in self.annotations]
         copies = [] if self.target_set is None else self.target_set.exclusions()

@@ -1,25 +1,26 @@
 """Rows that must not be in the dataset: those that match a list of ids, texts, n-grams or vectors.
 
-Every list is prepared once into sorted arrays; every block of the pool is then matched against all lists in one pass.
+Every list is prepared once into sorted arrays, of at most some ten thousand texts or vectors each, so that what the
+driver holds does not grow with the list; every block of the pool is then matched against all lists in one pass.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import write_table
 from evenkeel.tasks.dedup.cells import MAX_SCORES
-from evenkeel.tasks.dedup.config import Exclusion, IdList, NearConfig, NgramList, TextList, VectorList
+from evenkeel.tasks.dedup.config import Exclusion, IdList, NgramList, TextList, VectorList
 from evenkeel.tasks.dedup.drops import EXCLUDED, Drops
 from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP
@@ -35,6 +36,7 @@ from evenkeel.tasks.ingest.pool import Block, Pool
 from evenkeel.tasks.step import Run
 
 MAX_CHARACTERS = 262_144
+ROWS_PER_PART, BYTES_PER_PART = 1 << 16, 64 << 20
 EQUAL = 1 - 1e-6
 
 
@@ -49,20 +51,21 @@ class ListFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A list that is ready to be matched: its arrays lie in `folder`."""
+    """A list that is ready to be matched: its arrays lie in `folder`, in parts where it is of texts or vectors."""
 
     config: Exclusion
     folder: str
     scratch: Path
+    parts: int = 1
 
-    def array(self, name: str) -> Array:
+    def array(self, name: str, part: int = 0) -> Array:
         """Return one of the list's arrays, memory-mapped."""
-        return map_array(storage.join(self.folder, f"{name}.npy"), self.scratch)
+        return map_array(storage.join(self.folder, str(part), f"{name}.npy"), self.scratch)
 
-    def write(self, **arrays: Array) -> None:
+    def write(self, part: int = 0, **arrays: Array) -> None:
         """Write some of the list's arrays."""
         for name, array in arrays.items():
-            write_array(storage.join(self.folder, f"{name}.npy"), array)
+            write_array(storage.join(self.folder, str(part), f"{name}.npy"), array)
 
 
 def excluded_rows(
@@ -100,21 +103,56 @@ def prepare(config: Exclusion, vectors: Vectors, folder: str, run: Run) -> Prepa
         parts = [identities(ids) for ids in read_texts(config, config.column, run.scratch)]
         prepared.write(identities=np.unique(np.concatenate([np.empty(0, np.uint64), *parts])))
     elif isinstance(config, VectorList):
-        prepared.write(vectors=_reference_vectors(config, vectors, run))
+        written = 0
+        for found in _reference_vectors(config, vectors, run):
+            prepared.write(written, vectors=found)
+            written += 1
+        prepared = replace(prepared, parts=written)
     elif isinstance(config, NgramList):
         texts = pa.chunked_array(
             [chunk for part in read_texts(config, config.column, run.scratch) for chunk in part.chunks], pa.string()
         )
         words, offsets = word_hashes(texts, MAX_CHARACTERS)
         ngrams = listed_ngrams(words, offsets, config.words, config.min_words)
-        prepared.write(lengths=np.array(list(ngrams), np.int64), **{f"ngrams-{n}": ngrams[n] for n in ngrams})
+        prepared.write(0, lengths=np.array(list(ngrams), np.int64), **{f"ngrams-{n}": ngrams[n] for n in ngrams})
     else:
-        _prepare_texts(prepared, config, read_texts(config, config.column, run.scratch))
+        written = 0
+        for listed in _gathered(read_texts(config, config.column, run.scratch)):
+            _prepare_texts(prepared, config, listed, written)
+            written += 1
+        prepared = replace(prepared, parts=written)
     return prepared
 
 
-def _prepare_texts(prepared: Prepared, config: TextList, parts: Iterable[pa.ChunkedArray]) -> None:
-    """Write hashes, buckets and sketches of texts; of the texts themselves, one part is in memory at a time."""
+class Weighed(Protocol):
+    """Rows that know how many bytes they are."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes."""
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+
+Piece = TypeVar("Piece", bound=Weighed)
+
+
+def _gathered(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Yield pieces of a list together, up to some ten thousand rows, or 64 MB of them; a larger piece by itself."""
+    held: list[Piece] = []
+    for piece in pieces:
+        both = [*held, piece]
+        if held and (sum(map(len, both)) > ROWS_PER_PART or sum(one.nbytes for one in both) > BYTES_PER_PART):
+            yield held
+            held = []
+        held.append(piece)
+    if held:
+        yield held
+
+
+def _prepare_texts(prepared: Prepared, config: TextList, parts: Iterable[pa.ChunkedArray], number: int) -> None:
+    """Write hashes, buckets and sketches of the texts of a part of the list."""
     hashes = [np.empty(0, np.uint64)]
     near, bands = config.near, None if config.near is None else choose_bands(config.near.threshold, config.near.recall)
     buckets, flat, lengths = [], [np.empty(0, np.uint32)], [np.zeros(1, np.int64)]
@@ -127,33 +165,39 @@ def _prepare_texts(prepared: Prepared, config: TextList, parts: Iterable[pa.Chun
             buckets.append(found)
             flat.append(sketched.hashes)
             lengths.append(np.diff(sketched.offsets))
-    prepared.write(hashes=np.unique(np.concatenate(hashes)))
+    prepared.write(number, hashes=np.unique(np.concatenate(hashes)))
     if bands is not None:
         whole = np.concatenate([np.empty((bands.bands, 0), np.uint64), *buckets], axis=1)
         order = np.argsort(whole, axis=1, kind="stable")
         ends = np.cumsum(np.concatenate(lengths))
         prepared.write(
-            buckets=np.take_along_axis(whole, order, axis=1), texts=order, sketches=np.concatenate(flat), offsets=ends
+            number,
+            buckets=np.take_along_axis(whole, order, axis=1),
+            texts=order,
+            sketches=np.concatenate(flat),
+            offsets=ends,
         )
 
 
-def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Float32Array:
-    """Return the vectors of a list, scaled to length 1, through the map that made those of the pool."""
+def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Iterator[Float32Array]:
+    """Yield the vectors of a list some at a time, scaled to length 1, by the map that made those of the pool."""
+    parts: Iterator[Float32Array]
     if config.text is None:
         raw = vector_parts(config, config.column, run.scratch)
-        parts = [np.asarray(embed_vectors(vectors, part, run), np.float32) for part in raw]
+        parts = (np.asarray(embed_vectors(vectors, part, run), np.float32) for part in raw)
     else:
-        parts = [embed_texts(vectors, texts, run) for texts in read_texts(config, config.text, run.scratch)]
-    found = np.concatenate(parts) if parts else np.empty((0, vectors.dimension), np.float32)
-    if len(found) and found.shape[1] != vectors.dimension:
-        raise InputError(
-            "the vectors of an exclusion list are not of the pool's dimension",
-            expected=f"{vectors.dimension} dimensions",
-            found=f"{found.shape[1]}",
-            where=str(config.uri),
-            remedy="embed the list with the model of the pool",
-        )
-    return normalise(found)
+        parts = (embed_texts(vectors, texts, run) for texts in read_texts(config, config.text, run.scratch))
+    for pieces in _gathered(parts):
+        found = np.concatenate(pieces)
+        if len(found) and found.shape[1] != vectors.dimension:
+            raise InputError(
+                "the vectors of an exclusion list are not of the pool's dimension",
+                expected=f"{vectors.dimension} dimensions",
+                found=f"{found.shape[1]}",
+                where=str(config.uri),
+                remedy="embed the list with the model of the pool",
+            )
+        yield normalise(found)
 
 
 def _match_block(
@@ -191,23 +235,25 @@ def _similar_texts(
     one: Prepared, config: TextList, hashes: pa.ChunkedArray, texts: pa.ChunkedArray
 ) -> tuple[Int64Array, Float32Array]:
     """Return the rows whose text equals or nearly equals one of the list, and how similar they are."""
-    similarity = np.zeros(len(texts), np.float32)
-    similarity[find_sorted(one.array("hashes"), _text_keys(hashes))[1]] = 1
-    if config.near is not None and len(one.array("offsets")) > 1:
-        rows, references = _candidate_pairs(one, config.near, texts)
+    similarity, keys, near = np.zeros(len(texts), np.float32), _text_keys(hashes), config.near
+    banded = None if near is None else band_hashes(texts, near, choose_bands(near.threshold, near.recall))
+    for part in range(one.parts):
+        similarity[find_sorted(one.array("hashes", part), keys)[1]] = 1
+        if near is None or banded is None or len(one.array("offsets", part)) == 1:
+            continue
+        rows, references = _candidate_pairs(one, part, *banded)
         found = np.empty(len(rows), np.float32)
-        listed = Sketches(np.asarray(one.array("sketches")), np.asarray(one.array("offsets")))
-        similarities(sketches(texts.take(pa.array(rows)), config.near), np.arange(len(rows)), listed, references, found)
-        near = found >= config.near.threshold
-        np.maximum.at(similarity, rows[near], found[near])
+        listed = Sketches(np.asarray(one.array("sketches", part)), np.asarray(one.array("offsets", part)))
+        similarities(sketches(texts.take(pa.array(rows)), near), np.arange(len(rows)), listed, references, found)
+        like = found >= near.threshold
+        np.maximum.at(similarity, rows[like], found[like])
     excluded = np.flatnonzero(similarity)
     return excluded, similarity[excluded]
 
 
-def _candidate_pairs(one: Prepared, near: NearConfig, texts: pa.ChunkedArray) -> tuple[Int64Array, Int64Array]:
-    """Return pairs (row, text of the list) that share a bucket, with at most 32 texts of a bucket."""
-    buckets, wordy = band_hashes(texts, near, choose_bands(near.threshold, near.recall))
-    listed, places = one.array("buckets"), one.array("texts")
+def _candidate_pairs(one: Prepared, part: int, buckets: UInt64Array, wordy: BoolArray) -> tuple[Int64Array, Int64Array]:
+    """Return pairs (row, text of a part of the list) that share a bucket, with at most 32 texts of a bucket."""
+    listed, places = one.array("buckets", part), one.array("texts", part)
     pairs = []
     for band in range(len(buckets)):
         first = np.searchsorted(listed[band], buckets[band])
@@ -221,12 +267,13 @@ def _candidate_pairs(one: Prepared, near: NearConfig, texts: pa.ChunkedArray) ->
 
 def _similar_vectors(one: Prepared, threshold: float, stored: Array) -> tuple[Int64Array, Float32Array]:
     """Return the rows whose cosine with a vector of the list reaches the threshold, and the largest cosine of each."""
-    listed = np.asarray(one.array("vectors"))
     similarity = np.full(len(stored), -1, np.float32)
-    chunk = max(1, MAX_SCORES // max(len(listed), 1))
-    for start in range(0, len(stored) if len(listed) else 0, chunk):
-        part = slice(start, start + chunk)
-        similarity[part] = (normalise(stored[part]) @ listed.T).max(axis=1)
+    for number in range(one.parts):
+        listed = np.asarray(one.array("vectors", number))
+        chunk = max(1, MAX_SCORES // max(len(listed), 1))
+        for start in range(0, len(stored) if len(listed) else 0, chunk):
+            part = slice(start, start + chunk)
+            np.maximum(similarity[part], (normalise(stored[part]) @ listed.T).max(axis=1), out=similarity[part])
     excluded = np.flatnonzero(similarity >= np.float32(threshold) - np.float32(1e-6))
     return excluded, np.clip(similarity[excluded], 0, 1)
 

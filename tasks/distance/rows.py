@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import Int64Array, UInt64Array
@@ -40,12 +41,13 @@ def sum_rows(
     weigh: a module-level function, or a partial or small object of one. One block's rows of the sets are in memory.
     """
     space.write(folder)
-    found = run.compute.reduce(
-        partial(_block_sums, rows, vectors, weigh, ("identity", *columns), sets, signed, folder, run.scratch),
-        SetSums.add,
-        rows.blocks,
-        work=rows.pool.rows * vectors.dimension * 4,
-    )
+    with threadpool_limits(1):  # blocks run side by side, and the number of BLAS threads would show in the last bits
+        found = run.compute.reduce(
+            partial(_block_sums, rows, vectors, weigh, ("identity", *columns), sets, signed, folder, run.scratch),
+            SetSums.add,
+            rows.blocks,
+            work=rows.pool.rows * vectors.dimension * 4,
+        )
     storage.remove(folder)
     return SetSums.zero(sets, signed, space.axes.shape[1]) if found is None else found
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from evenkeel.infra.dtypes import Float64Array, Int64Array
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
@@ -37,6 +38,10 @@ class Histograms(NamedTuple):
 
     def line(self, to: str, by: By, other: Int64Array) -> Line:
         """Return the distances to another histogram of leaves, (leaves,) int64."""
+        with threadpool_limits(1):  # products of some hundred clusters: threads would wait for one another
+            return self._line(to, by, other)
+
+    def _line(self, to: str, by: By, other: Int64Array) -> Line:
         kind = kind_of(self.hierarchy, by, self.pool, MOST_CLUSTERS if to == TARGET else FEW_CLUSTERS)
         pool, version, aim = (kind.lift(one) for one in (self.pool, self.version, other))
         rows, times = int(version.sum()), DRAWS if by == "kl" or (to, by) in self.asked else int(to == TARGET)

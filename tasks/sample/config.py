@@ -228,6 +228,14 @@ class SamplingConfig(BaseModel):
         """Whether copies go by how many rows of each group size filters remove."""
         return self.rehydrate is not None and self.rehydrate.removed == "auto"
 
+    @property
+    def amount(self) -> float | None:
+        """How many rows are kept, or the share of the pool where below 1; None for a budget of tokens."""
+        if isinstance(self.target, int):
+            return float(self.target)
+        share = SHARE.match(self.target)
+        return None if share is None else min(float(share[1]) / 100, 1 - 1e-9)
+
     def budget(self, rows: int) -> Budget:
         """Return the target as rows or tokens, for a pool of so many rows."""
         if isinstance(self.target, int):

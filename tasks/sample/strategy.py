@@ -82,6 +82,10 @@ class Strategy(BaseModel):
         """Return it with the recipe's target set, if it reads one. Raises ValueError where there is none."""
         return self
 
+    def with_amount(self, amount: float | None) -> Self:
+        """Return it with how many rows will be taken, or their share below 1, if it goes by that. None: not known."""
+        return self
+
     def max_copies(self) -> int:
         """Return how often the rule itself may repeat a row."""
         return 1

@@ -44,7 +44,7 @@ def as_steps(staged: Staged, manifest: Manifest, folder: str) -> dict[str, StepR
     _write_pool(staged, manifest, steps["ingest"], refs["ingest"].uri, columns)
     _write_dropped(staged, refs["dedup"].uri)
     _write_clusters(staged, steps["cluster"], refs["cluster"].uri)
-    _write_selection(staged, refs["sample"].uri)
+    write_selection(staged, refs["sample"].uri)
     table = storage.join(staged.folder.rpartition("/")[0], manifest.run, SOURCES)
     if "sources" in refs and storage.exists(table):
         copy_hashed(table, storage.join(refs["sources"].uri, "fit", SOURCES))
@@ -204,7 +204,8 @@ def _write_clusters(staged: Staged, cluster: StepRef, folder: str) -> None:
     storage.write_json(storage.join(folder, "levels.json"), info)
 
 
-def _write_selection(staged: Staged, folder: str) -> None:
+def write_selection(staged: Staged, folder: str) -> None:
+    """Write the selection of a version from its data files, as the sample step leaves it."""
     names = {"ek_row_id": "row_id", "ek_copies": "copies", "ek_weight": "weight", "ek_cluster_1": "leaf"}
     parts = [read_table(storage.join(staged.folder, entry.path), list(names)) for entry in staged.data]
     rows = pa.concat_tables([part.select(list(names)) for part in parts]).rename_columns(list(names.values()))

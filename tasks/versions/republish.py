@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evenkeel.expectations.concerns.nearness import Distance
 from evenkeel.infra import storage
 from evenkeel.infra.errors import GateFailed
 from evenkeel.infra.tables import read_footer, read_table
@@ -42,6 +43,7 @@ from evenkeel.tasks.validate.tiers import tier_of_results
 from evenkeel.tasks.versions.as_steps import as_steps, texts_of
 from evenkeel.tasks.versions.earlier import past_versions, profile_of
 from evenkeel.tasks.versions.listing import list_versions, read_manifest
+from evenkeel.tasks.versions.own_steps import REPUBLISHED, measure_again
 from evenkeel.tasks.versions.recount import Count, recount
 
 REASON = "taken down"
@@ -74,7 +76,7 @@ def republish(
             },
             "recipe": short.manifest.recipe,
             "seed": short.manifest.seed,
-            "republished": version.version,
+            REPUBLISHED: version.version,
             "reason": reason or f"takedown of {short.gone.rows} rows from v{version.version}",
         }
         if not storage.exists(storage.join(version.profile, "totals.parquet")):  # it was published without a card
@@ -175,6 +177,8 @@ class _Drawer:
             signals_counted(self.gates.expectations()),
         )
         self.steps = {**as_steps(short.staged, short.manifest, base), "measure": self.measure}
+        asked = sorted({(one.to, one.by) for one in self.gates.expectations() if isinstance(one, Distance)})
+        measure_again(short.manifest, self.steps["sample"], self.previous, self.measure, asked, run)
         self.validate = self._validate()
         self.tier = self._tier()
 

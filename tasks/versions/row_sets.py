@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from evenkeel.infra import storage
 from evenkeel.infra.dtypes import Float32Array, Int64Array, UInt64Array
-from evenkeel.infra.errors import InputError, StorageError
+from evenkeel.infra.errors import InputError
 from evenkeel.infra.hashing import uniform
-from evenkeel.infra.workspace import DONE, StepRef
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.distance.elsewhere import sum_parts
@@ -28,8 +28,7 @@ from evenkeel.tasks.measure.churn import sketch, smallest
 from evenkeel.tasks.measure.joint import copies_of
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.step import Run
-
-STEPS = ("ingest", "embed", "cluster", "sample")
+from evenkeel.tasks.versions.own_steps import require_steps
 
 
 class RowSet(NamedTuple):
@@ -191,17 +190,6 @@ class _Sampled:
         identity = table["identity"].to_numpy()
         chosen = uniform(SAMPLE_SEED, identity) < self.share
         return with_halves(np.where(chosen, self.members.copies(table), 0), identity)
-
-
-def require_steps(steps: Mapping[str, StepRef], what: str) -> None:
-    """Raise StorageError where steps that a version was made by are gone from the workspace."""
-    for name in STEPS:
-        if not storage.exists(storage.join(steps[name].uri, DONE)):
-            raise StorageError(
-                f"what {what} was made from is gone from the workspace",
-                where=steps[name].uri,
-                remedy="run the recipe again",
-            )
 
 
 def candidates(steps: Mapping[str, StepRef], run: Run) -> CandidateRows:

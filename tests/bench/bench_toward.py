@@ -34,8 +34,10 @@ RULES: dict[str, dict[str, Any]] = {
     "by: classifier": {"by": "classifier"},
     "by: classifier, teacher: similarity (BETR)": {"by": "classifier", "teacher": "similarity"},
     "by: clusters": {"by": "clusters"},
+    "by: clusters, assign: hard": {"by": "clusters", "assign": "hard"},
     "by: clusters, draw: gumbel": {"by": "clusters", "draw": "gumbel"},
     "by: transport": {"by": "transport"},
+    "by: transport (GOT-D as published: take is not known)": {"by": "transport", "known": False},
     "by: prefix": {"by": "prefix"},
 }
 BUCKETS, SAMPLE = 10_000, 1000
@@ -73,7 +75,9 @@ def chosen(
     pool: LabelledPool, uri: Path, options: dict[str, Any], free: np.ndarray, size: int, seed: int
 ) -> tuple[np.ndarray, StepRef]:
     """Return the positions of the rows that the strategy's draw takes among free ones, and its signal."""
-    strategy = Toward.model_validate({"target": {"uri": str(uri)}, **options})
+    given = {name: value for name, value in options.items() if name != "known"}
+    strategy = Toward.model_validate({"target": {"uri": str(uri)}, **given})
+    strategy = strategy.with_amount(size if options.get("known", True) else None)
     [signal] = strategy.signals()
     ref = compute_signal(signal.current(), pool.steps.steps(), pool.run_step)
     rows = Pool.open(pool.steps.ingest, signals={"toward": ref})

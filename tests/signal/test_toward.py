@@ -78,7 +78,7 @@ def test_weights_are_the_same_on_any_number_of_threads(done: dict[str, StepRef],
 
 def test_cluster_weights_are_ratios_of_shares(done: dict[str, StepRef], tmp_path: Path) -> None:
     np.save(tmp_path / "target.npy", np.eye(3)[[0, 0, 0, 1]].astype(np.float32))
-    found, ref = signal_of(toward(tmp_path / "target.npy", by="clusters", prior=1.0), done, tmp_path)
+    found, ref = signal_of(toward(tmp_path / "target.npy", by="clusters", assign="hard", prior=1.0), done, tmp_path)
     held = np.array([30, 30, 29]) / 89
     expected = np.log((np.array([3, 1, 0]) + held) / 5 / held)[np.arange(ROWS) % 3]
     assert np.isnan(found[5])
@@ -91,8 +91,9 @@ def test_a_target_that_is_the_pool_gives_every_row_the_same_weight(tmp_path: Pat
     x = np.eye(3)[np.arange(99) % 3]
     done = vector_pool(tmp_path / "pool", x)
     np.save(tmp_path / "target.npy", np.concatenate([np.delete(x, 5, axis=0)] * 3).astype(np.float32))
-    found = values_of(toward(tmp_path / "target.npy", by="clusters"), done, tmp_path)
-    np.testing.assert_allclose(np.delete(found, 5), 0, atol=1e-12)
+    for assign in ("soft", "hard"):
+        found = values_of(toward(tmp_path / "target.npy", by="clusters", assign=assign), done, tmp_path)
+        np.testing.assert_allclose(np.delete(found, 5), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("by", ["ngrams", "clusters"])

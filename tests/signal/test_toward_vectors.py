@@ -12,12 +12,14 @@ from sklearn.metrics import roc_auc_score
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.strategies.toward import Toward
 from evenkeel.tasks.signal.kinds.toward import TowardSignal
 from evenkeel.tasks.signal.toward.classifier import logistic, ranks, ridge, savage_scores, similarities
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet
 from evenkeel.tasks.signal.toward.options import TowardOptions
 from evenkeel.tasks.signal.toward.sinkhorn import potential, squared_distances, transport
+from evenkeel.tasks.signal.toward.soft import WIDTHS
 from tests.sample.pools import write_pool
 from tests.signal.test_toward import toward
 from tests.signal.values import signal_of, values_of
@@ -81,6 +83,70 @@ def test_rows_taken_by_transport_are_nearer_to_the_target_than_random_ones(plant
     assert (kind[best] == 3).mean() > 0.8
 
 
+def test_rows_taken_by_partial_transport_spread_over_the_target(planted: Planted, tmp_path: Path) -> None:
+    """The gradient takes the rows around what the pool lacks most; where it is known how many go, all are served."""
+    done, x, kind, _ = planted
+    rng = np.random.default_rng(6)
+    wanted = np.concatenate([x[rng.permutation(np.flatnonzero(kind == one))[:20]] for one in (2, 3)])
+    np.save(tmp_path / "target.npy", wanted + rng.normal(0, 0.05, wanted.shape).astype(np.float32))
+
+    def distance(**options: object) -> float:
+        found = values_of(toward(tmp_path / "target.npy", by="transport", **options), done, tmp_path / str(options))
+        best = np.argsort(-found)[:60]
+        a, b = np.full(60, 1 / 60), np.full(len(wanted), 1 / len(wanted))
+        return transport(a, b, squared_distances(x[best], wanted), 0.01).cost
+
+    of_gradient = distance()
+    assert distance(take=60) < 0.8 * of_gradient
+    assert distance(take=60 / ROWS) == pytest.approx(distance(take=60))
+
+
+@pytest.mark.long
+def test_soft_weights_are_those_of_the_definition(planted: Planted, tmp_path: Path) -> None:
+    done, x, _, target = planted
+    found, ref = signal_of(toward(target, by="clusters", prior=2.0), done, tmp_path)
+    level = Hierarchy.open(done["cluster"]).levels[0]
+    spread = level.counts @ level.radii.astype(float) ** 2 / ROWS
+    wanted = np.load(target)
+    weights, scores = [], []
+    for width in WIDTHS:
+        of_pool, of_target = (_shared_out(part, level.centroids, width * spread) for part in (x, wanted))
+        held, asked = of_pool.sum(0), of_target.sum(0)
+        ratio = (asked + 2 * held / ROWS) / (len(wanted) + 2) / (held / ROWS)
+        weights.append(np.log(of_pool @ ratio))
+        left = [(asked - one + 2 * held / ROWS) / (len(wanted) + 1) / (held / ROWS) @ one for one in of_target]
+        scores.append(np.log(left).mean())
+    best = int(np.argmax(scores))
+    assert ref.facts["width"] == WIDTHS[best]
+    np.testing.assert_allclose(found, weights[best], atol=1e-4)
+
+
+def _shared_out(x: np.ndarray, centroids: np.ndarray, variance: float) -> np.ndarray:
+    """Return the shares of rows in their eight nearest clusters, (n, k)."""
+    apart = squared_distances(x, centroids)
+    shares = np.where(apart <= np.sort(apart, axis=1)[:, 7:8], np.exp(-apart / (2 * variance)), 0)
+    return np.asarray(shares / shares.sum(1, keepdims=True))
+
+
+def test_a_small_target_finds_the_clusters_beside_its_own(tmp_path: Path) -> None:
+    """A kind of thirty clusters of eight rows, of which six rows of the target can hit no more than six."""
+    rng = np.random.default_rng(3)
+    leaf = np.repeat(np.arange(240), 8)
+    centres = rng.normal(0, 1.2, (8, D))[np.arange(240) // 30] + rng.normal(0, 0.5, (240, D))
+    x = (centres[leaf] + rng.normal(0, 0.25, (len(leaf), D))).astype(np.float32)
+    done = write_pool(tmp_path / "pool", x, levels=[leaf], block_rows=700)
+    storage.write_json(str(tmp_path / "pool" / "embed" / "embedding.json"), {"method": "column"})
+    np.save(tmp_path / "target.npy", x[rng.permutation(240)[:6]] + 0.01)
+
+    def found(assign: str) -> float:
+        values = values_of(toward(tmp_path / "target.npy", by="clusters", assign=assign), done, tmp_path / assign)
+        order = np.lexsort((rng.permutation(len(x)), -values))
+        return float((leaf[order[:240]] < 30).mean())
+
+    assert found("soft") > 0.9
+    assert found("hard") < 0.5
+
+
 def test_the_prefix_is_the_union_of_clusters_that_is_nearest(planted: Planted, tmp_path: Path) -> None:
     done, x, kind, target = planted
     found, ref = signal_of(toward(target, by="prefix", components=D), done, tmp_path)
@@ -95,7 +161,7 @@ def test_the_prefix_is_the_union_of_clusters_that_is_nearest(planted: Planted, t
     assert (kind[~np.isnan(found)] == 3).mean() > 0.9
 
 
-@pytest.mark.parametrize("by", ["classifier", "transport", "prefix"])
+@pytest.mark.parametrize("by", ["classifier", "clusters", "transport", "prefix"])
 def test_blocks_and_threads_change_nothing(planted: Planted, tmp_path: Path, by: str) -> None:
     done, x, _, target = planted
     one = values_of(toward(target, by=by), done, tmp_path / "one", threads=1)
@@ -114,6 +180,22 @@ def test_transport_is_that_of_a_linear_program() -> None:
     found = transport(a, b, cost, 0.001, 5000, 1e-6)
     assert found.cost == pytest.approx(exact, rel=1e-3)
     assert float(a @ found.f + b @ found.g) == pytest.approx(exact, rel=1e-2)
+
+
+def test_partial_transport_is_that_of_a_linear_program() -> None:
+    """Of sixty rows that may each give a twentieth, those that serve the target at least cost are below the others."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(0, 1, (60, 3)).astype(np.float32), rng.normal(0.7, 1, (20, 3)).astype(np.float32)
+    most, b = np.full(60, 1 / 20), rng.dirichlet(np.full(20, 3.0))
+    cost = squared_distances(x, y)
+    rows, columns = np.kron(np.eye(60), np.ones(20)), np.kron(np.ones(60), np.eye(20))
+    exact = linprog(cost.ravel(), A_ub=rows, b_ub=most, A_eq=columns, b_eq=b)
+    found = transport(most, b, cost, 0.002, 20_000, 1e-7, partial=True)
+    assert found.cost == pytest.approx(exact.fun, rel=0.01)
+    assert found.f.max() <= 1e-12
+    given = exact.x.reshape(60, 20).sum(1)
+    lowest = potential(x, y, b, found.g, found.epsilon)
+    assert lowest[given > 0.99 * most].max() < lowest[given < 0.01 * most].min()
 
 
 def test_unbalanced_transport_is_the_least_cost_of_its_definition() -> None:

@@ -95,7 +95,14 @@ class Toward(TowardOptions, Strategy):
         from evenkeel.tasks.signal.kinds.toward import TowardSignal
 
         options = {name: getattr(self, name) for name in TowardOptions.model_fields}
+        if self.assign is None and self.how() == "gumbel":
+            options["assign"] = "hard"  # noise would draw from everything that the window of soft assignment reaches
         return [TowardSignal.model_validate({"name": SIGNAL, **options})]
+
+    def with_amount(self, amount: float | None) -> Self:
+        """Return it with how much will be taken, for the rule that goes by it."""
+        asks = self.by == "transport" and self.take is None and (self.target is None or self.target.seen is None)
+        return self.model_copy(update={"take": amount}) if asks and amount is not None else self
 
     def with_paths(self, absolute: Callable[[str], str]) -> Self:
         """Return it with the paths of the target's files made absolute."""

@@ -13,7 +13,7 @@ from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit, Part, Signal
 from evenkeel.tasks.signal.source import SignalSource
-from evenkeel.tasks.signal.toward.choice import NEEDS, rule_of
+from evenkeel.tasks.signal.toward.choice import needs, rule_of
 from evenkeel.tasks.signal.toward.options import TowardOptions
 from evenkeel.tasks.workload import Workload
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 class TowardSignal(TowardOptions, Signal):
     """How much a row belongs to the target set: high where it does; the log of a weight by ngrams and clusters."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     kind: Literal["toward"] = "toward"
 
     def needs(self) -> frozenset[Part]:
-        """Return what the rule reads: texts, or the clusters."""
-        return NEEDS[self.by]
+        """Return what the rule reads: texts, vectors, or the clusters."""
+        return needs(self)
 
     def current(self) -> Self:
         """Return it with the fingerprint of the target's files. Raises InputError where there are none."""
@@ -61,7 +61,9 @@ class TowardSignal(TowardOptions, Signal):
         """Return the CPU-seconds of a pool on a reference core."""
         if self.by == "ngrams":
             return 0.3 + 0.03 * work.text_megabytes
-        per_row = {"classifier": 1e-9, "prefix": 2e-8, "transport": 1e-6}.get(self.by, 0.0) * work.dimension
+        soft = 0.0 if self.assign == "hard" else 5e-8
+        per_row = {"classifier": 1e-9, "prefix": 2e-8, "transport": 1e-6, "clusters": soft}.get(self.by, 0.0)
+        per_row *= work.dimension
         return 1.0 + work.rows * (2e-7 + per_row)
 
     def _target(self) -> TargetSet:

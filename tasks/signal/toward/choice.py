@@ -4,7 +4,7 @@ from evenkeel.tasks.signal.signal import Part
 from evenkeel.tasks.signal.toward.options import By, TowardOptions
 from evenkeel.tasks.signal.toward.rule import Rule
 
-NEEDS: dict[By, frozenset[Part]] = {
+PARTS: dict[By, frozenset[Part]] = {
     "ngrams": frozenset({"text"}),
     "clusters": frozenset({"clusters"}),
     "classifier": frozenset({"vectors"}),
@@ -12,6 +12,12 @@ NEEDS: dict[By, frozenset[Part]] = {
     "prefix": frozenset({"clusters"}),
 }
 """The parts of the pool that each rule reads; known without importing the rules, as a recipe is read before them."""
+
+
+def needs(options: TowardOptions) -> frozenset[Part]:
+    """Return the parts of the pool that the rule reads with these options."""
+    soft: frozenset[Part] = frozenset({"vectors"} if options.by == "clusters" and options.assign != "hard" else ())
+    return PARTS[options.by] | soft
 
 
 def rule_of(options: TowardOptions) -> Rule:

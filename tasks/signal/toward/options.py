@@ -31,6 +31,11 @@ class TowardOptions(BaseModel):
         description="ngrams: added to the probability of a bucket, in target and pool; published: 1e-8.",
     )
     level: int = Field(1, ge=1, description="clusters, prefix: level whose clusters are compared; 1 = the leaves.")
+    assign: Literal["soft", "hard"] | None = Field(
+        None,
+        description="clusters: soft = rows are shared out over the eight clusters nearest to them, so that a small "
+        "target speaks for their neighbours too; hard = to their own alone. Empty = soft, and hard for draw: gumbel.",
+    )
     prior: float = Field(
         1.0,
         gt=0,
@@ -45,6 +50,12 @@ class TowardOptions(BaseModel):
         100.0, gt=0, description="classifier: of the squared coefficients, as so many rows; more for fewer target rows."
     )
     epsilon: float = Field(0.05, ge=0.001, le=10, description="transport: entropy term, in units of the mean cost.")
+    take: float | None = Field(
+        None,
+        gt=0,
+        description="transport: rows that will be taken, or their share of the pool where below 1; of a strategy it is "
+        "sampling.target. Empty = the gradient at the pool, as published.",
+    )
     unbalanced: float | None = Field(
         None,
         gt=0,

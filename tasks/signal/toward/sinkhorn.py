@@ -3,6 +3,8 @@
 Sinkhorn iterations (Cuturi 2013, arXiv 1306.0895), stabilised by absorbing large scalings into the potentials, with an
 entropy term that shrinks to the one wanted (Schmitzer 2019, arXiv 1610.06519). Unbalanced transport (Chizat et al.
 2018, arXiv 1607.05816) pays for weight that it leaves or adds, by its divergence, in place of moving it at any cost.
+Partial transport (Caffarelli and McCann 2010; Benamou et al. 2015, arXiv 1412.5154, for its scalings) takes of the
+first sample what serves the second best, and leaves the rest.
 """
 
 from typing import NamedTuple
@@ -43,12 +45,14 @@ def transport(
     iterations: int = 500,
     tolerance: float = 1e-4,
     unbalanced: float | None = None,
+    partial: bool = False,
 ) -> Transport:
     """Return the transport between weights a (n,) and b (m,), each summing to 1, at costs (n, m) >= 0.
 
     epsilon: the entropy term in units of the mean cost. unbalanced: the price of a unit of divergence of the plan's
     weights from a and b, in the same units; None = the plan has these weights. Rows and columns without weight are left
-    out of the plan.
+    out of the plan. partial: a sums to more than 1, and a row gives at most its weight; its potential is below 0 where
+    it gives all of it, and unbalanced is then of b alone.
     """
     rows, columns = a > 0, b > 0
     mean = float(cost.mean()) or 1.0
@@ -57,7 +61,7 @@ def transport(
     eps = max(epsilon, 1.0)
     while True:
         last = eps <= epsilon
-        f, g, error = _balance(p, q, c, f, g, eps, iterations if last else 50, tolerance, unbalanced)
+        f, g, error = _balance(p, q, c, f, g, eps, iterations if last else 50, tolerance, unbalanced, partial)
         if last:
             break
         eps = max(epsilon, eps * FACTOR)
@@ -77,6 +81,7 @@ def _balance(
     iterations: int,
     tolerance: float,
     unbalanced: float | None,
+    partial: bool,
 ) -> tuple[Float64Array, Float64Array, float]:
     """Return potentials whose plan has the weights p and q within the error, or as near to them as pays."""
     kernel = np.exp((f[:, None] + g - c) / eps) * p[:, None] * q
@@ -90,7 +95,7 @@ def _balance(
     for step in range(iterations):
         v = scaling(q, kernel.T @ u, g)
         rows = kernel @ v
-        before, u = u, scaling(p, rows, f)
+        before, u = u, np.minimum(p / np.maximum(rows, 1e-300), np.exp(-f / eps)) if partial else scaling(p, rows, f)
         if step % 10 == 9:
             error = float(np.abs((before - u) * rows).sum())
             if error < tolerance:
