@@ -285,10 +285,8 @@ def export(recipe: AnyPlace, version: str, to: Format, folder: str, copies: bool
     destination, dataset, workspace = _place(recipe)
     found = read_version(destination, dataset, version, workspace)
     written = exporting.export(found, to, folder, copies=copies)
-    return Answer(
-        written,
-        f"{written.rows:,} rows of v{found.version} of {dataset} in {written.files} files of {to}: {written.uri}",
-    )
+    rows = f"{written.rows:,} rows" + (f", and {written.made:,} made ones in the folder made," if written.made else "")
+    return Answer(written, f"{rows} of v{found.version} of {dataset} in {written.files} files of {to}: {written.uri}")
 
 
 def _place(recipe: AnyPlace) -> tuple[DestinationConfig, str, str]:

@@ -2,9 +2,10 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError, ResourceError
 from evenkeel.infra.tables import read_groups
+from evenkeel.tasks.publish.layout import MADE
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import read_manifest
 
@@ -24,7 +26,7 @@ Format = Literal["webdataset", "mds", "jsonl", "hf"]
 
 
 class Exported(BaseModel):
-    """What was written where. rows: with copies counted."""
+    """What was written where. rows: with copies counted. made: rows that were made of others, in the folder `made`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,33 +34,41 @@ class Exported(BaseModel):
     uri: str
     rows: int
     files: int
+    made: int = 0
 
 
 def export(version: Version, to: Format, target: str, *, copies: bool = True, rows_per_file: int = 100_000) -> Exported:
     """Write `version` to the empty or missing folder `target` in a format of another library.
 
-    copies: write a row as often as `ek_copies` says. A row group is in memory at a time. The libraries write to a local
-    disk; copy the folder on where it belongs. Raises RecipeError where the folder is not local or not empty,
-    ResourceError where the format's library is not installed.
+    copies: write a row as often as `ek_copies` says. All columns are written. Rows that were made of others lie in a
+    folder `made` of the same format, marked by `ek_made`, with their parents named. A row group is in memory at a time.
+    The libraries write to a local disk; copy the folder on where it belongs. Raises RecipeError where the folder is not
+    local or not empty, ResourceError where the format's library is not installed.
     """
     if not storage.is_local(target):
         raise RecipeError("exports are written to a local folder", found=target, remedy="export, then copy it")
     folder = Path(storage.filesystem(target)[1])
     if folder.exists() and any(folder.iterdir()):
         raise RecipeError("the folder of an export must be empty", found=str(folder), remedy="name another")
+    uris = [storage.join(version.location, entry.path) for entry in read_manifest(version).data]
+    rows = _write(to, uris, folder, copies, rows_per_file)
+    made = storage.list_files(storage.join(version.location, MADE))
+    children = _write(to, made, folder / MADE, False, rows_per_file) if made else 0
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return Exported(format=to, uri=str(folder), rows=rows, files=len(files), made=children)
+
+
+def _write(to: Format, uris: Sequence[str], folder: Path, copies: bool, rows_per_file: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if to == "hf":
-        rows = _hf(version, folder, copies, rows_per_file)
-    else:
-        write = {"webdataset": _webdataset, "mds": _mds, "jsonl": _jsonl}[to]
-        rows = write(lambda: _tables(version, copies), folder, rows_per_file)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return Exported(format=to, uri=str(folder), rows=rows, files=len(files))
+        return _hf(uris, folder, copies, rows_per_file)
+    write = {"webdataset": _webdataset, "mds": _mds, "jsonl": _jsonl}[to]
+    return write(partial(_tables, uris, copies), folder, rows_per_file)
 
 
-def _tables(version: Version, copies: bool) -> Iterator[pa.Table]:
-    for entry in read_manifest(version).data:
-        for table in read_groups(storage.join(version.location, entry.path)):
+def _tables(uris: Sequence[str], copies: bool) -> Iterator[pa.Table]:
+    for uri in uris:
+        for table in read_groups(uri):
             yield table.take(_repeated(table)) if copies else table
 
 
@@ -142,15 +152,14 @@ def _mds_value(value: object, encoding: str) -> object:
     return {"str": "", "bytes": b""}.get(encoding, 0) if value is None else value
 
 
-def _hf(version: Version, folder: Path, copies: bool, rows_per_file: int) -> int:
+def _hf(uris: Sequence[str], folder: Path, copies: bool, rows_per_file: int) -> int:
     """A folder that `datasets.load_from_disk` maps into memory."""
     try:
         import datasets
     except ImportError:
         raise _missing("datasets") from None
     with TemporaryDirectory() as scratch:
-        sources = [storage.join(version.location, entry.path) for entry in read_manifest(version).data]
-        paths = [str(storage.local_copy(uri, Path(scratch))) for uri in sources]
+        paths = [str(storage.local_copy(uri, Path(scratch))) for uri in uris]
         whole = datasets.Dataset.from_parquet(paths, cache_dir=scratch)
         if copies:
             whole = whole.select(np.repeat(np.arange(len(whole)), np.asarray(whole["ek_copies"])))

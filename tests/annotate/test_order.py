@@ -9,6 +9,7 @@ import pytest
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate import sorting
 from evenkeel.tasks.annotate.kinds.order import Order
+from evenkeel.tasks.annotate.kinds.stages import Stages
 from tests.annotate.annotated import annotated
 from tests.sample.pools import write_pool
 
@@ -78,6 +79,33 @@ def test_bursts_are_runs_of_one_cluster(tmp_path: Path) -> None:
     runs = int((frame["leaf"].diff() != 0).sum())
     assert runs <= sum(-(-size // 10) for size in frame.groupby("leaf").size())
     assert runs > 100  # a sort by cluster has 12, a shuffle about 1,250
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("pattern", ["ascending", "folding", "batches"])
+def test_an_order_runs_through_the_stages_as_it_would_through_each_alone(tmp_path: Path, pattern: str) -> None:
+    stages = Stages.model_validate(
+        {"stages": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}, {"name": "c", "share": 0.1}]}
+    )
+    rule = Order.model_validate({"by": "loss", "pattern": pattern, "of": "level-2", "batch": 40})
+    table, _ = annotated(pool(tmp_path), tmp_path, stages, rule, names=("loss",))
+    frame = table.to_pandas().sort_values("ek_rank")
+    assert frame["ek_rank"].tolist() == list(range(ROWS))
+    taken = frame[[f"ek_stage_{name}" for name in "abc"]].to_numpy() > 0
+    first = np.where(taken.any(axis=1), taken.argmax(axis=1), 3)
+    assert (np.diff(first) >= 0).all(), "the rows that a stage takes first follow each other"
+    for number in range(3):
+        part = frame[first == number]
+        assert len(part) > 100
+        ordered = part.sort_values(["loss", "ek_rank"])["loss"].to_numpy()
+        if pattern == "ascending":
+            assert part["loss"].is_monotonic_increasing
+        elif pattern == "folding":
+            assert part["loss"].tolist() == np.concatenate([ordered[fold::3] for fold in range(3)]).tolist()
+        else:
+            units = part["leaf"].to_numpy() % 4
+            whole = int((np.bincount(units, minlength=4) // 40).sum())
+            assert all(len(set(units[40 * one : 40 * one + 40])) == 1 for one in range(whole))
 
 
 def test_an_order_needs_a_number() -> None:

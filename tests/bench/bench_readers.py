@@ -30,9 +30,13 @@ def timed(what: str, rows: int, batches: Callable[[], Iterable[object]]) -> None
     print(f"{what:58s} {rows / spent:10,.0f} rows per CPU-s {rows / wall:10,.0f} per s", flush=True)
 
 
-def write_pool(folder: Path, rows: int) -> None:
-    """Write texts of 400 characters as the data files of a version: row groups of 10,000, every row once."""
+def write_pool(folder: Path, rows: int, staged: bool = False) -> None:
+    """Write texts of 400 characters as the data files of a version: row groups of 10,000, every row once.
+
+    staged: with three stages of 30, 60 and 10 % that lie together, and ranks, as a recipe with stages and an order.
+    """
     rng = np.random.default_rng(0)
+    stage = np.searchsorted([0.3, 0.9], (np.arange(rows) + 0.5) / rows)
     words = np.array(["".join(rng.choice(list("abcdefghij"), 7)) for _ in range(5_000)])
     folder.mkdir()
     for number, first in enumerate(range(0, rows, 50_000)):
@@ -46,6 +50,11 @@ def write_pool(folder: Path, rows: int) -> None:
                 "ek_weight": np.ones(size),
             }
         )
+        if staged:
+            for one in range(3):
+                here = (stage[first : first + size] == one).astype(np.int32)
+                table = table.append_column(f"ek_stage_{one}", pa.array(here))
+            table = table.append_column("ek_rank", pa.array(np.arange(first, first + size)))
         pq.write_table(table, folder / f"part-{number:05d}.parquet", row_group_size=10_000, compression="zstd")
 
 
@@ -68,12 +77,27 @@ def main(rows: int) -> None:
                 for row in pq.read_table(path).to_pylist():
                     sink.write(row)
 
+        ours = TorchStream(RowStream(str(data), batch=BATCH, seed=0))
+        timed("our stream, shuffled, exact resume", rows, lambda: DataLoader(ours, batch_size=None))
+        write_pool(Path(scratch) / "staged", rows, staged=True)
+        for order in (False, True):
+            for number, share in enumerate((0.3, 0.6, 0.1)):
+                part = RowStream(
+                    str(Path(scratch) / "staged"),
+                    columns=[*columns],
+                    batch=BATCH,
+                    seed=0,
+                    stage=str(number),
+                    order=order,
+                )
+                what = f"our stream, stage {number} ({share:.0%})" + (", in order" if order else "")
+                loader = TorchStream(part)
+                timed(what, int(rows * share), lambda loader=loader: DataLoader(loader, batch_size=None))  # type: ignore[misc]
+
         def stream() -> object:
             found = load_dataset("parquet", data_files=files, split="train", streaming=True, cache_dir=scratch)
             return found.shuffle(seed=0, buffer_size=10_000)
 
-        ours = TorchStream(RowStream(str(data), batch=BATCH, seed=0))
-        timed("our stream, shuffled, exact resume", rows, lambda: DataLoader(ours, batch_size=None))
         timed(
             "datasets, streaming, shuffled, batches made by it",
             rows,

@@ -7,7 +7,7 @@ arXiv 2506.21545); batches of one cluster whose margins are spread evenly (TAS-B
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.column import Column, Foreseen
 from evenkeel.tasks.annotate.sorting import ascending, place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
+from evenkeel.tasks.annotate.through_stages import Stretches
 from evenkeel.tasks.annotate.units import Units, cluster_level, missing_level
 from evenkeel.tasks.signal.groups import numbers_of
 from evenkeel.tasks.signal.signal import Fit
@@ -30,7 +31,9 @@ RANK = "ek_rank"
 
 
 class Order(Annotation):
-    """The place of each row in the training order, from 0."""
+    """The place of each row in the training order, from 0; through one stage after another, where there are stages."""
+
+    version: ClassVar[int] = 2
 
     kind: Literal["order"] = "order"
     by: str = Field("", description="The number that rows come by, the least first; `-loss` = the greatest first.")
@@ -70,8 +73,8 @@ class Order(Annotation):
         return tuple(name for name in dict.fromkeys([self.column, *of]) if name)
 
     def follows(self) -> tuple[str, ...]:
-        """Return the splits: rows for training come first."""
-        return ("splits",)
+        """Return the splits and stages: rows for training come first, those of the first stage before the others."""
+        return ("splits", "stages")
 
     def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
         """Return the level that there is not."""
@@ -85,20 +88,28 @@ class Order(Annotation):
         if source is not everything:
             rest = everything.held_out()
             place_rows(rest, HeldOutKeys(rest, self.seed), storage.join(folder, "rest"), run)
+        stretches, units = Stretches.of(source), Units(self.of, folder) if self.by_unit else None
+        many = 1 if units is None else len(Units.find(source, self.of, folder).count(source, run))
+        sizes = (
+            stretches.count(source, units, many, run) if stretches.columns or units else np.array([[source.kept_rows]])
+        )
+        write_array(storage.join(folder, "stretches.npy"), sizes.sum(axis=1))
         if self.by_unit:
-            sizes = Units.find(source, self.of, folder).count(source, run)
-            for name, array in layout(sizes, self.batch, self.pattern == "batches", self.seed)._asdict().items():
+            for name, array in layouts(sizes, self.batch, self.pattern == "batches", self.seed)._asdict().items():
                 write_array(storage.join(folder, f"{name}.npy"), array)
             whole = int((sizes // self.batch).sum()) * self.batch
             facts = {"of": self.of, "batch": self.batch, "rows_in_whole_batches": whole}
-        place_rows(source, OrderKeys(source, self, Units(self.of, folder)), folder, run)
-        return {"pattern": self.pattern, **facts}
+        place_rows(source, OrderKeys(source, self, units, many, stretches), folder, run)
+        return {"pattern": self.pattern, "stages": len(stretches.columns), **facts}
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return the place of each row."""
         mine, places = source.training(), read_places(fit.folder, block)
         if self.pattern == "folding":
-            places = folded(places, mine.kept_rows, self.folds)
+            rows = read_array(storage.join(fit.folder, "stretches.npy"))
+            starts = np.cumsum(rows) - rows
+            mine_is = np.searchsorted(np.cumsum(rows), places, side="right")
+            places = starts[mine_is] + folded(places - starts[mine_is], rows[mine_is], self.folds)
         if self.by_unit:
             parts = (read_array(storage.join(fit.folder, f"{name}.npy")) for name in Layout._fields)
             places = arranged(places, Layout(*parts), self.batch, self.pattern == "batches")
@@ -113,11 +124,16 @@ class Order(Annotation):
 
 @dataclass(frozen=True)
 class OrderKeys:
-    """The order that places are counted in: cluster or group, then the number; or the number, then a hash."""
+    """The order that places are counted in: cluster or group, then the number; or the number, then a hash.
+
+    many: how many clusters or groups there are. Where there are stages, all that is of each stage in turn.
+    """
 
     source: AnnotationSource
     order: Order
-    units: Units
+    units: Units | None
+    many: int
+    stretches: Stretches
 
     def __call__(self, block: str) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
         """Return row ids, major and minor keys of the kept rows of a block."""
@@ -129,9 +145,10 @@ class OrderKeys:
         if rule.column:
             found = numbers_of(table[rule.column], rule.column, self.source.where)
             number = ascending(-found if rule.by.startswith("-") else found)
-        if not rule.by_unit:
-            return row_id, number, hashed
-        return row_id, self.units.of(table).astype(np.uint64), number
+        if self.units is None:
+            return row_id, self.stretches.before(table, number), hashed
+        unit = self.stretches.number(table) * self.many + self.units.of(table)
+        return row_id, unit.astype(np.uint64), number
 
 
 @dataclass(frozen=True)
@@ -161,6 +178,26 @@ class Layout(NamedTuple):
     first: Int64Array
     positions: Int64Array
     rest: Int64Array
+
+
+def layouts(sizes: Int64Array, batch: int, whole: bool, seed: int) -> Layout:
+    """Return the layout of the clusters of one stretch after another, of sizes (stretches, k) int64.
+
+    A cluster counts once for each stretch; batches are shuffled among those of their stretch.
+    """
+    parts, rows, batches = [], 0, 0
+    for one in sizes:
+        found = layout(one, batch, whole, seed)
+        parts.append(
+            found._replace(
+                starts=found.starts + rows,
+                first=found.first + batches,
+                positions=found.positions + rows,
+                rest=found.rest + rows,
+            )
+        )
+        rows, batches = rows + int(one.sum()), batches + len(found.positions)
+    return Layout(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def layout(sizes: Int64Array, batch: int, whole: bool, seed: int) -> Layout:
@@ -204,7 +241,7 @@ def arranged(places: Int64Array, plan: Layout, batch: int, whole: bool) -> Int64
     return found
 
 
-def folded(ranks: Int64Array, rows: int, folds: int) -> Int64Array:
-    """Return the places of rows of these ranks where fold r mod L comes after those before it, (n,) int64."""
+def folded(ranks: Int64Array, rows: Int64Array, folds: int) -> Int64Array:
+    """Return the places of rows of these ranks, of so many, where fold r mod L comes after those before, (n,) int64."""
     fold, more = ranks % folds, rows % folds
     return fold * (rows // folds) + np.minimum(fold, more) + ranks // folds

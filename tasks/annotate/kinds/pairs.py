@@ -32,7 +32,7 @@ class GuideGuard(BaseModel):
         "", description="Column with the guide's vector of a row as another's negative; empty = that of its positive."
     )
     margin: float = Field(
-        0.05, ge=-1, le=1, description="A negative's cosine with the query is at most the positive's, less this."
+        0.25, ge=-1, le=1, description="A negative's cosine with the query is at most the positive's, less this."
     )
 
 
