@@ -144,31 +144,39 @@ def _shares(making: Making, draws: np.ndarray) -> Float64Array:
 
 
 def _table(making: Making, one: Array, other: Array, share: Float64Array, vectors: Float32Array) -> pa.Table:
-    parents = [_ids(making, members) for members in (one, other)]
-    row_ids = [making.cells.row_ids(members).astype(np.int64) for members in (one, other)]
-    offsets = pa.array(np.arange(0, 2 * len(one) + 1, 2, dtype=np.int32))
-    both = pa.array([text for pair in zip(*parents, strict=True) for text in pair], pa.string())
-    columns: dict[str, pa.Array] = {
-        "ek_made": pa.array(np.ones(len(one), bool)),
-        "ek_parents": pa.ListArray.from_arrays(offsets, both),
-        "ek_parent_rows": pa.ListArray.from_arrays(offsets, pa.array(np.stack(row_ids, axis=1).ravel())),
-        "ek_share": pa.array(share),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
-    }
+    columns = made_columns(making.source, one, other, share, vectors)
     if making.label and making.rule == "smote":
         values = pa.array(read_groups(making.cells.folder).values, pa.string())
         columns[making.label.removeprefix("group.")] = values.take(pa.array(one["label"]))
     return pa.table(columns)
 
 
-def _ids(making: Making, members: Array) -> list[str]:
-    """Return the user's ids of some members."""
-    found = np.empty(len(members), object)
+def made_columns(
+    source: AnnotationSource, one: Array, other: Array, share: Float64Array, vectors: Float32Array
+) -> dict[str, pa.Array]:
+    """Return the columns of made rows. one, other: where their parents are, by `block` and `row`."""
+    found = [_named(source, members) for members in (one, other)]
+    ids = [text for pair in zip(found[0][0], found[1][0], strict=True) for text in pair]
+    offsets = pa.array(np.arange(0, 2 * len(one) + 1, 2, dtype=np.int32))
+    rows = np.stack([found[0][1], found[1][1]], axis=1).ravel()
+    return {
+        "ek_made": pa.array(np.ones(len(one), bool)),
+        "ek_parents": pa.ListArray.from_arrays(offsets, pa.array(ids, pa.string())),
+        "ek_parent_rows": pa.ListArray.from_arrays(offsets, pa.array(rows)),
+        "ek_share": pa.array(share),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
+    }
+
+
+def _named(source: AnnotationSource, members: Array) -> tuple[list[str], Int64Array]:
+    """Return the user's ids and the row ids of some members."""
+    ids, rows = np.empty(len(members), object), np.empty(len(members), np.int64)
     for block in np.unique(members["block"]):
         mine = np.flatnonzero(members["block"] == block)
-        ids = making.source.pool.table(making.cells.source.blocks[block], ["id"])["id"].to_numpy(zero_copy_only=False)
-        found[mine] = ids[members["row"][mine]]
-    return [str(one) for one in found]
+        table = source.pool.table(source.blocks[block], ["id", "row_id"])
+        ids[mine] = table["id"].to_numpy(zero_copy_only=False)[members["row"][mine]]
+        rows[mine] = table["row_id"].to_numpy()[members["row"][mine]].astype(np.int64)
+    return [str(one) for one in ids], rows
 
 
 def _places_in(mine: Array, others: Array) -> Int64Array:

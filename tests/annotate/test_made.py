@@ -76,6 +76,34 @@ def test_mixtures_are_between_any_near_rows(tmp_path: Path) -> None:
     assert "label" not in rows
 
 
+@pytest.mark.long
+def test_cells_of_a_grid_are_filled_up_by_rows_mixed_with_those_of_other_cells(tmp_path: Path) -> None:
+    """Two cells a side over the plane of the first two dimensions: 300 rows in one, 40 and 12 in others."""
+    draw = np.random.default_rng(5)
+    cell = draw.permutation(np.repeat([0, 1, 2], [300, 40, 12]))
+    vectors = (np.array([(0, 0, 0), (9, 0, 0), (0, 7, 0)])[cell] + draw.normal(0, 0.1, (352, 3))).astype(np.float32)
+    rule, found = Made(rule="mixup", over="grid", side=2, at_most=0.7), []
+    for name, block_rows in (("a", 100), ("b", 400)):
+        done = write_pool(tmp_path / name, vectors, levels=[cell], block_rows=block_rows)
+        table, (ref,) = annotated(done, tmp_path / name, rule)
+        assert sum(table["ek_made_rows"].to_pylist()) == ref.facts["made"] == 260 + 288
+        found.append(made_of(ref).sort_values("ek_share").reset_index(drop=True))
+    rows = found[0]
+    parents = np.array(rows["ek_parent_rows"].tolist())
+    assert np.bincount(cell[parents[:, 0]], minlength=3).tolist() == [0, 260, 288], "every cell comes to 300"
+    assert (cell[parents[:, 0]] != cell[parents[:, 1]]).all()
+    other = cell[parents[cell[parents[:, 0]] == 1, 1]]
+    assert abs(np.mean(other == 0) - 0.5) < 0.12, "the other cells are drawn evenly, not by their rows"
+    assert (rows["ek_share"] <= 0.5).all(), "a made row is nearer to its first parent"
+    between = vectors[parents[:, 0]] + rows["ek_share"].to_numpy()[:, None] * (
+        vectors[parents[:, 1]] - vectors[parents[:, 0]]
+    )
+    assert np.allclose(np.array(rows["vector"].tolist()), between, atol=1e-4)
+    assert found[0]["ek_parents"].map(tuple).tolist() == found[1]["ek_parents"].map(tuple).tolist()
+    with pytest.raises(ValueError, match="over: grid is for kind: mixup"):
+        Made(over="grid", group="label")
+
+
 def test_the_same_rows_for_any_cut_into_blocks(tmp_path: Path) -> None:
     found = []
     for name, block_rows in (("a", 100), ("b", 400)):

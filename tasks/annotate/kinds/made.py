@@ -1,18 +1,19 @@
 """Rows made between kept rows, so that small groups weigh more: apart from the real ones, with their parents named.
 
-Sources: SMOTE (Chawla et al. 2002, arXiv 1106.1813); mixup (Zhang et al. 2018, arXiv 1710.09412), as BLAST mixes rows.
+Sources: SMOTE (Chawla et al. 2002, arXiv 1106.1813); mixup (Zhang et al. 2018, arXiv 1710.09412), between any
+near rows, or between cells of a grid (BLAST, arXiv 2505.17871).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array
@@ -39,13 +40,25 @@ class Made(Annotation):
         "smote", description="smote: between rows of one group value, evenly; mixup: between any two, mostly near one."
     )
     group: str = Field("", description="The group column whose small values get rows; needed for smote.")
+    over: Literal["", "grid"] = Field(
+        "",
+        description="mixup: grid = the cells of a grid over the two largest principal components are filled up, by "
+        "rows mixed with those of other cells.",
+    )
+    side: int = Field(100, ge=2, le=1000, description="over: grid: cells along each side of the grid.")
     k: int = Field(5, ge=1, le=100, description="Among how many nearest rows the second parent is drawn.")
     up_to: Literal["even"] | int = Field(
         "even",
-        description="Rows of each group value, kept and made together; even = as many as the largest has.",
+        description="Rows of each group value or cell, kept and made together; even = as many as the largest has.",
     )
     alpha: float = Field(0.2, gt=0, description="mixup: of the beta distribution; small = made rows are near a parent.")
     at_most: float = Field(0.5, gt=0, lt=1, description="Share of made rows in the version; more stop the run.")
+
+    @model_validator(mode="after")
+    def _over_a_grid_by_mixup(self) -> Self:
+        if self.over and (self.rule != "mixup" or self.group):
+            raise ValueError("made: over: grid is for kind: mixup, without a group: its cells are what is filled up")
+        return self
 
     @classmethod
     def from_section(cls, written: object) -> list[object]:
@@ -82,6 +95,8 @@ class Made(Annotation):
         """Make the rows; return how many. Raises RecipeError where they are too many, or a group is too small."""
         from evenkeel.tasks.annotate.making import make_rows
 
+        if self.over:
+            return self._fit_grid(source, folder, run)
         values, sizes = self._sizes(source, run)
         wanted = self._wanted(source, values, sizes)
         keys = ParentKeys(source, self, tuple(values))
@@ -98,6 +113,26 @@ class Made(Annotation):
             "share": round(sum(made) / max(1, sum(made) + source.kept_rows), 6),
             "files": len(made),
         }
+
+    def _fit_grid(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
+        from evenkeel.tasks.annotate.gridded import Gridded
+
+        grid = Gridded.over(source, partial(parents_of, source, ()), self.side, self.alpha, folder, self.seed)
+        sizes = grid.sizes(run)
+        occupied = int((sizes > 0).sum())
+        if occupied < 2:
+            raise RecipeError(
+                "no row can be mixed with one of another cell: all lie in one cell of the grid",
+                expected="two occupied cells",
+                where=source.where,
+                remedy="raise side",
+            )
+        level = int(sizes.max(initial=0)) if self.up_to == "even" else int(self.up_to)
+        wanted = np.where(sizes > 0, np.maximum(level - sizes, 0), 0)
+        self._require_few(int(wanted.sum()), source)
+        made = grid.make(wanted, sizes, run)
+        share = round(sum(made) / max(1, sum(made) + source.kept_rows), 6)
+        return {"made": sum(made), "occupied": occupied, "up_to": level, "share": share, "files": len(made)}
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return how many rows were made of each row."""
@@ -131,16 +166,20 @@ class Made(Annotation):
                 where=source.where,
                 remedy="keep more such rows (sampling.shares), or lower up_to",
             )
-        share = float(wanted.sum() / max(1, wanted.sum() + source.kept_rows))
+        self._require_few(int(wanted.sum()), source)
+        return wanted
+
+    def _require_few(self, made: int, source: AnnotationSource) -> None:
+        """Raise RecipeError where more rows would be made than `at_most` allows."""
+        share = made / max(1, made + source.kept_rows)
         if share > self.at_most:
             raise RecipeError(
                 "more rows would be made than the version may hold",
                 expected=f"at most {self.at_most:.0%} made rows",
-                found=f"{share:.1%}: {int(wanted.sum()):,} made, {source.kept_rows:,} kept",
+                found=f"{share:.1%}: {made:,} made, {source.kept_rows:,} kept",
                 where=source.where,
                 remedy="lower up_to, or raise at_most",
             )
-        return wanted
 
 
 @dataclass(frozen=True)
