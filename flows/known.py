@@ -1,6 +1,7 @@
 """The datasets that a Prefect server knows: where each is published, so that a form asks for its name alone."""
 
 import re
+from contextlib import suppress
 from typing import cast
 
 from prefect.client.orchestration import get_client
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from evenkeel.flows.places import KnownDataset, absolute, with_absolute_paths
 from evenkeel.flows.recipe import Recipe, load
+from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.publish.config import DATASET_NAME
 
@@ -48,10 +50,20 @@ def known_dataset(name: str) -> KnownDataset:
 
 def names() -> list[str]:
     """Return the names of the datasets that the server knows, sorted."""
+    return sorted(folders())
+
+
+def folders() -> dict[str, str]:
+    """Return the folder of every dataset that the server knows, by name."""
     with get_client(sync_client=True) as client:
-        kept = client.read_variables()
-    values = [one.value for one in kept if one.name.startswith(PREFIX)]
-    return sorted(str(value["dataset"]) for value in values if isinstance(value, dict) and "dataset" in value)
+        kept = client.read_variables(limit=200)
+    found: dict[str, str] = {}
+    for one in kept:
+        if one.name.startswith(PREFIX):
+            with suppress(ValidationError):
+                known = KnownDataset.model_validate(one.value)
+                found[known.dataset] = storage.join(known.destination.uri, known.dataset)
+    return found
 
 
 def _name(dataset: str) -> str:

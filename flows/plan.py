@@ -59,6 +59,7 @@ class Estimate(BaseModel):
     shortfalls: list[Shortfall] = []
     obstacles: list[Obstacle] = []
     note: str = ""
+    target: str = ""
 
 
 class Plan(BaseModel):
@@ -86,7 +87,7 @@ class Plan(BaseModel):
         about = [
             f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.summary()}; clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
-            f"{found.kept:,} rows to keep",
+            f"{found.kept:,} rows to keep at most: {found.target}",
             f"memory: {size(found.requirements.worker)} a worker, "
             f"{size(found.requirements.driver)} in the driver process; disk: {size(found.requirements.disk)}",
             f"time: about {duration(found.total)} on this machine as busy as it is now"
@@ -223,4 +224,15 @@ def _estimate(
         )
         + without_values(recipe, pool.signals),
         note=found.note,
+        target=_target_in_words(recipe),
     )
+
+
+def _target_in_words(recipe: Recipe) -> str:
+    """Return what the target of a recipe is, and of what: a run takes a share of what is left to sample from."""
+    target = recipe.sampling.target
+    if isinstance(target, int):
+        return "so many were asked for"
+    if target.endswith("%"):
+        return f"{target} of the rows that deduplication and filters leave, here of all rows that are read"
+    return target

@@ -97,6 +97,12 @@ def outcome(published: PublishResult) -> str:
     }[published.status]
 
 
+def held_out(proven: ProvenVersion) -> str:
+    """Return what the strategy measured on partitions that clusters had no part in; empty where it measured none."""
+    why = str(proven.sample.facts.get("why", ""))
+    return f"held out: {why}; lower is more balanced" if "imbalance" in why else ""
+
+
 def in_short(found: dict[str, Any]) -> str:
     """Return what a run came to in a few words, for the list of runs: "v2 published: 1,869 rows"."""
     name = f"v{found['version']}"
@@ -115,6 +121,7 @@ def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: 
         "card": storage.join(published.location, "card.html"),
         "totals": profile.records("totals")[0],
         "balance": profile.records("balance"),
+        "held_out": held_out(proven),
         "shards": lineage.changes.model_dump(mode="json"),
         "clusters": lineage.why,
         "drift": None if lineage.drift is None else lineage.drift.model_dump(),

@@ -10,6 +10,7 @@ from evenkeel.flows.plan import plan
 from evenkeel.flows.publishing import outcome
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
+from evenkeel.flows.web import address
 from evenkeel.infra import storage
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.publish import PublishResult
@@ -59,7 +60,7 @@ def show_links(recipe: Recipe, folder: str) -> None:
     for name, place in places.items():
         show(
             create_link_artifact,
-            storage.web_address(place),
+            address(recipe, place),
             link_text=f"{recipe.dataset}: {name}",
             description=place,
             key=artifact_key(recipe.dataset, f"{name}-link"),
@@ -69,8 +70,9 @@ def show_links(recipe: Recipe, folder: str) -> None:
 def show_version(recipe: Recipe, published: PublishResult) -> None:
     """Say which version came out and where it lies."""
     lines = [f"**{recipe.dataset} v{published.version}**: {outcome(published)}", ""]
-    places = {"location": published.location, "data": published.data}
-    lines += [f"- [{name}]({storage.web_address(place)}): `{place}`" for name, place in places.items()]
+    catalog = storage.join(recipe.destination.uri, recipe.dataset, "index.html")
+    places = {"all versions": catalog, "location": published.location, "data": published.data}
+    lines += [f"- [{name}]({address(recipe, place)}): `{place}`" for name, place in places.items()]
     key = artifact_key(recipe.dataset, "version")
     show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published.version}, and where it lies")
 

@@ -269,7 +269,8 @@ def takedown(
     held = "; ".join(f"v{number} holds {len(rows)}" for number, rows in found.held.items()) or "no version holds any"
     done = "nothing is changed" if dry_run else f"excluded from all coming versions ({found.list})"
     again = f"; v{found.republished.version} is published without them" if found.republished else ""
-    return Answer(found, f"{found.ids} ids of {dataset}: {held}; {done}{again}")
+    many = "1 id" if found.ids == 1 else f"{found.ids:,} ids"
+    return Answer(found, f"{many} of {dataset}: {held}; {done}{again}")
 
 
 def export(recipe: AnyPlace, version: str, to: Format, folder: str, copies: bool = True) -> Answer[Exported]:

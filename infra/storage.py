@@ -19,6 +19,8 @@ from evenkeel.infra.errors import StorageError
 from evenkeel.infra.whole import create_whole, draft_name, is_draft, open_whole
 
 CHUNK = 8 << 20
+NO_KEYS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
+"""What the client of S3 raises where it finds no keys."""
 CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError
 
 
@@ -251,6 +253,13 @@ def store_errors(verb: str, uri: str) -> Iterator[None]:
             remedy="check the permissions and credentials of the process that runs this",
         ) from error
     except Exception as error:
+        if type(error).__name__ in NO_KEYS:
+            raise StorageError(
+                f"there are no keys for {uri}",
+                found=f"{type(error).__name__}: {error}",
+                remedy="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where this runs (for a run on "
+                "a server: where its worker was started); AWS_ENDPOINT_URL names a store other than AWS",
+            ) from error
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in CLIENTS:
             raise
         raise StorageError(

@@ -7,19 +7,24 @@ from evenkeel.flows.cli.verb import verb
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.server import diagnose as diagnosing
 from evenkeel.flows.server.diagnose import Finding
-from evenkeel.flows.server.submit import Submission, submit
+from evenkeel.flows.server.submit import Submission, ended, submit
 
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
+WAIT = click.option("--wait", is_flag=True, help="Return when the run has ended, and say what it came to.")
 DEPLOYMENT = click.option("--deployment", default="curate/on-demand", show_default=True, help="The deployment to run.")
 
 
-@verb(FORCE, DEPLOYMENT)
-def curate(recipe: Recipe, force: bool, deployment: str) -> Answer[Submission]:
+@verb(FORCE, DEPLOYMENT, WAIT)
+def curate(recipe: Recipe, force: bool, deployment: str, wait: bool) -> Answer[Submission]:
     """Submit RECIPE to a Prefect server, whose workers curate it.
 
-    The server is the one at PREFECT_API_URL.
+    The server is the one at PREFECT_API_URL. With --wait the exit code is 1 where the run does not complete.
     """
-    return submit(deployment, recipe, force)
+    found = submit(deployment, recipe, force)
+    if not wait:
+        return found
+    click.echo(found.sentence, err=True)
+    return ended(found.result, lambda line: click.echo(line, err=True))
 
 
 @verb()

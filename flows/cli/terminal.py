@@ -77,6 +77,8 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
         console.print(f"note: {note}", highlight=False, markup=False)
     console.print()
     console.print(balance_table(result["balance"]))
+    if held := result.get("held_out"):
+        console.print(held, highlight=False, markup=False)
     console.print()
     seconds = sum(ref["seconds"] for ref in result["steps"].values())
     console.print(f"steps   {seconds:.0f} s of work, outputs in {result['workspace']}", highlight=False)

@@ -13,19 +13,24 @@ from evenkeel.tasks.report.terminal import render_terminal
 from evenkeel.tasks.validate.results import read_results
 from evenkeel.tasks.versions.diff import VersionDiff
 
+WIDE = 110
+"""Columns of a terminal from which on it is said who made a version and of how many files it is."""
+
 
 def show_versions(console: Console, versions: list[Version]) -> None:
     """Print the versions of a dataset, newest first."""
     table = Table(box=None, pad_edge=False)
     tiers = ("tier",) if any(version.tier for version in versions) else ()
-    for name in ("version", *tiers, "tags", "created", "by", "rows", "files", "reason"):
-        table.add_column(name, justify="right" if name in ("rows", "files") else "left")
+    wide = console.width >= WIDE
+    rest = ("created", "by", "rows", "files", "reason") if wide else ("created", "rows", "reason")
+    for name in ("version", *tiers, "tags", *rest):
+        table.add_column(name, justify="right" if name in ("rows", "files") else "left", overflow="fold")
     for version in versions:
         held = ", held" if version.held is not None else ""
         name = f"v{version.version}" + (f" (current{held})" if version.current else "")
-        created = version.created[:19].replace("T", " ")
-        cells = (", ".join(version.tags), created, version.created_by, f"{version.rows:,}", str(version.files))
-        table.add_row(name, *([version.tier] if tiers else []), *cells, version.reason)
+        created, rows = version.created[: 19 if wide else 16].replace("T", " "), f"{version.rows:,}"
+        told = (created, version.created_by, rows, str(version.files)) if wide else (created, rows)
+        table.add_row(name, *([version.tier] if tiers else []), ", ".join(version.tags), *told, version.reason)
     if versions:
         console.print(table)
 
@@ -82,9 +87,14 @@ def show_diff(console: Console, found: VersionDiff) -> None:
             table.add_column(name, justify="left" if name == title else "right")
         for change in sorted(changes, key=lambda one: one.added + one.removed, reverse=True)[:10]:
             numbers = (change.before, change.after, change.added, change.removed)
-            table.add_row(f"{change.name} {change.value}", *(f"{number:,}" for number in numbers))
+            named = found.cluster_names.get(change.value, "") if title == "cluster" else ""
+            table.add_row(f"{change.name} {change.value} {named}".strip(), *(f"{number:,}" for number in numbers))
         console.print(table)
     for title, values in (("metric", found.metrics), ("recipe", found.recipe)):
         for name, (was, now) in values.items():
             if was != now:
-                console.print(f"{title} {name}: {was} -> {now}", highlight=False)
+                console.print(f"{title} {name}: {_rounded(was)} -> {_rounded(now)}", highlight=False)
+
+
+def _rounded(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from evenkeel.flows.server.project import ROOT, require_deployments
+from evenkeel.flows.web import PAGES_URL
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import ResourceError, StorageError
 
@@ -33,21 +34,24 @@ def up(
     *,
     port: int = 4200,
     s3_port: int | None = None,
+    pages_host: str = "127.0.0.1",
+    pages_port: int | None = None,
     project: Path = ROOT,
     tell: Tell = lambda _: None,
 ) -> dict[str, str]:
-    """Start server and worker, register everything and return the addresses by name: `ui`, `api`, `s3`.
+    """Start server and worker, register everything and return the addresses by name: `ui`, `api`, `pages`, `s3`.
 
-    home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. project:
-    the folder whose prefect.yaml is deployed. Raises ResourceError where a port is taken or a process does not come
-    up; what was started until then is stopped.
+    home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. pages_host,
+    pages_port: where cards and other published pages are shown, by default on this machine alone, at a free port.
+    project: the folder whose prefect.yaml is deployed. Raises ResourceError where a port is taken or a process does not
+    come up; what was started until then is stopped.
     """
     if running := processes(home):
         raise ResourceError(
             "already serving", found=", ".join(sorted(running)), where=str(home), remedy="make serve-down, then again"
         )
     require_deployments(project)
-    for option, wanted in (("--port", port), ("--s3-port", s3_port)):
+    for option, wanted in (("--port", port), ("--s3-port", s3_port), ("--pages-port", pages_port)):
         if wanted is not None:
             _require_free(wanted, option)
     home.mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,11 @@ def up(
         _start(home, "server", serve, environment)
         _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
         _register(environment, project, tell)
-        tell("starting the worker")
+        tell("starting the server of pages and the worker")
+        pages = pages_port or free_port()
+        addresses["pages"] = environment.setdefault(PAGES_URL, f"http://{pages_host}:{pages}")
+        showing = [sys.executable, "-m", "evenkeel.flows.server.pages", "--host", pages_host, "--port", str(pages)]
+        _start(home, "pages", showing, environment)
         _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
         _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=300)
     except BaseException:

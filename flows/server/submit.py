@@ -1,6 +1,9 @@
 """Submit a recipe to a Prefect server, whose workers run it."""
 
 import os
+import time
+from collections.abc import Callable
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
@@ -75,6 +78,26 @@ def require_server() -> str:
                 "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
             )
     return address
+
+
+def ended(submission: Submission, tell: Callable[[str], None], seconds: float = 2.0) -> Answer[Submission]:
+    """Wait until a run has ended and return what it came to; ok only where it completed.
+
+    tell: is told each state that it takes. seconds: between two looks.
+    """
+    said = submission.state
+    with get_client(sync_client=True) as client:
+        while True:
+            state = client.read_flow_run(UUID(submission.id)).state
+            assert state is not None
+            if state.name != said:
+                said = state.name or state.type.value
+                tell(f"{submission.name}: {said}")
+            if state.is_final():
+                break
+            time.sleep(seconds)
+    message = f"{submission.name} is {said}: {state.message or submission.url}"
+    return Answer(submission.model_copy(update={"state": said}), message, ok=state.is_completed())
 
 
 def missing_worker(pool: str | None) -> str:

@@ -6,6 +6,7 @@ from pyiceberg.table import Table
 
 from evenkeel.infra import storage
 from evenkeel.infra.catalog import ANSWERS
+from evenkeel.tasks.publish.catalog_page import write_catalog_page
 from evenkeel.tasks.publish.layout import INDEX, POINTER, POINTER_TEXT
 from evenkeel.tasks.publish.marker import update_marker
 from evenkeel.tasks.publish.table import Version, home, is_home, versions
@@ -39,6 +40,7 @@ def _write(table: Table) -> None:
         storage.write_bytes(storage.join(home(table), "metadata", "version-hint.text"), hint.encode())
     for current in (version for version in known if version.current):
         _point(table, current)
+    write_catalog_page(home(table), table.name()[-1], known)
 
 
 def _point(table: Table, current: Version) -> None:

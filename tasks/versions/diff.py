@@ -12,6 +12,7 @@ from evenkeel.infra.dtypes import Int64Array
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.tables import read_table
 from evenkeel.tasks.publish.config import DestinationConfig
+from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.versions.listing import read_manifest, read_version
@@ -36,7 +37,8 @@ class VersionDiff(BaseModel):
     """How version b differs from version a; a row is identified by the user's id.
 
     clusters: of the top level; where `same_clustering` is false, `removed` and `before` count the clusters of a,
-    `added` and `after` those of b, which have nothing to do with each other. metrics, recipe: dotted name -> [value
+    `added` and `after` those of b, which have nothing to do with each other. cluster_names: what those of b are called,
+    by number, where the clustering is the same. metrics, recipe: dotted name -> [value
     in a, value in b], the recipe's only where they differ.
     """
 
@@ -53,6 +55,7 @@ class VersionDiff(BaseModel):
     groups: list[Change]
     metrics: dict[str, tuple[object, object]]
     recipe: dict[str, tuple[object, object]]
+    cluster_names: dict[str, str] = {}
 
 
 def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, workspace: str) -> VersionDiff:
@@ -92,7 +95,8 @@ def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, wo
         added=sides[1].rows - common,
         removed=sides[0].rows - common,
         unchanged=common,
-        same_clustering=manifests[0].centroid_hash == manifests[1].centroid_hash,
+        same_clustering=(same := manifests[0].centroid_hash == manifests[1].centroid_hash),
+        cluster_names=_names(sides[1], manifests[1].levels) if same else {},
         clusters=[change for change in changes if change.name == "cluster"],
         groups=[change for change in changes if change.name != "cluster"],
         metrics=_side_by_side(manifests[0].metrics, manifests[1].metrics),
@@ -102,6 +106,15 @@ def diff(config: DestinationConfig, dataset: str, a: str | int, b: str | int, wo
             if pair[0] != pair[1]
         },
     )
+
+
+def _names(version: Version, level: int) -> dict[str, str]:
+    """Return what the clusters of a level are called, by number; none where the version has no file that says it."""
+    try:
+        table = read_table(storage.join(version.location, CLUSTERS), ["level", "id", "name"])
+    except FileNotFoundError:
+        return {}
+    return {str(row["id"]): row["name"] for row in table.to_pylist() if row["level"] == level}
 
 
 def _chunks(version: Version, manifest: Manifest, columns: list[str], passes: int, part: int) -> Iterator[pa.Table]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
 
-from evenkeel.infra.errors import InputError, VersionNotFound
+from evenkeel.infra.errors import RecipeError, VersionNotFound
 from evenkeel.tasks.publish import commit, trail
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.publish.exclusions import exclude_ids, excluded_ids, find_ids
@@ -49,7 +49,7 @@ def takedown(
     """
     wanted = sorted({one for one in ids if one})
     if not wanted:
-        raise InputError("no ids to take down", remedy="name at least one")
+        raise RecipeError("no ids to take down", remedy="name at least one")
     if not dry_run:
         require_keeping(config, dataset, workspace)
     known = list_versions(config, dataset, workspace)

@@ -63,7 +63,7 @@ def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
         ("untag", ("latest",), 2, "`latest` always means the current version"),
         ("release", (), 1, "no version of 'demo' is held"),
         ("prune", ("--drop", "latest"), 2, "is held and cannot be dropped"),
-        ("takedown", (), 1, "no ids to take down"),
+        ("takedown", (), 2, "no ids to take down"),
         ("export", ("--to", "jsonl", "--out", "s3://bucket/x"), 2, "a local folder"),
         ("untag", ("newest", "--set", "destination.catalog=postgresql://nobody@127.0.0.1:9/x"), 1, "does not answer"),
         ("untag", ("newest", "--set", "destination.catalog=sqlite:////tmp/none.db"), 1, "evenkeel repair"),

@@ -51,9 +51,9 @@ def test_everything_listens_on_this_machine_only(served: Served) -> None:
 
 
 def test_starting_twice_is_refused(served: Served) -> None:
-    with pytest.raises(ResourceError, match=r"already serving\n  found: s3, server, worker"):
+    with pytest.raises(ResourceError, match=r"already serving\n  found: pages, s3, server, worker"):
         serve.up(served.home, port=serve.free_port())
-    assert set(serve.processes(served.home)) == {"s3", "server", "worker"}
+    assert set(serve.processes(served.home)) == {"pages", "s3", "server", "worker"}
 
 
 def test_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
