@@ -12,49 +12,72 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import httpx
-from prefect import __module_path__ as prefect_package
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
-
 from evenkeel.flows.server.serve import free_port
 from evenkeel.infra.errors import ResourceError
 
 OURS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-APPLICATION = "prefect.server.api.server:create_app"
+PROCESS = "evenkeel.flows.own_server_process"
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 
 _entered = ExitStack()  # never left: the settings hold for as long as this process lives
 
 
-def start_own_server() -> Callable[[], None]:
+def wanted() -> bool:
+    """Tell whether Prefect's settings name no server and allow one of our own."""
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    return not settings.api.url and settings.server.ephemeral.enabled
+
+
+def start_own_server(*, quiet: bool = False) -> Callable[[], None]:
     """Start a server that ends with this process; return what waits until it answers, to be called before a flow.
 
-    Where settings name a server already, or forbid one of our own, nothing is started.
+    The server is begun before Prefect is imported here, so that both go on at once. Where settings name a server
+    already, or forbid one of our own, none is left. quiet: what the server writes on the terminal is not shown, such as
+    the events that it drops when it is ended.
     """
-    settings = get_current_settings()
-    if settings.api.url or not settings.server.ephemeral.enabled:
+    if os.environ.get("PREFECT_API_URL") or ("prefect" in sys.modules and not wanted()):
         return lambda: None
-    server = OwnServer(free_port())
+    server = OwnServer(free_port(), quiet=quiet)
     atexit.register(server.stop)  # what Prefect registers later, to send its last events, runs before
-    _entered.enter_context(temporary_settings({PREFECT_API_URL: server.url}))
-    return server.ready
+
+    def ready() -> None:
+        if not wanted():
+            server.stop()
+            return
+        server.ready()
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        _entered.enter_context(temporary_settings({PREFECT_API_URL: server.url}))
+
+    return ready
 
 
 class OwnServer:
     """A server on a port of this machine, being started."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, quiet: bool = False) -> None:
         self.url = f"http://127.0.0.1:{port}/api"
-        where = ["--app-dir", str(prefect_package.parent), "--host", "127.0.0.1", "--port", str(port)]
-        options = ["--factory", "--log-level", "error", "--lifespan", "on"]
-        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        settings: dict[str, str] = {}
+        if "prefect" in sys.modules:
+            from prefect.settings import get_current_settings
+
+            settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        written = subprocess.DEVNULL if quiet else None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", APPLICATION, *where, *options], env={**os.environ, **OURS, **settings}
+            [sys.executable, "-m", PROCESS, str(port)],
+            env={**os.environ, **OURS, **settings},
+            stdout=written,
+            stderr=written,
         )
 
     def ready(self) -> None:
         """Return when the server answers. Raises ResourceError where it ends, or takes longer than Prefect allows."""
+        import httpx
+        from prefect.settings import get_current_settings
+
         deadline = time.monotonic() + get_current_settings().server.ephemeral.startup_timeout_seconds
         with httpx.Client() as client:
             while time.monotonic() < deadline and self._process.poll() is None:

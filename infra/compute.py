@@ -6,6 +6,7 @@ A cluster is a small YAML file in `infra/clusters/`; `open_compute("local")` rea
 
 import logging
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import psutil
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +30,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["cpu", "gpu"]
 CLUSTERS = Path(__file__).parent / "clusters"
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+MEMORY_LIMITS = (
+    "memory/memory.limit_in_bytes",
+    "memory/memory.soft_limit_in_bytes",
+    "memory.max",
+    "memory.high",
+    "memory.low",
+)
 
 
 class ClusterConfig(BaseModel):
@@ -232,10 +242,15 @@ def isolates() -> bool:
 
 
 def machine_memory() -> int:
-    """Return the bytes of memory this process may use, control groups included."""
-    from distributed.system import MEMORY_LIMIT
+    """Return the bytes of memory this process may use, as `distributed` reckons it, without the second to import that.
 
-    return int(MEMORY_LIMIT)
+    The least of the machine's memory, the limits of its control group, and the limit on the process.
+    """
+    limits = [int(psutil.virtual_memory().total), resource.getrlimit(resource.RLIMIT_RSS)[1]]
+    for name in MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int((CONTROL_GROUP / name).read_text()))
+    return min(limit for limit in limits if limit > 0)
 
 
 def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None) -> "Client":

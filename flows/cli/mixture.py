@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.cli.run import VERBOSE, quietly
+from evenkeel.flows.cli.run import VERBOSE, start_server, steps_shown
 from evenkeel.flows.cli.verb import verb
 from evenkeel.flows.recipe import Recipe
 from evenkeel.tasks.feedback.record import Received
@@ -42,9 +42,10 @@ def mix(recipe: Recipe, late: bool, again: bool, approve: bool, reason: str, ver
         from evenkeel.flows.approved import approve_mixture
 
         return approve_mixture(recipe, reason)
-    with quietly(verbose) as ready:
-        from evenkeel.flows.mix import mix as flow  # takes seconds, in which the server starts
+    ready = start_server(verbose)
+    from evenkeel.flows.mix import mix as flow  # takes seconds, in which the server starts
 
-        ready()
+    ready()
+    with steps_shown(verbose):
         result = flow(recipe, late=late, again=again)
     return Answer(result, f"{result['sentence']}\n{result['page']}")

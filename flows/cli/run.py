@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,42 +12,54 @@ from rich.console import Console
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.cli import terminal
 from evenkeel.flows.cli.verb import verb
-from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.own_server import start_own_server
+from evenkeel.infra.imports import without_collector
 from evenkeel.infra.watchdog import end_children_with_this_process
+
+if TYPE_CHECKING:
+    from evenkeel.flows.recipe import Recipe
 
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
 
 
-@contextmanager
-def quietly(verbose: bool) -> Iterator[Callable[[], None]]:
-    """Run a flow in this process, with Prefect's own log or without it, and show its steps.
+def start_server(verbose: bool) -> Callable[[], None]:
+    """Start a Prefect server of our own, with Prefect's own log or without it; return what waits until it answers.
 
-    Yields what waits for a Prefect server: import the flow, call it, then the flow.
+    Called before anything large is imported, so that the server starts meanwhile.
     """
     if not verbose:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     end_children_with_this_process(mark=True)
-    from evenkeel.flows.own_server import start_own_server  # Prefect reads the environment when it is imported
+    return start_own_server(quiet=not verbose)
 
-    ready = start_own_server()
+
+def begin(values: dict[str, Any]) -> None:
+    """Start the server before the recipe is read, and add `ready` to the values of the verb."""
+    values["ready"] = start_server(values["verbose"])
+
+
+@contextmanager
+def steps_shown(verbose: bool) -> Iterator[None]:
+    """Show the steps of a flow that runs in this process, and what Dask logs only where it is asked for."""
     if not verbose:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with terminal.step_bars(Console(stderr=True)):
-        yield ready
+        yield
 
 
-@verb(FORCE, VERBOSE, show=terminal.show_result)
-def run(recipe: Recipe, force: bool, verbose: bool) -> Answer[dict[str, Any]]:
+@verb(FORCE, VERBOSE, show=terminal.show_result, before=begin)
+def run(recipe: "Recipe", force: bool, verbose: bool, ready: Callable[[], None]) -> Answer[dict[str, Any]]:
     """Curate RECIPE here and now, and publish the version."""
     Console(stderr=True).print(f"[bold]evenkeel[/] {recipe.dataset} <- {recipe.source.uri}")
-    with quietly(verbose) as ready:
-        from evenkeel.flows.curate import curate  # takes seconds, in which the server starts
+    with without_collector():
+        from evenkeel.flows.curate_here import curate_here  # takes seconds, in which the server starts
 
-        ready()
-        result = curate(recipe, force)
+    ready()
+    with steps_shown(verbose):
+        result = curate_here(recipe, force)
     version = f"v{result['version']}"
     if result["held"] is not None or result["status"] == "reinstated":
         return Answer(result, result["outcome"])

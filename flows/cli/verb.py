@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.recipe import load
 from evenkeel.infra.errors import EvenkeelError
 
 RECIPE = click.argument("recipe", metavar="RECIPE")
@@ -25,7 +24,10 @@ Parameter = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def verb(
-    *parameters: Parameter, recipe: bool = True, show: Callable[[Console, Any], None] | None = None
+    *parameters: Parameter,
+    recipe: bool = True,
+    show: Callable[[Console, Any], None] | None = None,
+    before: Callable[[dict[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., Answer[object]]], click.Command]:
     """Make a function the verb of its name; its docstring is the help.
 
@@ -33,14 +35,19 @@ def verb(
     answer is printed as JSON with --json, else as its sentence, followed by what `show` prints of the result. The exit
     code is 1 where the answer is not ok, and that of the error where the function raises an EvenkeelError.
 
-    recipe: False for a verb that needs none.
+    recipe: False for a verb that needs none. before: called with the values before the recipe is read, and what reads
+    it is imported; it may add some.
     """
 
     def made(function: Callable[..., Answer[object]]) -> click.Command:
         @wraps(function)
         def call(as_json: bool, **values: Any) -> None:
             with reported(as_json):
+                if before is not None:
+                    before(values)
                 if recipe:
+                    from evenkeel.flows.recipe import load  # takes half a second
+
                     values["recipe"] = load(values["recipe"], values.pop("overrides"))
                 answer = function(**values)
                 if as_json:

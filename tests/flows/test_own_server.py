@@ -47,7 +47,7 @@ def test_a_flow_runs_there_and_nothing_of_prefects_server_is_imported_here(
 def test_none_is_started_beside_one_that_settings_name(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from evenkeel.flows import own_server
 
-    def refuse(port: int) -> None:
+    def refuse(port: int, *, quiet: bool) -> None:
         raise AssertionError(port)
 
     monkeypatch.setattr(own_server, "OwnServer", refuse)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenkeel.infra.compute import Compute, cluster_names, gpu_count, open_compute, read_cluster
+from evenkeel.infra.compute import Compute, cluster_names, gpu_count, machine_memory, open_compute, read_cluster
 from evenkeel.infra.errors import RecipeError, ResourceError
 
 double = partial(operator.mul, 2)
@@ -41,6 +41,12 @@ def test_reduce_holds_few_results_at_a_time() -> None:
     assert merged is not None
     assert merged[0] == 15_259 * 15_258 // 2
     assert peak < 2e6
+
+
+def test_memory_is_reckoned_as_dask_does() -> None:
+    from distributed.system import memory_limit
+
+    assert machine_memory() == memory_limit()
 
 
 def sketch(item: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.quotas.allocation import blend, split, water_fill
+from evenkeel.tasks.sample.quotas.rounding import nth_smallest
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from tests.examples import most
 
@@ -80,6 +81,20 @@ def test_a_split_tree_is_exact_at_every_level(tree: ClusterTree, target: int, se
     still_open = top[top < capacity]
     if len(still_open):
         assert still_open.max() - still_open.min() <= 1
+
+
+def test_the_nth_smallest_is_that_of_the_sorted_values() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 3, 24, 25, 26, 1000, 4097):
+        for values in (
+            rng.random(count),
+            rng.integers(0, 4, count) * 1.0,
+            np.full(count, np.inf),
+            np.arange(count) * 1.0,
+        ):
+            values[rng.random(count) < 0.2] = np.inf
+            for place in {1, (count + 1) // 2, count}:
+                assert nth_smallest(values.copy(), place) == np.sort(values)[place - 1]
 
 
 def test_rounding_keeps_the_expected_share() -> None:

@@ -55,7 +55,7 @@ def settle_few(order: Ints, first: int, share: Floats, quota: Ints, left: int, s
     for j in range(count):
         i = order[first + j] if len(order) else first + j
         ranks[j] = _rank(i, share[j], quota[j], sign, start)
-    limit = np.partition(ranks[:count], change - 1)[change - 1] if count > FEW else _smallest(ranks[:count], change)
+    limit = nth_smallest(ranks[:count].copy(), change) if count > FEW else _smallest(ranks[:count], change)
     for under in (True, False):
         for j in range(count):
             if change > 0 and (ranks[j] < limit if under else ranks[j] == limit):
@@ -74,6 +74,35 @@ def _smallest(values: Floats, place: int) -> float:
         if below < place <= below + same:
             return float(value)
     return np.inf
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def nth_smallest(values: Floats, place: int) -> float:
+    """Return the `place`-th smallest of the values, counted from 1; they are put in another order.
+
+    Quickselect with the middle of three as pivot. Numba compiles its own np.partition in ten times the time.
+    """
+    first, last, wanted = 0, len(values) - 1, place - 1
+    while first < last:
+        low, middle, high = values[first], values[(first + last) // 2], values[last]
+        pivot = max(min(low, middle), min(max(low, middle), high))
+        i, j = first, last
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted <= j:
+            last = j
+        elif wanted >= i:
+            first = i
+        else:
+            break
+    return float(values[wanted])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -99,7 +128,7 @@ def _settle(order: Ints, first: int, last: int, shares: Floats, quotas: Ints, le
                 between[found] = rank
                 found += 1
         if below < change <= below + found:
-            limit = np.partition(between[:found], change - below - 1)[change - below - 1]
+            limit = nth_smallest(between[:found], change - below)
         margin = np.inf
     for under in (True, False):
         for j in range(first, last):
