@@ -11,7 +11,7 @@ from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.column import Foreseen
-from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.cluster.levels import first_levels
 from evenkeel.tasks.ingest.named import OWN
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.built_in import check_built_in
@@ -39,7 +39,7 @@ def foreseen(
     strategy, sampling = recipe.sampling.strategy, recipe.sampling
     read = rows if ingest is None else ingest.counts["read"]
     pool = rows if ingest is None else ingest.counts["pool"]
-    clusters = fit_levels(recipe.clustering.levels or derive_levels(pool), pool)
+    clusters = first_levels(recipe.clustering.levels, pool)
     budget = sampling.budget(pool)
     most = pool * max(sampling.max_repeats, strategy.max_copies())
     if sampling.cap is not None and clusters:

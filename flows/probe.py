@@ -13,7 +13,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import EvenkeelError
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.cluster.levels import first_levels
 from evenkeel.tasks.estimate.pool_sample import PoolSample, PoolSize
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.signal.joining import Joining
@@ -29,7 +29,7 @@ MAX_DEVIATION = 4.0  # of the speed of one step from that of all steps together
 
 def workload_of(recipe: Recipe, size: PoolSize, dimension: int, levels: list[int] | None = None) -> Workload:
     """Return what curating a pool of that size by this recipe amounts to; dimension: of the vectors to cluster."""
-    wanted = fit_levels(levels or recipe.clustering.levels or derive_levels(size.rows), size.rows)
+    wanted = first_levels(levels or recipe.clustering.levels, size.rows)
     budget = recipe.sampling.budget(size.rows)
     return Workload(
         rows=size.rows,

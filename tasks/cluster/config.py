@@ -22,11 +22,10 @@ class ClusteringConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    levels: list[Level] | None = Field(
+    levels: Annotated[list[Level], Field(min_length=1, max_length=8)] | Literal["auto"] | None = Field(
         None,
-        min_length=1,
-        max_length=8,
-        description="clusters per level, finest first, as [3000, 300, 30]; empty = derived from the number of rows",
+        description="clusters per level, finest first, as [3000, 300, 30]; empty = derived from the number of rows; "
+        "auto = levels above the first where merges of clusters begin to cost twice as much, else as empty",
     )
     upper: Literal["auto", "ward", "k-means", "spherical"] = Field(
         "auto",
@@ -87,7 +86,11 @@ class ClusteringConfig(BaseModel):
 
     @model_validator(mode="after")
     def _levels_shrink(self) -> "ClusteringConfig":
-        levels = self.levels or []
+        levels = list(self.levels or []) if self.levels != "auto" else []
+        if self.levels == "auto" and self.upper not in ("auto", "ward"):
+            raise ValueError(
+                f"levels: auto goes by the merges of Ward linkage: it needs upper: auto or ward, not {self.upper}"
+            )
         if any(upper >= lower for lower, upper in pairwise(levels)):
             raise ValueError(
                 f"levels must shrink from the finest to the coarsest, found {levels}; "

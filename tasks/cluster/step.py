@@ -22,7 +22,7 @@ from evenkeel.tasks.cluster.hierarchy import (
     write_rows,
 )
 from evenkeel.tasks.cluster.inputs import ClusterInputs
-from evenkeel.tasks.cluster.levels import derive_levels, fit_levels
+from evenkeel.tasks.cluster.levels import clear_gaps, first_levels, follow_gaps
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.penalty import Labelling, LeafSums, penalise
 from evenkeel.tasks.cluster.resample import OnIteration, fit_level
@@ -32,7 +32,7 @@ from evenkeel.tasks.cluster.upper import Children, Upper
 from evenkeel.tasks.kmeans.bounds import bound_children
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.options import Device, Iteration
-from evenkeel.tasks.kmeans.ward import ward_seconds
+from evenkeel.tasks.kmeans.ward import ward_heights, ward_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -58,7 +58,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
             where="clustering",
             remedy="see the reasons in quarantine/, relax dedup, or what it excludes (dedup.exclude, target_set.leak)",
         )
-    wanted = fit_levels(config.levels or derive_levels(rows), rows)
+    wanted = first_levels(config.levels, rows)
     started = time.monotonic()
     job = _Job(config, out, run, IterationLog())
     levels = [_leaves(job, source, sizes, wanted[0])]
@@ -67,6 +67,13 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     if config.size_penalty:
         levels[0], offsets, facts = _penalised(job, source, levels[0])
     leaves = np.ones(levels[0].clusters)
+    if config.levels == "auto":
+        heights = ward_heights(levels[0].centroids, leaves, job.device, job.seed(2))
+        wanted = follow_gaps(wanted, heights)
+        facts["levels"] = {
+            "clusters": wanted,
+            "gaps": {str(k): round(rise, 2) for k, rise in clear_gaps(heights).items()},
+        }
     fair, repairs = Fairness.of(config, source, out.uri, levels[0].counts.astype(np.float64), run.compute), {}
     for number, k in enumerate(wanted[1:], start=2):
         share = UPPER_SHARE / (len(wanted) - 1)
@@ -238,6 +245,7 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     if config.upper == "k-means":
         return 0.25 + sum(k_means_seconds(rows, clusters, work.dimension, rounds) for rows, clusters in levels)
     upper = sum(ward_seconds(clusters, work.dimension) for clusters, _ in levels[1:])
+    upper *= 2 if config.levels == "auto" else 1
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 

@@ -38,17 +38,35 @@ def ward_labels(x: Float32Array, weights: Float64Array, k: int, device: Device, 
 
     Clusters are numbered by their first point. seed: of the groups into which more than 10,000 points are parted.
     """
-    rows = prepare(x, None, "euclidean", thread_count(device.threads)).x
-    labels = np.arange(len(x), dtype=np.int32)
+    rows = _prepared(x, device)
+    labels, points, masses = _merged_until(rows, weights, max(k, EXACT_UP_TO), device, seed)
+    return labels if len(points) <= k else cut(ward_merges(points, masses), len(points), k)[labels]
+
+
+def ward_heights(x: Float32Array, weights: Float64Array, device: Device, seed: int) -> Float64Array:
+    """Return by how much each of the last merges raises the inertia, ascending: all of up to 10,000 points, or of those
+    10,000 that more points are merged to first.
+    """
+    _, points, masses = _merged_until(_prepared(x, device), weights, EXACT_UP_TO, device, seed)
+    return ward_merges(points, masses).heights
+
+
+def _prepared(x: Float32Array, device: Device) -> Float32Array:
+    return prepare(x, None, "euclidean", thread_count(device.threads)).x
+
+
+def _merged_until(
+    rows: Float32Array, weights: Float64Array, most: int, device: Device, seed: int
+) -> tuple[Int32Array, Float32Array, Float64Array]:
+    """Merge within groups until at most `most` clusters are left; return labels, (n,), and their means and weights."""
+    labels = np.arange(len(rows), dtype=np.int32)
     while True:
         points, masses = means_of(rows, weights, labels)
         left = len(points)
-        if left <= k:
-            return labels
-        if left <= EXACT_UP_TO:
-            return cut(ward_merges(points, masses), left, k)[labels]
+        if left <= most:
+            return labels, points, masses
         merges = _grouped_merges(points, masses, device, seed)
-        until = max(k, EXACT_UP_TO, left // 10, left - len(merges.heights))
+        until = max(most, left // 10, left - len(merges.heights))
         labels = cut(merges, left, until)[labels]
         seed += 1
 

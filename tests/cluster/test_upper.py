@@ -7,11 +7,12 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.levels import clear_gaps, follow_gaps
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.cluster.step import SEED_STRIDE
 from evenkeel.tasks.cluster.upper import Children, directions, inertia
 from evenkeel.tasks.kmeans.options import CPU
-from evenkeel.tasks.kmeans.ward import ward_labels
+from evenkeel.tasks.kmeans.ward import ward_heights, ward_labels
 from tests.cluster.test_step import check, clustered
 
 
@@ -23,19 +24,40 @@ def zipf_mixture(rows: int, d: int, components: int, sigma: float, seed: int = 0
     return (centres[y] + rng.normal(0, sigma, (rows, d))).astype(np.float32), y
 
 
-@pytest.mark.parametrize("upper", ["auto", "ward"])
+@pytest.mark.parametrize(("upper", "levels"), [("auto", "auto"), ("ward", [600, 200, 10])])
 @pytest.mark.long
-def test_nested_groups_are_found(tmp_path: Path, upper: str) -> None:
+def test_nested_groups_are_found(tmp_path: Path, upper: str, levels: str | list[int]) -> None:
+    """With `levels: auto` their number too: 6,000 rows have 200 leaves, and the level of 20 moves to the gap at 10."""
     rng = np.random.default_rng(0)
     tops = rng.normal(0, 4, (10, 64))
     centres = (tops[:, None] + rng.normal(0, 1, (10, 20, 64))).reshape(-1, 64)
     masses = rng.permutation(1 / np.arange(1, 201))
     y = rng.choice(200, 6000, p=masses / masses.sum())
     x = (centres[y] + rng.normal(0, 0.3, (6000, 64))).astype(np.float32)
-    hierarchy, _ = clustered(tmp_path, x, levels=[600, 200, 10], resampling=2, upper=upper)
+    hierarchy, _ = clustered(tmp_path, x, levels=levels, resampling=2, upper=upper)
     check(hierarchy, x, settled=0.9)
-    top = hierarchy.ancestors(3)[hierarchy.rows()["leaf"].to_numpy()]
+    assert hierarchy.levels[-1].clusters == 10
+    top = hierarchy.ancestors(len(hierarchy.levels))[hierarchy.rows()["leaf"].to_numpy()]
     assert adjusted_rand_score(y // 20, top) >= 0.95
+
+
+def test_levels_move_to_gaps_and_stay_where_there_are_none() -> None:
+    rng = np.random.default_rng(0)
+    noise = ward_heights(rng.normal(size=(600, 16)).astype(np.float32), np.ones(600), CPU, 0)
+    assert follow_gaps([600, 60], noise) == [600, 60]
+    tops = rng.normal(0, 8, (7, 1, 1, 16)) + rng.normal(0, 1, (1, 12, 1, 16)) + rng.normal(0, 0.1, (7, 12, 6, 16))
+    nested = ward_heights(tops.reshape(-1, 16).astype(np.float32), np.ones(504), CPU, 0)
+    assert set(clear_gaps(nested)) == {84, 7}
+    assert follow_gaps([504, 50], nested) == [504, 84, 7]
+    assert follow_gaps([504, 100, 10], nested) == [504, 84, 7]
+    assert follow_gaps([80, 10], nested) == [80, 7]
+    same = np.zeros(503)
+    assert follow_gaps([504, 50], same) == [504, 50]
+
+
+def test_levels_by_gaps_need_merges() -> None:
+    with pytest.raises(ValueError, match="upper: auto or ward, not k-means"):
+        ClusteringConfig(levels="auto", upper="k-means")
 
 
 @pytest.mark.long
@@ -70,7 +92,7 @@ def test_the_published_path_is_k_means_over_centroids(tmp_path: Path) -> None:
     x, _ = zipf_mixture(3000, 16, 60, 0.5)
     config = ClusteringConfig(levels=[200, 20, 5], resampling=3, upper="k-means", seed=7)
     hierarchy, _ = clustered(tmp_path, x, **config.model_dump())
-    for number, k in enumerate(config.levels or [], start=1):
+    for number, k in enumerate([200, 20, 5], start=1):
         model = fit_level(x, k, config, 7 + SEED_STRIDE * number)
         level = hierarchy.levels[number - 1]
         assert np.array_equal(level.centroids, model.centroids)
