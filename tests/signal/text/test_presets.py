@@ -95,6 +95,13 @@ def test_there_is_a_text_for_every_rule(preset: type[RuleSignal]) -> None:
     }
 
 
+def test_a_short_text_fails_gopher_repetition_without_repeating_itself() -> None:
+    """As the page on signals says: four words in a row are more than 16 % of it; from 50 words on they are not."""
+    preset = GopherRepetition(name="x")
+    apart = [" ".join(f"word{number:03d}" for number in range(count)) for count in (5, 15, 24, 50, 200)]
+    assert (failed_rules(preset, pa.array(apart)) == 0).tolist() == [False, False, False, True, True]
+
+
 @pytest.fixture
 def done(tmp_path: Path) -> dict[str, StepRef]:
     texts = [GOOD, "too short", GOOD + "#" * 9, "too short as well"] * 40
