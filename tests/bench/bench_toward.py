@@ -142,13 +142,15 @@ def divergence(wanted: np.ndarray, counts: np.ndarray) -> float:
 
 
 def table(pool: LabelledPool, found: dict[str, list[Found]]) -> list[str]:
-    """Return the lines of a table: the mean of every measure over classes and seeds, the least lift beside its mean."""
+    """Return the lines of a table: means over classes and seeds, with the least lift and the largest transport."""
     keys = ["transport", "mmd", "frechet", *(["ngrams", "length"] if pool.texts else [])]
-    lines = [f"| rule | lift (least) | share | {' | '.join(keys)} |", "| --- |" + " ---: |" * (len(keys) + 2)]
+    titles = " | ".join(["transport (largest)", *keys[1:]])
+    lines = [f"| rule | lift (least) | share | {titles} |", "| --- |" + " ---: |" * (len(keys) + 2)]
     for name, many in found.items():
         lift, share = ([one[key] for one in many] for key in ("lift", "share"))
         cells = [f"{np.mean(lift):.1f} ({np.min(lift):.1f})", f"{np.mean(share):.0%}"]
         cells += [f"{np.mean([one[key] for one in many]):.2f}" for key in keys]
+        cells[2] += f" ({max(one['transport'] for one in many):.2f})"
         rule, _, paper = name.partition(" (")
         lines.append(f"| `{rule}`{paper and f' ({paper}'} | {' | '.join(cells)} |")
     return lines

@@ -17,6 +17,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "TARGETS.md"
 TOPICS, ROWS, COPIED, KEPT = 6, 720, 4, 70
 
 
+def test_the_target_of_the_page_is_made_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"```python\n(import inspect.*?)```", PAGE.read_text(), re.S)
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    exec(found.group(1), {})
+    lines = Path("arrays.txt").read_text().splitlines()
+    assert len(lines) > 300
+    assert any("array" in line for line in lines)
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("prefect_server")
 def test_the_recipe_of_the_page_finds_what_it_is_asked_for(tmp_path: Path) -> None:
