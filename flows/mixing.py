@@ -7,11 +7,20 @@ import numpy as np
 from pydantic import BaseModel
 
 from evenkeel.flows.lineage import Lineage, resolve_lineage, save_shard_numbers
-from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, sample_inputs, stage_version
+from evenkeel.flows.pipeline import (
+    ClusteredPool,
+    DrawnVersion,
+    StagedVersion,
+    cluster_pool,
+    draw_version,
+    sample_inputs,
+    write_version,
+)
 from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.dtypes import Float64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import plugins_used
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.feedback import rounds as records
 from evenkeel.tasks.feedback.loop import (
     Reports,
@@ -30,10 +39,15 @@ from evenkeel.tasks.mixture.evidence import Evidence
 from evenkeel.tasks.mixture.rules.fixed import Fixed
 from evenkeel.tasks.publish.config import trial_of
 from evenkeel.tasks.publish.publish import publish
+from evenkeel.tasks.publish.staging.excerpt import EXCERPT, ExcerptConfig
+from evenkeel.tasks.publish.staging.inputs import ExcerptInputs
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.domains import survey
+from evenkeel.tasks.sample.inputs import SharedRowsInputs
+from evenkeel.tasks.sample.shared_rows import SHARED_ROWS, SharedRowsConfig
 from evenkeel.tasks.sample.step import open_problem
+from evenkeel.tasks.signal.order import signals_among
 from evenkeel.tasks.step import Run, RunStep
 from evenkeel.tasks.versions.listing import list_versions
 
@@ -110,7 +124,8 @@ def _first(
 ) -> Round:
     """Save and return the first round of a loop."""
     sampling = _sampling(recipe, number, {})
-    problem, budget = open_problem(sampling, sample_inputs(sampling, pool, run_step), run)
+    shared = _shared_rows(recipe, pool, run_step)
+    problem, budget = open_problem(sampling, sample_inputs(sampling, pool, run_step, shared), run)
     found = survey(config, problem)
     names, sizes = list(found.domains.names), found.domains.sizes
     about = Round(
@@ -167,28 +182,48 @@ def _publish(recipe: Recipe, run: Run, run_step: RunStep, last: Round | None, ma
         )
     one = make(pool)
     there = _published(recipe, run)
+    if all(trial.name in there for trial in one.trials):
+        return _state(recipe, run, one, "proposed", f"round {one.round}: {len(one.trials)} trials are published")
+    shared = _shared_rows(recipe, pool, run_step)
+    recipes = {trial.name: _recipe_of(recipe, one, trial) for trial in one.trials}
+    drawn = {name: draw_version(made, lineage, pool, run_step, shared) for name, made in recipes.items()}
+    excerpt = _excerpt(recipe, pool, drawn, run_step)
     for trial in one.trials:
         if trial.name not in there:
-            _publish_trial(recipe, lineage, pool, one, trial, run, run_step)
+            staged = write_version(recipes[trial.name], drawn[trial.name], run_step, excerpt)
+            _publish_trial(recipes[trial.name], lineage, one, trial, staged, run)
     return _state(recipe, run, one, "proposed", f"round {one.round}: {len(one.trials)} trials are published")
 
 
+def _shared_rows(recipe: Recipe, pool: ClusteredPool, run_step: RunStep) -> StepRef:
+    """Decode the columns that all draws of all rounds read, once."""
+    columns = dict.fromkeys(["identity", *mixture_of(recipe).reads(), *recipe.sampling.reads()])
+    wanted = [name for name in columns if not name.startswith("tags.")]
+    signals = {name: pool.signals[name] for name in signals_among(wanted, pool.signals)}
+    inputs = SharedRowsInputs(pool.ingest, pool.embed, pool.cluster, signals)
+    return run_step(SHARED_ROWS, SharedRowsConfig(columns=wanted), inputs)
+
+
+def _excerpt(recipe: Recipe, pool: ClusteredPool, drawn: Mapping[str, DrawnVersion], run_step: RunStep) -> StepRef:
+    """Take the rows of all trials of a round out of the pool, once."""
+    config = ExcerptConfig(payload=recipe.destination.payload == "rows")
+    samples = {name: version.sample for name, version in drawn.items()}
+    return run_step(EXCERPT, config, ExcerptInputs(pool.ingest, pool.dedup, samples, pool.signals))
+
+
+def _recipe_of(recipe: Recipe, one: Round, trial: Planned) -> Recipe:
+    return recipe.model_copy(update={"sampling": _sampling(recipe, one.round, trial.weights)})
+
+
 def _publish_trial(
-    recipe: Recipe,
-    lineage: Lineage,
-    pool: ClusteredPool,
-    one: Round,
-    trial: Planned,
-    run: Run,
-    run_step: RunStep,
+    recipe: Recipe, lineage: Lineage, one: Round, trial: Planned, staged: StagedVersion, run: Run
 ) -> None:
-    made = recipe.model_copy(update={"sampling": _sampling(recipe, one.round, trial.weights)})
-    staged = stage_version(made, lineage, pool, run_step, trial=True)
+    """Publish a staged trial under its name. recipe: that of the trial."""
     document = {
-        "recipe": made.model_dump(mode="json"),
-        "seed": made.sampling.seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.sampling.seed,
         "reason": f"{trial.name}: the {trial.role} mixture of round {one.round}",
-        "plugins": plugins_used(made),
+        "plugins": plugins_used(recipe),
         "steps": {name: ref.model_dump(mode="json") for name, ref in staged.steps().items()},
         "mixture": {"round": one.round, "loop": one.loop, **trial.model_dump(mode="json")},
         **lineage.document(),

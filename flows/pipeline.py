@@ -77,14 +77,20 @@ class ClusteredPool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedVersion(ClusteredPool):
-    """A version whose files are written, where no reader looks yet."""
+class DrawnVersion(ClusteredPool):
+    """A version whose rows are chosen, with what was read for that and how they are annotated."""
 
     partition: StepRef | None = None
     kernel_density: StepRef | None = None
     tag_counts: StepRef | None = None
     sample: StepRef
     annotations: Mapping[str, StepRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedVersion(DrawnVersion):
+    """A version whose files are written, where no reader looks yet."""
+
     stage: StepRef
 
     @property
@@ -137,23 +143,41 @@ def cluster_pool(
     return _filtered(recipe, _cluster_anew(recipe, ingest, must, run_step), run_step)
 
 
-def stage_version(
-    recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep, trial: bool = False
-) -> StagedVersion:
+def stage_version(recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep) -> StagedVersion:
     """Run the steps sample, annotate and stage, and before them what the strategy reads."""
+    drawn = draw_version(recipe, lineage, pool, run_step)
+    return write_version(recipe, drawn, run_step)
+
+
+def draw_version(
+    recipe: Recipe, lineage: Lineage, pool: ClusteredPool, run_step: RunStep, shared: StepRef | None = None
+) -> DrawnVersion:
+    """Run the steps sample and annotate, and before them what the strategy reads.
+
+    shared: a finished `shared-rows` step, where many versions are drawn from the pool.
+    """
     if lineage.base is not None and lineage.current is not None:
         recipe = same_rule(recipe, lineage.current)
-    inputs = sample_inputs(recipe.sampling, pool, run_step)
+    inputs = sample_inputs(recipe.sampling, pool, run_step, shared)
     sample = run_step(SAMPLE, recipe.sampling, inputs)
     annotations = annotate_rows(recipe, pool, sample, run_step)
-    written = {one.label: annotations[one.label] for one in recipe.annotations if one.writes()}
-    staged = StageInputs(pool.ingest, pool.dedup, pool.cluster, sample, pool.signals, written)
-    stage = run_step(STAGE, recipe.destination.staging(trial), staged)
     measured = {name: getattr(inputs, name) for name in ("partition", "kernel_density", "tag_counts")}
-    return StagedVersion(**vars(pool), **measured, sample=sample, annotations=annotations, stage=stage)
+    return DrawnVersion(**vars(pool), **measured, sample=sample, annotations=annotations)
 
 
-def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep) -> SampleInputs:
+def write_version(
+    recipe: Recipe, drawn: DrawnVersion, run_step: RunStep, excerpt: StepRef | None = None
+) -> StagedVersion:
+    """Run the step stage. excerpt: a finished step that has the rows of a trial, which is read in place of the pool."""
+    written = {one.label: drawn.annotations[one.label] for one in recipe.annotations if one.writes()}
+    staged = StageInputs(drawn.ingest, drawn.dedup, drawn.cluster, drawn.sample, drawn.signals, written, excerpt)
+    stage = run_step(STAGE, recipe.destination.staging(trial=excerpt is not None), staged)
+    return StagedVersion(**vars(drawn), stage=stage)
+
+
+def sample_inputs(
+    sampling: SamplingConfig, pool: ClusteredPool, run_step: RunStep, shared: StepRef | None = None
+) -> SampleInputs:
     """Run the steps partition, kernel-density and tag-counts where a strategy reads them; return sampling's inputs.
 
     Sampling is given the signals that its section reads, so that others can change without another sample.
@@ -169,7 +193,7 @@ def sample_inputs(sampling: SamplingConfig, pool: ClusteredPool, run_step: RunSt
         tags = {name: pool.signals[name] for name in to_count.over if name in pool.signals}
         counts = run_step(TAG_COUNTS, to_count, TagCountsInputs(ingest, embed, cluster, tags))
     signals = {name: pool.signals[name] for name in signals_among(sampling.reads(), pool.signals)}
-    return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals, pool.must_keep)
+    return SampleInputs(ingest, embed, dedup, cluster, partition, density, counts, signals, pool.must_keep, shared)
 
 
 def annotate_rows(recipe: Recipe, pool: ClusteredPool, sample: StepRef, run_step: RunStep) -> dict[str, StepRef]:

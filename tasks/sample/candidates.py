@@ -14,6 +14,7 @@ from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.sample.mapped_rows import MappedRows
 
 Columns = dict[str, NDArray[Any]]
 OF_CLUSTERING = ("row_id", "leaf", "distance")
@@ -21,12 +22,16 @@ OF_CLUSTERING = ("row_id", "leaf", "distance")
 
 @dataclass(frozen=True)
 class CandidateRows:
-    """Read access to the rows of a clustered pool, block by block; small to send to a worker."""
+    """Read access to the rows of a clustered pool, block by block; small to send to a worker.
+
+    mapped: columns that were decoded before, which are read in place of the pool's.
+    """
 
     pool: Pool
     clustering: str
     embedding: str
     blocks: tuple[str, ...]
+    mapped: MappedRows | None = None
 
     @classmethod
     def open(
@@ -36,18 +41,26 @@ class CandidateRows:
         cluster: StepRef,
         scratch: str | None = None,
         signals: Mapping[str, StepRef] | None = None,
+        shared: StepRef | None = None,
     ) -> "CandidateRows":
-        """Open the rows of finished ingest, embed and cluster steps, with signals as columns."""
+        """Open the rows of finished ingest, embed and cluster steps, with signals as columns.
+
+        shared: a finished `shared-rows` step of the same rows.
+        """
         pool = Pool.open(ingest, scratch, signals)
-        return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks))
+        mapped = MappedRows.of(shared, pool.scratch)
+        return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks), mapped)
 
     def table(self, block: str, columns: Sequence[str] = ()) -> pa.Table:
         """Return row_id, leaf, distance and the asked columns of the pool's row table for the kept rows of a block.
 
         Raises RecipeError for a column that the pool does not have.
         """
-        table = read_table(storage.join(self.clustering, "rows", f"{block}.parquet"))
-        if wanted := [name for name in dict.fromkeys(columns) if name not in OF_CLUSTERING]:
+        if self.mapped is None:
+            table = read_table(storage.join(self.clustering, "rows", f"{block}.parquet"))
+        else:
+            table = self.mapped.table(block, [*OF_CLUSTERING, *columns])
+        if wanted := [name for name in dict.fromkeys(columns) if name not in table.column_names]:
             self.check(wanted)
             source = self.pool.table(block, ["row_id", *wanted])
             place = np.searchsorted(source["row_id"].to_numpy(), table["row_id"].to_numpy())

@@ -36,10 +36,20 @@ class TagCountsInputs(Inputs):
 
 
 @dataclass(frozen=True)
+class SharedRowsInputs(Inputs):
+    """The clustered pool, and the signals that become columns."""
+
+    ingest: StepRef
+    embed: StepRef
+    cluster: Clusters
+    signals: Signals = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SampleInputs(Inputs):
     """The clustered pool, and where sampling reads them its partitions, kernel density, counts of tags and signals.
 
-    must_keep: rows that are drawn in any case.
+    must_keep: rows that are drawn in any case. shared_rows: columns that are mapped where many draws read them.
     """
 
     ingest: StepRef
@@ -51,3 +61,4 @@ class SampleInputs(Inputs):
     tag_counts: Annotated[StepRef, MadeBy("tag-counts")] | None = None
     signals: Signals = field(default_factory=dict)
     must_keep: Annotated[StepRef, MadeBy("must-keep")] | None = None
+    shared_rows: Annotated[StepRef, MadeBy("shared-rows")] | None = None

@@ -94,7 +94,8 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     """Return what a strategy chooses from, and the budget. Raises RecipeError where the pool cannot give that much."""
     _require_clusters(config, inputs)
     tree = tree_of(Hierarchy.open(inputs.cluster))
-    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch), inputs.signals)
+    scratch, shared = str(run.scratch), inputs.shared_rows
+    rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, scratch, inputs.signals, shared)
     repeats = max(config.max_repeats, config.strategy.max_copies())
     budget = config.budget(tree.rows)
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, tree.rows)

@@ -11,13 +11,16 @@ from evenkeel.flows.feedback import feedback
 from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.mixing import MixState, advance
 from evenkeel.flows.mixture_page import write_page
-from evenkeel.flows.pipeline import cluster_pool, sample_inputs
+from evenkeel.flows.pipeline import cluster_pool, draw_version, sample_inputs
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.infra.errors import InputError, RecipeError, VersionNotFound
+from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.feedback.rounds import Rounds, mixture_folder, read_rounds
 from evenkeel.tasks.feedback.table import read_feedback
 from evenkeel.tasks.mixture.config import DomainWeights
 from evenkeel.tasks.publish.config import Retention
+from evenkeel.tasks.publish.staging.inputs import StageInputs
+from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import list_versions, previous_version, read_manifest, read_version
@@ -223,3 +226,30 @@ def test_influence_of_rows_becomes_a_signal(recipe: Recipe, tmp_path: Path) -> N
     pool = cluster_pool(joined, resolve_lineage(joined, joined.workspace), InProcess(run))
     assert pool.signals["influence"].facts["matched"] == 40
     assert pool.signals["influence"].facts["greatest"] == 9.5
+
+
+@pytest.mark.long
+def test_trials_that_are_drawn_and_staged_together_are_those_that_would_be_made_alone(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    """Also where filters, duplicates and a signal leave their marks, and strategies read scores and groups."""
+    more = {
+        "dedup": {"near": None, "exact": True},
+        "signals": [{"name": "long", "of": "tokens", "map": "s + 1"}],
+        "filters": [{"drop": "topic == 'topic-3'"}],
+        "sampling": {"strategy": {"name": "weighted", "by": "long", "within": "pool"}, "target": 200},
+    }
+    recipe = parse({**recipe.model_dump(mode="json"), **more})
+    state = step(recipe)
+    run = Run(recipe.workspace, recipe.dataset, tmp_path / "scratch")
+    lineage = resolve_lineage(recipe, recipe.workspace)
+    pool = cluster_pool(recipe, lineage, InProcess(run))
+    assert pool.dedup.counts["filtered"] > 0
+    for name in state.trials:
+        document = read_manifest(read_version(recipe.destination, "notes", name, recipe.workspace)).document
+        drawn = draw_version(parse(document["recipe"]), lineage, pool, InProcess(run))
+        inputs = StageInputs(pool.ingest, pool.dedup, pool.cluster, drawn.sample, pool.signals)
+        alone = STAGE(recipe.destination.staging(trial=True), inputs, run)
+        together = StepRef.model_validate(document["steps"]["stage"])
+        assert alone.key != together.key
+        assert (alone.facts["content_key"], alone.counts) == (together.facts["content_key"], together.counts)

@@ -15,6 +15,7 @@ from evenkeel.tasks.dedup.drops import QUARANTINED
 from evenkeel.tasks.dedup.ledger import FILTERED
 
 FOLDER = "fates"
+DROPPED = ("deduplicated", "filtered", "quarantined")
 SCHEMA = pa.schema(
     [
         ("ek_row_id", pa.int64()),

@@ -19,6 +19,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.publish.manifest import FileEntry
 from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.beside import write_table
+from evenkeel.tasks.publish.staging.excerpt import Excerpt, row_columns
 from evenkeel.tasks.publish.staging.order import Ids, Order
 from evenkeel.tasks.publish.staging.schema import cast
 
@@ -29,7 +30,11 @@ SIGNAL_TYPES = {"score": pa.float64(), "tags": pa.list_(pa.string()), "group": p
 
 @dataclass(frozen=True)
 class ScatterJob:
-    """What a worker needs to publish rows: where the steps' outputs and the version lie. Small, sent to workers."""
+    """What a worker needs to publish rows: where the steps' outputs and the version lie. Small, sent to workers.
+
+    fates: whether the dispositions of all other rows are written. excerpt: where the selected rows are read from, in
+    place of the pool; all other rows were counted when it was made.
+    """
 
     pool: str
     scratch: str
@@ -45,6 +50,7 @@ class ScatterJob:
     annotations: dict[str, StepRef]
     memory: int
     fates: bool = True
+    excerpt: Excerpt | None = None
 
     def open_pool(self) -> Pool:
         """Open the pool, with the signals that become columns."""
@@ -69,18 +75,15 @@ def scatter(job: ScatterJob, blocks: tuple[str, ...]) -> Scattered:
     result = Scattered([], [], Counter(dict.fromkeys(COUNTED, 0)))
     held: list[pa.Table] = []
     for block in blocks:
-        rows = pool.table(
-            block,
-            ["row_id", "shard", "row", "id", "identity", *(f"group.{name}" for name in job.groups), *pool.signals],
-        )
+        rows = (job.excerpt or pool).table(block, row_columns(pool))
         kept, places = _kept(job, order, rows, block, list(pool.signals))
         if kept.num_rows:
-            held.append(_published(job, pool, block, kept, places))
+            held.append(_published(job, job.excerpt or pool, block, kept, places))
         if job.fates:
             others = dispositions.of_a_block(rows, places, _dropped(job, rows))
             result.dispositions.append(write_table(job.folder, f"{dispositions.FOLDER}/{block}.parquet", others))
             result.counts.update(dispositions.count(others))
-        else:
+        elif job.excerpt is None:
             result.counts.update(dispositions.counted(rows, places, _dropped(job, rows)))
         result.counts["kept"] += kept.num_rows
         result.counts["copies"] += int(kept["ek_copies"].to_numpy().sum())
@@ -141,7 +144,9 @@ def _dropped(job: ScatterJob, rows: pa.Table) -> pa.Table | None:
     return read_range(storage.join(job.duplicates, "dropped.parquet"), ids[0].as_py(), ids[-1].as_py())
 
 
-def _published(job: ScatterJob, pool: Pool, block: str, kept: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:
+def _published(
+    job: ScatterJob, pool: Pool | Excerpt, block: str, kept: pa.Table, places: npt.NDArray[np.int64]
+) -> pa.Table:
     """Return the kept rows with the user's columns first: all, or the groups alone for pointers."""
     if job.payload:
         theirs = pool.payload(block).take(places)

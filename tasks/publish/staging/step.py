@@ -17,8 +17,10 @@ from evenkeel.tasks.publish.config import StageConfig
 from evenkeel.tasks.publish.layout import VERSIONS, check_destination, dataset_folder
 from evenkeel.tasks.publish.manifest import SourceShard, Staged, content_key
 from evenkeel.tasks.publish.redact import without_secrets
+from evenkeel.tasks.publish.staging import dispositions
 from evenkeel.tasks.publish.staging.attempts import attempt, clear_killed
 from evenkeel.tasks.publish.staging.beside import copy_clusters, copy_made, copy_quotas, write_quarantined
+from evenkeel.tasks.publish.staging.excerpt import Excerpt
 from evenkeel.tasks.publish.staging.following import follow, write_placed
 from evenkeel.tasks.publish.staging.gather import GatherJob, gather
 from evenkeel.tasks.publish.staging.inputs import StageInputs
@@ -91,6 +93,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         annotations=dict(inputs.annotations),
         memory=run.compute.memory_limit // 8,
         fates=config.fates,
+        excerpt=None if inputs.excerpt is None else Excerpt(inputs.excerpt.uri),
     )
     groups = _runs([block.name for block in pool.blocks], 4 * run.compute.workers * run.compute.threads)
     run.progress(0.05, f"sorting kept rows of {len(pool.blocks):,} blocks into {order.files:,} files")
@@ -100,7 +103,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         work=pool.rows * row_bytes,
         on_done=lambda n: run.progress(0.05 + 0.45 * n / len(groups), "sorting kept rows"),
     )
-    counts = _counts(scattered, pool)
+    counts = _counts(scattered, pool, inputs.excerpt)
     files = GatherJob(
         pieces=tuple(piece for part in scattered for piece in part.pieces),
         order=work.order,
@@ -187,9 +190,15 @@ def _schema(pool: Pool, payload: bool, levels: int, annotated: list[pa.Field]) -
     return published(pa.schema([*theirs, *ours])), ROW_BYTES + added + row_bytes // max(rows, 1)
 
 
-def _counts(scattered: list[Scattered], pool: Pool) -> dict[str, int]:
-    """Return rows by disposition. Raises AccountingError unless they add up to the rows read."""
+def _counts(scattered: list[Scattered], pool: Pool, taken_from: StepRef | None) -> dict[str, int]:
+    """Return rows by disposition. Raises AccountingError unless they add up to the rows read.
+
+    taken_from: the excerpt that the kept rows were read from; it counted all rows of the pool.
+    """
     counts = {name: sum(part.counts[name] for part in scattered) for name in COUNTED}
+    if taken_from is not None:
+        counts |= {name: counts[name] + taken_from.counts[name] for name in dispositions.DROPPED}
+        counts["not_sampled"] += taken_from.counts["left"] - counts["kept"]
     counts["quarantined"] += pool.info.quarantined
     found = sum(count for name, count in counts.items() if name != "copies")
     if found != pool.info.read:
