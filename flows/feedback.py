@@ -33,13 +33,16 @@ def take(recipe: Recipe, version: str, scores: Sequence[Score], trainer: str = "
     require_known_places(recipe)
     destination, dataset, workspace = recipe.destination, recipe.dataset, absolute(recipe.workspace)
     metric = "" if recipe.mixture is None else recipe.mixture.metric
-    found = record(destination, dataset, version, scores, workspace, trainer=trainer, metric=metric)
+    rounds = records.read_rounds(records.mixture_folder(destination.uri, dataset))
+    found = record(
+        destination, dataset, version, scores, workspace, trainer=trainer, metric=metric, loops=rounds.loops()
+    )
     more = f" ({found.trial})" if found.trial else ""
     sentence = f"{found.scores:,} scores of v{found.version}{more} of {dataset} are recorded"
     if found.examples:
         sentence += f"; as a signal: join {', '.join(found.examples)}, column: value"
     if found.trial and recipe.mixture is not None:
-        known = records.read_rounds(records.mixture_folder(destination.uri, dataset)).open
+        known = rounds.open
         if known and any(trial.name == found.trial for trial in known[-1].trials):
             reports = reports_of(recipe.mixture, known, read_feedback(destination, dataset, workspace))
             gone = missing(known[-1], reports)

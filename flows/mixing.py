@@ -108,6 +108,7 @@ def advance(
     if {trial.name for trial in last.trials} - _published(recipe, run).keys():
         return _publish(recipe, run, run_step, last, lambda _: last)
     reports = reports_of(config, known.open, read_feedback(recipe.destination, recipe.dataset, run.workspace))
+    _require_reported(config, reports)
     gone = missing(last, reports)
     if gone and (not late or not reports.by_trial):
         return _waiting(recipe, run, last, gone)
@@ -128,6 +129,7 @@ def _first(
     problem, budget = open_problem(sampling, sample_inputs(sampling, pool, run_step, shared), run)
     found = survey(config, problem)
     names, sizes = list(found.domains.names), found.domains.sizes
+    config.require_known(names)
     about = Round(
         round=number,
         loop=number,
@@ -153,6 +155,8 @@ def _next(
 ) -> Round:
     """Return the round after the last one."""
     last = open_rounds[-1]
+    config.require_room(len(last.names))
+    config.require_known(last.names)
     number = last.round + 1
     evidence = evidence_of(config, open_rounds, reports, number, recipe.sampling.seed)
     given = None
@@ -255,6 +259,19 @@ def _require_same(config: MixtureConfig, last: Round) -> None:
             found=", ".join(f"{name}: {now[name]}" for name in changed),
             where="mixture",
             remedy="put it back, or begin a new loop: evenkeel mix RECIPE --again",
+        )
+
+
+def _require_reported(config: MixtureConfig, reports: Reports) -> None:
+    """Raise RecipeError where the recipe names a metric that no trial of the loop was reported by."""
+    told = {one.score.metric for found in reports.by_trial.values() for one in found}
+    if told and reports.metric not in told:
+        raise RecipeError(
+            "no trial of the loop was reported by the metric of the recipe",
+            expected=f"one of {', '.join(sorted(told))}",
+            found=config.metric,
+            where="mixture.metric",
+            remedy="put it back, or begin a new loop for another metric: evenkeel mix RECIPE --again",
         )
 
 

@@ -1,7 +1,7 @@
 """Take a report of scores: refuse what is wrong with it by name, and add the rest to the feedback."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -39,10 +39,12 @@ def record(
     *,
     trainer: str = "",
     metric: str = "",
+    loops: Sequence[Collection[str]] = (),
 ) -> Received:
     """Add the scores of a version to the feedback of its dataset, all or none.
 
-    metric: that of the mixture, which a report of a trial must have. Raises VersionNotFound for an unknown version,
+    metric: that of the mixture, which a report of a trial must have. loops: the names of the trials of each loop, in
+    which a metric keeps its name. Raises VersionNotFound for an unknown version,
     InputError for an unknown domain, a value that is no number, a metric under another name than in earlier trials,
     and for what was reported before, whether the same or differently.
     """
@@ -53,6 +55,7 @@ def record(
     with feedback_table(config, dataset, workspace) as (versions, table):
         version = version_of(versions, ref)
         trial = trial_of(version.tags)
+        loop = next((names for names in loops if trial in names), ())
         _refuse_numbers(scores, version)
         _refuse_domains(scores, version)
 
@@ -60,7 +63,7 @@ def record(
             known = rows_of(table, _relevant(version, scores))
             _refuse_doubles(scores, version, known, trainer)
             if trial:
-                _refuse_renamed(scores, version, trial, known, metric)
+                _refuse_renamed(scores, version, trial, [one for one in known if one.trial in loop], metric)
             append(table, version, trial, trainer, scores)
 
         retried(table, once)
@@ -155,22 +158,24 @@ def _refuse_doubles(scores: Sequence[Score], version: "Version", known: "Iterabl
 def _refuse_renamed(
     scores: Sequence[Score], version: "Version", trial: str, known: "Iterable[Reported]", metric: str
 ) -> None:
-    """Refuse metrics that no earlier trial was reported by, and where it is named, a report without the mixture's."""
+    """Refuse metrics that no earlier trial of the loop was reported by, and a report without the mixture's own."""
     earlier: dict[str, set[str]] = {}
     for one in known:
-        if one.trial and one.trial != trial:
+        if one.trial != trial:
             earlier.setdefault(one.score.part, set()).add(one.score.metric)
     for part in ("version", "domain"):
-        now = {one.metric for one in scores if one.part == part}
-        wanted = {metric} if metric and part == "version" else earlier.get(part, set())
-        if now and wanted and not now & wanted:
-            raise InputError(
-                f"{trial} (v{version.version}) is reported by another metric than the trials before it",
-                expected=" or ".join(sorted(wanted)),
-                found=", ".join(sorted(now)),
-                where=f"scores of the {part}",
-                remedy="nothing was recorded: name the metric as before, or start the mixture again for another one",
-            )
+        now, before = {one.metric for one in scores if one.part == part}, earlier.get(part, set())
+        for wanted in (before, {metric} if metric and part == "version" else before):
+            if now and wanted and not now & wanted:
+                raise InputError(
+                    f"{trial} (v{version.version}) is reported by another metric than the trials before it"
+                    if wanted is before
+                    else f"{trial} (v{version.version}) is not reported by the metric of the mixture",
+                    expected=" or ".join(sorted(wanted)),
+                    found=", ".join(sorted(now)),
+                    where=f"scores of the {part}",
+                    remedy="nothing was recorded: name the metric as before, or begin a new loop for another one",
+                )
 
 
 def _some(names: Sequence[str], most: int = NAMED) -> str:

@@ -111,6 +111,13 @@ class Rounds(BaseModel):
         """Return the rounds of a loop."""
         return [one for one in self.rounds if one.loop == loop]
 
+    def loops(self) -> list[set[str]]:
+        """Return the names of the trials of each loop."""
+        found: dict[int, set[str]] = {}
+        for one in self.rounds:
+            found.setdefault(one.loop, set()).update(trial.name for trial in one.trials)
+        return list(found.values())
+
     @property
     def open(self) -> list[Round]:
         """Return the rounds of the loop that goes on; none where the last one is settled."""

@@ -1,10 +1,12 @@
 """The mixture section of a recipe: which domains, which rule weighs them, and how the loop with training goes."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.mixture.rule import RULES, MixtureRule
 
@@ -12,6 +14,7 @@ GROUP, LEVEL = "group.", re.compile(r"^level-([1-9]\d?)$")
 TARGET = "match"
 """The signal with the log ratio of a cluster's share of the target set and of the pool, which the rule match reads."""
 BASELINES = ("natural", "uniform", "stratified")
+ROUNDING = 1e-9
 
 
 def _named(rule: object) -> object:
@@ -57,6 +60,17 @@ class DomainWeights(BaseModel):
         """Return the columns that it reads, as `group.<name>` and `score.<name>`."""
         group = [self.domains] if self.group else []
         return (*group, *([f"score.{TARGET}"] if self.rule.name == "match" else []))
+
+    def require_room(self, count: int) -> None:
+        """Raise RecipeError where no weights of so many domains keep floor and cap."""
+        if self.floor * count > 1 + ROUNDING or self.cap * count < 1 - ROUNDING:
+            raise RecipeError(
+                "no weights of the domains keep floor and cap",
+                expected=f"a floor of at most {1 / count:.4g}, a cap of at least that, for {count:,} domains",
+                found=f"floor: {self.floor:g}, cap: {self.cap:g}",
+                where="mixture",
+                remedy="lower the floor, or raise the cap",
+            )
 
     @property
     def group(self) -> str:
@@ -106,6 +120,16 @@ class MixtureConfig(DomainWeights):
         if wrong := [name for name, one in cost.items() if not 0 < one < float("inf")]:
             raise ValueError(f"the cost of {wrong[0]!r} is {cost[wrong[0]]}: expected a number above 0")
         return cost
+
+    def require_known(self, names: Sequence[str]) -> None:
+        """Raise RecipeError where costs are of domains that the pool does not have."""
+        if unknown := sorted(self.cost.keys() - set(names)):
+            raise RecipeError(
+                f"a cost is given for {', '.join(map(repr, unknown[:5]))}, which is no domain",
+                expected=f"one of {', '.join(names[:20])}",
+                where="mixture.cost",
+                remedy="correct the name, or remove it",
+            )
 
     def steering(self) -> DomainWeights | None:
         """Return what sampling goes by; None where the rule learns from training first."""

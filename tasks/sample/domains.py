@@ -127,7 +127,8 @@ class Survey(NamedTuple):
 def survey(wanted: DomainWeights, problem: "SamplingProblem") -> Survey:
     """Return the domains, the weights by which every leaf counts the same, (k,), and those of a rule without training.
 
-    Raises RecipeError where there are more than a thousand domains: no loop of trials learns so many weights.
+    Raises RecipeError where there are more than a thousand domains, because no loop of trials learns so many weights,
+    and where no weights of them keep floor and cap.
     """
     import numpy as np
 
@@ -142,6 +143,7 @@ def survey(wanted: DomainWeights, problem: "SamplingProblem") -> Survey:
             where="mixture.domains",
             remedy="choose a group column or a level with fewer values",
         )
+    wanted.require_room(len(domains.names))
     known, rows = count_crossed(Crossing(domains, 1, leaves, None), domains.columns, problem)
     shares = rows / np.maximum(problem.tree.sizes, 1)[known % leaves]
     uniform = np.bincount(known // leaves, shares, len(domains.names)).astype(np.float64)

@@ -1,17 +1,23 @@
 """Columns of candidate rows as arrays that are mapped: what the step `shared-rows` writes, and how it is read.
 
-A column is one array for each block. Of strings it is the place of each row's value, whose values lie beside it.
+The columns of a block are the fields of one array. Of strings a field is the place of each row's value in a list.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.workspace import StepRef
+
+MAX_VALUES = 10_000
+COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
@@ -35,42 +41,61 @@ class MappedRows:
 
     def table(self, block: str, columns: Sequence[str]) -> pa.Table:
         """Return those of the columns of a block that are here."""
-        return pa.table({name: self._column(block, name) for name in dict.fromkeys(columns) if name in self.names})
+        array = map_array(_array(self.uri, block), Path(self.scratch))
+        wanted = [name for name in dict.fromkeys(columns) if name in self.names]
+        lists = storage.read_json(_values(self.uri, block)) if set(wanted) & set(self.coded) else {}
+        return pa.table({name: _column(array[name], lists.get(name)) for name in wanted})
 
-    def _column(self, block: str, name: str) -> pa.Array:
-        array = pa.array(map_array(_array(self.uri, block, name), Path(self.scratch)))
-        if name not in self.coded:
-            return array
-        values = pa.array(storage.read_json(_values(self.uri, block, name)), pa.string())
-        return pa.DictionaryArray.from_arrays(array, values).dictionary_decode()
+    def counts(self, name: str) -> dict[str, int] | None:
+        """Return the rows of each value of a column of strings; None where they were not counted."""
+        found: dict[str, dict[str, int]] = storage.read_json(storage.join(self.uri, COUNTS))
+        return found.get(name)
 
 
-def write_columns(folder: str, block: str, table: pa.Table) -> tuple[str, ...]:
-    """Write the columns of a block that can be mapped, numbers and strings without gaps; return their names."""
-    written = []
+class Written(NamedTuple):
+    """What was written of a block: the names of its columns, and the rows of each value of those of strings."""
+
+    names: tuple[str, ...]
+    counts: dict[str, Counter[str]]
+
+
+def write_columns(folder: str, block: str, table: pa.Table) -> Written:
+    """Write the columns of a block that can be mapped: numbers and strings without gaps.
+
+    A column of more than MAX_VALUES strings is not counted.
+    """
+    arrays, lists, counts = dict[str, np.ndarray](), dict[str, list[str]](), dict[str, Counter[str]]()
     for name in table.column_names:
         column = table[name].combine_chunks()
         if column.null_count:
             continue
-        if is_coded(column.type):
+        if pa.types.is_string(column.type):
             column = column.dictionary_encode()
-            storage.write_json(_values(folder, block, name), column.dictionary.to_pylist())
-            column = column.indices
+            lists[name], column = column.dictionary.to_pylist(), column.indices
+            if len(lists[name]) <= MAX_VALUES:
+                rows = np.bincount(column.to_numpy(), minlength=len(lists[name]))
+                counts[name] = Counter(dict(zip(lists[name], rows.tolist(), strict=True)))
         elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             continue
-        write_array(_array(folder, block, name), column.to_numpy())
-        written.append(name)
-    return tuple(written)
+        arrays[name] = column.to_numpy()
+    array = np.empty(table.num_rows, [(name, one.dtype) for name, one in arrays.items()])
+    for name, one in arrays.items():
+        array[name] = one
+    storage.write_json(_values(folder, block), lists)
+    write_array(_array(folder, block), array)
+    return Written(tuple(arrays), counts)
 
 
-def is_coded(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type is written as the places of its values."""
-    return bool(pa.types.is_string(kind))
+def _column(array: np.ndarray, values: list[str] | None) -> pa.Array:
+    plain = pa.array(np.ascontiguousarray(array))
+    if values is None:
+        return plain
+    return pa.DictionaryArray.from_arrays(plain, pa.array(values, pa.string())).dictionary_decode()
 
 
-def _array(folder: str, block: str, name: str) -> str:
-    return storage.join(folder, name, f"{block}.npy")
+def _array(folder: str, block: str) -> str:
+    return storage.join(folder, "rows", f"{block}.npy")
 
 
-def _values(folder: str, block: str, name: str) -> str:
-    return storage.join(folder, name, f"{block}.json")
+def _values(folder: str, block: str) -> str:
+    return storage.join(folder, "values", f"{block}.json")

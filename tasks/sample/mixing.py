@@ -40,7 +40,11 @@ def mix_plan(plan: DrawPlan, wanted: DomainWeights, problem: SamplingProblem, re
         return replace(plan, allocation=top, sizes=domains.sizes, cells_of=domains.of, columns=columns, facts=facts)
     crossing = Crossing(domains, 1, len(plan.sizes), plan.cells_of)
     columns = tuple(dict.fromkeys([*plan.columns, *domains.columns]))
-    known, counts = count_crossed(crossing, columns, problem)
+    if len(plan.sizes) == 1:
+        known = np.flatnonzero(domains.sizes)
+        counts = domains.sizes[known]
+    else:
+        known, counts = count_crossed(crossing, columns, problem)
     cell, domain = known % len(plan.sizes), known // len(plan.sizes)
     inside = plan.allocation.shares[cell] * counts / np.maximum(1, plan.sizes[cell]) + 1e-9 * counts
     tree = ClusterTree(counts, (domain.astype(np.int32),))
@@ -56,11 +60,12 @@ def mix_plan(plan: DrawPlan, wanted: DomainWeights, problem: SamplingProblem, re
 
 
 def _weights(wanted: DomainWeights, domains: Domains, problem: SamplingProblem) -> np.ndarray:
+    wanted.require_room(len(domains.names))
     weights = wanted.rule.weigh(geometry_of(wanted, domains, problem))
     try:
         return limited(weights, wanted.floor, wanted.cap)
     except ValueError as error:
-        raise RecipeError(str(error), where="mixture", remedy="lower the floor, or raise the cap") from error
+        raise RecipeError(str(error), where="mixture", remedy="the rule gave no usable weights") from error
 
 
 def _facts(wanted: DomainWeights, domains: Domains, weights: np.ndarray, top: Allocation) -> dict[str, object]:

@@ -59,6 +59,12 @@ def recipe(tmp_path: Path) -> Recipe:
     return parse(document(tmp_path))
 
 
+def changed(recipe: Recipe, **mixture: Any) -> Recipe:
+    """Return the recipe with other options of its mixture."""
+    plain = recipe.model_dump(mode="json")
+    return parse({**plain, "mixture": {**plain["mixture"], **mixture}})
+
+
 def step(recipe: Recipe, **options: bool) -> MixState:
     run = Run(recipe.workspace, recipe.dataset, Path(recipe.workspace).parent / "scratch")
     return advance(recipe, run, InProcess(run), **options)
@@ -209,6 +215,32 @@ def test_bad_reports_are_refused_by_name_and_change_nothing(recipe: Recipe) -> N
             feedback(recipe, version, scores, trainer="two")
     assert read_feedback(recipe.destination, "notes", recipe.workspace) == before
     assert step(recipe).waits_for == [name for name in state.trials if name != "trial-0-0"]
+
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"metric": "f1"}, "no trial of the loop was reported by the metric of the recipe"),
+        ({"goal": "minimise"}, "another one than the loop that goes on"),
+    ]
+    for change, words in changes:
+        with pytest.raises(RecipeError, match=words):
+            step(changed(recipe, **change))
+    with pytest.raises(InputError, match="another metric than the trials before it"):
+        feedback(changed(recipe, metric="f1"), "trial-0-1", [{"metric": "f1", "value": 0.4}])
+    assert step(recipe, again=True).loop == 1
+    feedback(recipe, "trial-1-0", [{"metric": "acc", "value": 0.5}])
+    assert step(recipe).waits_for == [f"trial-1-{place}" for place in range(1, 5)]
+
+
+@pytest.mark.long
+def test_a_loop_that_is_not_possible_is_refused_before_anything_is_written(recipe: Recipe) -> None:
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"floor": 0.2}, "(?s)no weights of the domains keep floor and cap.*at most 0.08333"),
+        ({"cap": 0.05}, "no weights of the domains keep floor and cap"),
+        ({"cost": {"topic-0": 2.0, "topic-99": 3.0}}, "a cost is given for 'topic-99', which is no domain"),
+    ]
+    for change, words in changes:
+        with pytest.raises(RecipeError, match=words):
+            step(changed(recipe, **change))
+    assert not known(recipe).rounds
 
 
 @pytest.mark.long

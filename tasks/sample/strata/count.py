@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evenkeel.infra.compute import Compute
@@ -72,9 +73,27 @@ class CrossedStrata:
 
 
 def find_strata(rows: CandidateRows, names: Sequence[str], compute: Compute) -> Strata:
-    """Count the rows of every stratum in one pass. Raises RecipeError for a missing column."""
+    """Count the rows of every stratum, in one pass where that was not done before.
+
+    Raises RecipeError for a missing column.
+    """
+    if (known := _known(rows, names)) is not None:
+        return known
     coding, counted = _count(rows, names, compute, leaves=False)
     return Strata(tuple(names), coding, counted.rows)
+
+
+def _known(rows: CandidateRows, names: Sequence[str]) -> Strata | None:
+    """Return the values of one column with their rows, where these were counted when its rows were mapped."""
+    if rows.mapped is None or len(names) != 1:
+        return None
+    counts = rows.mapped.counts(*group_columns(names))
+    if not counts:
+        return None
+    values = pa.array(counts, pa.string())
+    order = pc.array_sort_indices(values)
+    sizes = np.fromiter(counts.values(), np.int64, len(counts))[order.to_numpy()]
+    return Strata(tuple(names), Coding((values.take(order),), ()), sizes)
 
 
 def cross_strata(rows: CandidateRows, names: Sequence[str], compute: Compute) -> CrossedStrata:
