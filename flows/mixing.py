@@ -264,7 +264,7 @@ def _require_same(config: MixtureConfig, last: Round) -> None:
 
 def _require_reported(config: MixtureConfig, reports: Reports) -> None:
     """Raise RecipeError where the recipe names a metric that no trial of the loop was reported by."""
-    told = {one.score.metric for found in reports.by_trial.values() for one in found}
+    told = {one.score.metric for found in reports.by_trial.values() for one in found} - {config.rule.reward_metric()}
     if told and reports.metric not in told:
         raise RecipeError(
             "no trial of the loop was reported by the metric of the recipe",

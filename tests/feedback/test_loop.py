@@ -264,12 +264,11 @@ def test_influence_of_rows_becomes_a_signal(recipe: Recipe, tmp_path: Path) -> N
 def test_trials_that_are_drawn_and_staged_together_are_those_that_would_be_made_alone(
     recipe: Recipe, tmp_path: Path
 ) -> None:
-    """Also where filters, duplicates and a signal leave their marks, and strategies read scores and groups."""
+    """Also where a filter and a signal leave their marks, and the strategy reads a score."""
     more = {
-        "dedup": {"near": None, "exact": True},
-        "signals": [{"name": "long", "of": "tokens", "map": "s + 1"}],
+        "signals": [{"name": "leverage", "kind": "leverage"}],
         "filters": [{"drop": "topic == 'topic-3'"}],
-        "sampling": {"strategy": {"name": "weighted", "by": "long", "within": "pool"}, "target": 200},
+        "sampling": {"strategy": {"name": "weighted", "by": "leverage"}, "target": 200},
     }
     recipe = parse({**recipe.model_dump(mode="json"), **more})
     state = step(recipe)
