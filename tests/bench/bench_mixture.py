@@ -53,7 +53,7 @@ def measure(folder: Path, rows: int, strategy: str) -> list[tuple[str, float, Ma
     document["mixture"] = {"domains": "group.topic", "rule": "exponentiated", "trials": trials}
     recipe = parse(document)
     run = Run(recipe.workspace, recipe.dataset, folder / "scratch")
-    found = []
+    found = list[tuple[str, float, Mapping[str, float]]]()
     before, timed = time.process_time(), Timed(run)
     lineage = resolve_lineage(recipe, run.workspace)
     staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, timed), timed)
