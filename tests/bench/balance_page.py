@@ -7,6 +7,23 @@ from evenkeel.tasks.sample.sweep import draw_sweep
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASELINES = ["balanced", "random", "flat", "top-down"]
+SUMMARY = """\
+## In ten lines
+
+1. Label KL is no worse than that of a random draw on all nine named pools, and on 18 of 20 pools drawn by chance.
+2. On the other two, averaging with random where the halves of the data disagree brings it below random too
+   (0.241 against 0.255, 0.242 against 0.341), at the price of about half of the gain on three other pools.
+3. Where components lie apart it takes nearly all of the imbalance away: 1.744 to 0.068, 1.184 to 0.006, 1.606 to 0.051.
+4. On real labels it takes less: digits 0.320 to 0.087, docstrings by package 1.101 to 0.997, Debian's sections
+   0.749 to 0.727.
+5. A linear probe gains 37 to 80 points on the Gaussian pools and 6 on digits; k-NN gains 12 to 33, and 4.
+6. On docstrings and Debian models gain nothing: -0.1 and -1.3 points of the probe, +0.9 and +0.2 of k-NN.
+7. It loses to `flat` and to `grid` on concentric rings: it makes a set even over space, and outer rings are longer.
+8. It gains little where labels are no neighbourhoods, or where components of equal rows do not hold equal space.
+9. A level with a hub can stay less even than a random draw, as on `isotropic`; the facts of the step say so (`uneven`).
+10. Not measured here: sets of a statistics archive (Letter, Satellite, Shuttle, Vowel), intervals other than a
+    deviation over seeds, and what density, radius and the share of the target each contribute.
+"""
 READING = """\
 Where the correlation is low:
 
@@ -46,6 +63,7 @@ def page(results: list[dict[str, Any]], unseen: list[dict[str, Any]], seeds: tup
         "How evenly does each strategy spread over labels that it never saw? Do models trained on them do better?",
         f"Made by `make bench-balance`, {seeds[0]} seeds, default clustering. Losses are shown too.",
         "",
+        SUMMARY,
         "![label KL by strategy](balance.svg)",
         "",
         "*label KL*: nats between the labels of the selected rows and the uniform distribution, 0 is perfect.",
