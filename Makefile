@@ -35,8 +35,8 @@ test: $(READY) ## the tests (under 10 minutes on 2 cores)
 test-all: $(READY) ## the slow tests too, and properties on more examples
 	EVENKEEL_THOROUGH_TESTS=1 $(PYTEST) -m "not gpu" $(ARGS)
 
-test-gpu: $(READY) ## the tests that need a CUDA device and the gpu extra
-	$(PYTEST) -m gpu tests/gpu $(ARGS)
+test-gpu: $(READY) ## the device loop on NumPy's arrays, and what needs a CUDA device and the gpu extra where there is one
+	$(PYTEST) -m "gpu or not gpu" tests/gpu tests/infra/test_gpu.py $(ARGS)
 
 bench-setup: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'

@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import psutil
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.gpu_worker import gpu_plugin
 from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.reduction import map_on, reduce_here, reduce_on
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["cpu", "gpu"]
+Products = Literal["float32", "tf32", "tf32x3"]
 CLUSTERS = Path(__file__).parent / "clusters"
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 MEMORY_LIMITS = (
@@ -52,6 +54,8 @@ class ClusterConfig(BaseModel):
     memory: str = Field("auto", description="memory limit of one worker, such as 4GiB; auto = an equal share")
     inline_below: str = Field("512MiB", description="a map over less data than this runs in the calling process")
     address: str = Field("", description="scheduler address, for kind: address")
+    gpus: int = Field(0, ge=0, le=1, description="CUDA devices of each worker, for kind: kubernetes or slurm")
+    products: Products = Field("tf32", description="how exact products on a GPU are; results do not depend on it")
     options: dict[str, object] = Field(default_factory=dict, description="passed on to the cluster class")
 
 
@@ -61,6 +65,8 @@ class Compute:
 
     backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes that one worker may use.
     isolated: whether readers of shards run in processes of their own, so that a crash loses a shard and not the run.
+    driver_device: whether this process has a CUDA device of its own, as workers of the backend "gpu" have.
+    products: how exact matrix products are on a GPU; what comes out does not depend on it.
     start: makes the `distributed.Client` when the first large map asks for it; None keeps everything in this process.
     report: where Dask's performance report is written when a cluster that was started ends.
     """
@@ -72,10 +78,18 @@ class Compute:
     memory_limit: int = 2 << 30
     inline_below: int = 0
     isolated: bool = False
+    driver_device: bool = False
+    products: Products = "tf32"
     start: "Callable[[], Client] | None" = None
     report: Path | None = None
     _client: "Client | None" = field(default=None, repr=False)
     _reporting: AbstractContextManager[None] | None = field(default=None, repr=False)
+
+    @property
+    def kind_of_device(self) -> str:
+        """What keeps outputs of different devices apart: "cpu", "cuda", or "cuda-workers" where the driver has none."""
+        cuda = "cuda" if self.driver_device else "cuda-workers"
+        return cuda if self.backend == "gpu" else self.backend
 
     @property
     def client(self) -> "Client | None":
@@ -103,8 +117,7 @@ class Compute:
         sums), never blocks of data. `work` is the number of bytes that the items name: below `inline_below` the map
         runs here, in threads. `on_done` is called with the number of finished items. Failures are raised unchanged.
         """
-        small = len(items) < 2 or (work is not None and work < self.inline_below)
-        if small or self.client is None:
+        if self._small(items, work) or self.client is None:
             return self._map_here(function, items, on_done)
         from distributed import as_completed
 
@@ -132,10 +145,14 @@ class Compute:
         from the number of items, so that sums of floats do not depend on the workers. `function`, `merge` and `work` as
         in `map`; a result that is merged is not used again, so `merge` may change it. Failures are raised unchanged.
         """
-        small = len(items) < 2 or (work is not None and work < self.inline_below)
-        if small or self.client is None:
+        if self._small(items, work) or self.client is None:
             return reduce_here(function, merge, items, self.threads)
         return reduce_on(self.client, function, merge, items)
+
+    def _small(self, items: Sequence[Item], work: int | None) -> bool:
+        """Tell whether work is done here: where it is little, and no CUDA device is missing here."""
+        little = len(items) < 2 or (work is not None and work < self.inline_below)
+        return little and not (self.backend == "gpu" and not self.driver_device)
 
     def _map_here(
         self, function: Callable[[Item], Result], items: Iterable[Item], on_done: Callable[[int], None] | None
@@ -222,16 +239,19 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
             found="NVML reports no device",
             remedy="run on a machine with a GPU, or set compute: local",
         )
+    on_gpu = config.kind == "gpu" or config.gpus > 0
     workers = config.workers or (gpu_count() if config.kind == "gpu" else cores)
     limit = int(memory * 0.8) // workers if config.memory == "auto" else int(parse_bytes(config.memory))
     return Compute(
         name=name,
-        backend="gpu" if config.kind == "gpu" else "cpu",
+        backend="gpu" if on_gpu else "cpu",
         workers=workers,
-        threads=config.threads if config.kind != "local" else cores,
+        threads=config.threads if config.kind not in ("local", "gpu") else cores,
         memory_limit=limit,
         inline_below=inline_below,
         isolated=isolates(),
+        driver_device=config.kind == "gpu",
+        products=config.products,
         start=lambda: _start(config, workers, limit, scratch),
     )
 
@@ -253,10 +273,20 @@ def machine_memory() -> int:
     return min(limit for limit in limits if limit > 0)
 
 
+def _silence() -> None:
+    """Have Dask log nothing below a warning, here and in processes started from here."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
+    import distributed
+
+    logger = logging.getLogger(distributed.__name__)
+    logger.setLevel(max(logger.level, logging.WARNING))
+
+
 def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None) -> "Client":
     """Start the cluster of `config` (or join it) and return a connected client."""
     from distributed import Client, LocalCluster
 
+    _silence()
     spill = str(scratch / "dask") if scratch is not None else None
     if config.kind == "address":
         try:
@@ -281,19 +311,65 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
             **config.options,
         )
     elif config.kind == "gpu":
-        from dask_cuda import LocalCUDACluster
-
-        cluster = LocalCUDACluster(n_workers=workers, local_directory=spill, **config.options)
+        return _start_on_gpus(config, workers, limit, spill)
     elif config.kind == "kubernetes":
         from dask_kubernetes.operator import KubeCluster
 
-        image = str(config.options["image"]).format(commit=os.environ.get("EVENKEEL_COMMIT", "latest"))
-        cluster = KubeCluster(n_workers=workers, **{**config.options, "image": image})
+        cluster = KubeCluster(n_workers=workers, **kubernetes_options(config))
     else:
         if shutil.which("sbatch") is None:
             raise ResourceError("compute: slurm asked for, but there is no sbatch here", remedy="run on a login node")
         from dask_jobqueue import SLURMCluster
 
-        cluster = SLURMCluster(cores=config.threads, memory=config.memory, **config.options)
+        cluster = SLURMCluster(**slurm_options(config))
         cluster.scale(workers)
-    return Client(cluster)
+    client = Client(cluster)
+    if config.gpus:
+        client.register_plugin(gpu_plugin())
+    return client
+
+
+def kubernetes_options(config: ClusterConfig) -> dict[str, Any]:
+    """Return what `KubeCluster` is made with: the image of this commit; with a GPU, the limit that asks for it."""
+    image = str(config.options["image"]).format(commit=os.environ.get("EVENKEEL_COMMIT", "latest"))
+    options: dict[str, Any] = {**config.options, "image": image}
+    if config.gpus:
+        resources: Any = options.get("resources", {})
+        limits = {**resources.get("limits", {}), "nvidia.com/gpu": str(config.gpus)}
+        options["resources"] = {**resources, "limits": limits}
+    return options
+
+
+def slurm_options(config: ClusterConfig) -> dict[str, Any]:
+    """Return what `SLURMCluster` is made with; with a GPU, the directive that asks for it."""
+    options: dict[str, Any] = {"cores": config.threads, "memory": config.memory, **config.options}
+    if config.gpus:
+        given: Any = options.get("job_extra_directives", [])
+        options["job_extra_directives"] = [*given, f"--gres=gpu:{config.gpus}"]
+    return options
+
+
+def _start_on_gpus(config: ClusterConfig, workers: int, limit: int, spill: str | None) -> "Client":
+    """Start one worker a device. A single one is a thread of this process: it shares the memory pool of the driver."""
+    from distributed import Client, LocalCluster
+
+    if workers == 1:
+        cluster = LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            memory_limit=limit,
+            processes=False,
+            dashboard_address=":0",
+            local_directory=spill,
+            silence_logs=logging.ERROR,
+            **config.options,
+        )
+    else:
+        from dask_cuda import LocalCUDACluster
+
+        cluster = LocalCUDACluster(
+            n_workers=workers, local_directory=spill, silence_logs=logging.ERROR, **config.options
+        )
+    client = Client(cluster)
+    client.register_plugin(gpu_plugin())
+    return client

@@ -104,7 +104,7 @@ class Step(Generic[ConfigT, InputsT]):
         self.check(config, inputs)
         keys = {name: ref.key for name, ref in inputs.present().items()}
         if self.by_backend:
-            keys["backend"] = run.compute.backend
+            keys["backend"] = run.compute.kind_of_device
         return content_key(self.name, self.version, config, keys)
 
     def folder(self, config: ConfigT, inputs: InputsT, run: Run) -> StepFolder:

@@ -12,6 +12,7 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import AssignConfig
+from evenkeel.tasks.cluster.device import worker_device
 from evenkeel.tasks.cluster.drift import BINS, Radii, measure_drift
 from evenkeel.tasks.cluster.hierarchy import (
     Hierarchy,
@@ -29,6 +30,7 @@ from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_in
 from evenkeel.tasks.cluster.source import Source
 from evenkeel.tasks.ingest.pool import SHARD_BITS, Pool
 from evenkeel.tasks.kmeans.index import CentroidIndex
+from evenkeel.tasks.kmeans.options import Device
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -60,7 +62,7 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
         write_penalised_index(out.path(INDEX), base.levels[0].centroids, base.offsets, run.compute.threads)
         write_offsets(out.uri, base.offsets)
     same = unchanged_parts(Pool.open(inputs.base_ingest), source.pool)
-    work = partial(assign_block, source, base.uri, config, out.uri, run.scratch)
+    work = partial(assign_block, source, base.uri, config, out.uri, run.scratch, worker_device(run.compute))
     total = len(source.names)
     tallies = run.compute.map(
         work,
@@ -124,7 +126,7 @@ class Tally:
 
 
 def assign_block(
-    source: Source, base: str, config: AssignConfig, out: str, scratch: Path, block: tuple[str, Known]
+    source: Source, base: str, config: AssignConfig, out: str, scratch: Path, device: Device, block: tuple[str, Known]
 ) -> Tally:
     """Write the leaf of every kept row of a block, (name, what the base knows of it), and count what was written."""
     name, known_in = block
@@ -141,7 +143,7 @@ def assign_block(
         x = source.vectors.block(name)[index[fresh]]
         centroids, offsets = storage.join(out, INDEX), _hierarchy(base).offsets
         if offsets is None:
-            leaves[fresh], squared = open_index(centroids, config.metric, scratch).nearest(x)
+            leaves[fresh], squared = open_index(centroids, config.metric, scratch).nearest(x, device=device)
         else:
             leaves[fresh], squared = nearest_penalised(centroids, scratch, x, offsets)
         distances[fresh] = np.sqrt(squared)

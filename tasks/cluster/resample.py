@@ -5,11 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.kmeans.bounds import bound_sizes
-from evenkeel.tasks.kmeans.engine import Engine
+from evenkeel.tasks.kmeans.engine import open_engine
 from evenkeel.tasks.kmeans.fit import KMeans, finish
 from evenkeel.tasks.kmeans.options import CPU, Device, Fit, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.prepare import Matrix
@@ -20,16 +19,6 @@ OnIteration = Callable[[int, Iteration], object]
 def options_of(config: ClusteringConfig) -> Options:
     """Return how a recipe asks k-means to cluster."""
     return Options(config.iterations, config.tolerance, config.precision, config.metric)
-
-
-def nearest_members(labels: Int32Array, squared: Float32Array, r: int) -> Int64Array:
-    """Return the rows among the r nearest to the centroid of their cluster, ascending; ties go to the lowest row."""
-    order = np.lexsort((squared, labels))
-    ordered = labels[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    sizes = np.diff(np.concatenate((starts, [len(ordered)])))
-    rank = np.arange(len(ordered)) - np.repeat(starts, sizes)
-    return np.sort(order[rank < r])
 
 
 def fit_level(
@@ -51,11 +40,11 @@ def fit_level(
     level is saved after each round, and within a long one. max_rows: most rows of a cluster.
     """
     options = options_of(config)
-    engine = Engine.open(x, k, options, np.random.default_rng([seed, 0]), device=device)
+    engine = open_engine(x, k, options, np.random.default_rng([seed, 0]), device=device)
     k = min(k, len(engine.order))
     saved = checkpoint.load_round() if checkpoint is not None else None
     first = 0 if saved is None else saved[0] + 1
-    fit = Fit(saved[1], saved[2], 0) if saved is not None else None
+    fit = Fit(engine.place(saved[1]), engine.place(saved[2]), 0) if saved is not None else None
     for turn in range(first, config.resampling + 1):
         rng = np.random.default_rng([seed, 1, turn])
         hooks = Hooks(
@@ -66,13 +55,12 @@ def fit_level(
         part = engine
         if fit is not None:
             kept_each = max(1, round(config.resampling_share * len(fit.labels) / k))
-            nearest = nearest_members(fit.labels, engine.squared(fit.centroids, fit.labels), kept_each)
-            part = engine.subset(nearest)
+            part = engine.subset(engine.nearest_members(fit.centroids, fit.labels, kept_each))
         centroids = part.seed(k, options.seeding, rng) if hooks.resume is None else hooks.resume.centroids
         refit = part.fit(centroids, options, rng, hooks)
         fit = refit if part is engine else refit._replace(labels=engine.assign(refit.centroids))
         if checkpoint is not None:
-            checkpoint.save_round(turn, fit.centroids, fit.labels)
+            checkpoint.save_round(turn, engine.home(fit.centroids), engine.home(fit.labels))
     assert fit is not None
     if max_rows is not None:
         fit = bound_sizes(engine, fit, max_rows, np.random.default_rng([seed, 2]))

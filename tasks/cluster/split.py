@@ -6,7 +6,7 @@ already done is found again after a crash. Memory of a worker: one block or one 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypedDict, cast
@@ -56,7 +56,7 @@ class LeafSums(NamedTuple):
 class SplitLevel:
     """What every part of the work is given: the rows, how to cluster them, and where files lie.
 
-    folder: of what is kept until the step is done. out: of the step's output.
+    folder: of what is kept until the step is done. out: of the step's output. device: of a worker.
     """
 
     source: Source
@@ -65,6 +65,7 @@ class SplitLevel:
     folder: str
     out: str
     scratch: Path
+    device: Device = field(default_factory=lambda: Device(threads=1))
 
     def path(self, name: str) -> str:
         """Return the path of one of the files kept until the step is done."""
@@ -73,11 +74,10 @@ class SplitLevel:
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """How the groups are clustered: clusters of each, most rows of a cluster (None = no bound), and on which device."""
+    """How the groups are clustered: clusters of each, and most rows of a cluster (None = no bound)."""
 
     clusters: list[int]
     max_rows: int | None
-    device: Device
 
 
 def group_count(rows: int, dimension: int, k: int, config: ClusteringConfig) -> int:
@@ -144,7 +144,7 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
     if plan.clusters[group] and rows:
         max_rows = None if plan.max_rows is None else max(1, plan.max_rows // step)
         x, seed = Stacked(parts, dimension), level.seed + 1 + group
-        centroids = fit_level(x, plan.clusters[group], config, seed, plan.device, log, checkpoint, max_rows).centroids
+        centroids = fit_level(x, plan.clusters[group], config, seed, level.device, log, checkpoint, max_rows).centroids
     storage.write_json(level.path(f"group-{group}-log.json"), log.entries)
     write_array(target, centroids)
     storage.remove(checkpoint.folder)
@@ -155,7 +155,7 @@ def label_block(level: SplitLevel, block: str) -> LeafSums:
     """Write the nearest centroid of every kept row of a block; return what each leaf got."""
     config, (row_ids, _) = level.config, level.source.kept(block)
     index = open_index(level.path("index"), config.metric, level.scratch)
-    labels, squared = index.nearest(level.source.read(block), config.precision == "exact")
+    labels, squared = index.nearest(level.source.read(block), config.precision == "exact", level.device)
     write_rows(level.out, block, row_ids, labels, np.sqrt(squared).astype(np.float32))
     leaves, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     error = np.bincount(place, weights=squared).astype(np.float64)
@@ -198,7 +198,7 @@ def fit_split(
     share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
     clusters = apportion(share, k, rows_of.astype(np.int64)).tolist()
     groups = range(len(clusters))
-    plan = GroupPlan(clusters, max_rows, Device(threads=1, gpu=compute.backend == "gpu"))
+    plan = GroupPlan(clusters, max_rows)
     report = share_of(0.2, 0.6, len(groups), "clustered group")
     compute.map(partial(fit_group, level, plan), list(groups), work=work, on_done=report)
     centroids = np.concatenate([read_array(level.path(f"group-{group}.npy")) for group in groups])

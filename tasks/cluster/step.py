@@ -11,6 +11,7 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.device import driver_device, worker_device
 from evenkeel.tasks.cluster.fair import Fairness
 from evenkeel.tasks.cluster.hierarchy import (
     HierarchyInfo,
@@ -43,8 +44,9 @@ LEVEL_1_SHARE, UPPER_SHARE = 0.8, 0.2  # of the progress
 def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, run: Run) -> Outcome:
     """Cluster the kept rows level by level; write the levels and the leaf of every row.
 
-    Level 1 is one k-means where the rows fit `memory_gib`, else split; the levels above cluster the centroids below,
-    unweighted. Raises InputError where no row is kept.
+    Level 1 is one k-means where the rows fit `memory_gib`, else split; it is also split, into one group, where the
+    workers have CUDA devices and the driver has none. The levels above cluster the centroids below, unweighted.
+    Raises InputError where no row is kept.
     """
     source = Source.open(inputs, run.scratch)
     sizes = [len(source.kept(block)[0]) for block in source.names]
@@ -122,7 +124,7 @@ class _Job:
 
     @property
     def device(self) -> Device:
-        return Device(self.run.compute.threads, self.run.compute.backend == "gpu")
+        return driver_device(self.run.compute)
 
     def seed(self, level: int) -> int:
         return self.config.seed + SEED_STRIDE * level
@@ -156,12 +158,13 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
     rows, seed, folder = sum(sizes), job.seed(1), job.parts("level-1")
     max_rows = None if config.max_share is None else max(1, int(config.max_share * rows))
     run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
-    if group_count(rows, source.dimension, k, config) > 1:
+    there = worker_device(run.compute)
+    if group_count(rows, source.dimension, k, config) > 1 or (there.gpu and not job.device.gpu):
 
         def progress(done: float, message: str) -> None:
             run.progress(LEVEL_1_SHARE * done, f"level 1: {message}")
 
-        split = SplitLevel(source, config, seed, folder, job.out.uri, run.scratch)
+        split = SplitLevel(source, config, seed, folder, job.out.uri, run.scratch, there)
         return _level(*fit_split(split, sizes, k, max_rows, run.compute, progress, job.log))
     follow = job.follow(rows, 0.0, LEVEL_1_SHARE)
     x = Stacked([source.read(block) for block in source.names], source.dimension)

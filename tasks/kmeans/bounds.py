@@ -13,9 +13,9 @@ SPLITTING = Options(iterations=10, tolerance=1e-3, seeding="k-means++")
 def bound_sizes(engine: Engine, fit: Fit, max_rows: int, rng: np.random.Generator) -> Fit:
     """Split every cluster of more than `max_rows` rows until none is left; k grows by what it takes.
 
-    A cluster of equal rows cannot be split by any centroid and stays whole.
+    A cluster of equal rows cannot be split by any centroid and stays whole. Each is split where the rows are.
     """
-    centroids, labels, iterations = fit
+    centroids, labels, iterations = engine.home(fit.centroids), engine.home(fit.labels), fit.iterations
     whole: set[int] = set()
     for _ in range(ROUNDS):
         sizes = np.bincount(labels, minlength=len(centroids))
@@ -26,18 +26,19 @@ def bound_sizes(engine: Engine, fit: Fit, max_rows: int, rng: np.random.Generato
         grown = len(centroids)
         for g in large:
             index = np.flatnonzero(labels == g)
-            part = Engine(engine.rows.take(index), index, None)
-            parts = part.seed(int(-(-len(index) // max_rows)), SPLITTING.seeding, rng)
-            if len(parts) == 1:
+            part = engine.part(index)
+            seeds = part.seed(int(-(-len(index) // max_rows)), SPLITTING.seeding, rng)
+            if len(seeds) == 1:
                 whole.add(g)
                 continue
-            parts, split, _ = part.fit(parts, SPLITTING, rng)
+            found = part.fit(seeds, SPLITTING, rng)
+            parts, split = part.home(found.centroids), part.home(found.labels)
             centroids[g] = parts[0]
             labels[index] = np.where(split == 0, g, grown - 1 + split).astype(np.int32)
             added.append(parts[1:])
             grown += len(parts) - 1
         centroids = np.concatenate([centroids, *added])
-    return Fit(centroids, labels, iterations)
+    return Fit(engine.place(centroids), engine.place(labels), iterations)
 
 
 def bound_children(children: Float32Array, parents: Int32Array, centroids: Float32Array, ratio: float) -> Int32Array:

@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array
 from evenkeel.infra.errors import InputError
-from evenkeel.tasks.kmeans.engine import Engine
-from evenkeel.tasks.kmeans.lloyd import to_sphere
+from evenkeel.tasks.kmeans.engine import Engine, open_engine
 from evenkeel.tasks.kmeans.options import DEFAULTS, Device, Fit, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.prepare import Matrix
 
@@ -50,25 +49,26 @@ def kmeans(
     if k < 1:
         raise InputError("k-means needs a number of clusters", expected="k of at least 1", found=str(k), where="k")
     rng = np.random.default_rng(seed)
-    engine = Engine.open(x, k, options, rng, weights, Device(threads))
+    engine = open_engine(x, k, options, rng, weights, Device(threads))
     if initial is None:
         centroids = engine.seed(min(k, len(engine.order)), options.seeding, rng)
     else:
-        centroids = engine.rows.inside(initial)
-        if engine.rows.spherical:
-            to_sphere(centroids)
+        centroids = engine.start(initial)
     return finish(engine, engine.fit(centroids, options, rng, Hooks(on_iteration)))
 
 
 def finish(engine: Engine, fit: Fit) -> KMeans:
     """Drop empty clusters and return labels and distances in the order and units of the caller's rows."""
-    centroids, labels, iterations = fit
+    squared = engine.squared(fit.centroids, fit.labels)
+    inertia = engine.inertia(squared)
+    centroids, labels, squared = engine.home(fit.centroids), engine.home(fit.labels), engine.home(squared)
     sizes = np.bincount(labels, minlength=len(centroids))
     if not sizes.all():
         labels = (np.cumsum(sizes > 0) - 1).astype(np.int32)[labels]
         centroids = centroids[sizes > 0]
-    squared = engine.squared(centroids, labels)
+    shift, scale = engine.frame
     placed, distances = np.empty_like(labels), np.empty_like(squared)
     placed[engine.order] = labels
-    distances[engine.order] = np.sqrt(squared) / np.float32(engine.rows.frame.scale)
-    return KMeans(engine.rows.outside(centroids), placed, distances, engine.inertia(squared), iterations)
+    distances[engine.order] = np.sqrt(squared) / np.float32(scale)
+    outside: Float32Array = (centroids / np.float32(scale) + shift).astype(np.float32, copy=False)
+    return KMeans(outside, placed, distances, inertia, fit.iterations)

@@ -7,10 +7,11 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.coarse import assign_coarse, fit_coarse
+from evenkeel.tasks.kmeans.device.nearest import nearest_on_device
 from evenkeel.tasks.kmeans.inverted import build_inverted_file, search
 from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists
 from evenkeel.tasks.kmeans.lloyd import assign_exact, codebook, squared_distances
-from evenkeel.tasks.kmeans.options import Metric
+from evenkeel.tasks.kmeans.options import CPU, Device, Metric
 from evenkeel.tasks.kmeans.prepare import Frame, Matrix, prepare
 from evenkeel.tasks.kmeans.pruned_kernels import InvertedFile
 
@@ -77,15 +78,19 @@ class CentroidIndex:
             "radii": radii,
         }
 
-    def nearest(self, x: Matrix, exact: bool = False) -> tuple[Int32Array, Float64Array]:
+    def nearest(self, x: Matrix, exact: bool = False, device: Device = CPU) -> tuple[Int32Array, Float64Array]:
         """Return the nearest centroid of each of (n, d) rows, (n,) int32, and the squared distance to it, (n,) float64.
 
-        exact: compare with every centroid, however many. Raises InputError for rows that cannot be used (`prepare`).
+        exact: compare with every centroid, however many. device: where; this thread unless it is a CUDA device. Raises
+        InputError for rows that cannot be used (`prepare`).
         """
         if not x.shape[0]:
             return np.empty(0, np.int32), np.empty(0)
-        rows = prepare(x, None, self.metric, 1, self.frame)
         centroids = self.inverted.codebook.centroids
+        if device.gpu:
+            coarse = None if exact else self.coarse
+            return nearest_on_device(x, self.metric, self.frame, centroids, coarse, device.products)
+        rows = prepare(x, None, self.metric, 1, self.frame)
         if exact or not len(self.coarse):
             labels = assign_exact(rows, centroids)
         else:

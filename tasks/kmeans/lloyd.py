@@ -1,18 +1,18 @@
 """Lloyd's iteration: assign, update, re-seed what is empty. The exact path, and the oracle of the fast one."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
+from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans import kernels
 from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists
-from evenkeel.tasks.kmeans.options import NO_HOOKS, Fit, FitState, Hooks, Iteration, Options
+from evenkeel.tasks.kmeans.options import Fit, FitState, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.prepare import PreparedRows
+from evenkeel.tasks.kmeans.refine import SAVE_EVERY, Search
 
 MEANS_PER_PART = 256
-SAVE_EVERY = 4
 
 
 def codebook(centroids: Float32Array) -> Codebook:
@@ -103,48 +103,118 @@ def reseed_empty(rows: PreparedRows, centroids: Float32Array, labels: Int32Array
         floor = np.partition(error[candidates], len(candidates) - 4 * len(empty))[len(candidates) - 4 * len(empty)]
         candidates = candidates[error[candidates] >= floor]
     candidates = candidates[np.argsort(-error[candidates], kind="stable")]
-    filled = 0
-    for row in candidates:
-        if filled == len(empty):
-            break
-        if sizes[labels[row]] > 1:
-            sizes[labels[row]] -= 1
-            labels[row] = empty[filled]
-            centroids[empty[filled]] = rows.x[row]
-            squared[row] = 0
-            filled += 1
-    return empty[:filled]
+    chosen = candidates[choose_fillers(labels[candidates], sizes, len(empty))]
+    filled = empty[: len(chosen)]
+    labels[chosen], squared[chosen], centroids[filled] = filled, 0, rows.x[chosen]
+    return filled
 
 
-def lloyd(
-    rows: PreparedRows,
-    centroids: Float32Array,
-    options: Options,
-    hooks: Hooks = NO_HOOKS,
-    assign: Callable[[PreparedRows, Float32Array], Int32Array] = assign_exact,
-    update: Callable[[PreparedRows, Float32Array, Int32Array], None] = update,
-) -> Fit:
-    """Run Lloyd iterations from given centroids, in place, and a last assignment.
+def choose_fillers(labels: Int32Array, sizes: Int64Array, most: int) -> BoolArray:
+    """Return which of some rows, best first, leave their clusters, (m,): up to `most`, never the last of a cluster.
 
-    assign, update: the two halves of an iteration, where another device does them.
+    labels: (m,) their clusters. sizes: (k,) rows of every cluster; used up.
     """
-    before, previous, start = np.inf, np.full(len(rows.x), -1, np.int32), 0
+    chosen, found = np.zeros(len(labels), np.bool_), 0
+    for place, label in enumerate(labels.tolist()):
+        if found == most:
+            break
+        if sizes[label] > 1:
+            sizes[label] -= 1
+            chosen[place] = True
+            found += 1
+    return chosen
+
+
+def nearest_members(labels: Int32Array, squared: Float32Array, r: int) -> Int64Array:
+    """Return the rows among the r nearest to the centroid of their cluster, ascending; ties go to the lowest row."""
+    order = np.lexsort((squared, labels))
+    ordered = labels[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    sizes = np.diff(np.concatenate((starts, [len(ordered)])))
+    rank = np.arange(len(ordered)) - np.repeat(starts, sizes)
+    return np.sort(order[rank < r])
+
+
+class HostSearch:
+    """Rows in this machine's memory: what both kinds of iteration ask of them."""
+
+    def __init__(self, rows: PreparedRows) -> None:
+        self.rows = rows
+
+    @property
+    def scale(self) -> float:
+        """The scale of the working coordinates."""
+        return self.rows.frame.scale
+
+    def put(self, array: Array) -> Array:
+        """Return the array: rows are where it is."""
+        return array
+
+    get = put
+
+    def total(self, squared: Float32Array) -> float:
+        """Return the weighted sum of squared distances."""
+        return weighted_sum(self.rows, squared)
+
+    def count_changed(self, labels: Int32Array, previous: Int32Array | None) -> int:
+        """Return how many labels differ; None: all do."""
+        return len(labels) if previous is None else int((labels != previous).sum())
+
+    def reseed_empty(self, centroids: Float32Array, labels: Int32Array, squared: Float32Array) -> Int64Array:
+        """Give every empty cluster the row with the largest error, in place."""
+        return reseed_empty(self.rows, centroids, labels, squared)
+
+
+class ExactSearch(Search, Protocol):
+    """A search that compares every row with every centroid."""
+
+    def assign(self, centroids: Float32Array) -> Int32Array:
+        """Return the nearest centroid of every row, (n,) int32; ties go to the lowest index."""
+
+    def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
+        """Return the squared distance of every row to the centroid of its label, (n,) float32."""
+
+    def move(self, centroids: Float32Array, labels: Int32Array) -> None:
+        """Move centroids to the weighted means of the rows of their label, in place."""
+
+
+class HostExactSearch(HostSearch):
+    """Rows in this machine's memory, compared with every centroid."""
+
+    def assign(self, centroids: Float32Array) -> Int32Array:
+        """Return the nearest centroid of every row."""
+        return assign_exact(self.rows, centroids)
+
+    def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
+        """Return the squared distance of every row to the centroid of its label."""
+        return squared_distances(self.rows, centroids, labels)
+
+    def move(self, centroids: Float32Array, labels: Int32Array) -> None:
+        """Move centroids to the means of their rows."""
+        update(self.rows, centroids, labels)
+
+
+def lloyd(search: ExactSearch, centroids: Float32Array, options: Options, hooks: Hooks) -> Fit:
+    """Run Lloyd iterations from given centroids, (k, d), in place, and a last assignment."""
+    before, start = np.inf, 0
+    previous: Int32Array | None = None
     if hooks.resume is not None:
         state = hooks.resume
-        centroids, before, previous, start = state.centroids, state.inertia, state.labels, state.iterations
+        centroids, previous = search.put(state.centroids), search.put(state.labels)
+        before, start = state.inertia, state.iterations
     ran = start
     for ran in range(start + 1, options.iterations + 1):
-        labels = assign(rows, centroids)
-        squared = squared_distances(rows, centroids, labels)
-        reseeded = len(reseed_empty(rows, centroids, labels, squared))
-        inertia = weighted_sum(rows, squared)
+        labels = search.assign(centroids)
+        squared = search.squared(centroids, labels)
+        reseeded = len(search.reseed_empty(centroids, labels, squared))
+        inertia = search.total(squared)
         if hooks.on_iteration is not None:
-            moved = int((labels != previous).sum())
-            hooks.on_iteration(Iteration(ran, inertia / rows.frame.scale**2, moved, reseeded))
-        update(rows, centroids, labels)
+            moved = search.count_changed(labels, previous)
+            hooks.on_iteration(Iteration(ran, inertia / search.scale**2, moved, reseeded))
+        search.move(centroids, labels)
         if inertia >= before * (1 - options.tolerance) and not reseeded:
             break
         before, previous = inertia, labels
         if hooks.on_state is not None and ran % SAVE_EVERY == 0:
-            hooks.on_state(FitState(ran, centroids, labels, inertia, 0.0, {}))
-    return Fit(centroids, assign(rows, centroids), ran)
+            hooks.on_state(FitState(ran, search.get(centroids), search.get(labels), inertia, 0.0, {}))
+    return Fit(centroids, search.assign(centroids), ran)

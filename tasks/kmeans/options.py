@@ -8,6 +8,7 @@ from evenkeel.infra.dtypes import Float32Array, Int32Array
 
 Metric = Literal["euclidean", "cosine"]
 Precision = Literal["fast", "exact"]
+Products = Literal["float32", "tf32", "tf32x3"]
 Seeding = Literal["auto", "random", "k-means++", "grouped"]
 
 
@@ -34,11 +35,13 @@ DEFAULTS = Options()
 class Device:
     """Where a k-means runs.
 
-    threads: None = all cores; the result is the same with any number. gpu: on a CUDA device.
+    threads: None = all cores; the result is the same with any number. gpu: on a CUDA device. products: how exact its
+    matrix products are; rankings are settled in float32, so the result is the same with any.
     """
 
     threads: int | None = None
     gpu: bool = False
+    products: Products = "tf32"
 
 
 CPU = Device()

@@ -88,22 +88,16 @@ def prepare(
     Raises InputError for another shape, for NaN or infinity, for weights that are negative or all zero, and for a row
     of length zero where only directions count.
     """
-    if len(getattr(x, "shape", ())) != 2 or x.shape[1] < 1:
-        raise InputError("k-means needs a matrix", expected="(rows, dimensions)", found=str(np.shape(x)))
-    n, d = x.shape
-    if n < 1:
-        raise InputError("k-means needs rows", expected="at least one row", found="none")
-    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
-        raise InputError("k-means needs numbers", expected="float16, float32 or float64 rows", found=str(x.dtype))
+    n, d = check_shape(x)
     work, norms = np.empty((n, d), np.float32), np.empty(n, np.float32)
     copied = parallel_for(lambda first, last: _copy(x, first, work[first:last]), n, threads)
-    checked = _check_weights(weights, n)
+    checked = check_weights(weights, n)
     peak = max(top for _, top in copied)
     spherical = metric == "cosine"
     if frame is None and spherical:
         frame = Frame(np.zeros(d, np.float32), 1.0)
     elif frame is None:
-        frame = _frame_of((np.sum([total for total, _ in copied], axis=0) / n).astype(np.float32), peak)
+        frame = frame_of((np.sum([total for total, _ in copied], axis=0) / n).astype(np.float32), peak)
 
     def to_frame(first: int, last: int) -> None:
         part = work[first:last]
@@ -113,6 +107,38 @@ def prepare(
 
     parallel_for(to_frame, n, threads)
     return PreparedRows(work, checked, frame, spherical, threads, norms)
+
+
+def check_shape(x: Matrix) -> tuple[int, int]:
+    """Return rows and dimensions of a matrix. Raises InputError for another shape and for what is no number."""
+    if len(getattr(x, "shape", ())) != 2 or x.shape[1] < 1:
+        raise InputError("k-means needs a matrix", expected="(rows, dimensions)", found=str(np.shape(x)))
+    n, d = x.shape
+    if n < 1:
+        raise InputError("k-means needs rows", expected="at least one row", found="none")
+    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+        raise InputError("k-means needs numbers", expected="float16, float32 or float64 rows", found=str(x.dtype))
+    return n, d
+
+
+def not_finite(row: int) -> InputError:
+    """Return the error that names a row with NaN or infinity."""
+    return InputError(
+        "a row is not finite",
+        expected="finite float32 values",
+        found=f"NaN or infinity in row {row}",
+        remedy="remove or repair the row; ingest puts such rows in quarantine",
+    )
+
+
+def no_direction(row: int) -> InputError:
+    """Return the error that names a row of length zero where only directions count."""
+    return InputError(
+        "a row has no direction",
+        expected="rows of length above zero, because metric is cosine",
+        found=f"zeros in row {row}",
+        remedy="remove the row (dedup.zero_vectors: drop), or use metric: euclidean",
+    )
 
 
 def _copy(x: Matrix, first: int, work: Float32Array) -> tuple[Float64Array, float]:
@@ -125,17 +151,11 @@ def _copy(x: Matrix, first: int, work: Float32Array) -> tuple[Float64Array, floa
         add_rows(piece, total)
         peak = max(peak, float(piece.max()), -float(piece.min()))
     if not np.isfinite(total).all():
-        bad = first + int(np.flatnonzero(~np.isfinite(work).all(axis=1))[0])
-        raise InputError(
-            "a row is not finite",
-            expected="finite float32 values",
-            found=f"NaN or infinity in row {bad}",
-            remedy="remove or repair the row; ingest puts such rows in quarantine",
-        )
+        raise not_finite(first + int(np.flatnonzero(~np.isfinite(work).all(axis=1))[0]))
     return total, peak
 
 
-def _frame_of(mean: Float32Array, peak: float) -> Frame:
+def frame_of(mean: Float32Array, peak: float) -> Frame:
     """Return the frame that centres rows of this mean and scales them, where values up to `peak` are extreme."""
     largest = peak + float(np.abs(mean).max())
     moderate = 1e-4 <= largest <= 1e4 or largest == 0
@@ -147,16 +167,12 @@ def _scale_to_length_1(part: Float32Array, first: int, peak: float) -> None:
     part /= max(peak, 1e-30)
     length = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
     if not length.all():
-        raise InputError(
-            "a row has no direction",
-            expected="rows of length above zero, because metric is cosine",
-            found=f"zeros in row {first + int(np.flatnonzero(length == 0)[0])}",
-            remedy="remove the row (dedup.zero_vectors: drop), or use metric: euclidean",
-        )
+        raise no_direction(first + int(np.flatnonzero(length == 0)[0]))
     part /= length[:, None].astype(np.float32)
 
 
-def _check_weights(weights: npt.ArrayLike | None, n: int) -> Float32Array:
+def check_weights(weights: npt.ArrayLike | None, n: int) -> Float32Array:
+    """Return n weights as float32, (0,) where there are none. Raises InputError for weights that mean nothing."""
     if weights is None:
         return np.empty(0, np.float32)
     checked = np.ascontiguousarray(weights, dtype=np.float32)

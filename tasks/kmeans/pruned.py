@@ -1,4 +1,4 @@
-"""Neighbour-pruned Lloyd iterations with centroid relocation: n x 32 products each in place of n x k.
+"""The neighbour-pruned search: n x 32 products an iteration in place of n x k.
 
 A row is compared with the 32 centroids nearest its present one. That alone ends in local minima, so there are two ways
 out: relocation moves centroids to where the error is, and a search of the inverted lists repairs misassigned rows.
@@ -11,84 +11,92 @@ from evenkeel.tasks.kmeans import pruned_kernels
 from evenkeel.tasks.kmeans.coarse import NPROBE, CoarseAssignment
 from evenkeel.tasks.kmeans.inverted import assign_inverted
 from evenkeel.tasks.kmeans.kernels import InvertedLists
-from evenkeel.tasks.kmeans.lloyd import SAVE_EVERY, codebook, invert, move_to_means, reseed_empty, weighted_sum
+from evenkeel.tasks.kmeans.lloyd import HostSearch, codebook, invert, move_to_means
 from evenkeel.tasks.kmeans.neighbours import Neighbours
-from evenkeel.tasks.kmeans.options import Fit, FitState, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.prepare import PreparedRows
 from evenkeel.tasks.kmeans.pruned_kernels import Ranking
 from evenkeel.tasks.kmeans.relocation import relocate
 
-REPAIR_AT = 4
 REBUILD_EVERY = 3
-MISASSIGNED = 0.01
 REBUILD_SHARE = 0.02
 
 
-def pruned_lloyd(
-    rows: PreparedRows,
-    coarse: CoarseAssignment,
-    centroids: Float32Array,
-    options: Options,
-    rng: np.random.Generator,
-    hooks: Hooks,
-) -> Fit:
-    """Improve centroids in place, then assign every row to the nearest that the inverted lists find.
+class PrunedSearch(HostSearch):
+    """Rows in this machine's memory, ranked by the neighbours of their centroid. One is made for every fit."""
 
-    Centroids are relocated in all but the last quarter of the iterations. A repair comes after the fourth, and again
-    where the inertia settles although the last repair moved more than 1 % of the rows. It stops when the inertia has
-    settled: an iteration lowers it by less than `options.tolerance` of itself. States are saved after every fourth
-    iteration, when all neighbour lists are found anew, so that nothing else is needed to go on.
-    """
-    before, start, misassigned, k = np.inf, 0, 1.0, len(centroids)
-    if hooks.resume is not None:
-        state = hooks.resume
-        centroids, labels, start, before = state.centroids, state.labels, state.iterations, state.inertia
-        misassigned, rng.bit_generator.state = state.misassigned, state.random
-        clusters, age = invert(labels, k), REBUILD_EVERY
-    else:
-        labels = assign_inverted(rows, coarse, centroids, nprobe=NPROBE // 4)
-        clusters, age = invert(labels, k), 0
-        move_to_means(rows, centroids, clusters)
-    n = len(labels)
-    ranking = Ranking(np.empty((n, 3), np.int32), np.empty((n, 3), np.float32))
-    neighbours = Neighbours(centroids, coarse.centroids, rows.threads)
-    stale, ran = np.ones(k, np.bool_), start
-    for ran in range(start + 1, options.iterations + 1):
-        if age >= REBUILD_EVERY:
-            stale |= neighbours.rebuild(centroids, np.diff(clusters.starts))
-            age = 0
-        rank(rows, centroids, clusters, neighbours.lists, np.flatnonzero(stale), ranking)
-        previous, labels = labels, np.ascontiguousarray(ranking.ids[:, 0])
-        rows_moved = int((labels != previous).sum())
-        squared = np.maximum(rows.norms + 2 * ranking.scores[:, 0], 0)
-        inertia = weighted_sum(rows, squared)
-        settled = inertia >= before * (1 - options.tolerance)
-        if ran <= options.iterations - options.iterations // 4 and not (settled and misassigned <= MISASSIGNED):
-            moved = relocate(rows, centroids, labels, ranking, squared, rng)
-        else:
-            moved = reseed_empty(rows, centroids, labels, squared)
-        if ran == REPAIR_AT or (settled and misassigned > MISASSIGNED):
-            found = assign_inverted(rows, coarse, centroids, labels)
-            labels, misassigned, settled = found, float((found != labels).mean()), False
-        if hooks.on_iteration is not None:
-            hooks.on_iteration(Iteration(ran, inertia / rows.frame.scale**2, rows_moved, len(moved)))
-        clusters = invert(labels, k)
-        stale = update_changed(rows, centroids, previous, labels, clusters, moved)
-        stale = stale | np.append(stale, False)[neighbours.lists].any(axis=1)
-        age += 1
-        if ran % SAVE_EVERY == 0:
-            age, stale = REBUILD_EVERY, np.ones(k, np.bool_)
+    misassigned = 1.0
+
+    def __init__(self, rows: PreparedRows, coarse: CoarseAssignment) -> None:
+        super().__init__(rows)
+        n, none = len(rows.x), np.empty(0, np.int64)
+        self.coarse = coarse
+        self.ranking = Ranking(np.empty((n, 3), np.int32), np.empty((n, 3), np.float32))
+        self.clusters, self.stale, self.age = InvertedLists(none, none), np.empty(0, np.bool_), 0
+        self._neighbours: Neighbours | None = None
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """The lists of neighbours, which exist once the fit has begun."""
+        assert self._neighbours is not None
+        return self._neighbours
+
+    def begin(self, centroids: Float32Array) -> Int32Array:
+        """Find first labels in the nearest lists, and move the centroids to the means of their rows."""
+        labels = assign_inverted(self.rows, self.coarse, centroids, nprobe=NPROBE // 4)
+        self.clusters, self.age = invert(labels, len(centroids)), 0
+        move_to_means(self.rows, centroids, self.clusters)
+        self._start(centroids)
+        return labels
+
+    def resume(self, centroids: Float32Array, labels: Int32Array) -> None:
+        """Go on from saved labels: all lists are found anew."""
+        self.clusters, self.age = invert(labels, len(centroids)), REBUILD_EVERY
+        self._start(centroids)
+
+    def _start(self, centroids: Float32Array) -> None:
+        self._neighbours = Neighbours(centroids, self.coarse.centroids, self.rows.threads)
+        self.stale = np.ones(len(centroids), np.bool_)
+
+    def rank(self, centroids: Float32Array) -> tuple[Int32Array, Float32Array]:
+        """Rank the rows of the clusters that have changed, or whose neighbours have."""
+        if self.age >= REBUILD_EVERY:
+            self.stale |= self.neighbours.rebuild(centroids, np.diff(self.clusters.starts))
+            self.age = 0
+        stale = np.flatnonzero(self.stale)
+        rank(self.rows, centroids, self.clusters, self.neighbours.lists, stale, self.ranking)
+        labels = np.ascontiguousarray(self.ranking.ids[:, 0])
+        return labels, np.maximum(self.rows.norms + 2 * self.ranking.scores[:, 0], 0)
+
+    def relocate(
+        self, centroids: Float32Array, labels: Int32Array, squared: Float32Array, rng: np.random.Generator
+    ) -> Int64Array:
+        """Move centroids to where the error is."""
+        return relocate(self.rows, centroids, labels, self.ranking, squared, rng)
+
+    def repair(self, centroids: Float32Array, labels: Int32Array) -> Int32Array:
+        """Search the nearest lists of every row."""
+        return assign_inverted(self.rows, self.coarse, centroids, labels)
+
+    def update(
+        self, centroids: Float32Array, previous: Int32Array, labels: Int32Array, moved: Int64Array, renew: bool
+    ) -> None:
+        """Move the centroids whose rows have changed, and keep the lists of neighbours up with them."""
+        k = len(centroids)
+        self.clusters = invert(labels, k)
+        stale = update_changed(self.rows, centroids, previous, labels, self.clusters, moved)
+        self.stale = stale | np.append(stale, False)[self.neighbours.lists].any(axis=1)
+        self.age += 1
+        if renew:
+            self.age, self.stale = REBUILD_EVERY, np.ones(k, np.bool_)
         elif len(moved) > REBUILD_SHARE * k:
-            age = REBUILD_EVERY
+            self.age = REBUILD_EVERY
         elif len(moved):
-            stale |= neighbours.add_moved(centroids, moved, np.diff(clusters.starts))
-        if settled and len(moved) <= k // 1000:
-            break
-        before = inertia
-        if hooks.on_state is not None and ran % SAVE_EVERY == 0:
-            hooks.on_state(FitState(ran, centroids, labels, inertia, misassigned, dict(rng.bit_generator.state)))
-    return Fit(centroids, assign_inverted(rows, coarse, centroids, labels), ran)
+            self.stale |= self.neighbours.add_moved(centroids, moved, np.diff(self.clusters.starts))
+
+    def last(self, centroids: Float32Array, labels: Int32Array) -> Int32Array:
+        """Search the nearest lists of every row."""
+        return assign_inverted(self.rows, self.coarse, centroids, labels)
 
 
 def update_changed(

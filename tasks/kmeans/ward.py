@@ -11,7 +11,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.bounds import bound_sizes
-from evenkeel.tasks.kmeans.engine import Engine
+from evenkeel.tasks.kmeans.engine import open_engine
 from evenkeel.tasks.kmeans.kernels import kernel
 from evenkeel.tasks.kmeans.options import Device, Options
 from evenkeel.tasks.kmeans.parallel import parallel_for, thread_count
@@ -106,7 +106,8 @@ def ward_seconds(n: int, dimension: int) -> float:
 def _grouped_merges(x: Float32Array, weights: Float64Array, device: Device, seed: int) -> Merges:
     """Return merges within groups of about 2,000 neighbouring points, at most 10,000, the cheapest first."""
     rng = np.random.default_rng([seed, 3])
-    engine = Engine.open(x, -(-len(x) // GROUP_SIZE), GROUPING, rng, device=Device(device.threads))
+    threads = thread_count(device.threads)
+    engine = open_engine(x, -(-len(x) // GROUP_SIZE), GROUPING, rng, device=Device(threads))
     seeds = engine.seed(-(-len(x) // GROUP_SIZE), "random", rng)
     fit = bound_sizes(engine, engine.fit(seeds, GROUPING, rng), EXACT_UP_TO // 2, rng)
     groups = [engine.order[fit.labels == group] for group in range(len(fit.centroids))]
@@ -118,7 +119,7 @@ def _grouped_merges(x: Float32Array, weights: Float64Array, device: Device, seed
             found.append(Merges(group[merges.pairs], merges.heights))
         return found
 
-    parts = [part for done in parallel_for(merge, len(groups), engine.rows.threads, 1) for part in done]
+    parts = [part for done in parallel_for(merge, len(groups), threads, 1) for part in done]
     heights = np.concatenate([part.heights for part in parts])
     order = np.argsort(heights, kind="stable")
     return Merges(np.concatenate([part.pairs for part in parts])[order], heights[order])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.resample import fit_level, nearest_members
+from evenkeel.tasks.cluster.resample import fit_level
+from evenkeel.tasks.kmeans.lloyd import nearest_members
 from tests.kmeans.mixtures import divergence, toy
 
 

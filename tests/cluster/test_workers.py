@@ -49,7 +49,6 @@ from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_block
 from evenkeel.tasks.kmeans.index import CentroidIndex
-from evenkeel.tasks.kmeans.options import Device
 
 class Blocks:
     def __init__(self, names):
@@ -66,7 +65,7 @@ def work(names, groups, k):
     for name in names:
         split_block(level, name)
     for group in range(groups):
-        fit_group(level, GroupPlan([k] * groups, None, Device(threads=1)), group)
+        fit_group(level, GroupPlan([k] * groups, None), group)
     centroids = np.concatenate([np.load(level.path(f"group-{group}.npy")) for group in range(groups)])
     write_index(level.path("index"), CentroidIndex.build(centroids, "euclidean", 0, 1))
     index = open_index(level.path("index"), "euclidean", scratch)

@@ -1,7 +1,10 @@
 """Work gives the same answer wherever it runs, and a machine that is not there is an error."""
 
+import json
 import operator
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from functools import cache, partial
@@ -11,7 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenkeel.infra.compute import Compute, cluster_names, gpu_count, machine_memory, open_compute, read_cluster
+from evenkeel.infra.compute import (
+    Compute,
+    _compute,
+    cluster_names,
+    gpu_count,
+    kubernetes_options,
+    machine_memory,
+    open_compute,
+    read_cluster,
+    slurm_options,
+)
 from evenkeel.infra.errors import RecipeError, ResourceError
 
 double = partial(operator.mul, 2)
@@ -123,7 +136,7 @@ def test_every_named_cluster_is_readable() -> None:
 
 
 def test_unknown_compute_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="inline, kubernetes, local, slurm"):
+    with pytest.raises(RecipeError, match="inline, kubernetes, kubernetes-gpu, local, slurm"):
         read_cluster("cloud")
 
 
@@ -137,3 +150,54 @@ def test_slurm_without_sbatch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", "")
     with open_compute("slurm") as compute, pytest.raises(ResourceError, match="sbatch"):
         compute.map(double, [1, 2])
+
+
+@pytest.mark.long
+def test_a_single_gpu_worker_shares_the_memory_pool_of_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One device: the worker is a thread of this process. Ready = what it does first, here a note of the process."""
+    ready = tmp_path / "ready"
+    monkeypatch.setattr("evenkeel.infra.compute.gpu_count", lambda: 1)
+    monkeypatch.setattr("evenkeel.infra.gpu_worker.make_ready", lambda worker: ready.write_text(str(os.getpid())))
+    with open_compute("gpu", tmp_path) as compute:
+        assert (compute.backend, compute.driver_device, compute.kind_of_device) == ("gpu", True, "cuda")
+        assert set(compute.map(lambda _: os.getpid(), [1, 2, 3])) == {os.getpid()}
+        assert compute._client is not None
+        assert ready.read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize("name", ["kubernetes-gpu", "slurm-gpu"])
+def test_workers_with_gpus_ask_for_them_and_keep_their_work(name: str) -> None:
+    config = read_cluster(name)
+    asked = {"kubernetes": kubernetes_options, "slurm": slurm_options}[config.kind](config)
+    assert '"nvidia.com/gpu": "1"' in json.dumps(asked) or "--gres=gpu:1" in asked["job_extra_directives"]
+    assert "gpu" not in json.dumps([kubernetes_options(read_cluster("kubernetes"))["resources"]])
+    assert "job_extra_directives" not in slurm_options(read_cluster("slurm"))
+    compute = _compute(name, config, None)
+    assert (compute.backend, compute.kind_of_device) == ("gpu", "cuda-workers")
+    assert not compute._small([1], 1), "what needs a device does not run in a driver that has none"
+    assert Compute(inline_below=2)._small([1, 2], 1)
+
+
+QUIET = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG)
+from evenkeel.infra.compute import open_compute
+from pathlib import Path
+if __name__ == "__main__":
+    with open_compute(sys.argv[1], Path(sys.argv[2])) as compute:
+        print(compute.map(str, [1, 2, 3]))
+"""
+
+
+@pytest.mark.slow
+def test_dask_says_nothing_below_a_warning(tmp_path: Path) -> None:
+    """Also in a program of somebody who logs everything, and has not set our defaults."""
+    (tmp_path / "quiet.py").write_text(QUIET)
+    (tmp_path / "two.yaml").write_text("{kind: local, workers: 2}")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DASK_")}
+    command = [sys.executable, "quiet.py", "two.yaml", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "['1', '2', '3']\n"
+    assert "distributed" not in done.stderr

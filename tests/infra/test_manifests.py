@@ -117,7 +117,15 @@ def test_containers_run_as_nobody_in_particular() -> None:
     assert all(container["securityContext"]["capabilities"] == {"drop": ["ALL"]} for container in containers())
 
 
+def test_a_pod_gets_a_device_only_where_it_asks_for_one() -> None:
+    limits = {each["image"]: each["resources"]["limits"] for each in containers() if each["name"] == "worker"}
+    assert limits["evenkeel-gpu"]["nvidia.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in limits["evenkeel"]
+    assert "NVIDIA_VISIBLE_DEVICES" in IMAGES[1].read_text()
+
+
 def test_images_are_chosen_by_commit() -> None:
     assert "${EVENKEEL_COMMIT:?" in json.dumps(COMPOSE["services"]["worker"]["image"])
-    assert {container["image"] for container in containers()} == {"evenkeel"}
+    images = {each["name"] for each in yaml.safe_load((INFRA / "kustomization.yaml").read_text())["images"]}
+    assert {container["image"] for container in containers()} == images == {"evenkeel", "evenkeel-gpu"}
     assert "org.opencontainers.image.revision" in (INFRA / "images" / "Dockerfile").read_text()

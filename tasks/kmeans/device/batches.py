@@ -1,0 +1,43 @@
+"""Work in batches that get smaller where memory does not suffice, down to an error that says so."""
+
+from collections.abc import Callable
+
+from evenkeel.infra.errors import ResourceError
+from evenkeel.tasks.kmeans.device.arrays import Arrays
+
+LEAST = 256
+SHARE = 0.25
+
+
+def batch_size(arrays: Arrays, bytes_each: int) -> int:
+    """Return how many items of so many bytes take a quarter of the free memory, at least 256."""
+    return max(LEAST, int(arrays.free_bytes() * SHARE) // max(bytes_each, 1))
+
+
+def in_batches(arrays: Arrays, size: int, batch: int, work: Callable[[int, int], None], what: str) -> int:
+    """Call work(first, last) over consecutive parts of range(size); return the batch that fitted.
+
+    Where memory does not suffice the part is done again, half as large; `work` may be called twice for a row. Raises
+    ResourceError where 256 items do not fit.
+    """
+    first = 0
+    while first < size:
+        last, short = min(first + batch, size), False
+        try:
+            work(first, last)
+        except arrays.memory_errors:
+            short = True
+        if not short:
+            first = last
+            continue
+        arrays.release()
+        if last - first <= LEAST:
+            raise ResourceError(
+                f"the device has too little memory {what}",
+                expected=f"room for {LEAST} rows at a time beside rows, centroids and labels",
+                found=f"{arrays.free_bytes() / 2**20:,.0f} MiB free",
+                where="compute: gpu",
+                remedy="lower clustering.memory_gib, end what else uses the device, or set compute: local",
+            )
+        batch = max(LEAST, (last - first) // 2)
+    return batch

@@ -1,0 +1,10 @@
+"""Which arrays the device loop runs on: CuPy's. Tests put NumPy's in their place here."""
+
+from evenkeel.tasks.kmeans.device.arrays import Arrays
+
+
+def open_arrays() -> Arrays:
+    """Return CuPy's namespace and our kernels, compiled for the device of this process."""
+    from evenkeel.tasks.kmeans.device.cupy_arrays import CupyArrays
+
+    return CupyArrays()

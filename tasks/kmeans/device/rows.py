@@ -1,0 +1,231 @@
+"""Rows on a device: the working copy of the caller's rows, checked once; or their blocks, copied in every pass.
+
+Everything that is summed over rows goes by blocks whose size follows from the dimension alone, so that rows which fit
+the device and rows which do not give the same bits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.device.arrays import Arrays
+from evenkeel.tasks.kmeans.device.totals import Segments, segment_totals, segments_of
+from evenkeel.tasks.kmeans.options import Metric
+from evenkeel.tasks.kmeans.prepare import (
+    Frame,
+    Matrix,
+    check_shape,
+    check_weights,
+    frame_of,
+    no_direction,
+    not_finite,
+)
+
+BLOCK_BYTES = 256 << 20
+RESIDENT_SHARE = 0.6
+
+
+class Block(NamedTuple):
+    """Rows first..last in working coordinates, on the device."""
+
+    first: int
+    last: int
+    x: Float32Array
+
+
+@dataclass(frozen=True)
+class DeviceRows:
+    """Rows in working coordinates, as `PreparedRows` are, on a device.
+
+    x: (n, d) float32; None where the rows do not fit: then blocks are copied from `source` in every pass. source: the
+    caller's rows. norms: (n,) float32, |x|^2. weights: (n,) float32, None = all weigh the same. peak: the largest
+    absolute value of the caller's rows, by which directions are found.
+    """
+
+    arrays: Arrays
+    x: Float32Array | None
+    source: Matrix
+    norms: Float32Array
+    weights: Float32Array | None
+    frame: Frame
+    spherical: bool
+    peak: float
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows in order, in blocks whose size follows from the dimension."""
+        if self.x is None:
+            yield from _working_blocks(self.arrays, self.source, self.shape, self.frame, self.spherical, self.peak)
+            return
+        for first, last in _bounds(self.shape):
+            yield Block(first, last, self.x[first:last])
+
+    def gather(self, index: Int64Array) -> Float32Array:
+        """Return copies of the rows at `index`, (m,) on the device."""
+        if self.x is not None:
+            return self.x[index]
+        found: Float32Array = self.arrays.xp.empty((len(index), self.shape[1]), np.float32)
+        for first, last, x in self.blocks():
+            here = self.arrays.xp.flatnonzero((index >= first) & (index < last))
+            found[here] = x[index[here] - first]
+        return found
+
+    def take(self, index: Int64Array) -> "DeviceRows":
+        """Return a copy of the rows at `index`, ascending, (m,) on the device."""
+        shape = (len(index), self.shape[1])
+        weights = None if self.weights is None else self.weights[index]
+        x, source = None, self.source
+        if self.x is not None or fits(self.arrays, shape):
+            x = self.gather(index)
+        else:
+            source = Picked(self.source, self.arrays.get(index))
+        return replace(self, x=x, source=source, norms=self.norms[index], weights=weights, shape=shape)
+
+    def squared(self, points: Float32Array, to: Int32Array) -> Float32Array:
+        """Return |x - p|^2 of every row for the point that `to`, (n,), names; infinity for -1. (n,) float32."""
+        out: Float32Array = self.arrays.xp.empty(len(self), np.float32)
+        for first, last, x in self.blocks():
+            self.arrays.kernels.gaps(x, points, to[first:last], out[first:last])
+        return out
+
+    def move_to_means(self, centroids: Float32Array, labels: Int32Array, segments: Segments | None = None) -> None:
+        """Move centroids, (k, d), to the weighted means of the rows of their label, in place; one without stays.
+
+        segments: the rows by label, where the caller has them.
+        """
+        xp, k = self.arrays.xp, len(centroids)
+        found = segments_of(self.arrays, labels, k) if segments is None else segments
+        sums: Float64Array = xp.zeros(centroids.shape, xp.float64)
+        for first, last, x in self.blocks():
+            whole = last - first == len(self)
+            here = found if whole else segments_of(self.arrays, labels[first:last], k)
+            weights = None if self.weights is None else self.weights[first:last]
+            self.arrays.kernels.add_segments(x, weights, here.order, here.starts, sums)
+        mass = xp.diff(found.starts).astype(xp.float64)
+        if self.weights is not None:
+            mass = segment_totals(self.arrays, self.weights, found)
+        means = (sums / xp.where(mass > 0, mass, 1)[:, None]).astype(xp.float32)
+        if self.spherical:
+            to_sphere(self.arrays, means)
+        centroids[:] = xp.where((mass > 0)[:, None], means, centroids)
+
+
+class Picked:
+    """Some rows of a matrix, read by slices; index: (m,) int64, ascending."""
+
+    def __init__(self, source: Matrix, index: Int64Array) -> None:
+        self.source, self.index = source, index
+        self.shape, self.dtype = (len(index), source.shape[1]), source.dtype
+
+    def __getitem__(self, span: slice, /) -> Array:
+        """Return rows span.start..span.stop."""
+        index = self.index[span]
+        if not len(index):
+            return np.asarray(self.source[0:0])
+        first = int(index[0])
+        return np.asarray(self.source[first : int(index[-1]) + 1])[index - first]
+
+
+def prepare_rows(
+    arrays: Arrays, x: Matrix, weights: npt.ArrayLike | None, metric: Metric, frame: Frame | None = None
+) -> DeviceRows:
+    """Check (n, d) rows and copy them to the device, once; those that do not fit stay where they are.
+
+    frame: that of other rows, in place of their own. Raises InputError as `prepare.prepare` does.
+    """
+    shape, xp, spherical = check_shape(x), arrays.xp, metric == "cosine"
+    checked = check_weights(weights, shape[0])
+    resident = _room(arrays, shape)
+    total, peak = xp.zeros(shape[1], xp.float64), xp.zeros((), xp.float32)
+    for (first, last), raw in zip(_bounds(shape), _raw_blocks(arrays, x, shape), strict=True):
+        with np.errstate(invalid="ignore"):
+            total += raw.sum(axis=0, dtype=xp.float64)
+            peak = xp.maximum(peak, xp.abs(raw).max())
+        if resident is not None:
+            resident[first:last] = raw
+    mean, largest = arrays.get(total) / shape[0], float(peak)
+    if not np.isfinite(mean).all():
+        raise not_finite(_first_not_finite(arrays, x, shape))
+    if frame is None:
+        frame = Frame(np.zeros(shape[1], np.float32), 1.0) if spherical else frame_of(mean.astype(np.float32), largest)
+    norms: Float32Array = xp.empty(shape[0], xp.float32)
+    made = DeviceRows(
+        arrays, None, x, norms, arrays.put(checked) if checked.size else None, frame, spherical, largest, shape
+    )
+    if resident is not None:
+        made = replace(made, x=resident)
+        for _, _, part in made.blocks():
+            _to_frame(arrays, part, frame, spherical, largest)
+    for first, last, part in made.blocks():
+        norms[first:last] = (part * part).sum(axis=1)
+    if spherical and not bool((norms > 0).all()):
+        raise no_direction(int(xp.argmin(norms)))
+    return made
+
+
+def fits(arrays: Arrays, shape: tuple[int, int]) -> bool:
+    """Tell whether rows of this shape, as float32, take at most 60 % of the free memory."""
+    return 4 * shape[0] * shape[1] <= RESIDENT_SHARE * arrays.free_bytes()
+
+
+def to_sphere(arrays: Arrays, points: Float32Array) -> None:
+    """Scale every point to length 1, in place; one of length zero stays."""
+    xp = arrays.xp
+    length = xp.sqrt((points.astype(xp.float64) ** 2).sum(axis=1))
+    points /= xp.where(length > 0, length, 1)[:, None].astype(xp.float32)
+
+
+def _room(arrays: Arrays, shape: tuple[int, int]) -> Float32Array | None:
+    """Return room for the rows on the device, None where there is none."""
+    if not fits(arrays, shape):
+        return None
+    try:
+        return arrays.xp.empty(shape, np.float32)  # type: ignore[no-any-return]
+    except arrays.memory_errors:
+        return None
+
+
+def _bounds(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    rows = max(1, BLOCK_BYTES // (4 * shape[1]))
+    return [(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]
+
+
+def _raw_blocks(arrays: Arrays, x: Matrix, shape: tuple[int, int]) -> Iterator[Float32Array]:
+    """Yield the caller's rows as float32 on the device, block by block; they travel in their own type."""
+    for block in arrays.stream(np.asarray(x[first:last]) for first, last in _bounds(shape)):
+        with np.errstate(over="ignore"):
+            yield block.astype(np.float32)
+
+
+def _working_blocks(
+    arrays: Arrays, x: Matrix, shape: tuple[int, int], frame: Frame, spherical: bool, peak: float
+) -> Iterator[Block]:
+    for (first, last), part in zip(_bounds(shape), _raw_blocks(arrays, x, shape), strict=True):
+        _to_frame(arrays, part, frame, spherical, peak)
+        yield Block(first, last, part)
+
+
+def _to_frame(arrays: Arrays, part: Float32Array, frame: Frame, spherical: bool, peak: float) -> None:
+    """Bring rows, in place, from the caller's coordinates to the working ones."""
+    xp = arrays.xp
+    if spherical:
+        part /= np.float32(max(peak, 1e-30))
+        to_sphere(arrays, part)
+    shift = arrays.put(frame.shift)
+    if frame.scale == 1.0:
+        part -= shift
+    else:
+        part[:] = (part.astype(xp.float64) - shift) * frame.scale
+
+
+def _first_not_finite(arrays: Arrays, x: Matrix, shape: tuple[int, int]) -> int:
+    blocks = zip(_bounds(shape), _raw_blocks(arrays, x, shape), strict=True)
+    found = ((first, arrays.xp.flatnonzero(~arrays.xp.isfinite(raw).all(axis=1))) for (first, _), raw in blocks)
+    return next(first + int(bad[0]) for first, bad in found if len(bad))

@@ -1,0 +1,110 @@
+"""The CUDA kernels compute what the reference does: their source runs here on the CPU, and on a device where one is."""
+
+import shutil
+import subprocess
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evenkeel.tasks.kmeans.device.cuda import SOURCE, CudaKernels
+from tests.gpu import reference
+from tests.gpu.emulator import Emulated
+
+ARGUMENTS = {"candidates": "ppqipp", "settle": "pppiqipp", "gaps_to": "pppqip", "add_segments": "ppppip"}
+
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> CudaKernels:
+    """Our kernels, their CUDA source compiled for the CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no g++ to compile the kernels with")
+    folder = tmp_path_factory.mktemp("kernels")
+
+    def compiled(code: str, options: tuple[str, ...]) -> Any:
+        return Emulated(code, ARGUMENTS, folder)
+
+    return CudaKernels(types.SimpleNamespace(RawModule=compiled, int32=np.int32, int64=np.int64))
+
+
+def empty(n: int, q: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.empty((n, q), np.int32), np.empty((n, q), np.float32)
+
+
+@pytest.mark.parametrize(("rows", "k"), [(1, 1), (9, 5), (20, 8), (7, 33), (11, 300)])
+def test_candidates_are_the_eight_least_and_ties_go_to_the_lowest(kernels: CudaKernels, rows: int, k: int) -> None:
+    rng = np.random.default_rng(k)
+    products = rng.integers(-4, 5, (rows, k)).astype(np.float32)  # few values, so many ties
+    half = rng.integers(0, 3, k).astype(np.float32)
+    found, expected = empty(rows, 8), empty(rows, 8)
+    kernels.candidates(products, half, *found)
+    reference.candidates(products, half, *expected)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("d", [1, 31, 40, 100])
+def test_the_three_nearest_are_ranked_by_their_distance(kernels: CudaKernels, d: int) -> None:
+    rng = np.random.default_rng(d)
+    x, points = (rng.integers(-2, 3, (n, d)).astype(np.float32) for n in (13, 30))
+    among = rng.integers(-1, 30, (13, 9)).astype(np.int32)
+    among[among == np.roll(among, 1, axis=1)] = -1
+    among = np.array([np.where(np.isin(np.arange(9), np.unique(one, return_index=True)[1]), one, -1) for one in among])
+    found, expected = empty(13, 3), empty(13, 3)
+    kernels.settle(x, points, among.astype(np.int32), *found)
+    reference.settle(x, points, among.astype(np.int32), *expected)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+    kernels.compare_all(x, points, *found)
+    reference.compare_all(x, points, *expected)
+    assert np.array_equal(found[0], expected[0])
+    two = empty(13, 3)
+    kernels.compare_all(x, points[:2], *two)
+    assert (two[0][:, 2] == -1).all()
+    assert np.isinf(two[1][:, 2]).all()
+
+
+def test_gaps_are_distances_to_one_point_and_endless_to_none(kernels: CudaKernels) -> None:
+    rng = np.random.default_rng(0)
+    x, points = rng.standard_normal((20, 37), np.float32), rng.standard_normal((4, 37), np.float32)
+    to = rng.integers(-1, 4, 20).astype(np.int32)
+    found, expected = np.empty(20, np.float32), np.empty(20, np.float32)
+    kernels.gaps(x, points, to, found)
+    reference.gaps(x, points, to, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.isinf(found[to < 0]).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("d", [3, 300])
+def test_segments_are_added_row_after_row(kernels: CudaKernels, weighted: bool, d: int) -> None:
+    rng = np.random.default_rng(d)
+    x, labels = rng.standard_normal((50, d), np.float32), rng.integers(0, 6, 50)
+    labels[labels == 2] = 3
+    weights = rng.uniform(0, 2, 50).astype(np.float32) if weighted else None
+    order, starts = np.argsort(labels, kind="stable"), np.searchsorted(np.sort(labels), np.arange(7))
+    found, expected = np.ones((6, d)), np.ones((6, d))
+    kernels.add_segments(x, weights, order, starts, found)
+    reference.add_segments(x, weights, order, starts, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (found[2] == 1).all()
+    each = np.ones(50) if weights is None else weights.astype(np.float64)
+    by_hand = [sum(each[i] * x[i].astype(np.float64) for i in np.flatnonzero(labels == g)) for g in range(6)]
+    np.testing.assert_allclose(found[0] - 1, by_hand[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_the_source_is_what_the_cuda_compiler_takes(tmp_path: Path) -> None:
+    """NVRTC compiles without a device; where it is not installed, nvcc does."""
+    (tmp_path / "kernels.cu").write_text(SOURCE)
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("there is no CUDA compiler here")
+    command = [nvcc, "-arch=sm_80", "-std=c++17", "-ptx", "-o", "kernels.ptx", "kernels.cu"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
