@@ -38,6 +38,9 @@ test-all: $(READY) ## the slow tests too, and properties on more examples
 test-gpu: $(READY) ## the device loop on NumPy's arrays, and what needs a CUDA device and the gpu extra where there is one
 	$(PYTEST) -m "gpu or not gpu" tests/gpu tests/infra/test_gpu.py $(ARGS)
 
+bench-gpu: $(READY) ## k-means on a CUDA device beside the CPU and other libraries, in under 8 minutes, written to docs/
+	$(BIN)/python -m tests.bench.bench_gpu $(ARGS)
+
 bench-setup: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.[dev,bench]'
 
@@ -93,4 +96,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run check test test-all test-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock serve serve-down clean
+.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock serve serve-down clean

@@ -22,6 +22,7 @@ from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.embed.embedder import Dtype, Matrix, Place, TextEmbedder
 from evenkeel.tasks.embed.fit_sample import sample_rows
+from evenkeel.tasks.embed.svd import truncated_svd
 from evenkeel.tasks.ingest.pool import Pool
 
 if TYPE_CHECKING:
@@ -61,8 +62,6 @@ class TfidfSvdEmbedding(TextEmbedder):
         Raises InputError where the sample has no n-gram at all.
         """
         from scipy import sparse
-        from sklearn.utils.extmath import randomized_svd
-        from threadpoolctl import threadpool_limits
 
         parts = [
             counts
@@ -81,8 +80,7 @@ class TfidfSvdEmbedding(TextEmbedder):
         idf = (np.log((1 + counts.shape[0]) / (1 + shared[features])) + 1).astype(np.float32)
         matrix = _weigh(counts[:, features], idf)
         dimension = min(self.dimension, *matrix.shape)
-        with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
-            _, strengths, directions = randomized_svd(matrix, dimension, n_iter=3, random_state=self.seed % 2**32)
+        strengths, directions = truncated_svd(matrix, dimension, self.seed % 2**32, place.backend)
         projection = np.zeros((len(features) + len(alone), self.dimension), np.float32)
         projection[: len(features), :dimension] = directions.T
         projection[len(features) :] = _apart(len(alone), self.dimension, self.seed)

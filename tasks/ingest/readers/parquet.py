@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evenkeel.tasks.ingest.device_columns import decoded_groups, decodes
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
 from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
@@ -78,19 +79,21 @@ def _on_cpu(shard: LocalShard) -> Iterator[pa.Table]:
 
 
 def _on_gpu(shard: LocalShard) -> Iterator[pa.Table]:
-    """Decode the row groups on the GPU with cuDF (untested on hardware); the vector column stays with Arrow, which is
-    faster for it and knows float16."""
-    import cudf
-
-    path, rows, vector = shard.path, shard.batch, shard.vector
+    """Decode the row groups on the device, as `device_columns` does; vectors of other types stay with Arrow."""
+    path, vector = shard.path, shard.vector
     with pq.ParquetFile(
         path, memory_map=True, page_checksum_verification=True, coerce_int96_timestamp_unit="us"
     ) as file:
-        names: list[str] = file.schema_arrow.names
-        rest = [name for name in names if name != vector]
-        for group in range(file.num_row_groups):
-            table: pa.Table = cudf.read_parquet(path, columns=rest, row_groups=[group]).to_arrow(preserve_index=False)
-            if vector in names:
+        schema: pa.Schema = file.schema_arrow
+        apart = vector in schema.names and not decodes(schema.field(vector).type)
+        columns = [name for name in schema.names if not (apart and name == vector)]
+        if not columns:
+            yield from _on_cpu(shard)
+            return
+        there = vector if vector in columns else None
+        for group, table in enumerate(decoded_groups(path, columns, there, file.num_row_groups)):
+            if apart:
                 table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
-            for begin in range(0, table.num_rows, rows):
-                yield table.slice(begin, rows)
+            table = table.select(schema.names)
+            for begin in range(0, table.num_rows, shard.batch):
+                yield table.slice(begin, shard.batch)

@@ -1,0 +1,65 @@
+"""Parquet columns decoded on a CUDA device by cuDF, several row groups ahead. Tested with a stand-in, not on hardware.
+
+A column of vectors is decoded there too: its numbers come home as one flat array, not as lists, and offsets only where
+lengths differ or are unknown. Types that cuDF does not know (float16, text, binary) are left to Arrow.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+AHEAD = 2
+
+
+def decodes(kind: pa.DataType) -> bool:
+    """Tell whether a column of vectors of this type is decoded on the device: lists of numbers but float16."""
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not lists or pa.types.is_float16(kind.value_type):
+        return False
+    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def decoded_groups(path: Path, columns: Sequence[str], vector: str | None, groups: int) -> Iterator[pa.Table]:
+    """Yield the columns of every row group, in order; up to two more are being decoded meanwhile.
+
+    vector: one of the columns, of a type that `decodes`; None where there is none.
+    """
+    with ThreadPoolExecutor(max_workers=AHEAD + 1) as pool:
+        waiting = deque[Future[pa.Table]]()
+        for group in range(groups):
+            waiting.append(pool.submit(decoded_group, path, columns, vector, group))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def decoded_group(path: Path, columns: Sequence[str], vector: str | None, group: int) -> pa.Table:
+    """Return the columns of one row group."""
+    import cudf
+
+    frame = cudf.read_parquet(path, columns=list(columns), row_groups=[group])
+    rest = [name for name in columns if name != vector]
+    table: pa.Table = frame[rest].to_arrow(preserve_index=False) if rest else pa.table({})
+    if vector is None:
+        return table
+    found = vectors_home(frame[vector])
+    return pa.table([*table.columns, found], names=[*rest, vector]).select(list(columns))
+
+
+def vectors_home(column: Any) -> pa.Array:
+    """Return a cuDF column of lists of numbers as Arrow's: null rows are null, null numbers are NaN."""
+    lengths = column.list.len().astype("float64").fillna(-1).to_numpy().astype(np.int64)
+    leaves = column.list.leaves
+    if leaves.has_nulls:
+        leaves = leaves.astype("float64").fillna(np.nan)
+    numbers = pa.array(leaves.to_numpy())
+    if len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all():
+        return pa.FixedSizeListArray.from_arrays(numbers, int(lengths[0]))
+    offsets = pa.array(np.concatenate(([0], np.cumsum(np.maximum(lengths, 0)))), pa.int64())
+    return pa.LargeListArray.from_arrays(offsets, numbers, mask=pa.array(lengths < 0))

@@ -1,0 +1,262 @@
+"""k-means on a CUDA device: products, ranking, a level beside the CPU and other libraries, and a whole run; 8 minutes.
+
+    python -m tests.bench.bench_gpu            what fits 8 minutes, written into docs/PERFORMANCE.md
+    python -m tests.bench.bench_gpu --write    only the page, from the figures that are kept
+
+Figures are kept one by one in docs/performance/gpu.json, so that a run that is cut off keeps what it has. Where there
+is no device, or no time was left, the page says that a figure is not measured.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evenkeel.infra.compute import gpu_count
+from tests.bench.bench_cluster import pool
+from tests.bench.performance_page import write_section
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs" / "performance" / "gpu.json"
+SECONDS = 440.0
+NONE = "not measured"
+
+
+class Case(NamedTuple):
+    """A pool and how many clusters."""
+
+    rows: int
+    dimension: int
+    clusters: int
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} x {self.dimension}, k = {self.clusters:,}"
+
+
+SMALL, LARGE, HUGE = Case(200_000, 384, 5_000), Case(1_000_000, 384, 10_000), Case(10_000_000, 128, 50_000)
+PRODUCTS = ("float32", "tf32", "tf32x3")
+METHODS = ("evenkeel", "evenkeel, CPU", "cuML", "cuVS", "flash-kmeans")
+FLOW_ROWS = 4_000_000
+
+
+def rows_of(case: Case) -> np.ndarray:
+    """Return the rows of a case, (n, d) float32; drawn in pieces, so that a large pool takes no more than itself."""
+    out = np.empty((case.rows, case.dimension), np.float32)
+    base = pool("nested", min(case.rows, 200_000), case.dimension)
+    rng = np.random.default_rng(3)
+    for first in range(0, case.rows, len(base)):
+        part = out[first : first + len(base)]
+        part[:] = base[: len(part)]
+        if first:
+            part += np.float32(0.1) * rng.standard_normal(part.shape, np.float32)
+    return out
+
+
+def product_rates(case: Case) -> dict[str, float]:
+    """Return TFLOP/s of resident products by kind, and of ranking in TF32 and float32."""
+    from evenkeel.tasks.kmeans.device.opening import open_arrays
+    from evenkeel.tasks.kmeans.device.ranking import Ranker
+    from evenkeel.tasks.kmeans.device.rows import prepare_rows
+
+    arrays = open_arrays()
+    rows = prepare_rows(arrays, rows_of(case), None, "euclidean")
+    assert rows.x is not None
+    points = rows.gather(arrays.put(np.arange(0, case.rows, case.rows // case.clusters)[: case.clusters]))
+    work = 2.0 * case.rows * case.dimension * case.clusters / 1e12
+    batch = 32_768
+    out = arrays.xp.empty((batch, case.clusters), np.float32)
+
+    def products(tf32: bool) -> None:
+        for first in range(0, case.rows - batch + 1, batch):
+            arrays.matmul(rows.x[first : first + batch], points.T, out, tf32)  # type: ignore[index]
+
+    share = (case.rows // batch) * batch / case.rows
+    rates = {
+        f"product, {kind}": share * work / best(partial(products, tf))
+        for kind, tf in (("float32", False), ("tf32", True))
+    }
+    for kind in PRODUCTS:
+        ranker = Ranker(arrays, kind)  # type: ignore[arg-type]
+        rates[f"ranking, {kind}"] = work / best(partial(ranker.rank, rows, points))
+    return rates
+
+
+def best(work: Callable[[], object], times: int = 3) -> float:
+    """Return the seconds of the fastest of some calls, after one that is not counted."""
+    import cupy
+
+    found = []
+    for _ in range(times + 1):
+        cupy.cuda.runtime.deviceSynchronize()
+        started = time.perf_counter()
+        work()
+        cupy.cuda.runtime.deviceSynchronize()
+        found.append(time.perf_counter() - started)
+    return min(found[1:])
+
+
+def level(method: str, x: np.ndarray, k: int) -> tuple[float, float]:
+    """Return inertia and seconds of one k-means: ours without resampling, others with 12 iterations."""
+    started = time.perf_counter()
+    if method.startswith("evenkeel"):
+        from evenkeel.tasks.cluster.config import ClusteringConfig
+        from evenkeel.tasks.cluster.resample import fit_level
+        from evenkeel.tasks.kmeans.options import Device
+
+        device = Device(gpu=method == "evenkeel")
+        return fit_level(
+            x, k, ClusteringConfig(resampling=0), seed=0, device=device
+        ).inertia, time.perf_counter() - started
+    import cupy
+
+    there = cupy.asarray(x)
+    if method == "cuML":
+        from cuml.cluster import KMeans
+
+        model = KMeans(n_clusters=k, init="k-means||", max_iter=12, n_init=1, output_type="cupy", random_state=0)
+        centroids = model.fit(there).cluster_centers_
+    elif method == "cuVS":
+        from cuvs.cluster import kmeans as cuvs_kmeans
+
+        centroids = cupy.asarray(cuvs_kmeans.fit(cuvs_kmeans.KMeansParams(n_clusters=k, max_iter=12), there)[0])
+    else:
+        import torch
+
+        data = torch.as_tensor(there, device="cuda")[None]
+        found = import_module("flash_kmeans").batch_kmeans_Euclid(data, n_clusters=k, max_iters=12)
+        centroids = cupy.asarray(found[1][0])
+    cupy.cuda.runtime.deviceSynchronize()
+    spent = time.perf_counter() - started
+    return inertia(there, centroids), spent
+
+
+def inertia(x: Any, centroids: Any) -> float:
+    """Return the summed squared distance of rows on the device to the nearest of some centroids there."""
+    from evenkeel.tasks.kmeans.device.opening import open_arrays
+    from evenkeel.tasks.kmeans.device.ranking import Ranker
+    from evenkeel.tasks.kmeans.device.rows import prepare_rows
+
+    arrays = open_arrays()
+    rows = prepare_rows(arrays, arrays.get(x), None, "euclidean")
+    points = arrays.put(arrays.get(centroids).astype(np.float32) - rows.frame.shift)
+    return float(Ranker(arrays, "tf32").rank(rows, points).gaps[:, 0].astype(np.float64).sum())
+
+
+def whole_run(compute: str, rows: int) -> float:
+    """Return the seconds of `evenkeel run` over a pool of vectors in Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory() as folder:
+        shard = 250_000
+        for number in range(rows // shard):
+            x = rows_of(Case(shard, 384, 1))
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), 384)
+            pq.write_table(
+                pa.table({"id": np.arange(shard) + number * shard, "vector": flat}), f"{folder}/{number:04d}.parquet"
+            )
+        recipe = {
+            "dataset": "gpu",
+            "compute": compute,
+            "source": {"uri": folder, "id": "id", "vector": "vector"},
+            "dedup": {"exact": "off"},
+            "sampling": {"strategy": "balanced", "target": "10%"},
+            "destination": {"uri": f"{folder}/out"},
+            "workspace": f"{folder}/workspace",
+        }
+        place = Path(folder) / "recipe.yaml"
+        place.write_text(json.dumps(recipe))
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "evenkeel.flows.cli.main", "run", str(place)], check=True, cwd=ROOT)
+        return time.perf_counter() - started
+
+
+def measure(kept: dict[str, Any]) -> None:
+    """Measure what time is left for, the figures that matter most first; every one is kept at once."""
+    ends = time.monotonic() + SECONDS
+
+    def keep(name: str, work: Callable[[], Any], needs: float) -> None:
+        if time.monotonic() + needs > ends:
+            print(f"{name}: no time left", flush=True)
+            return
+        try:
+            kept[name] = work()
+        except Exception as error:  # a library that is not installed, or fails, must not end the others' figures
+            kept[name] = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        print(name, kept[name], flush=True)
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+    kept["machine"] = machine()
+    keep("rates", partial(product_rates, SMALL), 10)
+    for case, methods in ((SMALL, METHODS), (LARGE, METHODS), (HUGE, ("evenkeel", "evenkeel, CPU"))):
+        x = rows_of(case)
+        for method in methods:
+            keep(f"{case}: {method}", partial(level, method, x, case.clusters), 20)
+    for compute in ("gpu", "local"):
+        keep(f"run: {compute}", partial(whole_run, compute, FLOW_ROWS), 90)
+
+
+def machine() -> str:
+    """Say what this ran on."""
+    import cupy
+
+    return f"{cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()}, {os.cpu_count()} cores"
+
+
+def page(kept: dict[str, Any]) -> str:
+    """Return the section of docs/PERFORMANCE.md."""
+    rates = kept.get("rates")
+    rates = rates if isinstance(rates, dict) else {}
+    lines = [f"On: {kept.get('machine', 'no device; every figure below is ' + NONE)}.", ""]
+    lines += [f"Rate of products and of ranking, {SMALL}, resident, TFLOP/s:", "", "| | TFLOP/s |", "| --- | ---: |"]
+    names = [*(f"product, {kind}" for kind in PRODUCTS[:2]), *(f"ranking, {kind}" for kind in PRODUCTS)]
+    lines += [f"| {name} | {f'{rates[name]:.1f}' if name in rates else NONE} |" for name in names]
+    for case in (SMALL, LARGE, HUGE):
+        lines += [
+            "",
+            f"One k-means, {case}, copies to the device included:",
+            "",
+            "| | seconds | inertia |",
+            "| --- | ---: | ---: |",
+        ]
+        for method in METHODS if case != HUGE else METHODS[:2]:
+            found = kept.get(f"{case}: {method}")
+            cells = f"{found[1]:.2f} | {found[0]:.6g}" if isinstance(found, list | tuple) else f"{found or NONE} | "
+            lines.append(f"| {method} | {cells} |")
+    lines += [
+        "",
+        f"A whole run, {FLOW_ROWS:,} x 384 in Parquet, seconds:",
+        "",
+        "| compute | seconds |",
+        "| --- | ---: |",
+    ]
+    for compute in ("gpu", "local"):
+        spent = kept.get(f"run: {compute}")
+        lines.append(f"| `{compute}` | {f'{spent:.0f}' if isinstance(spent, float) else spent or NONE} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="only write the page from the figures that are kept")
+    options = parser.parse_args()
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if gpu_count() and not options.write:
+        measure(kept)
+    elif not options.write:
+        print("there is no CUDA device here: nothing is measured")
+    write_section("On a GPU", "make bench-gpu", page(kept))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Parquet columns by cuDF: what Arrow decodes, row groups in order and several at a time. Arrow stands in for cuDF."""
+
+import sys
+import threading
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from evenkeel.tasks.ingest.reader import LocalShard
+from evenkeel.tasks.ingest.readers.parquet import ParquetReader
+from evenkeel.tasks.ingest.vectors import to_matrix
+
+
+class Numbers:
+    """A column of numbers on the device, as cuDF's Series."""
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+
+    @property
+    def has_nulls(self) -> bool:
+        return bool(self.values.null_count)
+
+    def astype(self, kind: str) -> "Numbers":
+        return Numbers(self.values.cast(pa.type_for_alias({"float64": "double"}[kind]), safe=False))
+
+    def fillna(self, value: float) -> "Numbers":
+        return Numbers(pc.fill_null(self.values, value))
+
+    def to_numpy(self) -> np.ndarray:
+        assert not self.has_nulls, "cuDF refuses nulls here"
+        return np.asarray(self.values.to_numpy(zero_copy_only=False))
+
+
+class Lists:
+    """A column of lists: cuDF has no lists of fixed size, and takes the numbers of null rows out."""
+
+    def __init__(self, column: pa.Array) -> None:
+        kind = pa.large_list(column.type.value_type)
+        column = column.cast(kind)
+        self.list = types.SimpleNamespace(
+            len=lambda: Numbers(pc.list_value_length(column)), leaves=Numbers(column.flatten())
+        )
+
+
+class Frame:
+    """A frame on the device: lists may not come home as Arrow's."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __getitem__(self, names: Any) -> Any:
+        return Lists(self.table[names].combine_chunks()) if isinstance(names, str) else Frame(self.table.select(names))
+
+    def to_arrow(self, preserve_index: bool) -> pa.Table:
+        assert not preserve_index
+        assert "vector" not in self.table.column_names, "vectors make no way round through lists of Arrow"
+        return self.table
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Row groups that were read by cuDF's stand-in, which waits until two are being read."""
+    two, groups = threading.Barrier(2), list[int]()
+
+    def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
+        groups.extend(row_groups)
+        if row_groups[0] < 2:
+            two.wait(timeout=30)
+        return Frame(pq.ParquetFile(path).read_row_group(row_groups[0], columns=columns))
+
+    monkeypatch.setitem(sys.modules, "cudf", types.SimpleNamespace(read_parquet=read_parquet))
+    return groups
+
+
+ROWS = [[1.0, 2.0], [3.0, 4.0], [5.5, -6.0], [7.0, 8.0], [9.0, 0.5], [2.0, 2.0]]
+HOLES = [[1.0, 2.0], None, [3.0], [None, 4.0], [], [5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        (pa.list_(pa.float32()), ROWS),
+        (pa.list_(pa.float32(), 2), ROWS),
+        (pa.large_list(pa.float64()), HOLES),
+        (pa.list_(pa.int32()), [[1, 2], [3, None], None, [4, 5], [6], [7, 8]]),
+    ],
+    ids=str,
+)
+def test_vectors_are_those_of_arrow(kind: pa.DataType, rows: list[Any], reads: list[int], tmp_path: Path) -> None:
+    table = pa.table({"id": list("abcdef"), "vector": pa.array(rows, kind), "n": range(6)})
+    pq.write_table(table, tmp_path / "shard.parquet", row_group_size=2)
+    found = {}
+    for backend in ("cpu", "gpu"):
+        shard = LocalShard(tmp_path / "shard.parquet", 100, "vector", None, backend)
+        batches = [batch.table for batch in ParquetReader().batches(shard)]
+        assert all(one.column_names == ["id", "vector", "n"] for one in batches)
+        parts = [to_matrix(one["vector"], 2, np.float32) for one in batches]
+        ids = [value for one in batches for value in one["id"].to_pylist()]
+        found[backend] = (ids, *(np.concatenate([part[at] for part in parts]) for at in (0, 1)))
+    assert sorted(reads) == [0, 1, 2]
+    assert found["gpu"][0] == found["cpu"][0] == list("abcdef")
+    np.testing.assert_array_equal(found["gpu"][1], found["cpu"][1])
+    np.testing.assert_array_equal(found["gpu"][2], found["cpu"][2])
+
+
+def test_float16_is_left_to_arrow(reads: list[int], tmp_path: Path) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8, dtype=np.float16)), 2)
+    pq.write_table(pa.table({"vector": vectors, "n": range(4)}), tmp_path / "half.parquet", row_group_size=1)
+    shard = LocalShard(tmp_path / "half.parquet", 100, "vector", None, "gpu")
+    tables = [batch.table for batch in ParquetReader().batches(shard)]
+    matrix, _ = to_matrix(pa.concat_tables(tables)["vector"], 2, np.float16)
+    assert matrix.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert len(reads) == 4
