@@ -28,6 +28,7 @@ NAMES = frozenset(
         "diff",
         "empty",
         "empty_like",
+        "exp",
         "flatnonzero",
         "float32",
         "float64",

@@ -5,6 +5,7 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.workspace import StepFolder, StepRef
+from evenkeel.tasks.cluster.device import driver_device
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
@@ -34,7 +35,7 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
 
 def kernel_density(config: KernelDensityConfig, inputs: KernelDensityInputs, out: StepFolder, run: Run) -> Outcome:
     """Estimate the density of leaves around every leaf and write it."""
-    densities = kernel_densities(tree_of(Hierarchy.open(inputs.cluster)), config.seed)
+    densities = kernel_densities(tree_of(Hierarchy.open(inputs.cluster)), config.seed, driver_device(run.compute))
     write_array(out.path("densities.npy"), np.array(list(densities.values()), np.float32))
     return Outcome({"bandwidths": len(densities)}, {"bandwidths": list(densities)})
 
@@ -69,4 +70,4 @@ def kernel_density_cost(config: KernelDensityConfig, work: Workload) -> float:
 
 
 PARTITION = Step("partition", 1, partition, cost=partition_cost)
-KERNEL_DENSITY = Step("kernel-density", 1, kernel_density, cost=kernel_density_cost)
+KERNEL_DENSITY = Step("kernel-density", 1, kernel_density, by_backend=True, cost=kernel_density_cost)
