@@ -21,12 +21,13 @@ from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, 
 from evenkeel.flows.places import require_known_places
 from evenkeel.flows.publishing import evidence, in_short, is_new, outcome, publish_version, summary
 from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
-from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_version
+from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_refused, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
 from evenkeel.infra import storage
-from evenkeel.infra.errors import DatasetBusy, GateFailed
+from evenkeel.infra.errors import DatasetBusy, GateFailed, NothingLeftError, QuarantineLimitError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.ingest.quarantine import newest_pool
 from evenkeel.tasks.publish.extras import keep_blocked
 from evenkeel.tasks.publish.layout import check_destination
 from evenkeel.tasks.publish.opening import require_keeping
@@ -65,10 +66,15 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         save_shard_numbers(recipe, run.workspace, lineage.request)
 
         def warn(ingest: StepRef) -> None:
+            show_refused(recipe, ingest.uri)
             for line in lines(foreseen(recipe, lineage, ingest.counts["pool"], True, ingest)):
                 get_run_logger().warning(line)
 
-        pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found), warn)
+        try:
+            pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found), warn)
+        except (QuarantineLimitError, NothingLeftError):
+            show_refused(recipe, newest_pool(run.workspace, recipe.dataset))
+            raise
         staged = stage_version(recipe, lineage, pool, AsTasks(run))
         proven = prove_version(recipe, run.workspace, staged, AsTasks(run), force)
         get_run_logger().info("%s; clusters: %s", lineage.changes.summary(), lineage.why)

@@ -12,8 +12,11 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.running import running
 from evenkeel.flows.web import address
 from evenkeel.infra import storage
+from evenkeel.tasks.ingest.quarantine import quarantine_of
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.publish import PublishResult
+
+MOST_REFUSED = 200
 
 
 def show_plan(recipe: Recipe) -> dict[str, Any]:
@@ -31,6 +34,21 @@ def show_plan(recipe: Recipe) -> dict[str, Any]:
     )
     planned.require_fit()
     return planned.model_dump(mode="json")
+
+
+def show_refused(recipe: Recipe, pool: str | None) -> None:
+    """Show the shards and rows that reading the source refused, given the folder of the ingest step; nothing if none.
+
+    A shard or a reason per row, with examples: the table of the card and of `evenkeel quarantine`.
+    """
+    if pool is None or not (found := quarantine_of(pool)).records:
+        return
+    show(
+        create_table_artifact,
+        found.records[:MOST_REFUSED],
+        key=artifact_key(recipe.dataset, "quarantine"),
+        description=f"Refused: {found.refused_shards:,} shards and {found.refused_rows:,} rows, with examples",
+    )
 
 
 def read_card(proven: ProvenVersion) -> str:

@@ -4,7 +4,8 @@ EvenkeelError                   exit code 1
 ├── RecipeError                 2   a recipe, an override or a combination of options is wrong
 │   └── PluginError             2   a recipe names what an installed package adds, and that cannot be used
 ├── InputError                  1   the source cannot be used as it is
-│   └── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
+│   ├── QuarantineLimitError    1   more rows or shards were quarantined than the recipe allows
+│   └── NothingLeftError        1   no row of the source can be used
 ├── ResourceError               1   the work does not fit the machine, or the machine asked for is not there
 ├── StorageError                1   a store refused, or is not there
 │   ├── DamagedFile             1   a file does not hold what was written into it
@@ -65,6 +66,10 @@ class InputError(EvenkeelError):
 
 class QuarantineLimitError(InputError):
     """More rows or shards were quarantined than the recipe allows."""
+
+
+class NothingLeftError(InputError):
+    """No row of the source can be used."""
 
 
 class ResourceError(EvenkeelError):

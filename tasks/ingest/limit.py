@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import InputError, QuarantineLimitError
+from evenkeel.infra.errors import NothingLeftError, QuarantineLimitError
 from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest
@@ -54,11 +54,11 @@ def nothing_left(
     reports: Sequence[ShardReport],
     out: StepFolder,
     reasons: Mapping[str, int],
-) -> InputError:
+) -> NothingLeftError:
     """Return the error of a source of which no row is left, with the reasons, files and examples."""
     read, refused = sum(report.rows for report in reports), sum(bool(report.reason) for report in reports)
     why = _why(shards, reports, out, Counter(reasons))
-    return InputError(
+    return NothingLeftError(
         "the source holds no usable row",
         found=f"{len(shards):,} shards with {read:,} rows, {sum(reasons.values()):,} refused"
         + (f"; {refused:,} shards refused" if refused else ""),

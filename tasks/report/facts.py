@@ -16,6 +16,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.filtered import Filtered
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.ingest.quarantine import Quarantine, quarantine_of
 from evenkeel.tasks.ingest.source_table import ATTRIBUTES, SOURCES
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.redact import without_secrets
@@ -107,6 +108,7 @@ class CardFacts:
     dropped: dict[str, int]
     filtered: Filtered
     quarantined: dict[str, int]
+    refused: Quarantine
     copies: str
     removed: list[Removed]
     shards: pd.DataFrame
@@ -177,6 +179,7 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         dropped=_dropped(inputs.dedup),
         filtered=Filtered.of(inputs.dedup),
         removed=removed_rows(inputs.dedup, pool, SHOWN_REMOVED),
+        refused=quarantine_of(pool.uri),
         quarantined={reason: count for reason, count in pool.info.reasons.items() if count},
         copies=_copies_of_target(config.recipe, inputs.dedup),
         shards=shards,

@@ -50,6 +50,17 @@ class DispositionLine:
 
 
 @dataclass(frozen=True)
+class RefusedLine:
+    """A shard that was refused, or a reason with a row that was. rows: how many rows the shard or the reason has."""
+
+    what: str
+    reason: str
+    rows: str
+    where: str
+    found: str
+
+
+@dataclass(frozen=True)
 class RemovedLine:
     """A dropped row beside its representative, each in a few words."""
 
@@ -76,6 +87,8 @@ class Dispositions:
     lines: list[DispositionLine]
     removed: list[RemovedLine]
     filtered: list[FilteredLine]
+    refused: list[RefusedLine]
+    more_refused: str
 
     @property
     def label(self) -> str:
@@ -188,9 +201,20 @@ def dispositions(facts: CardFacts) -> Dispositions:
         )
         for name, reason in why.items()
     ]
+    refusals = facts.refused.records
     return Dispositions(
-        findings.of_dispositions(facts), lines, [_removed_line(one) for one in facts.removed], _filtered_lines(facts)
+        findings.of_dispositions(facts),
+        lines,
+        [_removed_line(one) for one in facts.removed],
+        _filtered_lines(facts),
+        [_refused_line(one) for one in refusals[:SHARDS]],
+        f"and {len(refusals) - SHARDS:,} more, listed by evenkeel quarantine" if len(refusals) > SHARDS else "",
     )
+
+
+def _refused_line(record: Mapping[str, object]) -> RefusedLine:
+    what, reason, rows, where, found = (record[name] for name in ("what", "reason", "rows", "where", "found"))
+    return RefusedLine(str(what), shorten(str(reason), 300), f"{rows:,}", str(where), shorten(str(found), 200))
 
 
 def _rule(one: RuleCount) -> str:

@@ -51,4 +51,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 6, report, cost=cost)
+REPORT = Step("report", 7, report, cost=cost)

@@ -1,5 +1,6 @@
 """`evenkeel quarantine` lists what was refused after a run that failed, after one that went through, and later."""
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from evenkeel.flows.recipe import load
 from evenkeel.infra import storage
@@ -53,6 +56,14 @@ def listed(recipe: str | Path, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(output))
 
 
+def in_the_ui() -> list[dict[str, Any]]:
+    """Return the table of what was refused that the page of the last run shows."""
+    with get_client(sync_client=True) as client:
+        of_key = ArtifactFilter(key=ArtifactFilterKey(any_=["notes-quarantine"]))
+        newest = max(client.read_artifacts(artifact_filter=of_key), key=lambda one: str(one.created))
+    return list(json.loads(str(newest.data)))
+
+
 def check(found: dict[str, Any]) -> None:
     assert {one["reason"]: one["rows"] for one in found["rows"]} == {"null id": 2, "duplicate id": 1}
     samples = {one["reason"]: [row["row"] for row in one["samples"]] for one in found["rows"]}
@@ -83,10 +94,20 @@ def test_a_failed_run_and_the_one_after_it_are_listed(spoilt: Path) -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_version_lists_them_without_its_workspace(spoilt: Path, document: dict[str, Any]) -> None:
+    allow(spoilt, 0.0)
+    assert invoke("run", spoilt)[0] == 1
+    assert [one["reason"] for one in in_the_ui() if one["what"] == "row"] == ["null id", "null id"]
     allow(spoilt, 0.5)
     code, output = invoke("run", spoilt)
     assert code == 0, output
     check(listed(spoilt, "--version", "v1"))
+    (page,) = (Path(document["destination"]["uri"]) / "notes" / "versions").glob("*/card.html")
+    card = html.unescape(page.read_text())
+    records = in_the_ui()
+    assert len(records) == 4
+    for one in records:
+        assert one["reason"][:60] in card
+        assert one["where"] in card
     shutil.rmtree(document["workspace"])
     check(listed(spoilt))
     folder = dataset_folder(document["destination"]["uri"], "notes")
