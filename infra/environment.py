@@ -7,8 +7,8 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
-    # A temporary server on SQLite may take long to start on a busy machine.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # A temporary server may take minutes to start on a busy machine, before its modules are compiled.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
     # Dask says every worker that comes and goes.
     "DASK_LOGGING__DISTRIBUTED": "warning",
     # Arrow writes a line for every table that came over the wire and is grouped.
