@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evenkeel.infra.errors import RecipeError, ResourceError
 from evenkeel.infra.gpu_worker import gpu_plugin
 from evenkeel.infra.patience import patient_nanny
-from evenkeel.infra.reduction import map_on, reduce_here, reduce_on
+from evenkeel.infra.reduction import map_on, reduce_here, reduce_on, results_here
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,6 +39,7 @@ MEMORY_LIMITS = (
     "memory.high",
     "memory.low",
 )
+AHEAD = 64  # items a thread that wait in a map of this process: enough that one slow item holds up no other thread
 
 
 class ClusterConfig(BaseModel):
@@ -158,11 +158,10 @@ class Compute:
         self, function: Callable[[Item], Result], items: Iterable[Item], on_done: Callable[[int], None] | None
     ) -> list[Result]:
         results: list[Result] = []
-        with ThreadPoolExecutor(max_workers=self.threads) as pool:
-            for count, result in enumerate(pool.map(function, items), start=1):
-                results.append(result)
-                if on_done is not None:
-                    on_done(count)
+        for count, result in enumerate(results_here(function, items, self.threads, AHEAD), start=1):
+            results.append(result)
+            if on_done is not None:
+                on_done(count)
         return results
 
     def close(self) -> None:

@@ -33,22 +33,29 @@ def merge_tree(parts: Iterable[Part], merge: Callable[[Part, Part], Part]) -> Pa
     return merged
 
 
+def results_here(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+) -> Iterator[Result]:
+    """Yield `function(item)` of each item, in order, in threads that take `ahead` items a thread in advance."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > ahead * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 def reduce_here(
     function: Callable[[Item], Result], merge: Callable[[Result, Result], Result], items: Sequence[Item], threads: int
 ) -> Result | None:
     """Return the merge of `function(item)` over the items, computed in threads; results that wait are few."""
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-
-        def results() -> Iterator[Result]:
-            waiting: deque[Future[Result]] = deque()
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-
-        return merge_tree(results(), merge)
+    return merge_tree(results_here(function, items, threads, ahead=2), merge)
 
 
 def map_on(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Iterator
 from functools import cache, partial
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -26,6 +27,7 @@ from evenkeel.infra.compute import (
     slurm_options,
 )
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.reduction import results_here
 
 double = partial(operator.mul, 2)
 
@@ -34,6 +36,22 @@ def test_map_keeps_order_here() -> None:
     told: list[int] = []
     assert Compute(threads=4).map(double, list(range(50)), on_done=told.append) == [2 * i for i in range(50)]
     assert told == list(range(1, 51))
+
+
+def test_of_many_items_few_wait_at_a_time_and_a_failure_stops_the_rest() -> None:
+    begun: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(1000):
+            begun.append(item)
+            yield item
+
+    for done, found in enumerate(results_here(double, items(), threads=2, ahead=3)):
+        assert found == 2 * done
+        assert len(begun) <= done + 1 + 6
+    assert len(begun) == 1000
+    with pytest.raises(ZeroDivisionError):
+        list(results_here(partial(operator.floordiv, 1), iter([1, 0, *range(1, 1000)]), threads=2, ahead=3))
 
 
 def test_reduce_merges_neighbours_in_a_tree_of_fixed_shape() -> None:
