@@ -199,7 +199,11 @@ def _estimate(
         seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
     total = round(sum(seconds.values()) + START * speed.other * speed.busy, 1)
     limits = ResourceLimits(
-        recipe.source.rows_per_block, recipe.clustering.memory_gib, found.size.itemsize, run.compute
+        recipe.source.rows_per_block,
+        recipe.clustering.memory_gib,
+        found.size.itemsize if found.size.dimension else 4,
+        run.compute,
+        recipe.clustering.resampling_share if recipe.clustering.resampling else 0.0,
     )
     required = requirements(work, limits)
     return Estimate(

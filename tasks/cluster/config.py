@@ -81,7 +81,8 @@ class ClusteringConfig(BaseModel):
     memory_gib: float = Field(
         2.0,
         gt=0,
-        description="vectors that one k-means may hold in memory; larger pools are split into groups that fit",
+        description="memory that one k-means may take: its rows as read and as copied, their lists and distances; "
+        "larger pools are split into groups that fit",
     )
 
     @model_validator(mode="after")

@@ -34,6 +34,11 @@ class Source:
         return self.vectors.dimension
 
     @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Return the type of the numbers of a vector."""
+        return self.vectors.dtype
+
+    @property
     def names(self) -> list[str]:
         """Return the names of the blocks, in pool order."""
         return [block.name for block in self.pool.blocks]

@@ -1,22 +1,25 @@
 """Level 1 of a pool too large for one k-means: rows are split into a few groups, each clustered on its own.
 
-Block by block, rows are sorted by their nearest of G group centroids, fitted on a sample; then every group is one
+Run by run of blocks, rows are sorted by their nearest of G group centroids, fitted on a sample; then every group is one
 k-means in the memory it may use; then every row finds its nearest centroid among all. Every part is one file, so work
-already done is found again after a crash. Memory of a worker: one block or one group of rows, and all centroids.
+already done is found again after a crash; a group reads its section of the file of every run, one file open at a time.
+Memory of a worker: one run or one group of rows, at most `memory_gib`, and all centroids.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, read_array, stream_array, write_array
+from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import read_rows, write_rows
@@ -24,6 +27,7 @@ from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
+from evenkeel.tasks.kmeans.cost import k_means_bytes
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.kmeans.lloyd import assign_exact, invert, squared_distances
@@ -34,7 +38,8 @@ from evenkeel.tasks.kmeans.seeding import apportion
 GIB = 1 << 30
 SAMPLE_PER_GROUP = 256
 MAX_CLUSTERS_PER_GROUP = 50_000
-ROWS_PER_WRITE = 4096
+RUN_COPIES = 4  # of a run of blocks: as read, as copied, as sorted, and what is found of each row
+GROUP_SPARE = 1.5  # groups are of unequal size
 
 
 class GroupSums(TypedDict):
@@ -74,16 +79,36 @@ class SplitLevel:
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """How the groups are clustered: clusters of each, and most rows of a cluster (None = no bound)."""
+    """How the groups are clustered: clusters of each, and most rows of a cluster (None = no bound).
+
+    rows: of each group. runs: in how many files they lie.
+    """
 
     clusters: list[int]
     max_rows: int | None
+    rows: list[int]
+    runs: int
 
 
-def group_count(rows: int, dimension: int, k: int, config: ClusteringConfig) -> int:
-    """Return into how many groups the rows are split: 1 where they fit `memory_gib` as float32."""
-    need = rows * dimension * 4 / (config.memory_gib * GIB)
-    return 1 if need <= 1 else int(max(2, np.ceil(2 * need), np.ceil(k / MAX_CLUSTERS_PER_GROUP)))
+def memory_of(dimension: int, itemsize: int, config: ClusteringConfig) -> float:
+    """Return the bytes that clustering takes for each row of a k-means; itemsize: of a number of the vectors."""
+    return k_means_bytes(dimension, itemsize, config.resampling_share if config.resampling else 0.0)
+
+
+def group_count(rows: int, dimension: int, itemsize: int, k: int, config: ClusteringConfig) -> int:
+    """Return into how many groups the rows are split: 1 where one k-means of them all takes at most `memory_gib`."""
+    need = rows * memory_of(dimension, itemsize, config) / (config.memory_gib * GIB)
+    return 1 if need <= 1 else int(max(2, np.ceil(GROUP_SPARE * need), np.ceil(k / MAX_CLUSTERS_PER_GROUP)))
+
+
+def runs_of(names: list[str], sizes: list[int], dimension: int, config: ClusteringConfig) -> list[tuple[str, ...]]:
+    """Return runs of consecutive blocks that are sorted by group together: as read, as copied and as sorted they fit.
+
+    A run has at least one block.
+    """
+    most = max(1, int(config.memory_gib * GIB / (RUN_COPIES * 4 * dimension)))
+    numbered = zip(((np.cumsum(sizes) - 1) // most).tolist(), names, strict=True)
+    return [tuple(name for _, name in part) for _, part in groupby(numbered, key=lambda pair: pair[0])]
 
 
 def sample_rows(source: Source, sizes: list[int], most: int) -> Array:
@@ -97,13 +122,16 @@ def sample_rows(source: Source, sizes: list[int], most: int) -> Array:
     return np.concatenate(parts)
 
 
-def split_block(level: SplitLevel, block: str) -> GroupSums:
-    """Write the kept rows of a block sorted by their nearest group; return what each group got."""
-    done = level.path(f"{block}.json")
+def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
+    """Write the kept rows of a run of blocks, given its number, sorted by their nearest group; return what each got."""
+    number, blocks = run
+    done = level.path(f"run-{number:06d}.json")
     if storage.exists(done):
         return cast(GroupSums, storage.read_json(done))
     groups = map_array(level.path("groups.npy"), level.scratch)
-    x = level.source.read(block)
+    read = [level.source.read(block) for block in blocks]
+    x = read[0] if len(read) == 1 else np.concatenate(read)
+    del read
     sums: GroupSums = {"rows": [0.0] * len(groups), "error": [0.0] * len(groups)}
     order, starts = np.empty(0, np.int64), np.zeros(len(groups) + 1, np.int64)
     if len(x):
@@ -116,11 +144,17 @@ def split_block(level: SplitLevel, block: str) -> GroupSums:
             "rows": np.bincount(labels, minlength=len(groups)).tolist(),
             "error": np.bincount(labels, weights=error, minlength=len(groups)).tolist(),
         }
-    pieces = (x[order[first : first + ROWS_PER_WRITE]] for first in range(0, len(order), ROWS_PER_WRITE))
-    stream_array(level.path(f"{block}.npy"), (len(order), x.shape[1]), x.dtype, pieces)
-    write_array(level.path(f"{block}-starts.npy"), starts)
+    kind = x.dtype.newbyteorder("<")
+    sorted_rows = (x[order[first:last]].astype(kind, copy=False) for first, last in pairwise(starts))
+    sections = [rows_of.reshape(-1).view(np.uint8).data for rows_of in sorted_rows]
+    write_sections(level.path(run_file(number)), sections)
     storage.write_json(done, sums)
     return sums
+
+
+def run_file(number: int) -> str:
+    """Return the name of the file with the rows of a run, one section for each group."""
+    return f"run-{number:06d}.bin"
 
 
 def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
@@ -131,14 +165,14 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
     config, target = level.config, level.path(f"group-{group}.npy")
     if storage.exists(target):
         return len(map_array(target, level.scratch))
-    parts = []
-    for block in level.source.names:
-        starts = map_array(level.path(f"{block}-starts.npy"), level.scratch)
-        parts.append(map_array(level.path(f"{block}.npy"), level.scratch)[starts[group] : starts[group + 1]])
-    rows, dimension = sum(map(len, parts)), parts[0].shape[1]
-    step = int(np.ceil(rows * dimension * 4 / (config.memory_gib * GIB)))
-    if step > 1:
-        parts = [part[::step] for part in parts]
+    dimension, kind = level.source.dimension, np.dtype(level.source.dtype).newbyteorder("<")
+    rows = plan.rows[group]
+    step = int(np.ceil(rows * memory_of(dimension, kind.itemsize, config) / (config.memory_gib * GIB)))
+    parts: list[Array] = []
+    for number in range(plan.runs):
+        (section,) = read_sections(level.path(run_file(number)), group, group + 1)
+        part = np.frombuffer(section, kind).reshape(-1, dimension)
+        parts.append(part if step <= 1 else part[::step].copy())
     centroids, log = np.empty((0, dimension), np.float32), IterationLog(group=group)
     checkpoint = Checkpoint(level.path(f"group-{group}"))
     if plan.clusters[group] and rows:
@@ -185,20 +219,22 @@ def fit_split(
     """
     source, config = level.source, level.config
     rows, names = sum(sizes), source.names
-    work = rows * source.dimension * source.vectors.dtype.itemsize
-    _fit_groups(level, sizes, group_count(rows, source.dimension, k, config), compute.threads)
+    itemsize = source.dtype.itemsize
+    work = rows * source.dimension * itemsize
+    _fit_groups(level, sizes, group_count(rows, source.dimension, itemsize, k, config), compute.threads)
+    runs = runs_of(names, sizes, source.dimension, config)
 
     def share_of(first: float, share: float, total: int, message: str) -> Callable[[int], None]:
         return lambda done: progress(first + share * done / total, f"{message} {done} of {total}")
 
-    report = share_of(0.0, 0.2, len(names), "split block")
-    sums = compute.map(partial(split_block, level), names, work=work, on_done=report)
+    report = share_of(0.0, 0.2, len(runs), "split run")
+    sums = compute.map(partial(split_run, level), list(enumerate(runs)), work=work, on_done=report)
     rows_of = np.array([one["rows"] for one in sums]).sum(axis=0)
     error_of = np.array([one["error"] for one in sums]).sum(axis=0)
     share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
     clusters = apportion(share, k, rows_of.astype(np.int64)).tolist()
     groups = range(len(clusters))
-    plan = GroupPlan(clusters, max_rows)
+    plan = GroupPlan(clusters, max_rows, rows_of.astype(np.int64).tolist(), len(runs))
     report = share_of(0.2, 0.6, len(groups), "clustered group")
     compute.map(partial(fit_group, level, plan), list(groups), work=work, on_done=report)
     centroids = np.concatenate([read_array(level.path(f"group-{group}.npy")) for group in groups])
@@ -220,7 +256,8 @@ def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, threads: int |
     """Write the group centroids, `groups.npy`, fitted on a sample of the rows that fits memory."""
     if storage.exists(level.path("groups.npy")):
         return
-    in_memory = int(level.config.memory_gib * GIB / (4 * level.source.dimension))
+    needed = memory_of(level.source.dimension, level.source.dtype.itemsize, level.config)
+    in_memory = int(level.config.memory_gib * GIB / needed)
     sample = sample_rows(level.source, sizes, max(groups, min(SAMPLE_PER_GROUP * groups, in_memory)))
     model = kmeans(sample, groups, Options(metric=level.config.metric), seed=level.seed, threads=threads)
     write_array(level.path("groups.npy"), model.centroids)

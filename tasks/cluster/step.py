@@ -159,7 +159,7 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
     max_rows = None if config.max_share is None else max(1, int(config.max_share * rows))
     run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
     there = worker_device(run.compute)
-    if group_count(rows, source.dimension, k, config) > 1 or (there.gpu and not job.device.gpu):
+    if group_count(rows, source.dimension, source.dtype.itemsize, k, config) > 1 or (there.gpu and not job.device.gpu):
 
         def progress(done: float, message: str) -> None:
             run.progress(LEVEL_1_SHARE * done, f"level 1: {message}")
@@ -252,4 +252,4 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=5, function=cluster, by_backend=True, cost=cost)
+CLUSTER = Step(name="cluster", version=6, function=cluster, by_backend=True, cost=cost)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute, machine_memory
 from evenkeel.infra.quantities import size
+from evenkeel.tasks.kmeans.cost import k_means_bytes
 from evenkeel.tasks.workload import Workload
 
 GIB = 1 << 30
@@ -40,24 +41,27 @@ class Requirements(BaseModel):
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """What the recipe lets a step hold in memory, the bytes of a stored vector component, and the compute."""
+    """What the recipe lets a step hold in memory, the bytes of a stored vector component, and the compute.
+
+    kept: the share of the rows that a round of resampling fits on, 0 without resampling.
+    """
 
     rows_per_block: int
     memory_gib: float
     itemsize: int
     compute: Compute
+    kept: float = 0.5
 
 
 def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
     """Return upper bounds of the memory and disk of a run, by what each step holds at once."""
     row = work.payload_bytes + work.text_bytes + 4 * work.dimension
     block = BLOCK_COPIES * min(limits.rows_per_block, work.rows) * row
-    vectors = work.rows * work.dimension * 4
     centroids = work.leaves * work.dimension * 4
-    group = min(vectors, limits.memory_gib * GIB)
-    split = vectors > limits.memory_gib * GIB
-    worker = SLACK + max(block, (2 * group + 3 * centroids) if split else 0)
-    driver = SLACK + max(PER_ROW * work.rows + 3 * centroids, 0 if split else 2.5 * vectors)
+    held = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept)
+    split = held > limits.memory_gib * GIB
+    worker = SLACK + max(block, (limits.memory_gib * GIB + 3 * centroids) if split else 0)
+    driver = SLACK + max(PER_ROW * work.rows + 3 * centroids, 0 if split else held)
     stored = work.rows * (work.payload_bytes + work.dimension * limits.itemsize)
     disk = 1.2 * stored + (work.rows * work.dimension * 4 if split else 0) + 64 * work.rows
     return Requirements(worker=int(worker), driver=int(driver), disk=int(disk))
@@ -68,7 +72,7 @@ def shortfalls(required: Requirements, work: Workload, limits: ResourceLimits, w
     found, compute = [], limits.compute
     if required.worker > compute.memory_limit:
         spare = max(0.0, compute.memory_limit - SLACK)
-        fits = max(0.05, round(spare / 2 / GIB * 0.8, 2))
+        fits = max(0.05, round(spare / GIB * 0.8, 2))
         if limits.memory_gib > fits:
             setting = f"set clustering.memory_gib to {fits:g} or less, or give workers more memory (compute)"
         else:
@@ -84,7 +88,7 @@ def shortfalls(required: Requirements, work: Workload, limits: ResourceLimits, w
         if PER_ROW * work.rows + SLACK > memory:
             setting = "start the run on a larger machine, or curate part of the source (source.uri) at a time"
         else:
-            fits = max(0.05, round((memory - SLACK) / 2.5 / GIB * 0.8, 2))
+            fits = max(0.05, round((memory - SLACK) / GIB * 0.8, 2))
             setting = f"set clustering.memory_gib to {fits:g} or less, so that the vectors are clustered in groups"
         found.append(
             Shortfall(what="memory of the driver process", required=required.driver, available=memory, setting=setting)

@@ -1,6 +1,18 @@
 """What a k-means costs."""
 
+SEARCHED = 290  # bytes of a row: its 16 lists and their distances, while they are found, norm, order, labels, ranking
+TAKEN = 200  # of them, bytes that a round has again for the rows that it keeps
+
 
 def k_means_seconds(rows: float, clusters: float, dimension: int, rounds: float = 1.0) -> float:
     """Return CPU-seconds on a reference core, as fitted (see `tasks/workload.py`); rounds: fits over all rows."""
     return float(1.46e-7 * rows**0.98 * max(1.0, clusters) ** 0.45 * dimension**0.57 * rounds)
+
+
+def k_means_bytes(dimension: int, itemsize: int, kept: float = 0.0) -> float:
+    """Return the bytes of memory that a k-means takes for each of its rows, all counted.
+
+    itemsize: of a number of the rows it copies from, which are in memory too, read or mapped. kept: the share of the
+    rows that a round of resampling fits on beside all, 0 without resampling.
+    """
+    return dimension * itemsize + 4 * dimension + SEARCHED + kept * (4 * dimension + TAKEN)

@@ -30,7 +30,7 @@ from evenkeel.tasks.step import Run
 from tests.embed.pools import make_pool, new_run
 from tests.kmeans.mixtures import mixture
 
-TINY = 5e-5  # GiB: forces the pools of these tests to be split
+TINY = 4e-4  # GiB: forces the pools of these tests to be split
 
 
 def prepared(folder: Path, vectors: np.ndarray) -> tuple[Run, dict[str, StepRef]]:

@@ -47,10 +47,11 @@ import numpy as np
 from evenkeel.infra.arrays import write_array
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.index import open_index, write_index
-from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_block
+from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_run
 from evenkeel.tasks.kmeans.index import CentroidIndex
 
 class Blocks:
+    dimension, dtype = 128, np.dtype(np.float32)
     def __init__(self, names):
         self.names = names
     def read(self, block):
@@ -62,10 +63,10 @@ config = ClusteringConfig(resampling=1, memory_gib=16 / 1024)
 def work(names, groups, k):
     level = SplitLevel(Blocks(names), config, 0, folder, folder, scratch)
     write_array(level.path("groups.npy"), np.load(f"{sys.argv[1]}/b0.npy", mmap_mode="r")[:groups].astype(np.float32))
-    for name in names:
-        split_block(level, name)
+    sums = [split_run(level, (number, (name,))) for number, name in enumerate(names)]
+    rows = np.sum([one["rows"] for one in sums], axis=0).astype(int).tolist()
     for group in range(groups):
-        fit_group(level, GroupPlan([k] * groups, None), group)
+        fit_group(level, GroupPlan([k] * groups, None, rows, len(names)), group)
     centroids = np.concatenate([np.load(level.path(f"group-{group}.npy")) for group in range(groups)])
     write_index(level.path("index"), CentroidIndex.build(centroids, "euclidean", 0, 1))
     index = open_index(level.path("index"), "euclidean", scratch)
