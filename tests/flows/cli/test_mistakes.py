@@ -14,7 +14,7 @@ def test_unknown_compute_names_those_there_are(recipe_file: Path) -> None:
     code, output = invoke("plan", recipe_file, "--set", "compute=nowhere")
     assert code == 2
     assert "unknown compute 'nowhere'" in output
-    assert "gpu, inline, kubernetes, local, slurm" in output
+    assert "gpu, inline, kubernetes, kubernetes-gpu, local, slurm, slurm-gpu" in output
 
 
 def test_gpu_without_a_device_is_no_quiet_fallback(recipe_file: Path) -> None:

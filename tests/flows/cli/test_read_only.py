@@ -38,7 +38,20 @@ OUTSIDE = {"sweep", "export", "evaluate"}
 """Verbs that write outside of destination and catalog: step outputs into the workspace, a folder that is named."""
 ELSEWHERE = {"owns"}
 """Verbs that open neither destination nor workspace, and write nothing."""
-CHANGING = {"run", "tag", "untag", "rollback", "hold", "release", "restore", "serve", "feedback", "mix"}
+CHANGING = {
+    "run",
+    "deploy",
+    "backfill",
+    "tag",
+    "untag",
+    "rollback",
+    "hold",
+    "release",
+    "restore",
+    "serve",
+    "feedback",
+    "mix",
+}
 WITHOUT_RECIPE: dict[str, list[tuple[str, ...]]] = {"schema": [()], "repair": [("DESTINATION",)]}
 """Verbs that only look, with all of their arguments."""
 
