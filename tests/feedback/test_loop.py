@@ -277,10 +277,10 @@ def test_trials_that_are_drawn_and_staged_together_are_those_that_would_be_made_
     pool = cluster_pool(recipe, lineage, InProcess(run))
     assert pool.dedup.counts["filtered"] > 0
     for name in state.trials:
-        document = read_manifest(read_version(recipe.destination, "notes", name, recipe.workspace)).document
-        drawn = draw_version(parse(document["recipe"]), lineage, pool, InProcess(run))
+        manifest = read_manifest(read_version(recipe.destination, "notes", name, recipe.workspace))
+        drawn = draw_version(parse(manifest.recipe), lineage, pool, InProcess(run))
         inputs = StageInputs(pool.ingest, pool.dedup, pool.cluster, drawn.sample, pool.signals)
         alone = STAGE(recipe.destination.staging(trial=True), inputs, run)
-        together = StepRef.model_validate(document["steps"]["stage"])
+        together = StepRef.model_validate(manifest.document["steps"]["stage"])
         assert alone.key != together.key
         assert (alone.facts["content_key"], alone.counts) == (together.facts["content_key"], together.counts)
