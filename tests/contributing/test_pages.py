@@ -84,7 +84,7 @@ def test_strategy_in_our_tree(tmp_path: Path) -> None:
     assert "| `sampling.strategy[by-power].power` | float | `0.5` | 0 = equal quotas" in found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("expectation", tmp_path / "site")
     done = run(scratch, recipe, "report", scratch.tests())
@@ -113,7 +113,7 @@ def test_expectation_in_our_tree(tmp_path: Path) -> None:
     assert "**`kept_share`** The version keeps a sensible share" in found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("embedder", tmp_path / "site")
     done = run(scratch, recipe, tests=scratch.tests())
@@ -174,7 +174,7 @@ def test_signal_in_our_tree(tmp_path: Path) -> None:
     assert "| `signals[letter-share].letter` | str | `e` | The letter that is counted." in found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_annotation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("annotation", tmp_path / "site")
     done = run(scratch, recipe, tests=scratch.tests())

@@ -180,6 +180,7 @@ def test_a_sweep_is_over_the_clusters_and_rows_that_a_run_would_take(document: d
     assert len(list((Path(document["workspace"]) / "notes" / "cluster").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_never_reached_keeps_the_clusters(document: dict[str, Any], source: Path) -> None:
     first = curate(parse(document))
     add(source, "shard-6.parquet", rows=300, away=True)
@@ -245,6 +246,7 @@ def shards_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     return listed
 
 
+@pytest.mark.slow
 def test_clusters_are_used_again_only_where_they_fit(document: dict[str, Any], source: Path) -> None:
     curate(parse(document))
     add(source, "shard-6.parquet")
@@ -262,6 +264,7 @@ def test_clusters_are_used_again_only_where_they_fit(document: dict[str, Any], s
     assert planned(parse(document)).clusters.startswith("the workspace no longer holds cluster/")
 
 
+@pytest.mark.slow
 def test_texts_are_embedded_by_the_map_there_is(document: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "texts"
     folder.mkdir()

@@ -71,6 +71,7 @@ def require_true(recipe: Recipe, number: int) -> pd.DataFrame:
     return rows
 
 
+@pytest.mark.slow
 def test_a_forced_version_says_its_own_number_and_place(document: dict[str, Any]) -> None:
     recipe = parse(document, ["sampling.strategy=flat"])
     first = curate(recipe)
@@ -84,6 +85,7 @@ def test_a_forced_version_says_its_own_number_and_place(document: dict[str, Any]
     assert (again["status"], again["version"], again["totals"]["retained"]) == ("unchanged", 2, 1)
 
 
+@pytest.mark.slow
 def test_a_version_without_a_row_is_counted_and_drawn_anew_without_the_workspace(document: dict[str, Any]) -> None:
     document["dedup"]["near"] = {"threshold": 0.95}
     recipe = parse(document, ["sampling.strategy=flat"])
