@@ -90,14 +90,19 @@ def _clusters(version: Version) -> pa.Table | None:
 
 
 def _cluster(row: dict[str, object]) -> dict[str, object]:
+    """Return what the page says of a cluster; a field that the version's file does not have stays empty."""
     return {
-        "level": row["level"],
-        "name": _short(row["name"]),
-        "words": _short(row["words"]),
-        "pool": f"{row['pool']:,}",
-        "kept": f"{row['kept']:,}",
-        "examples": _short(row["representatives"]),
+        "level": row.get("level", ""),
+        "name": _short(row.get("name")),
+        "words": _short(row.get("words")),
+        "pool": _number(row.get("pool")),
+        "kept": _number(row.get("kept")),
+        "examples": _short(row.get("representatives")),
     }
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else ""
 
 
 def _short(value: object) -> str:
