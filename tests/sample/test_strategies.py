@@ -118,16 +118,16 @@ def test_every_option_model_has_its_file_and_is_tested() -> None:
 
 def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() -> None:
     """Prefect's form draws one tab for each branch of `anyOf`, and nothing for a `oneOf` with a discriminator."""
-    from prefect.utilities.callables import parameter_schema
+    from evenkeel.flows.recipe_form import form
 
-    from evenkeel.flows.curate import curate
+    def branches(field: dict[str, Any]) -> list[dict[str, Any]]:
+        return [inner for one in field["anyOf"] for inner in (branches(one) if "anyOf" in one else [one])]
 
-    schema = parameter_schema(curate)
-    definitions = schema.definitions
-    field = definitions["SamplingConfig"]["properties"]["strategy"]
+    recipe = form()["anyOf"][1]
+    field = recipe["properties"]["sampling"]["properties"]["strategy"]
     assert not {"oneOf", "discriminator"} & set(field)
-    tabs = [definitions[branch["$ref"].split("/")[-1]] for branch in field["anyOf"]]
-    assert {tab["properties"]["name"]["const"] for tab in tabs} == set(STRATEGIES.ours())
+    named, *tabs = branches(field)
+    assert set(named["enum"]) == {tab["properties"]["name"]["enum"][0] for tab in tabs} == set(STRATEGIES.ours())
     for tab in tabs:
         assert tab["description"]
         options = {name: option for name, option in tab["properties"].items() if name != "name"}
