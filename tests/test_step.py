@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evenkeel.flows import around_clustering, pipeline
+from evenkeel.flows import around_clustering, mixing, pipeline
 from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
@@ -91,7 +91,7 @@ def test_the_table_of_the_architecture_has_every_step_with_its_inputs() -> None:
     rows = dict(re.findall(r"^\| (\w[\w-]*) \| (.*?) \|", table, re.MULTILINE))
     declared = {
         step.name: ", ".join(field.name for field in dataclasses.fields(step.takes[1][0])) or "(source)"
-        for step in {**vars(pipeline), **vars(around_clustering)}.values()
+        for step in {**vars(pipeline), **vars(around_clustering), **vars(mixing)}.values()
         if isinstance(step, Step)
     }
     assert {name: rows.get(name) for name in declared} == declared
