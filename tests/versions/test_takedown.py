@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from evenkeel.infra.errors import InputError
+from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.versions.listing import read_version
 from evenkeel.tasks.versions.takedown import takedown
@@ -46,5 +46,5 @@ def test_takedown_names_excludes_and_republishes(
 
 
 def test_takedown_of_nothing_is_refused(publish_one: Publish, destination: DestinationConfig, workspace: str) -> None:
-    with pytest.raises(InputError, match="no ids"):
+    with pytest.raises(RecipeError, match="no ids"):
         takedown(destination, "demo", [""], workspace)
