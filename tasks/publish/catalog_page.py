@@ -30,7 +30,7 @@ def render(home: str, dataset: str, versions: Sequence[Version], clusters: pa.Ta
     current = _current(versions)
     state = "no version yet" if current is None else f"v{current.version} is current, {current.rows:,} rows"
     more = 0 if clusters is None else clusters.num_rows - MOST_CLUSTERS
-    shown = [] if clusters is None else [_cluster(one) for one in clusters.slice(0, MOST_CLUSTERS).to_pylist()]
+    shown = [] if clusters is None else [_cluster(one) for one in _foremost(clusters).to_pylist()]
     return (
         environment(TEMPLATES)
         .get_template("catalog.html.j2")
@@ -87,6 +87,12 @@ def _clusters(version: Version) -> pa.Table | None:
         return read_table(storage.join(version.location, CLUSTERS))
     except FileNotFoundError:
         return None
+
+
+def _foremost(clusters: pa.Table) -> pa.Table:
+    """Return the clusters that the page has room for: the coarsest level first, and those of most kept rows first."""
+    keys = [(name, "descending") for name in ("level", "kept") if name in clusters.column_names]
+    return (clusters.sort_by(keys) if keys else clusters).slice(0, MOST_CLUSTERS)
 
 
 def _cluster(row: dict[str, object]) -> dict[str, object]:

@@ -53,3 +53,10 @@ def test_the_line_of_balance_needs_two_versions_and_goes_from_old_to_new() -> No
 
 def test_a_dataset_without_versions_has_a_page_too() -> None:
     assert "no version yet; 0 versions" in render("/out/notes", "notes", [], None)
+
+
+def test_coarse_clusters_and_those_of_most_kept_rows_come_first() -> None:
+    names = ["few", "many", "coarse"]
+    clusters = pa.table({"level": [1, 1, 2], "name": names, "kept": [1, 8, 9]})
+    page = render("/out/notes", "notes", [version(1, 0.5, "latest")], clusters)
+    assert sorted(names, key=lambda name: page.index(f"<td>{name}</td>")) == ["coarse", "many", "few"]
