@@ -145,7 +145,7 @@ def test_embedder_in_our_tree(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("signal", tmp_path / "site")
     done = run(scratch, recipe, tests=scratch.tests())

@@ -33,7 +33,7 @@ OWNER = """
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("end", ["killed", "returned"])
+@pytest.mark.parametrize("end", ["killed", pytest.param("returned", marks=pytest.mark.slow)])
 def test_children_end_with_their_parent(end: str) -> None:
     code = textwrap.dedent(OWNER).replace("{end}", "time.sleep(600)" if end == "killed" else "os._exit(0)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:

@@ -182,6 +182,7 @@ def test_runs_start_training_and_tell_people(served: Served, tmp_path: Path, tak
     assert {each["subject"] for each in told} >= {"notes: version blocked", "curate: curate notes Failed"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_commands_start_training_on_whatever_readers_find(served: Served, recipe: str) -> None:
     """Every command that changes what readers find emits an event with who, why and where; training starts on it."""

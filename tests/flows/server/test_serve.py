@@ -70,6 +70,7 @@ def test_folder_without_deployments_is_refused(tmp_path: Path) -> None:
         serve.up(tmp_path / "home", port=serve.free_port(), project=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_early_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://")
     with pytest.raises(ResourceError, match="the server did not come up") as caught:
