@@ -21,7 +21,9 @@ def remember(recipe: Recipe) -> None:
     """Have the server at PREFECT_API_URL know where the dataset of a recipe is."""
     placed = with_absolute_paths(recipe)
     known = KnownDataset(dataset=placed.dataset, destination=placed.destination, workspace=placed.workspace)
-    Variable.set(_name(recipe.dataset), known.model_dump(mode="json"), tags=["evenkeel"], overwrite=True)
+    Variable.set(
+        variable_name(PREFIX, recipe.dataset), known.model_dump(mode="json"), tags=["evenkeel"], overwrite=True
+    )
 
 
 def known_dataset(name: str) -> KnownDataset:
@@ -30,7 +32,7 @@ def known_dataset(name: str) -> KnownDataset:
     Raises RecipeError where neither the server knows such a dataset nor a recipe is there.
     """
     if re.fullmatch(DATASET_NAME, name):
-        kept = cast(object, Variable.get(_name(name)))
+        kept = cast(object, Variable.get(variable_name(PREFIX, name)))
         try:
             found = None if kept is None else KnownDataset.model_validate(kept)
         except ValidationError:
@@ -66,5 +68,6 @@ def folders() -> dict[str, str]:
     return found
 
 
-def _name(dataset: str) -> str:
-    return PREFIX + dataset.replace("-", "__")
+def variable_name(prefix: str, dataset: str) -> str:
+    """Return the name of a Prefect variable on a dataset, which may hold no hyphens."""
+    return prefix + dataset.replace("-", "__")

@@ -88,12 +88,17 @@ def create() -> None:
     Notifications are sent through the block that the environment names: EVENKEEL_NOTIFY=slack-webhook/alerts.
     """
     for automation in (*_crash_silent(), *notifications(os.environ.get(NOTIFY))):
-        try:
-            known = cast(Automation, Automation.read(name=automation.name))
-        except ValueError:
-            automation.create()
-        else:
-            automation.model_copy(update={"id": known.id, "enabled": known.enabled}).update()
+        put(automation)
+
+
+def put(automation: Automation) -> None:
+    """Create an automation, or bring the one of its name up to date; what a person switched off stays off."""
+    try:
+        known = cast(Automation, Automation.read(name=automation.name))
+    except ValueError:
+        automation.create()
+    else:
+        automation.model_copy(update={"id": known.id, "enabled": known.enabled}).update()
 
 
 def _crash_silent() -> Iterator[Automation]:

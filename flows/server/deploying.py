@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.events import DeploymentTriggerTypes
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
+from prefect.workers.process import ProcessWorker
 from pydantic import TypeAdapter
 
 from evenkeel.flows.recipe_form import short_form
@@ -64,6 +66,13 @@ def deploy(client: SyncPrefectClient, entry: Entry, folder: Path, variables: Map
     )
     _set_triggers(client, found, plain["name"], triggers)
     return found
+
+
+def require_pool(client: SyncPrefectClient, name: str) -> None:
+    """Create a work pool of processes where there is none of this name."""
+    template = ProcessWorker.get_default_base_job_template()
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
 
 
 def _filled(value: Any, variables: Mapping[str, str]) -> Any:

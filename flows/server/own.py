@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from prefect.automations import Automation
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.orchestration import get_client
 from prefect.events import Posture
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger
-from prefect.exceptions import ObjectAlreadyExists
-from prefect.workers.process import ProcessWorker
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
 from evenkeel.flows.known import remember
 from evenkeel.flows.places import FOLDER
 from evenkeel.flows.recipe import READY, load
-from evenkeel.flows.server.automations import HEARTBEAT_SETTING, TAG
-from evenkeel.flows.server.deploying import Entry, deploy
+from evenkeel.flows.server.automations import HEARTBEAT_SETTING, TAG, put
+from evenkeel.flows.server.deploying import Entry, deploy, require_pool
 from evenkeel.flows.server.project import ROOT, commit
 from evenkeel.flows.server.submit import missing_worker, require_server
 from evenkeel.infra.errors import RecipeError
@@ -70,7 +67,7 @@ def deploy_recipe(
         entries.append(_watching(recipe.dataset, document, paused, pool))
         starts.append("when files are added to or changed in the source")
     with get_client(sync_client=True) as client:
-        _require_pool(client, pool)
+        require_pool(client, pool)
         variables = {**os.environ, "EVENKEEL_COMMIT": commit(ROOT)}
         try:
             ids = [deploy(client, entry, place, variables) for entry in entries]
@@ -133,9 +130,8 @@ def _watching(dataset: str, document: dict[str, Any], paused: bool, pool: str) -
 
 def _keep_fresh(dataset: str, deployment: Any, hours: float) -> None:
     """Have the server start a deployment again where no run of it has completed for so long."""
-    name = f"evenkeel: {dataset} is kept fresh"
     made = Automation(
-        name=name,
+        name=f"evenkeel: {dataset} is kept fresh",
         description=f"Starts curate/{dataset} where none of its runs has completed for {hours:g} hours.",
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -150,18 +146,4 @@ def _keep_fresh(dataset: str, deployment: Any, hours: float) -> None:
         ),
         actions=[RunDeployment(deployment_id=deployment)],
     )
-    try:
-        known: Any = Automation.read(name=name)
-    except ValueError:
-        made.create()
-    else:
-        made.model_copy(update={"id": known.id, "enabled": known.enabled}).update()
-
-
-def _require_pool(client: SyncPrefectClient, name: str) -> None:
-    """Create a work pool of processes where there is none of this name."""
-    try:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
-    except ObjectAlreadyExists:
-        return
+    put(made)

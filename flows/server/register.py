@@ -9,13 +9,11 @@ from typing import Any
 import httpx
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
-from prefect.workers.process import ProcessWorker
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import ValidationError
 
 from evenkeel.flows.server import automations
-from evenkeel.flows.server.deploying import deploy
+from evenkeel.flows.server.deploying import deploy, require_pool
 from evenkeel.flows.server.project import ROOT, commit, require_deployments
 from evenkeel.infra.compute import gpu_count
 from evenkeel.infra.errors import ResourceError
@@ -49,13 +47,9 @@ def register(project: Path = ROOT, tell: Callable[[str], None] = print) -> None:
 
 def create_pools() -> set[str]:
     """Create the process work pools that do not exist yet, that for GPUs only where there is one; return all names."""
-    template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         for name in (CPU, GPU) if gpu_count() else (CPU,):
-            try:
-                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
-            except ObjectAlreadyExists:
-                continue
+            require_pool(client, name)
         return {pool.name for pool in client.read_work_pools()}
 
 

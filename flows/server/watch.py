@@ -13,6 +13,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.variables import Variable
 
 from evenkeel.flows.failures import explained
+from evenkeel.flows.known import variable_name
 from evenkeel.flows.recipe import Recipe, called, loaded
 from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.infra.errors import InputError
@@ -90,16 +91,12 @@ def listing(recipe: Recipe) -> str:
 
 def seen(dataset: str) -> str:
     """Return the listing that the last run was started for; empty where none was."""
-    return str(cast(object, Variable.get(_name(dataset))) or "")
+    return str(cast(object, Variable.get(variable_name(VARIABLE, dataset))) or "")
 
 
 def remember_seen(dataset: str, listed: str) -> None:
     """Keep on the server which listing a run was started for."""
-    Variable.set(_name(dataset), listed, tags=["evenkeel"], overwrite=True)
-
-
-def _name(dataset: str) -> str:
-    return VARIABLE + dataset.replace("-", "__")
+    Variable.set(variable_name(VARIABLE, dataset), listed, tags=["evenkeel"], overwrite=True)
 
 
 def _not_paused() -> bool:

@@ -136,7 +136,7 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
     order, starts = np.empty(0, np.int64), np.zeros(len(groups) + 1, np.int64)
     if len(x):
         rows = prepare(x, None, level.config.metric, 1)
-        inside = rows.inside(groups)
+        inside = rows.frame.inside(groups)
         labels = assign_exact(rows, inside)
         error = squared_distances(rows, inside, labels) / rows.frame.scale**2
         order, starts = invert(labels, len(groups))

@@ -4,14 +4,15 @@ A column of vectors is decoded there too: its numbers come home as one flat arra
 lengths differ or are unknown. Types that cuDF does not know (float16, text, binary) are left to Arrow.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from evenkeel.infra.reduction import results_here
 
 AHEAD = 2
 
@@ -25,18 +26,11 @@ def decodes(kind: pa.DataType) -> bool:
 
 
 def decoded_groups(path: Path, columns: Sequence[str], vector: str | None, groups: int) -> Iterator[pa.Table]:
-    """Yield the columns of every row group, in order; up to two more are being decoded meanwhile.
+    """Return the columns of every row group, in order; up to two more are being decoded meanwhile.
 
     vector: one of the columns, of a type that `decodes`; None where there is none.
     """
-    with ThreadPoolExecutor(max_workers=AHEAD + 1) as pool:
-        waiting = deque[Future[pa.Table]]()
-        for group in range(groups):
-            waiting.append(pool.submit(decoded_group, path, columns, vector, group))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return results_here(partial(decoded_group, path, columns, vector), range(groups), threads=AHEAD, ahead=1)
 
 
 def decoded_group(path: Path, columns: Sequence[str], vector: str | None, group: int) -> pa.Table:

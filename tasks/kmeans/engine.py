@@ -122,7 +122,7 @@ class HostEngine:
 
     def start(self, initial: npt.ArrayLike) -> Float32Array:
         """Return the caller's centroids as first ones."""
-        centroids = self.rows.inside(initial)
+        centroids = self.rows.frame.inside(initial)
         if self.rows.spherical:
             to_sphere(centroids)
         return centroids

@@ -66,9 +66,7 @@ def finish(engine: Engine, fit: Fit) -> KMeans:
     if not sizes.all():
         labels = (np.cumsum(sizes > 0) - 1).astype(np.int32)[labels]
         centroids = centroids[sizes > 0]
-    shift, scale = engine.frame
     placed, distances = np.empty_like(labels), np.empty_like(squared)
     placed[engine.order] = labels
-    distances[engine.order] = np.sqrt(squared) / np.float32(scale)
-    outside: Float32Array = (centroids / np.float32(scale) + shift).astype(np.float32, copy=False)
-    return KMeans(outside, placed, distances, inertia, fit.iterations)
+    distances[engine.order] = np.sqrt(squared) / np.float32(engine.frame.scale)
+    return KMeans(engine.frame.outside(centroids), placed, distances, inertia, fit.iterations)

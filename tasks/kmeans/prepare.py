@@ -37,6 +37,14 @@ class Frame(NamedTuple):
     shift: Float32Array
     scale: float
 
+    def inside(self, centroids: npt.ArrayLike) -> Float32Array:
+        """Return original centroids in working coordinates."""
+        return np.ascontiguousarray((np.asarray(centroids, np.float32) - self.shift) * np.float32(self.scale))
+
+    def outside(self, centroids: Float32Array) -> Float32Array:
+        """Return working centroids in the coordinates of the original rows."""
+        return centroids / np.float32(self.scale) + self.shift
+
 
 @dataclass(frozen=True)
 class PreparedRows:
@@ -68,16 +76,6 @@ class PreparedRows:
         permute_rows(self.x, order)
         weights = self.weights[order] if self.weights.size else self.weights
         return replace(self, weights=weights, norms=self.norms[order])
-
-    def inside(self, centroids: npt.ArrayLike) -> Float32Array:
-        """Return original centroids in working coordinates."""
-        shift, scale = self.frame
-        return np.ascontiguousarray((np.asarray(centroids, np.float32) - shift) * np.float32(scale))
-
-    def outside(self, centroids: Float32Array) -> Float32Array:
-        """Return working centroids in the coordinates of the original rows."""
-        shift, scale = self.frame
-        return centroids / np.float32(scale) + shift
 
 
 def prepare(

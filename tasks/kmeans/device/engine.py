@@ -72,8 +72,7 @@ class DeviceEngine:
 
     def start(self, initial: npt.ArrayLike) -> Float32Array:
         """Return the caller's centroids as first ones."""
-        shift, scale = self.frame
-        centroids = self.place(np.ascontiguousarray((np.asarray(initial, np.float32) - shift) * np.float32(scale)))
+        centroids = self.place(self.frame.inside(initial))
         if self.rows.spherical:
             to_sphere(self.rows.arrays, centroids)
         return centroids
