@@ -87,6 +87,11 @@ lock: ## resolve requirements.lock anew (CPU and GPU together)
 	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language --extra secrets \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
+dist: $(READY) ## sdist and wheel, and the images where a container builder answers, named by the version of the tag
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	infra/images/build $(firstword $(wildcard dist/*.whl) dist)
+
 serve: $(READY) ## start a Prefect server and a worker here, deploy everything, print the addresses
 	$(BIN)/evenkeel serve $(ARGS)
 
@@ -96,4 +101,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel *.egg-info
 
-.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock serve serve-down clean
+.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock dist serve serve-down clean

@@ -329,8 +329,13 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
 
 
 def kubernetes_options(config: ClusterConfig) -> dict[str, Any]:
-    """Return what `KubeCluster` is made with: the image of this commit; with a GPU, the limit that asks for it."""
-    image = str(config.options["image"]).format(commit=os.environ.get("EVENKEEL_COMMIT", "latest"))
+    """Return what `KubeCluster` is made with: the image of this commit; with a GPU, the limit that asks for it.
+
+    EVENKEEL_REGISTRY, such as registry.example.com/team, is where the image is pulled from.
+    """
+    registry = os.environ.get("EVENKEEL_REGISTRY", "").strip("/")
+    commit = os.environ.get("EVENKEEL_COMMIT", "latest")
+    image = str(config.options["image"]).format(commit=commit, registry=f"{registry}/" if registry else "")
     options: dict[str, Any] = {**config.options, "image": image}
     if config.gpus:
         resources: Any = options.get("resources", {})

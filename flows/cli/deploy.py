@@ -5,14 +5,14 @@ from datetime import date, timedelta
 import click
 
 from evenkeel.flows.answer import Answer
-from evenkeel.flows.cli.verb import SET, verb
+from evenkeel.flows.cli.verb import SET, recipes, verb
 from evenkeel.flows.recipe import DATE, load
 from evenkeel.flows.server import own
 from evenkeel.flows.server.own import Deployed
 from evenkeel.flows.server.submit import Submission, submit
 from evenkeel.infra.errors import RecipeError
 
-FILE = click.argument("file", metavar="RECIPE")
+FILE = click.argument("file", metavar="RECIPE", shell_complete=recipes)
 CRON = click.option("--cron", default="", metavar="CRON", help='When to curate, such as "0 3 * * 1": Mondays at three.')
 TIMEZONE = click.option("--timezone", default="Etc/UTC", show_default=True, help="Of --cron.")
 ON_NEW_FILES = click.option(

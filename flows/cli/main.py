@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from evenkeel.infra.environment import set_defaults
 
@@ -84,6 +85,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(f"evenkeel.flows.cli.{VERBS[name].module}"), name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the verbs and options that begin so; no verb is imported for it."""
+        verbs = [
+            CompletionItem(name, help=each.sentence) for name, each in VERBS.items() if name.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs by section."""

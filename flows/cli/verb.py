@@ -7,16 +7,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from rich.console import Console
 
 from evenkeel.flows.answer import Answer
 from evenkeel.infra.errors import EvenkeelError
 
-RECIPE = click.argument("recipe", metavar="RECIPE")
+
+def recipes(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what a shell offers for RECIPE: ready recipes that begin so, and files."""
+    ready = sorted(path.stem for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+    return [
+        *map(CompletionItem, (name for name in ready if name.startswith(incomplete))),
+        CompletionItem(incomplete, "file"),
+    ]
+
+
+RECIPE = click.argument("recipe", metavar="RECIPE", shell_complete=recipes)
 SET = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field of the recipe.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 

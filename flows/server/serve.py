@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from evenkeel.flows.server.project import ROOT, require_deployments
+from evenkeel.flows.server.project import ROOT, folder_of_runs, require_deployments
 from evenkeel.flows.web import PAGES_URL
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import ResourceError, StorageError
@@ -135,7 +135,8 @@ def _register(environment: dict[str, str], project: Path, tell: Tell) -> None:
     said: list[str] = []
     tell("reading the flows")
     pipe, same = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=same) as process:
+    here = folder_of_runs(ROOT)
+    with subprocess.Popen(command, cwd=here, env=environment, text=True, stdout=pipe, stderr=same) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
@@ -164,7 +165,9 @@ def _start_s3(home: Path, port: int) -> str:
 
 def _start(home: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
     with (home / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder_of_runs(ROOT), stdout=log, stderr=log, env=environment, start_new_session=True
+        )
     process.returncode = 0  # it outlives this process, which need not wait for it
     recorded = {**_recorded(home), name: (process.pid, psutil.Process(process.pid).create_time())}
     (home / "processes.json").write_text(json.dumps(recorded))

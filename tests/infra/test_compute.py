@@ -185,6 +185,15 @@ def test_a_single_gpu_worker_shares_the_memory_pool_of_the_driver(
         assert ready.read_text() == str(os.getpid())
 
 
+def test_pods_pull_the_image_of_the_commit_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENKEEL_COMMIT", "abc1234")
+    monkeypatch.delenv("EVENKEEL_REGISTRY", raising=False)
+    assert kubernetes_options(read_cluster("kubernetes"))["image"] == "evenkeel:abc1234"
+    monkeypatch.setenv("EVENKEEL_REGISTRY", "registry.example.com/team/")
+    found = [kubernetes_options(read_cluster(name))["image"] for name in ("kubernetes", "kubernetes-gpu")]
+    assert found == [f"registry.example.com/team/evenkeel:abc1234{end}" for end in ("", "-gpu")]
+
+
 @pytest.mark.parametrize("name", ["kubernetes-gpu", "slurm-gpu"])
 def test_workers_with_gpus_ask_for_them_and_keep_their_work(name: str) -> None:
     config = read_cluster(name)

@@ -1,6 +1,7 @@
 """The command line: exit codes that mean something, JSON that parses, errors that say what to do."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -28,6 +29,31 @@ def processor_seconds(*arguments: str) -> float:
 
 def test_help_answers_at_once() -> None:
     assert min(processor_seconds("--help") for _ in range(3)) < 0.25
+
+
+def completed(*words: str) -> tuple[list[list[str]], float]:
+    """Return what a shell is offered for the last of the words, and the CPU seconds that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_EVENKEEL_COMPLETE": "bash_complete"}
+    command = [str(Path(sys.executable).with_name("evenkeel"))]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    lines = [line.split(",") for line in done.stdout.splitlines()]
+    return lines, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_a_shell_completes_verbs_at_once() -> None:
+    found, seconds = min((completed("evenkeel", "ver") for _ in range(2)), key=lambda each: each[1])
+    assert found == [["plain", "versions"], ["plain", "verify"]]
+    assert seconds < 0.25
+
+
+@pytest.mark.long
+def test_a_shell_completes_recipes_and_files() -> None:
+    found, _ = completed("evenkeel", "schema", "--mark")
+    assert found == [["plain", "--markdown"]]
+    found, _ = completed("evenkeel", "versions", "digits-")
+    assert found == [["plain", "digits-by-label"], ["file", "digits-"]]
 
 
 @pytest.mark.parametrize("name", VERBS)
