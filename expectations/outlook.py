@@ -35,7 +35,10 @@ class Outlook:
 
 
 class Obstacle(BaseModel):
-    """An expectation that the coming version cannot meet, why, and what to change."""
+    """An expectation that the coming version cannot meet, why, and what to change.
+
+    stops: whether the run itself stops for it, before any gate.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,6 +46,7 @@ class Obstacle(BaseModel):
     severity: Literal["warn", "block"]
     why: str
     remedy: str
+    stops: bool = False
 
     def summary(self) -> str:
         """Return it as one line."""

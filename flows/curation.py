@@ -24,6 +24,7 @@ from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_refused, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
+from evenkeel.flows.unmet import require_met, seen_in_pool
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy, GateFailed, NothingLeftError, QuarantineLimitError
 from evenkeel.infra.workspace import StepRef
@@ -67,8 +68,11 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
 
         def warn(ingest: StepRef) -> None:
             show_refused(recipe, ingest.uri)
-            for line in lines(foreseen(recipe, lineage, ingest.counts["pool"], True, ingest)):
+            seen = seen_in_pool(recipe, ingest, run.compute)
+            found = foreseen(recipe, lineage, ingest.counts["pool"], True, ingest, seen=seen)
+            for line in lines(found):
                 get_run_logger().warning(line)
+            require_met(found)
 
         try:
             pool = cluster_pool(recipe, lineage, AsTasks(run), lambda found: emit_drift(recipe, found), warn)

@@ -1,6 +1,5 @@
 """What a run knows of the coming version before it draws a row, and the gates that it cannot pass."""
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 
 from evenkeel.expectations.expectation import Expectation
@@ -9,10 +8,10 @@ from evenkeel.expectations.suites import obstacles
 from evenkeel.flows.around_clustering import scores_settled_late
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.unmet import unknown, unmet_annotations
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.annotate.column import Foreseen
+from evenkeel.tasks.annotate.seen import Seen
 from evenkeel.tasks.cluster.levels import first_levels
-from evenkeel.tasks.ingest.named import OWN
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.built_in import check_built_in
 from evenkeel.tasks.validate.stated import check_stated, columns_of
@@ -29,12 +28,13 @@ def foreseen(
     exact: bool,
     ingest: StepRef | None = None,
     columns: Collection[str] | None = None,
+    seen: Seen | None = None,
 ) -> list[Obstacle]:
-    """Return the gates that no version of `rows` rows of the source can pass, and why.
+    """Return the gates that no version of `rows` rows of the source can pass, the annotations it cannot have, and why.
 
     exact: whether the rows were counted. ingest: the finished step, whose counts are taken where it is given. columns:
-    of a sample of the source, None where none was taken. Raises RecipeError where a gate states something of a column
-    that the source was read without.
+    of a sample of the source, None where none was taken. seen: what is known of values. Raises RecipeError where a gate
+    or an annotation goes by a column that the source was read without.
     """
     strategy, sampling = recipe.sampling.strategy, recipe.sampling
     read = rows if ingest is None else ingest.counts["read"]
@@ -59,7 +59,7 @@ def foreseen(
     if ingest is not None:
         check_stated(gates, Pool.open(ingest), [signal.name for signal in recipe.signals])
     missing = [] if ingest is not None or columns is None else _without_columns(recipe, gates, columns)
-    asked = _unmet_annotations(recipe, outlook, columns if ingest is None else None)
+    asked = unmet_annotations(recipe, outlook, columns if ingest is None else None, ingest, seen)
     return _unsuited(recipe) + _unused_sources(recipe, lineage) + missing + asked + obstacles(gates, outlook)
 
 
@@ -73,30 +73,8 @@ def _without_columns(recipe: Recipe, gates: Sequence[Expectation], columns: Coll
     """Return the gates that state something of a column that a sample of the source does not have."""
     found = []
     for one in gates:
-        for why, remedy in _unknown(recipe, columns_of([one]), columns)[:1]:
+        for why, remedy in unknown(recipe, columns_of([one]), columns)[:1]:
             found.append(Obstacle(expectation=one.label, severity=one.severity, why=why, remedy=remedy))
-    return found
-
-
-def _unmet_annotations(recipe: Recipe, outlook: Outlook, columns: Collection[str] | None) -> list[Obstacle]:
-    """Return the annotations that so many rows and clusters cannot have, or that read a column that is not there."""
-    found = []
-    for one in recipe.annotations:
-        unmet = one.foresee(min(outlook.kept, outlook.most), outlook.clusters)
-        unmet += [] if columns is None else [Foreseen(*pair) for pair in _unknown(recipe, one.columns(), columns)]
-        found += [Obstacle(expectation=one.label, **each._asdict()) for each in unmet]
-    return found
-
-
-def _unknown(recipe: Recipe, named: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
-    """Return why each name is of no column, given those of the source, and a remedy."""
-    source, found = recipe.source, []
-    ours = {*source.groups, *source.scores, *(signal.name for signal in recipe.signals)}
-    known = {*columns, *ours, *OWN, *(f"{kind}.{name}" for kind in ("score", "group", "tags") for name in ours)}
-    for name in (one for one in named if one not in known):
-        close = difflib.get_close_matches(name, sorted(known), n=1)
-        remedy = f"did you mean {close[0]}?" if close else "correct the name, or add the signal"
-        found.append((f"there is no column {name!r} in the rows that were sampled", remedy))
     return found
 
 

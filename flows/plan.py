@@ -16,6 +16,7 @@ from evenkeel.flows.pipeline import ClusteredPool, cluster_pool, prove_version, 
 from evenkeel.flows.probe import REFERENCE, SAMPLE_ROWS, measure_speed, workload_of
 from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.target import require_target
+from evenkeel.flows.unmet import seen_in_pool, seen_in_sample
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.quantities import duration, size
 from evenkeel.infra.workspace import StepRef
@@ -206,6 +207,11 @@ def _estimate(
         recipe.clustering.resampling_share if recipe.clustering.resampling else 0.0,
     )
     required = requirements(work, limits)
+    ingest = None if "ingest" in costs else pool.ingest
+    if ingest is None:
+        seen = seen_in_sample(recipe, found, len(request.shards), SAMPLE_ROWS)
+    else:
+        seen = seen_in_pool(recipe, ingest, run.compute)
     return Estimate(
         rows=work.rows,
         exact=found.size.exact,
@@ -223,8 +229,9 @@ def _estimate(
             lineage,
             work.rows,
             found.size.exact,
-            None if "ingest" in costs else pool.ingest,
+            ingest,
             found.table.column_names,
+            seen,
         )
         + without_values(recipe, pool.signals),
         note=found.note,

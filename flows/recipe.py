@@ -17,6 +17,7 @@ from evenkeel.flows.apart import overlap
 from evenkeel.flows.recipe_text import load_text
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import MemberOf
+from evenkeel.tasks.annotate.annotation import ANNOTATIONS
 from evenkeel.tasks.annotate.config import SECTIONS, AnyAnnotation, check_apart, with_sections
 from evenkeel.tasks.cluster.config import ReusableClustering
 from evenkeel.tasks.dedup.config import DedupConfig
@@ -186,6 +187,19 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _strategy_tells_of_its_draw(self) -> "Recipe":
+        """Give the strategy the group columns that it goes by, and annotate rows with what it tells of their draw."""
+        groups = [*self.source.groups, *(signal.name for signal in self.signals if signal.makes_group)]
+        self.sampling.strategy = self.sampling.strategy.with_groups(groups)
+        told = self.sampling.strategy.annotations()
+        for one in self.annotations:
+            if one.of_draw and one.kind not in told:
+                raise ValueError(f"annotations: the strategy {self.sampling.strategy.name} has nothing for {one.kind}")
+        there = {one.kind for one in self.annotations}
+        self.annotations += [ANNOTATIONS.get(kind).model_validate({}) for kind in told if kind not in there]
+        return self
+
+    @model_validator(mode="after")
     def _gates_look_at_signals_there_are(self) -> "Recipe":
         """Refuse a gate on a signal that is not there or is no number, or by a group that is not there."""
         numbers = [*self.source.scores, *(one.name for one in self.signals if not (one.tags or one.makes_group))]
@@ -222,10 +236,11 @@ class Recipe(BaseModel):
         check_apart(self.annotations)
         groups = [*self.source.groups, *(signal.name for signal in self.signals if signal.makes_group)]
         scores = [*self.source.scores, *(signal.name for signal in self.signals)]
+        tags = [signal.name for signal in self.signals if signal.tags]
         for one in self.annotations:
-            for column in one.columns():
+            for column in one.reads():
                 kind, _, name = column.partition(".")
-                known = {"group": groups, "score": scores}.get(kind)
+                known = {"group": groups, "score": scores, "tags": tags}.get(kind)
                 if name and known is not None and name not in known:
                     raise ValueError(f"annotations: {one.label} reads {column}, not among {', '.join(known) or 'none'}")
         return self

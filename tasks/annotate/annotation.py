@@ -13,6 +13,7 @@ from evenkeel.tasks.workload import Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evenkeel.tasks.annotate.seen import Seen
     from evenkeel.tasks.annotate.source import AnnotationSource
     from evenkeel.tasks.dedup.target_set import TargetSet
     from evenkeel.tasks.sample.strategy import Strategy
@@ -23,11 +24,13 @@ class Annotation(BaseModel):
     """Columns of the kept rows that a trainer follows. Its options are the fields, the rule is `compute`.
 
     It is sent to workers, and must give the same values on each of them. version: raise it when the values change.
+    of_draw: whether it tells what the strategy knows of its draw, and comes with that strategy alone.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     version: ClassVar[int] = 1
+    of_draw: ClassVar[bool] = False
 
     kind: str
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same columns where the rows allow it.")
@@ -86,6 +89,10 @@ class Annotation(BaseModel):
 
     def foresee(self, kept: int, clusters: Sequence[int]) -> list[Foreseen]:
         """Return what cannot be met with so many kept rows and clusters per level, finest first."""
+        return []
+
+    def foresee_values(self, seen: "Seen", kept: int) -> list[Foreseen]:
+        """Return what cannot be met with such values of columns and so many kept rows; block = that is certain."""
         return []
 
     def fit(self, source: "AnnotationSource", folder: str, run: "Run") -> Mapping[str, object]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +17,7 @@ from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.hashing import hash_identities, uniform
+from evenkeel.tasks.annotate.guide import dimensions
 from evenkeel.tasks.annotate.kept import KeptSource
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.ingest.named import read_named
@@ -102,20 +102,17 @@ def negatives_of(source: AnnotationSource, block: str, width: int, folder: str, 
 def write_guide(source: AnnotationSource, column: str, folder: str, block: str) -> tuple[int, int]:
     """Write the unit vectors of a column of a block, (n, d) float32; return the least and the greatest dimension."""
     lists = read_named(source.pool, block, [column], source.where)[column].combine_chunks()
-    kind = lists.type
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not listed or not pa.types.is_floating(kind.value_type):
+    if (ends := dimensions(lists)) is None:
         raise InputError(
             f"the column {column!r} holds no vectors",
             expected="lists of floats, one a row",
-            found=str(kind),
+            found=str(lists.type),
             where=source.where,
             remedy="name the column with the vectors of the guide",
         )
-    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    least, greatest = (int(sizes.min()), int(sizes.max())) if len(sizes) else (-1, -1)
+    least, greatest = ends
     if least == greatest and least > 0:
-        x = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(sizes), least)
+        x = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(lists), least)
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.float32(1e-30))
         write_array(_guide_uri(folder, column, block), x)
     return least, greatest
@@ -135,15 +132,15 @@ def require_one_dimension(sizes: list[tuple[int, int]], column: str, source: Ann
 
 
 def _require_equal(guard: Guard, folder: str, source: AnnotationSource) -> None:
-    shapes = [
-        np.shape(map_array(_guide_uri(folder, column, source.blocks[0]), Path(source.pool.scratch)))[1]
+    sizes = {
+        column: np.shape(map_array(_guide_uri(folder, column, source.blocks[0]), Path(source.pool.scratch)))[1]
         for column in (guard.query, guard.positive, guard.negative)
-    ]
-    if len(set(shapes)) > 1:
+    }
+    if others := [f"{size} in {column!r}" for column, size in sizes.items() if size != sizes[guard.query]]:
         raise InputError(
             "the guide's vectors of queries, positives and negatives are of different dimensions",
-            expected=f"{shapes[0]}, as in {guard.query!r}",
-            found=f"{shapes[1]} in {guard.positive!r}, {shapes[2]} in {guard.negative!r}",
+            expected=f"{sizes[guard.query]}, as in {guard.query!r}",
+            found=", ".join(others),
             where=source.where,
             remedy="embed both with the same guide",
         )

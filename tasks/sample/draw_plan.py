@@ -27,7 +27,7 @@ class DrawPlan:
     recipe says. draw: how weights are read: poisson = inclusion probabilities in proportion to them, gumbel = drawn one
     by one in proportion to them, top = the largest first (`chances.py`). copies: of a row at most where rows have
     weights; None = as the recipe says. facts: what was chosen and why, as JSON. measured: what every rule that was
-    compared measured.
+    compared measured. beside: small tables with a row for every row drawn, by name, that lie beside the selection.
     """
 
     allocation: Allocation
@@ -40,11 +40,12 @@ class DrawPlan:
     copies: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    beside: Mapping[str, pa.Table] = field(default_factory=dict)
 
     def to_send(self) -> "DrawPlan":
         """Return the plan without what grows with the number of cells, for a worker that only weighs rows."""
         none = np.empty(0, np.int64)
-        return replace(self, allocation=Allocation(none, np.empty(0)), sizes=none, facts={}, measured={})
+        return replace(self, allocation=Allocation(none, np.empty(0)), sizes=none, facts={}, measured={}, beside={})
 
 
 def one_cell_plan(

@@ -57,6 +57,8 @@ def sample(config: SamplingConfig, inputs: SampleInputs, out: StepFolder, run: R
     rehydrator = Rehydrator.of(config.rehydrate, inputs.dedup, tree.rows)
     quota = plan.allocation.quotas if plan.cells_of is None and rehydrator is None else copies
     write_table(out.path("selection.parquet"), selection.select(["row_id", "copies", "weight", "leaf"]))
+    for name, table in plan.beside.items():
+        write_table(out.path(f"{name}.parquet"), table)
     proof = _count_drawn(plan, problem, out, whole=budget.unit == "rows" and rehydrator is None)
     storage.remove(out.path("plan"))
     write_table(out.path("quotas.parquet"), quota_table(tree, quota, kept, given))

@@ -1,6 +1,6 @@
 """What a strategy is, and all the strategies there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,6 +81,14 @@ class Strategy(BaseModel):
     def with_target(self, target: "TargetSet | None") -> Self:
         """Return it with the recipe's target set, if it reads one. Raises ValueError where there is none."""
         return self
+
+    def with_groups(self, names: Collection[str]) -> Self:
+        """Return it with group columns of the recipe that it goes by where there are any of these names."""
+        return self
+
+    def annotations(self) -> tuple[str, ...]:
+        """Return the kinds of annotations that tell of the draw itself, and that a version of this rule has."""
+        return ()
 
     def with_amount(self, amount: float | None) -> Self:
         """Return it with how many rows will be taken, or their share below 1, if it goes by that. None: not known."""

@@ -32,13 +32,22 @@ def with_short_forms(document: dict[str, object]) -> dict[str, object]:
 
 
 def _labels(written: object) -> list[object]:
-    """Read `labels: {uri: labelled.parquet, id: id, label: label}`; a list holds several."""
+    """Read `labels: {uri: labelled.parquet, id: id, label: label}`; a list holds several.
+
+    asked_by: the column that says which rule asked for a row, which becomes a group column `asked` of its own.
+    """
     listed = written if isinstance(written, list) else [] if written is None else [written]
     called, made = {"uri": "join", "id": "on", "label": "column"}, list[object]()
     for one in listed:
         if not isinstance(one, dict) or "uri" not in one:
             raise ValueError("labels: expected where they are, such as {uri: labelled.parquet, id: id, label: label}")
-        made.append({"kind": "labels", **{called.get(name, name): value for name, value in one.items()}})
+        options = {called.get(name, name): value for name, value in one.items() if name != "asked_by"}
+        made.append({"kind": "labels", **options})
+        if "asked_by" in one:
+            prefix = f"{one['name']}_" if "name" in one else ""
+            made.append(
+                {"kind": "labels", **options, "name": f"{prefix}asked", "column": one["asked_by"], "optional": True}
+            )
     return made
 
 

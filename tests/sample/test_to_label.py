@@ -12,10 +12,9 @@ from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.labelling.choose import levelled
-from evenkeel.tasks.sample.labelling.leaves import outlying_leaves
+from evenkeel.tasks.sample.labelling.leaves import outlying_leaves, raised
 from evenkeel.tasks.sample.labelling.model import fit_labels, uncertainty_of
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.strategies.to_label import raised
 from evenkeel.tasks.signal.kinds.labels import Labels
 from evenkeel.tasks.step import InProcess
 from tests.sample.pools import make_run, sampled, write_pool

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STEPS, SWEEPS = 60, 30
 NEAR = 1e-9
+MET = 1e-6  # how far a margin may be off, as a share
 MAX_NEWTON = 2048
 FLOOR = -700.0
 

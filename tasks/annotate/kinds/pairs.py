@@ -12,7 +12,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evenkeel.tasks.annotate.annotation import Annotation, near_rows_cost
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
+from evenkeel.tasks.annotate.guide import dimensions
+from evenkeel.tasks.annotate.seen import Seen
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
@@ -67,6 +69,27 @@ class Pairs(Annotation):
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of kept rows that are compared with those of nine leaves, at most 1,024 of each."""
         return near_rows_cost(work)
+
+    def foresee_values(self, seen: Seen, kept: int) -> list[Foreseen]:
+        """Return why the guide's vectors are none, or not of one dimension, in the rows that are at hand."""
+        if self.guard is None:
+            return []
+        sizes, found = dict[str, int](), []
+        for name in self.columns():
+            if (column := seen.some(name)) is None or not len(column):
+                continue
+            there = dimensions(column)
+            if there is None:
+                found.append(Foreseen(f"the column {name!r} holds no vectors", "name the one with the guide's vectors"))
+            elif there[0] != there[1] or not there[0]:
+                why = f"the vectors of the guide in {name!r} have {there[0]} to {there[1]} dimensions"
+                found.append(Foreseen(why, "embed all rows with one model, or leave out those without a vector"))
+            else:
+                sizes[name] = there[0]
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{size} in {name!r}" for name, size in sizes.items())
+            found.append(Foreseen(f"the guide's vectors differ in dimension: {told}", "embed both with the same guide"))
+        return found
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Search the negatives, leaf by leaf; return how many were found, and how many the guard turned away."""

@@ -21,6 +21,7 @@ from evenkeel.infra.hashing import uniform
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.clients import Clients
 from evenkeel.tasks.annotate.column import Column, Foreseen
+from evenkeel.tasks.annotate.seen import Seen
 from evenkeel.tasks.annotate.sorting import place_rows, read_places
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.split_keys import SplitKeys
@@ -122,6 +123,21 @@ class Splits(Annotation):
         wanted = [self.by] if level is not None else []
         wanted += [self.over] if self.clients else []
         return found + [missing for by in wanted if (missing := missing_level(by, len(clusters)))]
+
+    def foresee_values(self, seen: Seen, kept: int) -> list[Foreseen]:
+        """Return the splits that no value of a group fits into, going by the shares that values have of the source."""
+        if self.by_rows or self.by_time or self.fixed or cluster_level(self.by) is not None:
+            return []
+        if (counted := seen.counted([self.by])) is None or not counted.num_rows:
+            return []
+        rows = counted["rows"].to_numpy()
+        least, found = float(rows.min() / rows.sum()), []
+        for name in ("validation", "test"):
+            share = getattr(self, name)
+            if share and share * (1 + self.tolerance) < least:
+                why = f"the {name} split is {share:g} of the rows, and no value of {self.by} has less than {least:.2g}"
+                found.append(Foreseen(why, f"raise {name}, or split by something finer", "warn"))
+        return found
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Decide which rows or groups make up each split, and return the rows of every split."""

@@ -4,16 +4,19 @@ Sources: a temperature that is lowered from stage to stage (Cooldown, arXiv 2410
 tenth (arXiv 2406.03476); a core that is balanced by group, then ever larger supersets of it (PDE, arXiv 2306.04949).
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from evenkeel.infra.registry import MemberOf
 from evenkeel.tasks.annotate.annotation import Annotation
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
+from evenkeel.tasks.annotate.seen import Seen
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.thresholds import load
 from evenkeel.tasks.sample.config import named_strategy
@@ -136,6 +139,40 @@ class Stages(Annotation):
     def with_target(self, target: "TargetSet | None") -> Self:
         """Return it with the recipe's target set in the strategies that read one."""
         return self._with(lambda rule: rule.with_target(target))
+
+    def foresee_values(self, seen: Seen, kept: int) -> list[Foreseen]:
+        """Return the values that a stage raises and no row has, and the stages that leave too few rows."""
+        found = []
+        for stage in self.stages:
+            for group, factors in stage.raised.items():
+                if (counted := seen.counted([f"group.{group}"])) is None:
+                    continue
+                there = counted[f"group.{group}"].to_pylist()
+                for value in (one for one in factors if one not in there):
+                    close = difflib.get_close_matches(value, there, n=1)
+                    why = f"the stage {stage.name} raises {group}={value}, and {seen.among} it"
+                    remedy = f"did you mean {close[0]}?" if close else "correct the value, or leave it out"
+                    found.append(Foreseen(why, remedy, "block" if seen.whole else "warn"))
+            if seen.whole and (few := self._too_few(stage, seen, kept)):
+                found.append(few)
+        return found
+
+    def _too_few(self, stage: Stage, seen: Seen, kept: int) -> Foreseen | None:
+        """Return why a stage that leaves values out cannot have its share, None where it can or that is not known."""
+        left_out = {group: [value for value in of if not of[value]] for group, of in stage.raised.items()}
+        columns = [f"group.{group}" for group, values in left_out.items() if values]
+        if not columns or (counted := seen.counted(columns)) is None:
+            return None
+        taken = np.ones(counted.num_rows, bool)
+        for column in columns:
+            out = pa.array(left_out[column.removeprefix("group.")], pa.string())
+            taken &= ~pc.is_in(counted[column], value_set=out).to_numpy()
+        rows, wanted = int(counted["rows"].to_numpy()[taken].sum()), round(stage.share * kept)
+        if min(rows, kept) * stage.max_repeats >= wanted:
+            return None
+        often = "once" if stage.max_repeats == 1 else f"{stage.max_repeats} times"
+        why = f"the stage {stage.name} may take {rows:,} rows, each at most {often}, and is of about {wanted:,} copies"
+        return Foreseen(why, "lower its share, raise max_repeats, or leave fewer values out", "warn")
 
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Draw the stages one after another, each taking first what those before took least; return their rows."""

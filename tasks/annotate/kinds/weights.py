@@ -15,17 +15,17 @@ from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.annotate.annotation import Annotation
 from evenkeel.tasks.annotate.balance.cells import BINS, CellKeys, as_cells, count_cells
+from evenkeel.tasks.annotate.balance.foresight import unmet_margins
 from evenkeel.tasks.annotate.balance.margins import Mean, Shares, count, is_number, refuse, shares_of
-from evenkeel.tasks.annotate.balance.newton import balance
+from evenkeel.tasks.annotate.balance.newton import MET, balance
 from evenkeel.tasks.annotate.balance.target import target_shares
-from evenkeel.tasks.annotate.column import Column
+from evenkeel.tasks.annotate.column import Column, Foreseen
+from evenkeel.tasks.annotate.seen import Seen
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.units import cluster_level
 from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.step import Run
-
-NEAR = 1e-6
 
 
 class Weights(Annotation):
@@ -55,6 +55,13 @@ class Weights(Annotation):
         if self.to and self.features in self.margins:
             raise ValueError(f"weights: {self.features} is among margins and features; name it once")
         for column, wanted in self.margins.items():
+            if isinstance(wanted, dict) and not all(0 <= share <= 1 for share in wanted.values()):
+                raise ValueError(f"weights: the shares of {column} are between 0 and 1")
+            if isinstance(wanted, dict) and not 0 < sum(wanted.values()) <= 1 + 1e-9:
+                raise ValueError(
+                    f"weights: the shares of {column} sum to {sum(wanted.values()):g}, not to 1, or less than 1 where "
+                    "values that are not named have the rest"
+                )
             if isinstance(wanted, float) and cluster_level(column) is not None:
                 raise ValueError(f"weights: {column} has no mean; ask for uniform, pool or shares")
         return self
@@ -86,6 +93,10 @@ class Weights(Annotation):
         """Return it with the fingerprint of the target's files."""
         return self if self.target is None else self.model_copy(update={"target": self.target.current()})
 
+    def foresee_values(self, seen: Seen, kept: int) -> list[Foreseen]:
+        """Return the margins that no weights meet: of values that no row has, means out of range, at odds together."""
+        return unmet_margins(self.margins, seen)
+
     def fit(self, source: AnnotationSource, folder: str, run: Run) -> Mapping[str, object]:
         """Find the weight of every cell, and write keys and weights; return what they cost in sample size.
 
@@ -100,7 +111,7 @@ class Weights(Annotation):
         spans = [max(high - low, 1e-300) for low, high in scales]
         cells = as_cells(counted, keys, spans)
         dual = balance(cells, [one.shares for one in shares], np.zeros(len(means)))
-        if dual.missed > NEAR:
+        if dual.missed > MET:
             number, value = dual.worst
             what = (
                 shares[number].called(value)

@@ -9,6 +9,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.hashing import uniform
+from evenkeel.tasks.sample.blocks import SharedArray
 from evenkeel.tasks.sample.candidates import CandidateRows, Columns
 from evenkeel.tasks.sample.cells import join, rank_in_cell, take
 from evenkeel.tasks.sample.labelling.labelled import is_labelled
@@ -35,21 +36,33 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """How the unlabelled rows of a block are read. column: of labels. looked_into: (leaves,) bool."""
+    """How the unlabelled rows of a block are read.
+
+    column: of labels. looked_into: (leaves,) bool. taken: row ids that are left out, as those with a label are.
+    """
 
     rows: CandidateRows
     column: str
     looked_into: BoolArray
+    taken: UInt64Array | None = None
 
     def read(self, block: str) -> tuple[Columns, Float32Array]:
-        """Return row_id, leaf and hash of the unlabelled rows in the leaves that are looked into, and their vectors."""
+        """Return what is listed of the unlabelled rows in the leaves that are looked into, and their vectors."""
+        found = self.listed(block)
+        vectors = self.rows.vectors(block, found["row_id"]) if len(found["row_id"]) else np.empty((0, 1), np.float32)
+        return found, vectors
+
+    def listed(self, block: str) -> Columns:
+        """Return row_id, leaf, hash and distance to the centroid of those rows."""
         table = self.rows.table(block, ["identity", self.column])
-        leaf = table["leaf"].to_numpy().astype(np.int64)
-        here = np.flatnonzero(~is_labelled(table[self.column]) & self.looked_into[leaf])
-        row_ids = table["row_id"].to_numpy()[here]
-        found: Columns = {"row_id": row_ids, "leaf": leaf[here]}
+        leaf, row_id = table["leaf"].to_numpy().astype(np.int64), table["row_id"].to_numpy()
+        asked = ~is_labelled(table[self.column]) & self.looked_into[leaf]
+        if self.taken is not None:
+            asked &= ~np.isin(row_id, self.taken)
+        here = np.flatnonzero(asked)
+        found: Columns = {"row_id": row_id[here], "leaf": leaf[here]}
         found["hash"] = uniform(SEED, table["identity"].to_numpy()[here])
-        return found, self.rows.vectors(block, row_ids) if len(here) else np.empty((0, 1), np.float32)
+        return {**found, "distance": table["distance"].to_numpy()[here].astype(np.float64)}
 
 
 def near_anchors(
@@ -76,6 +89,20 @@ def by_probability(unlabelled: Unlabelled, model: LabelModel, wanted: Int64Array
     """Return the rows most probably of the classes of which rows are wanted; each row of one class."""
     keep = partial(_largest, each=problem.target)
     offer = partial(_probable, unlabelled=unlabelled, model=model, wanted=wanted, keep=keep)
+    return _reduced(offer, partial(_merged, keep=keep), unlabelled, problem)
+
+
+def by_chance(unlabelled: Unlabelled, problem: SamplingProblem) -> Found:
+    """Return as many rows as are asked for, those with the largest hashes; reads no vectors."""
+    keep = partial(_largest, each=problem.target)
+    offer = partial(_listed, unlabelled=unlabelled, worth="hash", keep=keep)
+    return _reduced(offer, partial(_merged, keep=keep), unlabelled, problem)
+
+
+def nearest_of_leaves(unlabelled: Unlabelled, quotas: Int64Array, problem: SamplingProblem) -> Found:
+    """Return as many rows of each leaf as its quota says, those nearest its centroid; reads no vectors."""
+    keep = partial(_nearest, quotas=SharedArray.of(quotas, problem.folder, problem.scratch))
+    offer = partial(_listed, unlabelled=unlabelled, worth="distance", keep=keep)
     return _reduced(offer, partial(_merged, keep=keep), unlabelled, problem)
 
 
@@ -168,6 +195,20 @@ def _probable(
     return Found(keep({**rows, "class": first, "predicted": first, "worth": worth, "unsure": worth}), len(x))
 
 
+def _listed(block: str, unlabelled: Unlabelled, worth: str, keep: Callable[[Columns], Columns]) -> Found:
+    """Return the rows of a block that are kept by a number of theirs, all of one class."""
+    rows = unlabelled.listed(block)
+    one = np.zeros(len(rows["row_id"]), np.int64)
+    number = -rows[worth] if worth == "distance" else rows[worth]
+    return Found(keep({**rows, "class": one, "predicted": one, "worth": number, "unsure": number}), 0)
+
+
+def _nearest(found: Columns, quotas: SharedArray) -> Columns:
+    """Return the rows of every leaf nearest its centroid, as many as its quota."""
+    found = take(found, np.lexsort((found["hash"], -found["worth"], found["leaf"])))
+    return take(found, rank_in_cell(found["leaf"]) < quotas.read()[found["leaf"]])
+
+
 def _largest(found: Columns, each: int) -> Columns:
     """Return the rows of every class with the largest worth."""
     found = take(found, np.lexsort((found["hash"], -found["worth"], found["class"])))
@@ -192,7 +233,7 @@ def _cells(*columns: Int64Array) -> Int64Array:
 
 def _nothing() -> Columns:
     whole = {"row_id": np.empty(0, np.uint64), **dict.fromkeys(("class", "leaf", "predicted"), np.empty(0, np.int64))}
-    return {**whole, "worth": np.empty(0), "unsure": np.empty(0), "hash": np.empty(0)}
+    return {**whole, **dict.fromkeys(("worth", "unsure", "hash", "distance"), np.empty(0))}
 
 
 def _first_of_each(row_ids: UInt64Array) -> Int64Array:

@@ -46,6 +46,25 @@ def outlying_leaves(centroids: Float32Array, sizes: Int64Array, labelled: Int64A
     return outlying
 
 
+def raised(held: Int64Array, left: Int64Array, rows: int) -> Int64Array:
+    """Return how many rows each leaf gives, (leaves,) int64: the level that all are raised to is as low as it can be.
+
+    held: labelled rows of each. left: unlabelled ones. The last round goes to the leaves with the most rows left.
+    """
+    low, high = 0, int((held + left).max(initial=0))
+    while low < high:
+        level = (low + high + 1) // 2
+        if np.clip(level - held, 0, left).sum() <= rows:
+            low = level
+        else:
+            high = level - 1
+    quotas = np.clip(low - held, 0, left)
+    more = np.flatnonzero((quotas < left) & (held + quotas <= low))
+    first = more[np.argsort(-left[more], kind="stable")][: rows - int(quotas.sum())]
+    quotas[first] += 1
+    return quotas.astype(np.int64)
+
+
 def _to_nearest(points: Float32Array) -> Float64Array:
     """Return the mean distance of each point to the five nearest others, (n,) float64."""
     wanted = min(NEAREST, len(points) - 1)

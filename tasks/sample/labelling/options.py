@@ -2,6 +2,9 @@
 
 from typing import Literal
 
-Rule = Literal["anchors", "balanced", "minority", "clusters"]
+OneRule = Literal["anchors", "balanced", "minority", "clusters", "random"]
+Rule = Literal["anchors", "balanced", "minority", "clusters", "random", "tailor"]
 Per = Literal["class", "cluster"]
 Uncertainty = Literal["margin", "entropy", "confidence"]
+
+ASKED = "asked"  # the table beside a selection that says which rule asked for each row

@@ -2,9 +2,10 @@
 
 Sources. anchors: AnchorAL (arXiv 2404.05623). balanced: DEUCE (arXiv 2502.00305), even over
 predicted classes and neighbourhoods. minority: mining of the classes with the fewest labels. clusters: one row of every
-cluster, before there are labels.
+cluster, before there are labels. tailor: rules take turns by what each has brought in, TAILOR (arXiv 2302.07317).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -13,21 +14,20 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from evenkeel.expectations.goals import Goal
-from evenkeel.infra.dtypes import BoolArray, Float64Array, Int64Array, UInt64Array
+from evenkeel.infra.dtypes import Float64Array, Int64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.sample.draw_plan import DrawPlan, one_cell_plan
 from evenkeel.tasks.sample.greedy.picks import COLUMNS, Picks
-from evenkeel.tasks.sample.labelling.options import Per, Rule, Uncertainty
+from evenkeel.tasks.sample.labelling.options import ASKED, OneRule, Per, Rule, Uncertainty
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 from evenkeel.tasks.sample.strategy import Strategy
 
 if TYPE_CHECKING:
     from evenkeel.tasks.cluster.hierarchy import Level
-    from evenkeel.tasks.sample.labelling.choose import Found
     from evenkeel.tasks.sample.labelling.labelled import Labelled
 
-AT_LEAST, POOL = 50, 40
+HISTORY = "asked"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,18 @@ class ToLabel(Strategy):
         "anchors",
         description="anchors: of every predicted class the least sure among the rows most like labelled ones; "
         "balanced: the least sure of every predicted class and leaf; minority: probably of the classes with the fewest "
-        "labels; clusters: one of every leaf without a label, which needs none.",
+        "labels; clusters: one of every leaf without a label, which needs none; tailor: `rules` take turns, those more "
+        "often that brought in labels of rare classes.",
+    )
+    rules: list[OneRule] = Field(
+        ["anchors", "balanced", "minority", "clusters"],
+        min_length=2,
+        description="tailor: The rules that take turns; random = rows by chance, which the others should beat.",
+    )
+    asked: str = Field(
+        "",
+        description="tailor: The group column that says which rule asked for a labelled row; empty = `asked`, if there "
+        "is one: labels: {asked_by: ek_asked_by} makes it.",
     )
     labels: str = Field(
         "labels",
@@ -93,6 +104,8 @@ class ToLabel(Strategy):
     def _labels_where_they_are_read(self) -> Self:
         if not self.labels and self.rule != "clusters":
             raise ValueError(f"rule: {self.rule} needs labels: the group column that holds them; or rule: clusters")
+        if len(set(self.rules)) < len(self.rules):
+            raise ValueError(f"rules: one is named twice: {', '.join(self.rules)}")
         return self
 
     @property
@@ -101,13 +114,28 @@ class ToLabel(Strategy):
         return (f"group.{self.labels}",) if self.labels else ()
 
     def reads(self) -> tuple[str, ...]:
-        """Return the column of labels."""
-        return self.column
+        """Return the column of labels, and for tailor that of who asked."""
+        return (*self.column, *self.history)
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The column that says which rule asked; none where rules do not take turns, or none has asked yet."""
+        return (f"group.{self.asked}",) if self.asked and self.rule == "tailor" else ()
+
+    def with_groups(self, names: Collection[str]) -> Self:
+        """Return it with the column of who asked, where rules take turns and the recipe has one of that name."""
+        return self.model_copy(update={"asked": HISTORY}) if not self.asked and HISTORY in names else self
+
+    def annotations(self) -> tuple[str, ...]:
+        """Return that rows are to say which rule asked for them, where rules take turns."""
+        return ("asked",) if self.rule == "tailor" else ()
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return a draw of the chosen rows. Raises RecipeError where labels, or unlabelled rows, are too few."""
+        from evenkeel.tasks.sample.labelling.asking import Asking
         from evenkeel.tasks.sample.labelling.labelled import gather_labelled, require_classes
         from evenkeel.tasks.sample.labelling.leaves import outlying_leaves
+        from evenkeel.tasks.sample.labelling.turns import take_turns
 
         labelled = gather_labelled(self.column, problem)
         sizes, level = problem.tree.sizes, self._leaves(problem)
@@ -129,45 +157,27 @@ class ToLabel(Strategy):
         if self.rule == "clusters":
             return self._one_of_each(labelled, left, problem, facts)
         require_classes(labelled, self.rule, self.labels)
-        row_ids, read = self._choose(labelled, level, ~outlying, problem)
+        asking = Asking.of(self, labelled, level.centroids, ~outlying, self.column[0], problem)
+        beside = {}
+        if self.rule == "tailor":
+            taken = take_turns(asking, self.rules, "".join(self.history))
+            row_ids, read, beside = taken.row_ids, taken.read, {ASKED: taken.table()}
+            facts |= taken.facts
+        else:
+            row_ids, read = asking.rows(self.rule, problem.target)
         picks = Picks.of(row_ids, problem.folder, problem.scratch, problem.seed)
         facts |= {"read": read, "read_share": round(read / max(1, problem.tree.rows), 6)}
         rows = int((sizes - labelled.by_leaf).sum())
         unseen = Unseen(self.column, picks)
-        return one_cell_plan(problem, rows, unseen, (*COLUMNS, *self.column), facts, draw="top", copies=1)
-
-    def _choose(
-        self, labelled: "Labelled", level: "Level", allowed: BoolArray, problem: SamplingProblem
-    ) -> tuple[UInt64Array, int]:
-        """Return the row ids in the order of choice, and how many vectors were read."""
-        from evenkeel.tasks.sample.labelling import choose
-        from evenkeel.tasks.sample.labelling.leaves import anchors_of, near_leaves
-        from evenkeel.tasks.sample.labelling.model import fit_labels
-
-        classes, target = len(labelled.classes), problem.target
-        model = fit_labels(labelled.vectors, labelled.labels, classes)
-        unlabelled = choose.Unlabelled(problem.rows, self.column[0], allowed)
-        found: Found
-        if self.rule == "anchors":
-            each = self.pool or max(AT_LEAST, -(-POOL * target // classes))
-            anchors = anchors_of(labelled, self.anchors)
-            near = near_leaves(anchors, level.centroids, problem.tree.sizes - labelled.by_leaf, each + each // 2)
-            found = choose.near_anchors(
-                replace(unlabelled, looked_into=allowed & near), anchors, model, self.uncertainty, each, problem
-            )
-            return choose.unsure_of_each(found.rows, classes, target, self.per, problem.seed), found.read
-        if self.rule == "balanced":
-            found = choose.by_prediction(unlabelled, model, self.uncertainty, problem)
-            wanted = water_fill(np.full(classes, target), target, seed=problem.seed).quotas
-        else:
-            wanted = choose.levelled(labelled.counts, target)
-            found = choose.by_probability(unlabelled, model, wanted, problem)
-        return choose.of_classes(found.rows, wanted, target, problem.seed), found.read
+        plan = one_cell_plan(problem, rows, unseen, (*COLUMNS, *self.column), facts, draw="top", copies=1)
+        return replace(plan, beside=beside)
 
     def _one_of_each(
         self, labelled: "Labelled", left: Int64Array, problem: SamplingProblem, facts: dict[str, object]
     ) -> DrawPlan:
         """Return a draw that raises the labelled rows of leaves evenly, large leaves first, nearest the centroid."""
+        from evenkeel.tasks.sample.labelling.leaves import raised
+
         quotas = raised(labelled.by_leaf, left, problem.target)
         allocation = water_fill(quotas, problem.target)
         columns, unseen = ("distance", *COLUMNS, *self.column), Unseen(self.column, None)
@@ -177,22 +187,3 @@ class ToLabel(Strategy):
         from evenkeel.tasks.cluster.hierarchy import Hierarchy
 
         return Hierarchy.open(problem.rows.clustering).levels[0]
-
-
-def raised(held: Int64Array, left: Int64Array, rows: int) -> Int64Array:
-    """Return how many rows each leaf gives, (leaves,) int64: the level that all are raised to is as low as it can be.
-
-    held: labelled rows of each. left: unlabelled ones. The last round goes to the leaves with the most rows left.
-    """
-    low, high = 0, int((held + left).max(initial=0))
-    while low < high:
-        level = (low + high + 1) // 2
-        if np.clip(level - held, 0, left).sum() <= rows:
-            low = level
-        else:
-            high = level - 1
-    quotas = np.clip(low - held, 0, left)
-    more = np.flatnonzero((quotas < left) & (held + quotas <= low))
-    first = more[np.argsort(-left[more], kind="stable")][: rows - int(quotas.sum())]
-    quotas[first] += 1
-    return quotas.astype(np.int64)

@@ -37,6 +37,13 @@ class Labels(Joining):
     unknown: Literal["fail", "skip"] = Field(
         "fail", description="What happens where an id is not in the pool: the run stops and names some, or goes on."
     )
+    optional: bool = Field(
+        False, description="Whether files without the column are passed over, as those of batches that had none."
+    )
+
+    def passes_over(self, table: pa.Table) -> bool:
+        """Return whether a file without the column says nothing, and is no mistake."""
+        return self.optional and self.column not in table.column_names
 
     def numbers(self, column: pa.ChunkedArray, where: str) -> Numbers:
         """Return a number for each label, (n,) float64, NaN for none: 52 bits of its hash."""
@@ -87,7 +94,8 @@ class Labels(Joining):
         found: set[str] = set()
         try:
             for batch in read_batches(file.format, LocalShard(storage.local_copy(file.uri, Path(scratch)), BATCH)):
-                found |= set(pc.unique(_texts(batch.table[self.column])).to_pylist())
+                if not self.passes_over(batch.table):
+                    found |= set(pc.unique(_texts(batch.table[self.column])).to_pylist())
         except ShardUnreadable as error:
             raise InputError("a list of labels cannot be read", found=str(error), where=file.uri) from error
         return sorted(found - {None})[: MAX_LABELS + 1]
