@@ -87,6 +87,10 @@ lock: ## resolve requirements.lock anew (CPU and GPU together)
 	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language --extra secrets \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
+docs: $(READY) ## build the documentation site in .site/; `mkdocs serve` shows it while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo ".site/index.html"
+
 dist: $(READY) ## sdist and wheel, and the images where a container builder answers, named by the version of the tag
 	rm -rf dist
 	$(BIN)/uv build --quiet --out-dir dist
@@ -99,6 +103,6 @@ serve-down: ## end exactly what `make serve` started
 	$(BIN)/evenkeel serve --down
 
 clean: ## remove the environment and the local workspace
-	rm -rf .venv .evenkeel *.egg-info
+	rm -rf .venv .evenkeel .site *.egg-info
 
-.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock dist serve serve-down clean
+.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock docs dist serve serve-down clean

@@ -18,21 +18,45 @@ INTRODUCTION = """# Python API
 
 What other code may import: everything that an example in these pages imports. Other names may change in any release.
 This page is generated from the pages and the code: `python -m tests.api_reference`.
+
+## Extension points
+
+A package of yours adds to recipes what it registers under one of these groups of entry points in its `pyproject.toml`;
+the name of the entry is what a recipe says. Installed, it is there: for recipes, their schema, the forms of the UI, and
+`evenkeel schema --markdown`. Its version is part of the keys of the steps that use it.
+
+| entry point group | derive from | a recipe names it in | how |
+| --- | --- | --- | --- |
+| `evenkeel.strategies` | `Strategy` | `sampling.strategy` | [a strategy](contributing/strategy.md) |
+| `evenkeel.embedders` | `TextEmbedder` | `embedding.method` | [an embedder](contributing/embedder.md) |
+| `evenkeel.expectations` | such as `AtLeast` | `gates.add` | [an expectation](contributing/expectation.md) |
+| `evenkeel.readers` | `Reader` | `source.format` | [a reader](contributing/reader.md) |
+| `evenkeel.signals` | `Signal` | `signals` | [a signal](contributing/signal.md) |
+| `evenkeel.annotations` | `Annotation` | `annotations` | [an annotation](contributing/annotation.md) |
 """
+OPENED = ("evenkeel.open", "evenkeel.tasks.reading.version.PublishedVersion")
+"""What `import evenkeel` on a page is about, and what it returns."""
 
 
 def reference() -> str:
     """Return the page."""
-    rooms = {name.split(".")[1] for _, name in public()}
+    rooms = {room_of(name)[0] for _, name in public()}
     loaded = {room: griffe.load(room, search_paths=[ROOT], allow_inspection=False) for room in rooms}
     lines, section = [INTRODUCTION], ""
     for page, name in public():
-        _, room, path = name.split(".", 2)
+        room, path = room_of(name)
         if page != section:
             lines.append(f"## {title(DOCS / page)}\n\nAn example is on [its page]({page}).\n")
             section = page
         lines += described(loaded[room][path], name)
     return "\n".join(lines)
+
+
+def room_of(name: str) -> tuple[str, str]:
+    """Return the folder that holds a public name, and the name there."""
+    top, _, rest = name.partition(".")
+    room, _, path = rest.partition(".")
+    return (room, path) if path else (top, rest)
 
 
 def public() -> list[tuple[str, str]]:
@@ -48,6 +72,8 @@ def imported(page: str) -> Iterator[str]:
     """Yield the full names that the blocks of Python on a page import from us."""
     for block in re.findall(r"^ *```python\n(.*?)^ *```", page, re.M | re.S):
         for node in ast.walk(ast.parse(textwrap.dedent(block))):
+            if isinstance(node, ast.Import) and any(alias.name == "evenkeel" for alias in node.names):
+                yield from OPENED
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evenkeel."):
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 

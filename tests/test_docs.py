@@ -4,7 +4,9 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,7 +14,7 @@ import yaml
 
 from evenkeel.expectations.expectation import EXPECTATIONS
 from evenkeel.flows.cli.main import VERBS, main
-from evenkeel.flows.recipe import ready_recipes
+from evenkeel.flows.recipe import load, ready_recipes
 from evenkeel.flows.recipe_docs import PAGE, field_rows, with_table
 from evenkeel.infra.compute import cluster_names
 from tests import api_reference
@@ -75,6 +77,22 @@ def test_a_command_in_the_docs_is_one(name: str, line: str) -> None:
         assert {one for one in required if not isinstance(given.get(one or ""), str)} == set()
         recipe = given.get("recipe", "RECIPE")
         assert recipe == "RECIPE" or recipe.endswith(".yaml") or recipe in ready_recipes()
+
+
+RECIPE = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.S | re.M)
+
+
+def shown_recipes() -> list[Any]:
+    """Return every whole recipe that a page shows."""
+    pages = [DOCS / "TUTORIAL.md", DOCS / "index.md", *sorted((DOCS / "howto").glob("*.md"))]
+    blocks = [(path.stem, textwrap.dedent(text)) for path in pages for _, text in RECIPE.findall(path.read_text())]
+    return [pytest.param(text, id=name) for name, text in blocks if text.startswith("dataset:")]
+
+
+@pytest.mark.parametrize("text", shown_recipes())
+def test_a_recipe_in_a_how_to_is_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert load(str(tmp_path / "recipe.yaml"), []).dataset
 
 
 def deployments() -> list[dict[str, str]]:
