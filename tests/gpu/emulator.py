@@ -20,10 +20,11 @@ SHIM = r"""
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __shared__ static
 struct Index { unsigned x, y, z; };
 static Index blockIdx, blockDim, gridDim;
 struct Fiber {
-  ucontext_t context; std::vector<char> stack; bool done; unsigned thread; unsigned long met; float slot;
+  ucontext_t context; std::vector<char> stack; bool done; unsigned thread; unsigned long met, met_all; long long slot;
 };
 static std::vector<Fiber> fibers;
 static unsigned running;
@@ -44,10 +45,10 @@ static void meet() {
   }
 }
 template <class T> T exchange(T value, unsigned from) {
-  memcpy(&fibers[running].slot, &value, 4);
+  memcpy(&fibers[running].slot, &value, sizeof(T));
   meet();
   T found;
-  memcpy(&found, &fibers[from].slot, 4);
+  memcpy(&found, &fibers[from].slot, sizeof(T));
   meet();
   return found;
 }
@@ -55,10 +56,24 @@ template <class T> T __shfl_down_sync(unsigned, T value, int step) {
   unsigned lane = running % 32;
   return exchange(value, lane + step < 32 ? running + step : running);
 }
+template <class T> T __shfl_up_sync(unsigned, T value, int step) {
+  return exchange(value, (int)(running % 32) >= step ? running - step : running);
+}
 template <class T> T __shfl_xor_sync(unsigned, T value, int step) {
   return exchange(value, running ^ (unsigned)step);
 }
-static void __syncthreads() {}
+static void __syncthreads() {
+  unsigned me = running;
+  unsigned long wanted = ++fibers[me].met_all;
+  for (;;) {
+    bool all = true;
+    for (Fiber& one : fibers)
+      if (!one.done && one.met_all < wanted) all = false;
+    if (all) return;
+    swapcontext(&fibers[me].context, &scheduler);
+  }
+}
+template <class T, class V> void atomicAdd(T* at, V value) { *at += (T)value; }
 static std::function<void()> body;
 static void enter() { body(); fibers[running].done = true; swapcontext(&fibers[running].context, &scheduler); }
 static void launch(unsigned grid, unsigned block, std::function<void()> work) {
@@ -68,7 +83,7 @@ static void launch(unsigned grid, unsigned block, std::function<void()> work) {
     blockIdx = {b, 0, 0};
     for (unsigned t = 0; t < block; t++) {
       Fiber& one = fibers[t];
-      one.done = false; one.thread = t; one.met = 0; one.stack.resize(1 << 16);
+      one.done = false; one.thread = t; one.met = one.met_all = 0; one.stack.resize(1 << 16);
       getcontext(&one.context);
       one.context.uc_stack.ss_sp = one.stack.data(); one.context.uc_stack.ss_size = one.stack.size();
       one.context.uc_link = nullptr;
@@ -89,7 +104,7 @@ class Emulated:
 
     def __init__(self, source: str, kernels: dict[str, str], folder: Path) -> None:
         """Compile `source`; kernels: the types of the arguments of each, such as "ppqi": pointer, int64, int32."""
-        kinds = {"p": "void*", "q": "long long", "i": "int", "u": "unsigned"}
+        kinds = {"p": "void*", "q": "long long", "i": "int", "u": "unsigned", "f": "double"}
         launchers = []
         for name, types in kernels.items():
             taken = ", ".join(f"{kinds[kind]} a{at}" for at, kind in enumerate(types))
@@ -107,10 +122,16 @@ class Emulated:
     def get_function(self, name: str) -> Any:
         """Return a kernel."""
         types = self._kernels[name]
-        converted = {"p": ctypes.c_void_p, "q": ctypes.c_longlong, "i": ctypes.c_int, "u": ctypes.c_uint}
+        converted = {
+            "p": ctypes.c_void_p,
+            "q": ctypes.c_longlong,
+            "i": ctypes.c_int,
+            "u": ctypes.c_uint,
+            "f": ctypes.c_double,
+        }
 
         def call(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
-            given = [one.ctypes.data if isinstance(one, np.ndarray) else int(one) for one in arguments]
+            given = [one.ctypes.data if isinstance(one, np.ndarray) else one.item() for one in arguments]
             assert len(given) == len(types)
             launch = getattr(self._library, f"launch_{name}")
             launch(grid[0], block[0], *(converted[kind](one) for kind, one in zip(types, given, strict=True)))

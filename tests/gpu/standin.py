@@ -163,8 +163,10 @@ class StandInKernels:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def call(*args: Any) -> None:
-            assert all(one is None or isinstance(one, DeviceArray) for one in args)
-            assert all(one is None or one.flags.c_contiguous for one in args), "kernels take rows that lie together"
+            assert all(one is None or isinstance(one, DeviceArray | float) for one in args)
+            assert all(one.flags.c_contiguous for one in args if isinstance(one, DeviceArray)), (
+                "kernels take rows that lie together"
+            )
             getattr(reference, name)(*map(_plain, args))
 
         return call

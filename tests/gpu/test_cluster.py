@@ -6,7 +6,8 @@ import pytest
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.kmeans.device.opening import open_arrays
-from evenkeel.tasks.kmeans.device.ranking import Ranked, centroids_of, rank_block
+from evenkeel.tasks.kmeans.device.ranking import Compared, Ranked, centroids_of, rank_block
+from evenkeel.tasks.kmeans.device.rows import quartic_norms
 from evenkeel.tasks.kmeans.fit import KMeans
 from evenkeel.tasks.kmeans.options import Device, Products
 from tests.gpu import reference
@@ -48,9 +49,10 @@ def test_the_same_seed_gives_the_same_bits_with_any_products() -> None:
 def test_ranks_on_a_device_are_those_of_the_reference() -> None:
     arrays, rng = open_arrays(), np.random.default_rng(0)
     x, points = rng.standard_normal((3000, 96), np.float32), rng.standard_normal((700, 96), np.float32)
-    there, norms = arrays.put(x), arrays.put((x * x).sum(axis=1))
+    there = arrays.put(x)
+    compared = Compared(there, (there * there).sum(axis=1), quartic_norms(arrays, there))
     out = Ranked(arrays.put(np.empty((3000, 3), np.int32)), arrays.put(np.empty((3000, 3), np.float32)))
-    rank_block(arrays, there, norms, centroids_of(arrays, arrays.put(points)), "tf32", out)
+    rank_block(arrays, compared, centroids_of(arrays, arrays.put(points)), "tf32", out)
     ids, gaps = np.empty((3000, 3), np.int32), np.empty((3000, 3), np.float32)
     reference.compare_all(x, points, ids, gaps)
     np.testing.assert_allclose(arrays.get(out.gaps), gaps, rtol=1e-5)

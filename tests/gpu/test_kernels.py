@@ -13,7 +13,16 @@ from evenkeel.tasks.kmeans.device.cuda import SOURCE, CudaKernels
 from tests.gpu import reference
 from tests.gpu.emulator import Emulated
 
-ARGUMENTS = {"candidates": "ppqipp", "settle": "pppiqipp", "gaps_to": "pppqip", "add_segments": "ppppip"}
+ARGUMENTS = {
+    "rounded": "pqp",
+    "candidates": "pppqipp",
+    "settle": "pppiqippp",
+    "gaps_to": "pppqip",
+    "draw_seeds": "pppppp",
+    "lower_to": "ppppiqip",
+    "losses": "ppppppfqpp",
+    "add_segments": "ppppip",
+}
 
 
 pytestmark = pytest.mark.long
@@ -29,7 +38,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> CudaKernels:
     def compiled(code: str, options: tuple[str, ...]) -> Any:
         return Emulated(code, ARGUMENTS, folder)
 
-    return CudaKernels(types.SimpleNamespace(RawModule=compiled, int32=np.int32, int64=np.int64))
+    return CudaKernels(types.SimpleNamespace(RawModule=compiled, int32=np.int32, int64=np.int64, float64=np.float64))
 
 
 def empty(n: int, q: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,10 +49,15 @@ def empty(n: int, q: int) -> tuple[np.ndarray, np.ndarray]:
 def test_candidates_are_the_eight_least_and_ties_go_to_the_lowest(kernels: CudaKernels, rows: int, k: int) -> None:
     rng = np.random.default_rng(k)
     products = rng.integers(-4, 5, (rows, k)).astype(np.float32)  # few values, so many ties
-    half = rng.integers(0, 3, k).astype(np.float32)
+    half = rng.integers(0, 3, (2, k)).astype(np.float32)
     found, expected = empty(rows, 8), empty(rows, 8)
-    kernels.candidates(products, half, *found)
-    reference.candidates(products, half, *expected)
+    kernels.candidates(products, half[:1], None, *found)
+    reference.candidates(products, half[:1], None, *expected)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+    which = rng.integers(0, 2, rows).astype(np.int32)
+    kernels.candidates(products, half, which, *found)
+    reference.candidates(products, half, which, *expected)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
 
@@ -56,8 +70,10 @@ def test_the_three_nearest_are_ranked_by_their_distance(kernels: CudaKernels, d:
     among[among == np.roll(among, 1, axis=1)] = -1
     among = np.array([np.where(np.isin(np.arange(9), np.unique(one, return_index=True)[1]), one, -1) for one in among])
     found, expected = empty(13, 3), empty(13, 3)
-    kernels.settle(x, points, among.astype(np.int32), *found)
-    reference.settle(x, points, among.astype(np.int32), *expected)
+    each = [np.empty((13, 9), np.float32) for _ in range(2)]
+    kernels.settle(x, points, among.astype(np.int32), *found, each[0])
+    reference.settle(x, points, among.astype(np.int32), *expected, each[1])
+    assert np.array_equal(each[0], each[1])
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
     kernels.compare_all(x, points, *found)
@@ -78,6 +94,68 @@ def test_gaps_are_distances_to_one_point_and_endless_to_none(kernels: CudaKernel
     reference.gaps(x, points, to, expected)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert np.isinf(found[to < 0]).all()
+
+
+def test_numbers_are_rounded_to_the_nearest_of_eleven_bits(kernels: CudaKernels) -> None:
+    x = np.concatenate([np.random.default_rng(0).standard_normal(999), [0, 1, 1 + 2**-11, 1 + 3 * 2**-11, -(2**-120)]])
+    x = x.astype(np.float32)
+    found, expected = np.empty_like(x), np.empty_like(x)
+    kernels.rounded(x, found)
+    reference.rounded(x, expected)
+    assert np.array_equal(found, expected)
+    assert (np.abs(found - x) <= 2.0**-11 * np.abs(x)).all()
+    assert found[-3:-1].tolist() == [1, 1 + 2**-9], "ties go to even"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_seeds_are_drawn_in_proportion_to_their_error(kernels: CudaKernels, weighted: bool) -> None:
+    rng = np.random.default_rng(3)
+    squared = rng.random(900).astype(np.float32)
+    squared[rng.random(900) < 0.3] = 0
+    order, starts = rng.permutation(900), np.array([0, 700, 720, 721, 721, 800, 900])
+    squared[order[721:800]] = np.inf
+    squared[order[800:]] = 0
+    weights = rng.integers(0, 4, 900).astype(np.float32) if weighted else None
+    for _ in range(4):
+        uniform, found, expected = rng.random(6), np.empty(6, np.int64), np.empty(6, np.int64)
+        kernels.draw_seeds(squared, weights, order, starts, uniform, found)
+        reference.draw_seeds(squared, weights, order, starts, uniform, expected)
+        assert np.array_equal(found, expected)
+        assert found[3] == found[5] == -1, "no rows, and rows that all lie on seeds"
+        assert squared[found[0]] > 0
+    ends = np.empty(1, np.int64)
+    for aim, place in ((0.0, 0), (1 - 1e-16, -1)):
+        kernels.draw_seeds(squared, None, order, starts[:2], np.array([aim]), ends)
+        assert ends[0] == order[:700][squared[order[:700]] > 0][place]
+
+
+def test_distances_are_lowered_to_the_point_of_the_group(kernels: CudaKernels) -> None:
+    rng = np.random.default_rng(4)
+    x, points = rng.standard_normal((40, 33), np.float32), rng.standard_normal((5, 33), np.float32)
+    groups, chosen = rng.integers(0, 7, 40).astype(np.int32), np.array([3, -1, 0, 8, 1])
+    found = np.full(40, 60, np.float32)
+    expected = found.copy()
+    kernels.lower_to(x, points, chosen, groups, found)
+    reference.lower_to(x, points, chosen, groups, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert (found[(groups == 1) | (groups > 4)] == 60).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_are_those_of_the_next_centroid_that_is_there(kernels: CudaKernels, weighted: bool) -> None:
+    rng = np.random.default_rng(5)
+    ids = np.argsort(rng.random((300, 9)), axis=1)[:, :3].astype(np.int32)
+    ids[:5, 1:], ids[5:9, 2] = -1, -1
+    gaps = np.sort(rng.random((300, 3)).astype(np.float32), axis=1)
+    gaps[ids < 0] = np.inf
+    weights = rng.integers(1, 4, 300).astype(np.float32) if weighted else None
+    order, place = rng.permutation(9).astype(np.int32), rng.integers(0, 10, 9).astype(np.int32)
+    found, expected = ((np.zeros(9, np.int64), np.zeros(9, np.int32)) for _ in range(2))
+    kernels.losses(ids, gaps, weights, ids[:, 0].copy(), order, place, 2.0**40, *found)
+    reference.losses(ids, gaps, weights, ids[:, 0].copy(), order, place, 2.0**40, *expected)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+    assert found[1].sum() >= 5
 
 
 @pytest.mark.parametrize("weighted", [False, True])

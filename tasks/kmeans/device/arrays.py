@@ -16,19 +16,36 @@ NEAREST = 3
 class Kernels(Protocol):
     """What no array namespace has, or has too slowly. Arrays are on the device; `out` arrays are filled."""
 
-    def candidates(self, products: Float32Array, half: Float32Array, ids: Int32Array, scores: Float32Array) -> None:
+    def rounded(self, x: Float32Array, out: Float32Array) -> None:
+        """Write numbers, rounded to the 11 bits of TF32 that are nearest, ties to even, to out of the same shape."""
+
+    def candidates(
+        self,
+        products: Float32Array,
+        half: Float32Array,
+        which: Int32Array | None,
+        ids: Int32Array,
+        scores: Float32Array,
+    ) -> None:
         """Find the eight least half - products of every row, least first; ties go to the lowest column.
 
-        products: (m, k). half: (k,). ids, scores: (m, 8) out; -1 and infinity where there are fewer columns.
+        products: (m, k). half: (g, k). which: (m,) the line of half for every row, None = the first. ids, scores: (m, 8)
+        out; -1 and infinity where there are fewer columns.
         """
 
     def settle(
-        self, x: Float32Array, points: Float32Array, among: Int32Array, ids: Int32Array, gaps: Float32Array
+        self,
+        x: Float32Array,
+        points: Float32Array,
+        among: Int32Array,
+        ids: Int32Array,
+        gaps: Float32Array,
+        each: Float32Array | None,
     ) -> None:
         """Find the three points, of some, that are nearest to every row: by |x - p|^2 in float32, not by products.
 
         x: (m, d). points: (k, d). among: (m, q), -1 = none. ids: (m, 3) int32 out, nearest first, ties to the lowest.
-        gaps: (m, 3) float32 out.
+        gaps: (m, 3) float32 out. each: (m, q) out where given, |x - p|^2 of all of them, infinity for -1.
         """
 
     def compare_all(self, x: Float32Array, points: Float32Array, ids: Int32Array, gaps: Float32Array) -> None:
@@ -36,6 +53,49 @@ class Kernels(Protocol):
 
     def gaps(self, x: Float32Array, points: Float32Array, to: Int32Array, out: Float32Array) -> None:
         """Write |x - p|^2 for the one point that `to`, (m,), names for every row, infinity for -1, to out (m,)."""
+
+    def draw_seeds(
+        self,
+        squared: Float32Array,
+        weights: Float32Array | None,
+        order: Int64Array,
+        starts: Int64Array,
+        uniform: Float64Array,
+        chosen: Int64Array,
+    ) -> None:
+        """Draw a row of each of the first m groups in proportion to weight x squared distance, to chosen (m,) int64.
+
+        squared: (n,), infinity = the group has no seed yet, and the weight alone counts. order: (n,) rows by group.
+        starts: (> m,). uniform: (m,) in [0, 1). Numbers are drawn as whole ones on a scale of the group, as `totals.whole`
+        makes them. -1 where every row of the group weighs nothing or lies on a seed.
+        """
+
+    def lower_to(
+        self, x: Float32Array, points: Float32Array, chosen: Int64Array, groups: Int32Array, squared: Float32Array
+    ) -> None:
+        """Lower squared, (m,) in place, to |x - p|^2 for the point of the row's group, where the group has one.
+
+        points: (g, d). chosen: (g,) -1 = the group has none. groups: (m,), from g on = the row's group takes no part.
+        """
+
+    def losses(
+        self,
+        ids: Int32Array,
+        gaps: Float32Array,
+        weights: Float32Array | None,
+        labels: Int32Array,
+        order: Int32Array,
+        place: Int32Array,
+        scale: float,
+        totals: Int64Array,
+        endless: Int32Array,
+    ) -> None:
+        """Add what every row loses if the centroid of its label goes, to (k,) totals: whole numbers, scale to 1.
+
+        A row then belongs to the second or third of ids, (m, 3), that is there: `place`, (k,), tells which centroids go
+        when, and those that go before its own, as `order`, (k,), has it, are gone. It loses weight x (gap - least gap),
+        0 at least, rounded up. endless: (k,) counts the rows that have none left.
+        """
 
     def add_segments(
         self, x: Float32Array, weights: Float32Array | None, order: Int64Array, starts: Int64Array, sums: Float64Array

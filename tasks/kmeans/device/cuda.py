@@ -1,7 +1,7 @@
 """The kernels of the device loop in CUDA C, compiled by NVRTC when a process first uses them.
 
 Every sum has a fixed order: a warp adds a row's terms lane by lane and then across lanes, a block adds the rows of a
-segment one after the other. No float is added atomically.
+segment one after the other. What is added atomically is whole numbers, whose sum is the same in any order.
 """
 
 from typing import Any
@@ -12,8 +12,11 @@ from evenkeel.tasks.kmeans.device.arrays import CANDIDATES
 THREADS = 256
 WARP = 32
 MOST_BLOCKS = 2**31 - 1
+SEEDING = 512
+NAMES = ("rounded", "candidates", "settle", "gaps_to", "draw_seeds", "lower_to", "losses", "add_segments")
 SOURCE = r"""
 #define WARP 32
+#define SEEDING 512
 #define ALL 0xffffffffu
 #define ENDLESS __int_as_float(0x7f800000)
 
@@ -47,23 +50,49 @@ __device__ __forceinline__ float gap_of(const float* x, const float* p, int d, i
   return total;
 }
 
+extern "C" __global__ void rounded(const unsigned* x, long long count, unsigned* out) {
+  long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (at < count) out[at] = (x[at] + 0xfffu + ((x[at] >> 13) & 1u)) & 0xffffe000u;
+}
+
+// What the eight least of a warp cannot exceed: eight groups of lanes each hold one that is no greater.
+__device__ __forceinline__ float bound_of(float least) {
+  float bound = fminf(least, __shfl_xor_sync(ALL, least, 8));
+  bound = fminf(bound, __shfl_xor_sync(ALL, bound, 16));
+  bound = fmaxf(bound, __shfl_xor_sync(ALL, bound, 1));
+  bound = fmaxf(bound, __shfl_xor_sync(ALL, bound, 2));
+  return fmaxf(bound, __shfl_xor_sync(ALL, bound, 4));
+}
+
 extern "C" __global__ void candidates(
-    const float* products, const float* half, long long rows, int k, int* ids, float* scores) {
-  const int q = 8;
+    const float* products, const float* halves, const int* which, long long rows, int k, int* ids, float* scores) {
+  const int q = 8, often = 8;
   long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
   int lane = threadIdx.x % WARP;
   if (row >= rows) return;
   const float* mine = products + row * k;
+  const float* half = halves + (which ? (long long)which[row] * k : 0);
   float best[q];
-  int which[q];
+  int chosen[q];
 #pragma unroll
   for (int t = 0; t < q; t++) {
     best[t] = ENDLESS;
-    which[t] = -1;
+    chosen[t] = -1;
   }
-  for (int j = lane; j < k; j += WARP) {
-    float score = half[j] - mine[j];
-    if (score <= best[q - 1]) insert<q>(score, j, best, which);
+  float bound = ENDLESS;
+  for (int first = 0; first < k; first += often * WARP) {
+    float score[often];
+#pragma unroll
+    for (int t = 0; t < often; t++) {
+      int j = first + t * WARP + lane;
+      score[t] = j < k ? half[j] - mine[j] : ENDLESS;
+    }
+#pragma unroll
+    for (int t = 0; t < often; t++) {
+      int j = first + t * WARP + lane;
+      if (j < k && score[t] <= bound && score[t] <= best[q - 1]) insert<q>(score[t], j, best, chosen);
+    }
+    bound = fminf(bound, bound_of(best[0]));
   }
 #pragma unroll 1
   for (int step = WARP / 2; step; step >>= 1) {
@@ -72,23 +101,24 @@ extern "C" __global__ void candidates(
 #pragma unroll
     for (int t = 0; t < q; t++) {
       other[t] = __shfl_down_sync(ALL, best[t], step);
-      name[t] = __shfl_down_sync(ALL, which[t], step);
+      name[t] = __shfl_down_sync(ALL, chosen[t], step);
     }
     if (lane < step) {
 #pragma unroll
-      for (int t = 0; t < q; t++) insert<q>(other[t], name[t], best, which);
+      for (int t = 0; t < q; t++) insert<q>(other[t], name[t], best, chosen);
     }
   }
   if (!lane) {
     for (int t = 0; t < q; t++) {
-      ids[row * q + t] = which[t];
+      ids[row * q + t] = chosen[t];
       scores[row * q + t] = best[t];
     }
   }
 }
 
 extern "C" __global__ void settle(
-    const float* x, const float* points, const int* among, int q, long long rows, int d, int* ids, float* gaps) {
+    const float* x, const float* points, const int* among, int q, long long rows, int d, int* ids, float* gaps,
+    float* each) {
   long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
   int lane = threadIdx.x % WARP;
   if (row >= rows) return;
@@ -96,7 +126,9 @@ extern "C" __global__ void settle(
   int which[3] = {-1, -1, -1};
   for (int t = 0; t < q; t++) {
     int id = among ? among[row * q + t] : t;
-    if (id >= 0) insert<3>(gap_of(x + row * d, points + (long long)id * d, d, lane), id, best, which);
+    float gap = id < 0 ? ENDLESS : gap_of(x + row * d, points + (long long)id * d, d, lane);
+    if (id >= 0) insert<3>(gap, id, best, which);
+    if (each && !lane) each[row * q + t] = gap;
   }
   if (!lane) {
     for (int t = 0; t < 3; t++) {
@@ -113,6 +145,101 @@ extern "C" __global__ void gaps_to(
   if (row >= rows) return;
   float gap = to[row] < 0 ? ENDLESS : gap_of(x + row * d, points + (long long)to[row] * d, d, lane);
   if (!lane) out[row] = gap;
+}
+
+// The sum of the numbers of the threads before this one, of a block of SEEDING threads; total: that of all.
+__device__ __forceinline__ long long before_me(long long number, long long* shared, long long* total) {
+  int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+  long long sum = number;
+#pragma unroll
+  for (int step = 1; step < WARP; step <<= 1) {
+    long long other = __shfl_up_sync(ALL, sum, step);
+    if (lane >= step) sum += other;
+  }
+  if (lane == WARP - 1) shared[warp] = sum;
+  __syncthreads();
+  long long before = 0, all = 0;
+  for (int t = 0; t < SEEDING / WARP; t++) {
+    if (t < warp) before += shared[t];
+    all += shared[t];
+  }
+  *total = all;
+  return before + sum - number;
+}
+
+extern "C" __global__ void draw_seeds(
+    const float* squared, const float* weights, const long long* order, const long long* starts,
+    const double* uniform, long long* chosen) {
+  __shared__ long long sums[SEEDING / WARP];
+  __shared__ float peaks[SEEDING / WARP];
+  long long first = starts[blockIdx.x], last = starts[blockIdx.x + 1], size = last - first;
+  long long each = (size + SEEDING - 1) / SEEDING;
+  long long low = first + threadIdx.x * each, high = low + each < last ? low + each : last;
+  float peak = 0.0f;
+  for (long long at = first + threadIdx.x; at < last; at += SEEDING) {
+    long long row = order[at];
+    float weight = weights ? weights[row] : 1.0f;
+    peak = fmaxf(peak, squared[row] == ENDLESS ? weight : squared[row] * weight);
+  }
+#pragma unroll
+  for (int step = WARP / 2; step; step >>= 1) peak = fmaxf(peak, __shfl_xor_sync(ALL, peak, step));
+  if (threadIdx.x % WARP == 0) peaks[threadIdx.x / WARP] = peak;
+  if (!threadIdx.x) chosen[blockIdx.x] = -1;
+  __syncthreads();
+  for (int t = 0; t < SEEDING / WARP; t++) peak = fmaxf(peak, peaks[t]);
+  if (!(peak > 0.0f)) return;
+  int exponent, bits = 62;
+  frexp((double)peak, &exponent);
+  while (bits > 0 && (1ll << (62 - bits)) < size + 1) bits--;
+  double scale = ldexp(1.0, bits - exponent);
+  long long sum = 0, total;
+  for (long long at = low; at < high; at++) {
+    long long row = order[at];
+    float weight = weights ? weights[row] : 1.0f;
+    sum += (long long)ceil((double)(squared[row] == ENDLESS ? weight : squared[row] * weight) * scale);
+  }
+  long long prefix = before_me(sum, sums, &total);
+  long long aim = (long long)(uniform[blockIdx.x] * (double)total);
+  if (aim > total - 1) aim = total - 1;
+  if (aim < prefix || aim >= prefix + sum) return;
+  for (long long at = low; at < high; at++) {
+    long long row = order[at];
+    float weight = weights ? weights[row] : 1.0f;
+    prefix += (long long)ceil((double)(squared[row] == ENDLESS ? weight : squared[row] * weight) * scale);
+    if (prefix > aim) {
+      chosen[blockIdx.x] = row;
+      return;
+    }
+  }
+}
+
+extern "C" __global__ void lower_to(
+    const float* x, const float* points, const long long* chosen, const int* groups, int active, long long rows, int d,
+    float* squared) {
+  long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
+  int lane = threadIdx.x % WARP;
+  if (row >= rows) return;
+  int group = groups[row];
+  if (group >= active || chosen[group] < 0) return;
+  float gap = gap_of(x + row * d, points + (long long)group * d, d, lane);
+  if (!lane) squared[row] = fminf(squared[row], gap);
+}
+
+extern "C" __global__ void losses(
+    const int* ids, const float* gaps, const float* weights, const int* labels, const int* order, const int* place,
+    double scale, long long rows, unsigned long long* totals, int* endless) {
+  long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= rows) return;
+  int label = labels[row], own = order[label], second = ids[row * 3 + 1], third = ids[row * 3 + 2];
+  float near = second >= 0 && place[second] >= own ? gaps[row * 3 + 1]
+               : third >= 0 && place[third] >= own ? gaps[row * 3 + 2] : ENDLESS;
+  if (near == ENDLESS) {
+    atomicAdd(endless + label, 1);
+    return;
+  }
+  float loss = fmaxf(near - gaps[row * 3], 0.0f);
+  if (weights) loss *= weights[row];
+  atomicAdd(totals + label, (unsigned long long)ceil((double)loss * scale));
 }
 
 extern "C" __global__ void add_segments(
@@ -136,35 +263,102 @@ class CudaKernels:
 
     def __init__(self, cupy: Any) -> None:
         module = cupy.RawModule(code=SOURCE, options=("--std=c++17",))
-        names = ("candidates", "settle", "gaps_to", "add_segments")
-        self._candidates, self._settle, self._gaps, self._add = (module.get_function(name) for name in names)
-        self._int32, self._int64 = cupy.int32, cupy.int64
+        self._kernel = {name: module.get_function(name) for name in NAMES}
+        self._int32, self._int64, self._float64 = cupy.int32, cupy.int64, cupy.float64
         self._null = cupy.int64(0)
 
-    def candidates(self, products: Float32Array, half: Float32Array, ids: Int32Array, scores: Float32Array) -> None:
+    def rounded(self, x: Float32Array, out: Float32Array) -> None:
+        """Round numbers to TF32: a thread a number."""
+        self._kernel["rounded"](*self._threads(x.size), (x, self._int64(x.size), out))
+
+    def candidates(
+        self,
+        products: Float32Array,
+        half: Float32Array,
+        which: Int32Array | None,
+        ids: Int32Array,
+        scores: Float32Array,
+    ) -> None:
         """Find the eight least half - products of every row: a warp a row."""
         assert ids.shape[1] == CANDIDATES
         rows, k = products.shape
-        self._candidates(*self._warps(rows), (products, half, self._int64(rows), self._int32(k), ids, scores))
+        arguments = (products, half, self._or_null(which), self._int64(rows), self._int32(k), ids, scores)
+        self._kernel["candidates"](*self._warps(rows), arguments)
 
     def settle(
-        self, x: Float32Array, points: Float32Array, among: Int32Array, ids: Int32Array, gaps: Float32Array
+        self,
+        x: Float32Array,
+        points: Float32Array,
+        among: Int32Array,
+        ids: Int32Array,
+        gaps: Float32Array,
+        each: Float32Array | None,
     ) -> None:
         """Find the three nearest of some points to every row: a warp a row."""
-        rows, d = x.shape
-        arguments = (x, points, among, self._int32(among.shape[1]), self._int64(rows), self._int32(d), ids, gaps)
-        self._settle(*self._warps(rows), arguments)
+        self._settle(x, points, among, among.shape[1], ids, gaps, each)
 
     def compare_all(self, x: Float32Array, points: Float32Array, ids: Int32Array, gaps: Float32Array) -> None:
         """Find the three nearest of all points to every row: a warp a row."""
+        self._settle(x, points, None, len(points), ids, gaps, None)
+
+    def _settle(
+        self,
+        x: Float32Array,
+        points: Float32Array,
+        among: Int32Array | None,
+        q: int,
+        ids: Int32Array,
+        gaps: Float32Array,
+        each: Float32Array | None,
+    ) -> None:
         rows, d = x.shape
-        arguments = (x, points, self._null, self._int32(len(points)), self._int64(rows), self._int32(d), ids, gaps)
-        self._settle(*self._warps(rows), arguments)
+        sizes = (self._int32(q), self._int64(rows), self._int32(d))
+        arguments = (x, points, self._or_null(among), *sizes, ids, gaps, self._or_null(each))
+        self._kernel["settle"](*self._warps(rows), arguments)
 
     def gaps(self, x: Float32Array, points: Float32Array, to: Int32Array, out: Float32Array) -> None:
         """Write the squared distance of every row to its point: a warp a row."""
         rows, d = x.shape
-        self._gaps(*self._warps(rows), (x, points, to, self._int64(rows), self._int32(d), out))
+        self._kernel["gaps_to"](*self._warps(rows), (x, points, to, self._int64(rows), self._int32(d), out))
+
+    def draw_seeds(
+        self,
+        squared: Float32Array,
+        weights: Float32Array | None,
+        order: Int64Array,
+        starts: Int64Array,
+        uniform: Float64Array,
+        chosen: Int64Array,
+    ) -> None:
+        """Draw a row of every group: a block a group."""
+        arguments = (squared, self._or_null(weights), order, starts, uniform, chosen)
+        self._kernel["draw_seeds"]((len(chosen),), (SEEDING,), arguments)
+
+    def lower_to(
+        self, x: Float32Array, points: Float32Array, chosen: Int64Array, groups: Int32Array, squared: Float32Array
+    ) -> None:
+        """Lower squared distances to those to the point of the row's group: a warp a row."""
+        rows, d = x.shape
+        sizes = (self._int32(len(chosen)), self._int64(rows), self._int32(d))
+        self._kernel["lower_to"](*self._warps(rows), (x, points, chosen, groups, *sizes, squared))
+
+    def losses(
+        self,
+        ids: Int32Array,
+        gaps: Float32Array,
+        weights: Float32Array | None,
+        labels: Int32Array,
+        order: Int32Array,
+        place: Int32Array,
+        scale: float,
+        totals: Int64Array,
+        endless: Int32Array,
+    ) -> None:
+        """Add what every row loses if its centroid goes: a thread a row."""
+        rows = len(labels)
+        numbers = (self._float64(scale), self._int64(rows))
+        arguments = (ids, gaps, self._or_null(weights), labels, order, place, *numbers, totals, endless)
+        self._kernel["losses"](*self._threads(rows), arguments)
 
     def add_segments(
         self, x: Float32Array, weights: Float32Array | None, order: Int64Array, starts: Int64Array, sums: Float64Array
@@ -172,11 +366,18 @@ class CudaKernels:
         """Add the rows of every segment: a block a segment, a thread a column."""
         d = x.shape[1]
         threads = min(THREADS, -(-d // WARP) * WARP)
-        given = self._null if weights is None else weights
-        self._add((len(starts) - 1,), (threads,), (x, given, order, starts, self._int32(d), sums))
+        arguments = (x, self._or_null(weights), order, starts, self._int32(d), sums)
+        self._kernel["add_segments"]((len(starts) - 1,), (threads,), arguments)
+
+    def _or_null(self, array: Any) -> Any:
+        return self._null if array is None else array
 
     def _warps(self, rows: int) -> tuple[tuple[int], tuple[int]]:
         """Return the grid and the block in which every row has a warp."""
-        blocks = -(-rows * WARP // THREADS)
+        return self._threads(rows * WARP)
+
+    def _threads(self, count: int) -> tuple[tuple[int], tuple[int]]:
+        """Return the grid and the block in which every number has a thread."""
+        blocks = -(-count // THREADS)
         assert 0 < blocks <= MOST_BLOCKS
         return (blocks,), (THREADS,)

@@ -2,12 +2,17 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from evenkeel.infra.dtypes import Array, Float32Array
 from evenkeel.tasks.kmeans.device.cuda import CudaKernels
+
+SLICE_BYTES = 16 << 20
+SLICES = 8
+COPIERS = 4
 
 
 class CupyArrays:
@@ -31,29 +36,55 @@ class CupyArrays:
         return self.xp.asnumpy(array)  # type: ignore[no-any-return]
 
     def stream(self, parts: Iterable[Array]) -> Iterator[Array]:
-        """Copy arrays through pinned memory on a stream of their own: the next travels while the last is worked on."""
-        cupy = self.xp
-        copying, ahead = cupy.cuda.Stream(non_blocking=True), deque[tuple[Any, Any, Any]]()
-        for part in parts:
-            pinned = cupy.cuda.alloc_pinned_memory(max(part.nbytes, 1))
-            host = np.frombuffer(pinned, part.dtype, part.size).reshape(part.shape)
-            host[...] = part
-            # What was yielded before may be let go by now: its memory is used again once the work on it is done.
-            copying.wait_event(cupy.cuda.get_current_stream().record())
-            with copying:
-                there = cupy.empty(part.shape, part.dtype)
-                there.set(host, stream=copying)
-                ahead.append((there, copying.record(), pinned))
-            if len(ahead) > 1:
-                yield self._arrived(*ahead.popleft())
-        while ahead:
-            yield self._arrived(*ahead.popleft())
+        """Copy arrays through pinned memory on a stream of their own: the next travels while the last is worked on.
 
-    def _arrived(self, there: Any, event: Any, pinned: Any) -> Array:
-        """Let the work that follows wait for a copy; its pinned memory may go once the copy is made."""
+        Threads copy slices to a ring of pinned buffers, since one thread reads memory more slowly than the bus takes it.
+        """
+        cupy = self.xp
+        copying, ahead = cupy.cuda.Stream(non_blocking=True), deque[tuple[Any, Any]]()
+        ring = [cupy.cuda.alloc_pinned_memory(SLICE_BYTES) for _ in range(SLICES)]
+        taken: list[Any] = [None] * SLICES
+        with ThreadPoolExecutor(COPIERS) as pool:
+            for part in parts:
+                # What was yielded before may be let go by now: its memory is used again once the work on it is done.
+                copying.wait_event(cupy.cuda.get_current_stream().record())
+                with copying:
+                    there = cupy.empty(part.shape, part.dtype)
+                    self._send(np.ascontiguousarray(part).reshape(-1), there.reshape(-1), pool, ring, taken, copying)
+                    ahead.append((there, copying.record()))
+                if len(ahead) > 1:
+                    yield self._arrived(*ahead.popleft())
+            while ahead:
+                yield self._arrived(*ahead.popleft())
+            copying.synchronize()
+
+    def _send(
+        self, part: Array, there: Any, pool: ThreadPoolExecutor, ring: list[Any], taken: list[Any], copying: Any
+    ) -> None:
+        """Copy numbers, (m,), to the device by slices; taken: for every buffer, what tells that it has been sent."""
+        step = max(1, SLICE_BYTES // max(1, part.dtype.itemsize))
+
+        def fill(number: int) -> Any:
+            place = number % SLICES
+            if taken[place] is not None:
+                taken[place].synchronize()
+            here = part[number * step : (number + 1) * step]
+            host = np.frombuffer(ring[place], part.dtype, len(here))
+            np.copyto(host, here)
+            return host
+
+        count = -(-len(part) // step)
+        filled = deque(pool.submit(fill, number) for number in range(min(count, SLICES)))
+        for number in range(count):
+            host = filled.popleft().result()
+            there[number * step : number * step + len(host)].set(host, stream=copying)
+            taken[number % SLICES] = copying.record()
+            if number + SLICES < count:
+                filled.append(pool.submit(fill, number + SLICES))
+
+    def _arrived(self, there: Any, event: Any) -> Array:
+        """Let the work that follows wait for a copy."""
         self.xp.cuda.get_current_stream().wait_event(event)
-        event.synchronize()
-        del pinned
         return there  # type: ignore[no-any-return]
 
     def matmul(self, a: Float32Array, b: Float32Array, out: Float32Array, tf32: bool) -> None:

@@ -1,7 +1,8 @@
 """Ranking many centroids by groups: rows that lie together are compared with the centroids near them, not with all.
 
 Rows are grouped once by coarse centroids, about sqrt(16 k) of them. The rows of a group share the centroids nearest to
-its coarse one, so that each group is one dense product: n x k shrinks to n x the candidates of a group.
+its coarse one, so that each group is one dense product: n x k shrinks to n x the candidates of a group. All else is done
+for many groups at once.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,20 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.coarse import ITERATIONS, NPROBE, ROWS_PER_LIST
-from evenkeel.tasks.kmeans.device.arrays import NEAREST, Arrays
+from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
-from evenkeel.tasks.kmeans.device.ranking import Ranked, Ranker, bytes_of, centroids_of, rank_block
-from evenkeel.tasks.kmeans.device.rows import DeviceRows
+from evenkeel.tasks.kmeans.device.ranking import (
+    Centroids,
+    Compared,
+    Ranked,
+    Ranker,
+    bytes_of,
+    empty_ranking,
+    factor_of,
+    multiply,
+    still_open,
+)
+from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.device.totals import segments_of
 from evenkeel.tasks.kmeans.options import Products
 
@@ -48,7 +59,7 @@ def fit_groups(rows: DeviceRows, k: int, rng: np.random.Generator, ranker: Ranke
 
 
 class GroupedRanker:
-    """Compares the rows of every group with the centroids nearest to its coarse one."""
+    """Compares the rows of every group with the centroids nearest to its coarse one, many groups at a time."""
 
     def __init__(self, arrays: Arrays, products: Products, groups: Groups) -> None:
         self.arrays, self.products, self.groups = arrays, products, groups
@@ -58,40 +69,91 @@ class GroupedRanker:
 
         before: (n,) last labels, each kept where nothing nearer is found.
         """
-        xp, n = self.arrays.xp, len(rows)
-        out = Ranked(xp.empty((n, NEAREST), np.int32), xp.empty((n, NEAREST), np.float32))
-        among = candidates_of(self.arrays, self.groups.coarse, points)
-        for first, last, x in rows.blocks():
-            here = segments_of(self.arrays, self.groups.labels[first:last], len(among))
-            starts = self.arrays.get(here.starts)
-            for group in np.flatnonzero(np.diff(starts)).tolist():
-                index = here.order[int(starts[group]) : int(starts[group + 1])]
-                self._rank_group(x[index], rows.norms[first + index], points, among[group], out, first + index)
+        arrays, out = self.arrays, empty_ranking(self.arrays, len(rows))
+        among = candidates_of(arrays, self.groups.coarse, points)
+        size, m = among.shape
+        # The rows of a batch, their table of products, and their share of the centroids of their groups, three times.
+        bytes_each = bytes_of(m, rows.shape[1], self.products) + 12 * m * rows.shape[1] * size // len(rows)
+        for first, last, x in rows.spans():
+            order = segments_of(arrays, self.groups.labels[first:last], size).order
+
+            def work(low: int, high: int, x: Float32Array = x, first: int = first, order: Int64Array = order) -> None:
+                index = order[low:high]
+                place = first + index
+                compared = Compared(x[index], rows.norms[place], rows.quartic[place], self.groups.labels[place])
+                out.ids[place], out.gaps[place] = self._rank(compared, points, among, self.products)
+
+            batch = batch_size(arrays, bytes_each)
+            in_batches(arrays, last - first, batch, work, "to compare the rows of groups with their candidates")
         if before is not None:
-            keep_nearer(self.arrays, out, before, rows.squared(points, before))
+            keep_nearer(arrays, out, before, rows.squared(points, before))
         return out
 
-    def _rank_group(
-        self,
-        x: Float32Array,
-        norms: Float32Array,
-        points: Float32Array,
-        among: Int32Array,
-        out: Ranked,
-        index: Int64Array,
-    ) -> None:
-        """Rank the rows of a group, x (m, d), and put what is found at `index`."""
-        xp, centroids = self.arrays.xp, centroids_of(self.arrays, points[among])
-        found = Ranked(xp.empty((len(x), NEAREST), np.int32), xp.empty((len(x), NEAREST), np.float32))
+    def _rank(self, rows: Compared, points: Float32Array, among: Int32Array, products: Products) -> Ranked:
+        """Rank rows that lie in the order of their groups among the candidates of these."""
+        arrays, xp = self.arrays, self.arrays.xp
+        assert rows.which is not None
+        counts = arrays.get(xp.bincount(rows.which, minlength=len(among)))
+        asked = np.flatnonzero(counts)
+        lists, rows, place = self._lists(points, among, asked, rows)
+        assert rows.which is not None
+        m, ends = among.shape[1], np.cumsum(counts[asked])
+        table = xp.empty((len(rows.x), m), np.float32)
+        these, those = factor_of(arrays, rows.x, products), factor_of(arrays, lists.points, products)
+        for at, (low, high) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            multiply(arrays, these.part(low, high), those.part(at * m, (at + 1) * m), table[low:high], products)
+        del these, those
+        scores, ids = xp.empty((len(table), CANDIDATES), np.float32), xp.empty((len(table), CANDIDATES), np.int32)
+        arrays.kernels.candidates(table, lists.half, rows.which, ids, scores)
+        del table
+        named = xp.where(ids >= 0, place[rows.which[:, None], xp.maximum(ids, 0)], np.int32(-1))
+        found, each = empty_ranking(arrays, len(ids)), xp.empty((len(ids), CANDIDATES), np.float32)
+        arrays.kernels.settle(rows.x, points, named, found.ids, found.gaps, each)
+        if m <= CANDIDATES:
+            return found
+        third = found.gaps[:, NEAREST - 1]
+        rest = xp.flatnonzero(still_open(arrays, rows, lists, ids, scores, each, third, products))
+        if len(rest):
+            left = rows.take(rest)
+            assert left.which is not None
+            if products == "float32":
+                again = empty_ranking(arrays, len(rest))
+                in_batches(
+                    arrays,
+                    len(rest),
+                    batch_size(arrays, 8 * m),
+                    lambda low, high: arrays.kernels.settle(
+                        left.x[low:high],
+                        points,
+                        place[left.which[low:high]],
+                        again.ids[low:high],
+                        again.gaps[low:high],
+                        None,
+                    ),
+                    "to compare rows with all candidates of their group",
+                )
+            else:
+                again = self._rank(
+                    left._replace(which=arrays.put(asked.astype(np.int32))[left.which]), points, among, "float32"
+                )
+            found.ids[rest], found.gaps[rest] = again
+        return found
 
-        def work(low: int, high: int) -> None:
-            part = Ranked(found.ids[low:high], found.gaps[low:high])
-            rank_block(self.arrays, x[low:high], norms[low:high], centroids, self.products, part)
-
-        batch = batch_size(self.arrays, bytes_of(len(among), x.shape[1], self.products))
-        in_batches(self.arrays, len(x), batch, work, "to compare the rows of a group with its candidates")
-        out.ids[index] = xp.where(found.ids >= 0, among[xp.maximum(found.ids, 0)], -1)
-        out.gaps[index] = found.gaps
+    def _lists(
+        self, points: Float32Array, among: Int32Array, asked: Int64Array, rows: Compared
+    ) -> tuple[Centroids, Compared, Int32Array]:
+        """Return the candidates of some groups as lists, rows that name these, and which points they are, (lists, m)."""
+        arrays, xp = self.arrays, self.arrays.xp
+        assert rows.which is not None
+        there = arrays.put(asked)
+        new = xp.zeros(len(among), np.int32)
+        new[there] = xp.arange(len(asked), dtype=np.int32)
+        place = among[there]
+        mine = points[place.reshape(-1)]
+        squared = (mine * mine).sum(axis=1).reshape(place.shape)
+        quartic = quartic_norms(arrays, mine).reshape(place.shape).max(axis=1)
+        lists = Centroids(mine, squared * np.float32(0.5), xp.sqrt(squared.max(axis=1)), quartic)
+        return lists, rows._replace(which=new[rows.which]), place
 
 
 def candidates_of(arrays: Arrays, coarse: Float32Array, points: Float32Array) -> Int32Array:

@@ -1,24 +1,29 @@
 """The three nearest centroids of every row, exactly, by a matrix product and a settling of what it leaves open.
 
 A product finds eight candidates a row; |x - c|^2 of these, summed in float32 without products, ranks them. A row is
-settled where its third is nearer than any other centroid can be by its product, whose error is bounded. The few that
-are open are ranked by more exact products, and where even float32 leaves them open (many equal centroids), by comparing
-with all. So the ranking depends neither on how exact products are nor on how rows are cut into batches.
+settled where its third is nearer than any other centroid can be by its product. The few that are open are ranked by
+more exact products, and where even float32 leaves them open (many equal centroids), by comparing with all. So the
+ranking depends neither on how exact products are nor on how rows are cut into batches.
+
+How far a product can be off is bounded under the assumption that the roundings of its terms are independent
+(Hoeffding's inequality), and what it is off for the eight candidates is seen: a row for which that comes near the bound
+is open too. So rows for which the assumption is wrong, such as those of equal numbers, are settled in float32.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Float32Array, Int32Array
+from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array
 from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
-from evenkeel.tasks.kmeans.device.rows import DeviceRows
+from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.options import Products
 
 ROUNDING = 2.0**-21  # of |x|^2 + |c|^2: what a score and a squared distance in float32 are off by
 TOO_MANY_OPEN = 0.25
-TF32_BITS = 0xFFFFE000  # sign, exponent and the first 10 bits of a float32's mantissa
+SAFETY = 4.5  # a sum of independent roundings is off by more in fewer than 1 of 10,000, as a rule in 1 of 10^14
+NEAR_THE_BOUND = 0.8
 
 
 class Ranked(NamedTuple):
@@ -29,68 +34,149 @@ class Ranked(NamedTuple):
 
 
 class Centroids(NamedTuple):
-    """Points, (k, d), half their squared norms, (k,), and the largest norm, all on the device."""
+    """Points that rows are compared with, on the device, in g lists: one for all rows, or one for each group of rows.
+
+    points: (k, d). half: (g, m) half their squared norms. longest, quartic: (g,) the largest norm of a list, and the
+    largest fourth root of a sum of fourth powers.
+    """
 
     points: Float32Array
     half: Float32Array
     longest: Float32Array
+    quartic: Float32Array
 
 
-def product_error(products: Products, d: int) -> float:
-    """Return a bound on the error of a product as a share of |x| |c|.
+class ProductError(NamedTuple):
+    """Bounds on the error of a product: as a share of |x| |c|, and of the same by norms of fourth powers."""
 
-    float32: d roundings. tf32: both factors lose all after 10 bits, 2^-10 each, and tensor cores may cut sums off where
-    float32 rounds. tf32x3: the rests of the factors take part, less their own loss and the product of the rests.
+    whole: float
+    spread: float
+
+
+def product_error(products: Products, d: int) -> ProductError:
+    """Return how far a product of d terms can be off.
+
+    float32: d independent roundings. tf32: both factors are rounded to 11 bits, 2^-11 each, and tensor cores may cut
+    sums off where float32 rounds, after every fourth term at most. tf32x3: the rests of the factors take part, less
+    what these lose and the product of the rests.
     """
-    exact = d * 2.0**-23
-    return {"float32": exact, "tf32": 2.0**-9 + 2.0**-20 + 2 * exact, "tf32x3": 2.0**-18 + 6 * exact}[products]
+    cut = d / 4 * 2.0**-23
+    return {
+        "float32": ProductError(min(d, 2 * SAFETY * np.sqrt(d)) * 2.0**-24, 0.0),
+        "tf32": ProductError(cut, SAFETY * 2**0.5 * 2.0**-11),
+        "tf32x3": ProductError(2.0**-20 + 2.0**-22 + 3 * cut, 0.0),
+    }[products]
 
 
 def centroids_of(arrays: Arrays, points: Float32Array) -> Centroids:
-    """Return (k, d) points with what ranking needs of them."""
+    """Return (k, d) points as one list for all rows."""
     squared = (points * points).sum(axis=1)
-    return Centroids(points, squared * np.float32(0.5), arrays.xp.sqrt(squared.max()))
+    largest = [one.max().reshape(1) for one in (arrays.xp.sqrt(squared), quartic_norms(arrays, points))]
+    return Centroids(points, (squared * np.float32(0.5)).reshape(1, -1), *largest)
 
 
-def multiply(arrays: Arrays, a: Float32Array, b: Float32Array, out: Float32Array, products: Products) -> None:
-    """Write a @ b to out, with errors up to `product_error`."""
-    if products != "tf32x3":
-        arrays.matmul(a, b, out, products == "tf32")
-        return
-    a_high, b_high = _high(arrays, a), _high(arrays, b)
-    rest = arrays.xp.empty_like(out)
-    arrays.matmul(a_high, b - b_high, out, True)
-    arrays.matmul(a - a_high, b_high, rest, True)
-    out += rest
-    arrays.matmul(a_high, b_high, rest, True)
-    out += rest
+class Factor(NamedTuple):
+    """Rows or points as products take them, (m, d): rounded to TF32 or as they are, and what rounding took away."""
+
+    high: Float32Array
+    rest: Float32Array | None
+
+    def part(self, low: int, high: int) -> "Factor":
+        """Return some of the rows."""
+        return Factor(self.high[low:high], None if self.rest is None else self.rest[low:high])
 
 
-def rank_block(
-    arrays: Arrays, x: Float32Array, norms: Float32Array, centroids: Centroids, products: Products, out: Ranked
-) -> int:
-    """Rank the three nearest of k points for (m, d) rows; fills `out`, returns how many rows products left open."""
-    xp, k = arrays.xp, len(centroids.points)
-    scores, ids = xp.empty((len(x), CANDIDATES), np.float32), xp.empty((len(x), CANDIDATES), np.int32)
-    table = xp.empty((len(x), k), np.float32)
-    multiply(arrays, x, centroids.points.T, table, products)
-    arrays.kernels.candidates(table, centroids.half, ids, scores)
+def factor_of(arrays: Arrays, a: Float32Array, products: Products) -> Factor:
+    """Return (m, d) rows or points as a factor of products of some kind."""
+    if products == "float32":
+        return Factor(a, None)
+    high: Float32Array = arrays.xp.empty_like(a)
+    arrays.kernels.rounded(a, high)
+    return Factor(high, a - high if products == "tf32x3" else None)
+
+
+def multiply(arrays: Arrays, a: Factor, b: Factor, out: Float32Array, products: Products) -> None:
+    """Write (m, d) @ (k, d).T to out, with errors up to `product_error`."""
+    arrays.matmul(a.high, b.high.T, out, products != "float32")
+    if a.rest is not None and b.rest is not None:
+        more = arrays.xp.empty_like(out)
+        for one, other in ((a.high, b.rest), (a.rest, b.high)):
+            arrays.matmul(one, other.T, more, True)
+            out += more
+
+
+class Compared(NamedTuple):
+    """Rows and what ranking needs of them, m of them on the device.
+
+    x: (m, d). norms, quartic: (m,) as of `DeviceRows`. which: (m,) int32 the list of centroids of every row, None = the
+    only one.
+    """
+
+    x: Float32Array
+    norms: Float32Array
+    quartic: Float32Array
+    which: Int32Array | None = None
+
+    def take(self, index: Int32Array) -> "Compared":
+        """Return the rows at `index`."""
+        which = None if self.which is None else self.which[index]
+        return Compared(self.x[index], self.norms[index], self.quartic[index], which)
+
+
+def still_open(
+    arrays: Arrays,
+    rows: Compared,
+    lists: Centroids,
+    ids: Int32Array,
+    scores: Float32Array,
+    each: Float32Array,
+    third: Float32Array,
+    products: Products,
+) -> BoolArray:
+    """Return which rows are open, (m,): another centroid could be nearer than the third, or products are off too far.
+
+    ids, scores: (m, 8) of the candidates. each: (m, 8) their squared distances. third: (m,) that of the third.
+    """
+    xp, error = arrays.xp, product_error(products, rows.x.shape[1])
+    longest, quartic = (one if rows.which is None else one[rows.which] for one in (lists.longest, lists.quartic))
+    slack = xp.sqrt(rows.norms) * longest * np.float32(error.whole)
+    slack += rows.quartic * quartic * np.float32(error.spread)
+    slack += (rows.norms + longest * longest) * np.float32(ROUNDING)
+    found: BoolArray = (third - rows.norms) * np.float32(0.5) >= scores[:, CANDIDATES - 1] - slack
+    if products == "tf32":
+        seen = xp.where(ids >= 0, scores - (each - rows.norms[:, None]) * np.float32(0.5), np.float32(0))
+        found |= xp.abs(seen).max(axis=1) > slack * np.float32(NEAR_THE_BOUND)
+    return found
+
+
+def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Products, out: Ranked) -> int:
+    """Rank the three nearest of k points for m rows; fills `out`, returns how many rows products left open."""
+    xp, k, m = arrays.xp, len(lists.points), len(rows.x)
+    scores, ids = xp.empty((m, CANDIDATES), np.float32), xp.empty((m, CANDIDATES), np.int32)
+    table = xp.empty((m, k), np.float32)
+    factors = (factor_of(arrays, one, products) for one in (rows.x, lists.points))
+    multiply(arrays, *factors, table, products)
+    arrays.kernels.candidates(table, lists.half, None, ids, scores)
     del table
-    arrays.kernels.settle(x, centroids.points, ids, out.ids, out.gaps)
+    each = xp.empty((m, CANDIDATES), np.float32)
+    arrays.kernels.settle(rows.x, lists.points, ids, out.ids, out.gaps, each)
     if k <= CANDIDATES:
         return 0
-    slack = xp.sqrt(norms) * centroids.longest * np.float32(product_error(products, x.shape[1]))
-    slack += (norms + centroids.longest**2) * np.float32(ROUNDING)
-    third = (out.gaps[:, NEAREST - 1] - norms) * np.float32(0.5)
-    rest = xp.flatnonzero(third >= scores[:, CANDIDATES - 1] - slack)
+    third = out.gaps[:, NEAREST - 1]
+    rest = xp.flatnonzero(still_open(arrays, rows, lists, ids, scores, each, third, products))
     if len(rest):
-        again = Ranked(xp.empty((len(rest), NEAREST), np.int32), xp.empty((len(rest), NEAREST), np.float32))
+        again = empty_ranking(arrays, len(rest))
         if products == "float32":
-            arrays.kernels.compare_all(x[rest], centroids.points, again.ids, again.gaps)
+            arrays.kernels.compare_all(rows.x[rest], lists.points, again.ids, again.gaps)
         else:
-            rank_block(arrays, x[rest], norms[rest], centroids, "float32", again)
+            rank_block(arrays, rows.take(rest), lists, "float32", again)
         out.ids[rest], out.gaps[rest] = again
     return len(rest)
+
+
+def empty_ranking(arrays: Arrays, n: int) -> Ranked:
+    """Return room for the ranking of n rows."""
+    return Ranked(arrays.xp.empty((n, NEAREST), np.int32), arrays.xp.empty((n, NEAREST), np.float32))
 
 
 class Ranker:
@@ -101,16 +187,15 @@ class Ranker:
 
     def rank(self, rows: DeviceRows, points: Float32Array) -> Ranked:
         """Return the three nearest of (k, d) points to every row."""
-        xp, n = self.arrays.xp, len(rows)
-        centroids = centroids_of(self.arrays, points)
-        out = Ranked(xp.empty((n, NEAREST), np.int32), xp.empty((n, NEAREST), np.float32))
+        lists, out = centroids_of(self.arrays, points), empty_ranking(self.arrays, len(rows))
         batch = batch_size(self.arrays, bytes_of(len(points), rows.shape[1], self.products))
-        for first, last, x in rows.blocks():
+        for first, last, x in rows.spans():
 
             def work(low: int, high: int, x: Float32Array = x, first: int = first) -> None:
                 here = slice(first + low, first + high)
                 part = Ranked(out.ids[here], out.gaps[here])
-                left = rank_block(self.arrays, x[low:high], rows.norms[here], centroids, self.products, part)
+                compared = Compared(x[low:high], rows.norms[here], rows.quartic[here])
+                left = rank_block(self.arrays, compared, lists, self.products, part)
                 if left > TOO_MANY_OPEN * (high - low):
                     self.products = "float32"
 
@@ -120,10 +205,4 @@ class Ranker:
 
 def bytes_of(k: int, d: int, products: Products) -> int:
     """Return the bytes of working space a row takes while it is ranked among k points."""
-    return 4 * ((2 if products == "tf32x3" else 1) * k + 3 * d + 4 * CANDIDATES)
-
-
-def _high(arrays: Arrays, a: Float32Array) -> Float32Array:
-    """Return numbers cut to the 10 bits of mantissa of TF32."""
-    cut: Float32Array = (arrays.xp.ascontiguousarray(a).view(np.uint32) & np.uint32(TF32_BITS)).view(np.float32)
-    return cut
+    return 4 * ((2 if products == "tf32x3" else 1) * k + 4 * d + 8 * CANDIDATES)

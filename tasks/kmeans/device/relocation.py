@@ -12,7 +12,7 @@ import numpy as np
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device.ranking import Ranked
 from evenkeel.tasks.kmeans.device.rows import DeviceRows
-from evenkeel.tasks.kmeans.device.totals import Segments, draw, segment_totals, segments_of, weighted, whole
+from evenkeel.tasks.kmeans.device.totals import Segments, draw, scale_for, segment_totals, segments_of, weighted, whole
 from evenkeel.tasks.kmeans.kernels import kernel
 from evenkeel.tasks.kmeans.relocation import SHARE
 
@@ -53,12 +53,13 @@ def relocate(
     if targets is None:
         return np.empty(0, np.int64)
     best = np.argsort(-targets.gains, kind="stable")[: max(1, int(SHARE * k))]
-    removal = arrays.get(_priced(rows, ranked.gaps[:, 1] - ranked.gaps[:, 0], segments))
+    prices = Prices(rows, labels, ranked, k)
+    removal = arrays.get(prices.of(np.zeros(k, np.int32), np.zeros(k, np.int32)))
     hosts = np.zeros(k, np.bool_)
     hosts[targets.clusters[best]] = True
     cheapest = np.argsort(removal, kind="stable")[: 4 * len(best)]
     cheapest = cheapest[~hosts[cheapest]]
-    gone = _decide(rows, labels, ranked, segments, cheapest, targets.gains[best])
+    gone = _decide(prices, cheapest, targets.gains[best])
     if not len(gone):
         return gone
     chosen = best[: len(gone)]
@@ -102,42 +103,56 @@ def _draw_targets(
     return Targets(picks, of_row, gaps, arrays.get(gains), arrays.get(clusters))
 
 
-def _decide(
-    rows: DeviceRows,
-    labels: Int32Array,
-    ranked: Ranked,
-    segments: Segments,
-    cheapest: Int64Array,
-    gains: Float64Array,
-) -> Int64Array:
+class Prices:
+    """What rows lose where the centroids of their labels go."""
+
+    def __init__(self, rows: DeviceRows, labels: Int32Array, ranked: Ranked, k: int) -> None:
+        xp = rows.arrays.xp
+        self.rows, self.labels, self.ranked, self.k = rows, labels, ranked, k
+        losses = xp.where(xp.isfinite(ranked.gaps), ranked.gaps, np.float32(0)).max(axis=1)
+        self.scale = scale_for(float(weighted(losses, rows.weights).max()), len(labels))
+
+    def of(self, order: Int32Array, place: Int32Array) -> Float64Array:
+        """Return the price of every centroid, (k,) on the device, 1e300 where a row has no other left.
+
+        place: (k,) when centroids go. order: (k,) those of lower place are gone when this one does.
+        """
+        arrays, xp = self.rows.arrays, self.rows.arrays.xp
+        totals, endless = xp.zeros(self.k, np.int64), xp.zeros(self.k, np.int32)
+        arrays.kernels.losses(
+            *self.ranked,
+            self.rows.weights,
+            self.labels,
+            arrays.put(order),
+            arrays.put(place),
+            self.scale,
+            totals,
+            endless,
+        )
+        return xp.where(endless > 0, DEAR, totals.astype(np.float64) / self.scale)  # type: ignore[no-any-return]
+
+
+def _decide(prices: Prices, cheapest: Int64Array, gains: Float64Array) -> Int64Array:
     """Return the centroids that go, (m,) int64, in the order of `cheapest`: each costs less than its target gains."""
-    arrays, xp, k = rows.arrays, rows.arrays.xp, len(segments.starts) - 1
-    order = arrays.put(_places(cheapest, k))
-    own = order[labels]
-    gone = np.empty(0, np.int64)
+    arrays, k = prices.rows.arrays, prices.k
+    order, gone = _places(cheapest, k), np.empty(0, np.int64)
     for _ in range(PASSES):
         place = np.full(k, k, np.int32)
-        place[gone] = _places(cheapest, k)[gone]
-        before = arrays.put(place)
-        second, third = _left(ranked, before, 1, own), _left(ranked, before, 2, own)
-        near = xp.where(second, ranked.gaps[:, 1], xp.where(third, ranked.gaps[:, 2], np.float32(np.inf)))
-        costs = _priced(rows, near - ranked.gaps[:, 0], segments)
-        found = cheapest[_accept(arrays.get(costs[arrays.put(cheapest)]), gains)]
+        place[gone] = order[gone]
+        found = cheapest[_accept(arrays.get(prices.of(order, place))[cheapest], gains)]
         if np.array_equal(found, gone):
             break
         gone = found
     return gone
 
 
-def _left(ranked: Ranked, place: Int32Array, at: int, before: Int32Array | None = None) -> BoolArray:
+def _left(ranked: Ranked, place: Int32Array, at: int) -> BoolArray:
     """Return whether the centroid ranked `at` is there for every row, (n,): it exists, and has not gone.
 
-    place: (k,) where a centroid goes in the order, k = it stays. before: (n,) only those that go earlier count.
+    place: (k,) where a centroid goes in the order, k = it stays.
     """
     ids = ranked.ids[:, at]
-    goes = place[ids * (ids >= 0)]
-    stays = goes == len(place) if before is None else goes >= before
-    found: BoolArray = (ids >= 0) & stays
+    found: BoolArray = (ids >= 0) & (place[ids * (ids >= 0)] == len(place))
     return found
 
 
@@ -146,15 +161,6 @@ def _places(which: Int64Array, k: int) -> Int32Array:
     place = np.full(k, k, np.int32)
     place[which] = np.arange(len(which), dtype=np.int32)
     return place
-
-
-def _priced(rows: DeviceRows, loss: Float32Array, segments: Segments) -> Float64Array:
-    """Return the weighted sum of losses of every cluster, 1e300 where one is infinite, (k,) float64."""
-    xp = rows.arrays.xp
-    finite = xp.isfinite(loss)
-    totals = segment_totals(rows.arrays, weighted(xp.where(finite, xp.maximum(loss, 0), 0), rows.weights), segments)
-    endless = segment_totals(rows.arrays, xp.where(finite, 0, 1).astype(np.float32), segments)
-    return xp.where(endless > 0, DEAR, totals)  # type: ignore[no-any-return]
 
 
 @kernel

@@ -42,7 +42,7 @@ class DeviceRows:
     """Rows in working coordinates, as `PreparedRows` are, on a device.
 
     x: (n, d) float32; None where the rows do not fit: then blocks are copied from `source` in every pass. source: the
-    caller's rows. norms: (n,) float32, |x|^2. weights: (n,) float32, None = all weigh the same. peak: the largest
+    caller's rows. norms: (n,) float32, |x|^2. quartic: (n,) float32, the fourth root of the sum of x^4. weights: (n,) float32, None = all weigh the same. peak: the largest
     absolute value of the caller's rows, by which directions are found.
     """
 
@@ -50,6 +50,7 @@ class DeviceRows:
     x: Float32Array | None
     source: Matrix
     norms: Float32Array
+    quartic: Float32Array
     weights: Float32Array | None
     frame: Frame
     spherical: bool
@@ -66,6 +67,13 @@ class DeviceRows:
             return
         for first, last in _bounds(self.shape):
             yield Block(first, last, self.x[first:last])
+
+    def spans(self) -> Iterator[Block]:
+        """Yield all rows in order: at once where they are on the device, in blocks where they are not."""
+        if self.x is None:
+            yield from self.blocks()
+        else:
+            yield Block(0, len(self), self.x)
 
     def gather(self, index: Int64Array) -> Float32Array:
         """Return copies of the rows at `index`, (m,) on the device."""
@@ -86,7 +94,8 @@ class DeviceRows:
             x = self.gather(index)
         else:
             source = Picked(self.source, self.arrays.get(index))
-        return replace(self, x=x, source=source, norms=self.norms[index], weights=weights, shape=shape)
+        norms, quartic = self.norms[index], self.quartic[index]
+        return replace(self, x=x, source=source, norms=norms, quartic=quartic, weights=weights, shape=shape)
 
     def squared(self, points: Float32Array, to: Int32Array) -> Float32Array:
         """Return |x - p|^2 of every row for the point that `to`, (n,), names; infinity for -1. (n,) float32."""
@@ -156,15 +165,16 @@ def prepare_rows(
     if frame is None:
         frame = Frame(np.zeros(shape[1], np.float32), 1.0) if spherical else frame_of(mean.astype(np.float32), largest)
     norms: Float32Array = xp.empty(shape[0], xp.float32)
-    made = DeviceRows(
-        arrays, None, x, norms, arrays.put(checked) if checked.size else None, frame, spherical, largest, shape
-    )
+    quartic: Float32Array = xp.empty(shape[0], xp.float32)
+    there = arrays.put(checked) if checked.size else None
+    made = DeviceRows(arrays, None, x, norms, quartic, there, frame, spherical, largest, shape)
     if resident is not None:
         made = replace(made, x=resident)
         for _, _, part in made.blocks():
             _to_frame(arrays, part, frame, spherical, largest)
     for first, last, part in made.blocks():
         norms[first:last] = (part * part).sum(axis=1)
+        quartic[first:last] = quartic_norms(arrays, part)
     if spherical and not bool((norms > 0).all()):
         raise no_direction(int(xp.argmin(norms)))
     return made
@@ -180,6 +190,12 @@ def to_sphere(arrays: Arrays, points: Float32Array) -> None:
     xp = arrays.xp
     length = xp.sqrt((points.astype(xp.float64) ** 2).sum(axis=1))
     points /= xp.where(length > 0, length, 1)[:, None].astype(xp.float32)
+
+
+def quartic_norms(arrays: Arrays, points: Float32Array) -> Float32Array:
+    """Return the fourth root of the sum of the fourth powers of every point, (n,) float32."""
+    squared = points * points
+    return arrays.xp.sqrt(arrays.xp.sqrt((squared * squared).sum(axis=1)))  # type: ignore[no-any-return]
 
 
 def _room(arrays: Arrays, shape: tuple[int, int]) -> Float32Array | None:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Float32Array, Int32Array
+from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device.rows import DeviceRows
-from evenkeel.tasks.kmeans.device.totals import Segments, running, segment_totals, segments_of, weighted, whole
+from evenkeel.tasks.kmeans.device.totals import segment_totals, segments_of, weighted
 from evenkeel.tasks.kmeans.seeding import apportion
 
 
@@ -18,10 +18,7 @@ def seed_random(rows: DeviceRows, k: int, rng: np.random.Generator) -> Float32Ar
 
 def seed_plus_plus(rows: DeviceRows, k: int, rng: np.random.Generator) -> Float32Array:
     """Return k-means++ seeds, (<= k, d): k passes over the rows."""
-    arrays = rows.arrays
-    groups = arrays.xp.zeros(len(rows), np.int32)
-    counts = np.array([min(k, len(rows))])
-    return _seed(rows, groups, segments_of(arrays, groups, 1), counts, rng)
+    return _seed(rows, rows.arrays.xp.zeros(len(rows), np.int32), np.array([min(k, len(rows))]), rng)
 
 
 def seed_grouped(
@@ -41,37 +38,34 @@ def seed_grouped(
     if rows.weights is not None:
         weight_of = arrays.get(segment_totals(arrays, rows.weights, segments))
     share = weight_of / weight_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
-    return _seed(rows, groups, segments, apportion(share, k, rows_of), rng)
+    return _seed(rows, groups, apportion(share, k, rows_of), rng)
 
 
-def _seed(
-    rows: DeviceRows, groups: Int32Array, segments: Segments, counts: np.ndarray, rng: np.random.Generator
-) -> Float32Array:
+def _seed(rows: DeviceRows, groups: Int32Array, counts: Int64Array, rng: np.random.Generator) -> Float32Array:
     """Draw `counts` seeds of every group, the n-th of all groups in one pass, in proportion to weight x D^2.
 
-    A group whose rows all lie on seeds gets no more. Seeds are in the order of their groups.
+    groups: (n,). A group whose rows all lie on seeds gets no more. Seeds are in the order of their groups. Groups are
+    taken by how many seeds they get, so that those which get another are always the first ones.
     """
-    arrays = rows.arrays
-    xp, size = arrays.xp, len(counts)
-    squared = xp.full(len(rows), np.inf, np.float32)
-    sure = xp.ones(len(rows), np.float32) if rows.weights is None else rows.weights
-    first, last = segments.starts[:-1], segments.starts[1:]
-    place, draws = np.concatenate(([0], np.cumsum(counts))), rng.random(int(counts.sum()))
-    seeds = xp.full(int(place[-1]), -1, np.int64)
-    for turn in range(int(counts.max())):
-        asked = np.flatnonzero(counts > turn)
-        found = whole(arrays, sure if turn == 0 else xp.where(xp.isfinite(squared), squared, 0) * sure)
-        if found is None:
-            break
-        prefix = running(arrays, found.numbers[segments.order])
-        here = arrays.put(asked)
-        low, high = prefix[first[here]], prefix[last[here]]
-        aims = low + (arrays.put(draws[place[asked] + turn]) * (high - low).astype(xp.float64)).astype(xp.int64)
-        at = xp.searchsorted(prefix[1:], xp.minimum(aims, high - 1), side="right")
-        chosen = xp.where(high > low, segments.order[xp.minimum(at, len(rows) - 1)], -1)
-        seeds[arrays.put(place[asked] + turn)] = chosen
-        latest = xp.full(size, -1, np.int32)
-        latest[here] = xp.where(chosen >= 0, xp.arange(len(asked), dtype=np.int32), -1)
-        points = rows.gather(xp.maximum(chosen, 0))
-        squared = xp.minimum(squared, rows.squared(points, latest[groups]))
-    return rows.gather(seeds[seeds >= 0])
+    arrays, xp = rows.arrays, rows.arrays.xp
+    by_count = np.argsort(-counts, kind="stable")
+    turns = np.bincount(counts)[::-1].cumsum()[::-1][1:]  # how many groups get a first seed, a second, ...
+    asked = np.concatenate([by_count[:many] for many in turns])
+    turn_of = np.repeat(np.arange(len(turns)), turns)
+    place = (np.cumsum(counts) - counts)[asked] + turn_of
+    uniform = arrays.put(rng.random(len(place))[place])
+    renamed = np.empty(len(counts), np.int32)
+    renamed[by_count] = np.arange(len(counts), dtype=np.int32)
+    here = arrays.put(renamed)[groups]
+    segments = segments_of(arrays, here, len(counts))
+    squared, chosen = xp.full(len(rows), np.inf, np.float32), xp.full(len(place), -1, np.int64)
+    ends = np.cumsum(turns).tolist()
+    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+        mine = chosen[first:last]
+        arrays.kernels.draw_seeds(squared, rows.weights, segments.order, segments.starts, uniform[first:last], mine)
+        points = rows.gather(xp.maximum(mine, 0))
+        if last < len(place):
+            for low, high, x in rows.spans():
+                arrays.kernels.lower_to(x, points, mine, here[low:high], squared[low:high])
+    by_group = chosen[arrays.put(np.argsort(place, kind="stable"))]
+    return rows.gather(by_group[by_group >= 0])

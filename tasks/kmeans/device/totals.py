@@ -42,9 +42,14 @@ def whole(arrays: Arrays, values: Float32Array) -> Whole | None:
     peak = float(values.max()) if len(values) else 0.0
     if not peak > 0:
         return None
-    bits = BITS - int(np.ceil(np.log2(len(values) + 1)))
-    scale = float(2.0 ** (bits - np.frexp(peak)[1]))
+    scale = scale_for(peak, len(values))
     return Whole(xp.ceil(values.astype(xp.float64) * scale).astype(xp.int64), scale)
+
+
+def scale_for(peak: float, count: int) -> float:
+    """Return how many whole ones make 1, so that `count` numbers up to `peak` have a sum below 2^62."""
+    bits = BITS - int(np.ceil(np.log2(count + 1)))
+    return float(2.0 ** (bits - np.frexp(peak)[1]))
 
 
 def segment_totals(arrays: Arrays, values: Float32Array, segments: Segments) -> Float64Array:
