@@ -62,6 +62,16 @@ template <class T> T __shfl_up_sync(unsigned, T value, int step) {
 template <class T> T __shfl_xor_sync(unsigned, T value, int step) {
   return exchange(value, running ^ (unsigned)step);
 }
+template <class T> T __shfl_sync(unsigned, T value, int lane) { return exchange(value, running - running % 32 + lane); }
+static unsigned __ballot_sync(unsigned, bool value) {
+  unsigned found = 0, warp = running - running % 32;
+  fibers[running].slot = value;
+  meet();
+  for (unsigned t = 0; t < 32; t++) found |= (unsigned)(fibers[warp + t].slot != 0) << t;
+  meet();
+  return found;
+}
+static int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static void __syncthreads() {
   unsigned me = running;
   unsigned long wanted = ++fibers[me].met_all;

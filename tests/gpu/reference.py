@@ -3,7 +3,7 @@
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST
+from evenkeel.tasks.kmeans.device.arrays import NEAREST
 
 ROWS = 512
 
@@ -17,16 +17,26 @@ def rounded(x: Float32Array, out: Float32Array) -> None:
 
 
 def candidates(
-    products: Float32Array, half: Float32Array, which: Int32Array | None, ids: Int32Array, scores: Float32Array
+    products: Float32Array,
+    half: Float32Array,
+    which: Int32Array | None,
+    slack: Float32Array,
+    ids: Int32Array,
+    scores: Float32Array,
+    counts: Int32Array,
 ) -> None:
-    """Find the eight least half - products of every row."""
-    ids[:], scores[:] = -1, np.inf
+    """Find the columns whose half - products is up to the third least + 2 slack."""
     for first in range(0, len(products), ROWS):
         part = slice(first, first + ROWS)
         found = (half[:1] if which is None else half[which[part]]) - products[part]
-        order = np.argsort(found, axis=1, kind="stable")[:, :CANDIDATES]
-        ids[part, : order.shape[1]] = order
-        scores[part, : order.shape[1]] = np.take_along_axis(found, order, axis=1)
+        third = np.partition(found, NEAREST - 1, axis=1)[:, NEAREST - 1] if found.shape[1] >= NEAREST else np.inf
+        near = found <= (third + np.float32(2) * slack[part])[:, None]
+        counts[part] = near.sum(axis=1)
+        row, column = np.nonzero(near)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(counts[part]) - counts[part], counts[part])
+        kept = place < ids.shape[1]
+        ids[first + row[kept], place[kept]] = column[kept]
+        scores[first + row[kept], place[kept]] = found[row[kept], column[kept]]
 
 
 def settle(

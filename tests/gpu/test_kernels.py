@@ -15,7 +15,7 @@ from tests.gpu.emulator import Emulated
 
 ARGUMENTS = {
     "rounded": "pqp",
-    "candidates": "pppqipp",
+    "candidates": "ppppqiippp",
     "settle": "pppiqippp",
     "gaps_to": "pppqip",
     "draw_seeds": "pppppp",
@@ -45,21 +45,30 @@ def empty(n: int, q: int) -> tuple[np.ndarray, np.ndarray]:
     return np.empty((n, q), np.int32), np.empty((n, q), np.float32)
 
 
-@pytest.mark.parametrize(("rows", "k"), [(1, 1), (9, 5), (20, 8), (7, 33), (11, 300)])
-def test_candidates_are_the_eight_least_and_ties_go_to_the_lowest(kernels: CudaKernels, rows: int, k: int) -> None:
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("rows", "k"), [(1, 1), (9, 2), (20, 8), (7, 33), (11, 700)])
+def test_candidates_are_all_that_can_be_among_the_three_least(
+    kernels: CudaKernels, rows: int, k: int, grouped: bool
+) -> None:
     rng = np.random.default_rng(k)
-    products = rng.integers(-4, 5, (rows, k)).astype(np.float32)  # few values, so many ties
-    half = rng.integers(0, 3, (2, k)).astype(np.float32)
-    found, expected = empty(rows, 8), empty(rows, 8)
-    kernels.candidates(products, half[:1], None, *found)
-    reference.candidates(products, half[:1], None, *expected)
-    assert np.array_equal(found[0], expected[0])
-    assert np.array_equal(found[1], expected[1])
-    which = rng.integers(0, 2, rows).astype(np.int32)
-    kernels.candidates(products, half, which, *found)
-    reference.candidates(products, half, which, *expected)
-    assert np.array_equal(found[0], expected[0])
-    assert np.array_equal(found[1], expected[1])
+    products = rng.integers(-40, 50, (rows, k)).astype(np.float32)  # few values, so many ties
+    half, which = rng.integers(0, 3, (2, k)).astype(np.float32), None
+    if grouped:
+        which = rng.integers(0, 2, rows).astype(np.int32)
+    slack = rng.integers(0, 3, rows).astype(np.float32)
+    found, expected = (
+        (np.full((rows, 32), -1, np.int32), np.zeros((rows, 32), np.float32), np.empty(rows, np.int32))
+        for _ in range(2)
+    )
+    kernels.candidates(products, half, which, slack, *found)
+    reference.candidates(products, half, which, slack, *expected)
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one, other)
+    scores = (half[:1] if which is None else half[which]) - products
+    for row in range(rows):
+        least = np.sort(scores[row])[:3][-1] if k >= 3 else np.inf
+        assert found[2][row] == (scores[row] <= least + 2 * slack[row]).sum()
+    assert k < 700 or (found[2] > 32).any()
 
 
 @pytest.mark.parametrize("d", [1, 31, 40, 100])

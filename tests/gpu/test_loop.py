@@ -125,21 +125,21 @@ def test_blocks_batches_and_products_do_not_change_a_bit(
 def test_ranks_by_cut_products_are_those_of_float64(device: StandIn) -> None:
     rng = np.random.default_rng(5)
     x, points = rng.standard_normal((600, 40), np.float32) + 3, rng.standard_normal((9, 40), np.float32) + 3
-    points = np.repeat(points, 10, axis=0) + np.float32(0.01) * rng.standard_normal((90, 40), np.float32)
+    points = np.repeat(points, 50, axis=0) + np.float32(0.003) * rng.standard_normal((450, 40), np.float32)
     rows = prepare_rows(device, x, None, "euclidean")
     there = device.put((points - rows.frame.shift) * np.float32(rows.frame.scale))
     squared = ((x[:, None].astype(np.float64) - points[None]) ** 2).sum(axis=2)
     order = np.argsort(squared, axis=1)[:, :3]
     clear = (np.diff(np.sort(squared, axis=1)[:, :4], axis=1) > 2e-5 * squared.max()).all(axis=1)
-    assert clear.mean() > 0.8
+    assert clear.mean() > 0.1
     found = {kind: Ranker(device, kind).rank(rows, there) for kind in KINDS}
     for ranked in found.values():
         assert np.array_equal(device.get(ranked.ids)[clear], order[clear])
         assert np.array_equal(device.get(ranked.ids), device.get(found["float32"].ids))
         assert np.array_equal(device.get(ranked.gaps), device.get(found["float32"].gaps))
     assert len({cut for _, _, cut in device.products}) == 2
-    settled_again = [rows for rows, k, cut in device.products if k == 90 and not cut and rows < 600]
-    assert settled_again, "cut products leave rows open, which float32 settles"
+    settled_again = [rows for rows, k, cut in device.products if k == 450 and cut and rows < 600]
+    assert settled_again, "products in TF32 leave rows open, which more exact ones settle"
 
 
 def test_the_error_of_products_is_within_its_bound(device: StandIn) -> None:
@@ -174,8 +174,8 @@ def test_many_open_rows_end_cut_products(device: StandIn) -> None:
     x = np.random.default_rng(0).standard_normal((400, 1), np.float32)
     ranker = Ranker(device, "tf32")
     rows = prepare_rows(device, x, None, "euclidean")
-    ranker.rank(rows, rows.gather(device.put(np.arange(400))))
-    assert ranker.products == "float32"
+    ranker.rank(rows, device.put((1 + np.linspace(0, 1e-4, 400, dtype="f"))[:, None]))
+    assert ranker.products == "tf32x3"
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -245,8 +245,8 @@ def test_rows_of_groups_that_products_leave_open_are_settled(device: StandIn, pr
     """Where a group's candidates are all centroids, its rows are ranked as by comparing with all."""
     rng = np.random.default_rng(6)
     x = rng.standard_normal((500, 24), np.float32)
-    points = np.repeat(rng.standard_normal((5, 24), np.float32), 12, axis=0)
-    points[:30] += np.float32(1e-3) * rng.standard_normal((30, 24), np.float32)  # the others are equal, 12 by 12
+    points = np.repeat(rng.standard_normal((5, 24), np.float32), 40, axis=0)
+    points[:100] += np.float32(1e-3) * rng.standard_normal((100, 24), np.float32)  # the others are equal, 40 by 40
     rows = prepare_rows(device, x, None, "euclidean")
     coarse = rows.gather(device.put(np.arange(0, 500, 50)))
     groups = grouped.Groups(coarse, Ranker(device, "float32").rank(rows, coarse).ids[:, 0].copy())
@@ -254,9 +254,9 @@ def test_rows_of_groups_that_products_leave_open_are_settled(device: StandIn, pr
     expected = Ranker(device, "float32").rank(rows, device.put(points))
     assert np.array_equal(device.get(found.ids), device.get(expected.ids))
     assert np.array_equal(device.get(found.gaps), device.get(expected.gaps))
-    few = grouped.GroupedRanker(device, products, groups).rank(rows, device.put(points[:40:8]))
+    few = grouped.GroupedRanker(device, products, groups).rank(rows, device.put(points[::40]))
     assert np.array_equal(
-        device.get(few.ids), device.get(Ranker(device, products).rank(rows, device.put(points[:40:8])).ids)
+        device.get(few.ids), device.get(Ranker(device, products).rank(rows, device.put(points[::40])).ids)
     )
 
 

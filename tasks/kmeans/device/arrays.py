@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 
-CANDIDATES = 8
+CANDIDATES = 32
 NEAREST = 3
 
 
@@ -24,13 +24,16 @@ class Kernels(Protocol):
         products: Float32Array,
         half: Float32Array,
         which: Int32Array | None,
+        slack: Float32Array,
         ids: Int32Array,
         scores: Float32Array,
+        counts: Int32Array,
     ) -> None:
-        """Find the eight least half - products of every row, least first; ties go to the lowest column.
+        """Find the columns that can be among the three least of a row: half - products up to the third + 2 slack.
 
-        products: (m, k). half: (g, k). which: (m,) the line of half for every row, None = the first. ids, scores: (m, 8)
-        out; -1 and infinity where there are fewer columns.
+        products: (m, k). half: (g, k). which: (m,) the line of half for every row, None = the first. slack: (m,). ids,
+        scores: (m, q) out, the columns in ascending order and half - products there; what lies beyond a row's count
+        stays as it is. counts: (m,) int32 out, how many there are; the first q of them are kept.
         """
 
     def settle(

@@ -7,11 +7,12 @@ from evenkeel.tasks.kmeans.device.arrays import Arrays
 
 LEAST = 256
 SHARE = 0.25
+MOST_BYTES = 4 << 30  # more makes products no faster, and memory that is taken anew costs time
 
 
 def batch_size(arrays: Arrays, bytes_each: int) -> int:
-    """Return how many items of so many bytes take a quarter of the free memory, at least 256."""
-    return max(LEAST, int(arrays.free_bytes() * SHARE) // max(bytes_each, 1))
+    """Return how many items of so many bytes take a quarter of the free memory and 4 GiB at most, at least 256."""
+    return max(LEAST, min(int(arrays.free_bytes() * SHARE), MOST_BYTES) // max(bytes_each, 1))
 
 
 def in_batches(arrays: Arrays, size: int, batch: int, work: Callable[[int, int], None], what: str) -> int:

@@ -7,7 +7,6 @@ segment one after the other. What is added atomically is whole numbers, whose su
 from typing import Any
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.device.arrays import CANDIDATES
 
 THREADS = 256
 WARP = 32
@@ -55,30 +54,26 @@ extern "C" __global__ void rounded(const unsigned* x, long long count, unsigned*
   if (at < count) out[at] = (x[at] + 0xfffu + ((x[at] >> 13) & 1u)) & 0xffffe000u;
 }
 
-// What the eight least of a warp cannot exceed: eight groups of lanes each hold one that is no greater.
+// What the three least of a warp cannot exceed: four groups of lanes each hold one that is no greater.
 __device__ __forceinline__ float bound_of(float least) {
-  float bound = fminf(least, __shfl_xor_sync(ALL, least, 8));
-  bound = fminf(bound, __shfl_xor_sync(ALL, bound, 16));
+  float bound = least;
+#pragma unroll
+  for (int step = 4; step < WARP; step <<= 1) bound = fminf(bound, __shfl_xor_sync(ALL, bound, step));
   bound = fmaxf(bound, __shfl_xor_sync(ALL, bound, 1));
-  bound = fmaxf(bound, __shfl_xor_sync(ALL, bound, 2));
-  return fmaxf(bound, __shfl_xor_sync(ALL, bound, 4));
+  return fmaxf(bound, __shfl_xor_sync(ALL, bound, 2));
 }
 
 extern "C" __global__ void candidates(
-    const float* products, const float* halves, const int* which, long long rows, int k, int* ids, float* scores) {
-  const int q = 8, often = 8;
+    const float* products, const float* halves, const int* which, const float* slack, long long rows, int k, int most,
+    int* ids, float* scores, int* counts) {
+  const int q = 3, often = 8;
   long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
   int lane = threadIdx.x % WARP;
   if (row >= rows) return;
   const float* mine = products + row * k;
   const float* half = halves + (which ? (long long)which[row] * k : 0);
-  float best[q];
-  int chosen[q];
-#pragma unroll
-  for (int t = 0; t < q; t++) {
-    best[t] = ENDLESS;
-    chosen[t] = -1;
-  }
+  float best[q] = {ENDLESS, ENDLESS, ENDLESS};
+  int chosen[q] = {-1, -1, -1};
   float bound = ENDLESS;
   for (int first = 0; first < k; first += often * WARP) {
     float score[often];
@@ -90,11 +85,11 @@ extern "C" __global__ void candidates(
 #pragma unroll
     for (int t = 0; t < often; t++) {
       int j = first + t * WARP + lane;
-      if (j < k && score[t] <= bound && score[t] <= best[q - 1]) insert<q>(score[t], j, best, chosen);
+      if (j < k && score[t] <= bound) insert<q>(score[t], j, best, chosen);
     }
     bound = fminf(bound, bound_of(best[0]));
   }
-#pragma unroll 1
+#pragma unroll
   for (int step = WARP / 2; step; step >>= 1) {
     float other[q];
     int name[q];
@@ -108,12 +103,29 @@ extern "C" __global__ void candidates(
       for (int t = 0; t < q; t++) insert<q>(other[t], name[t], best, chosen);
     }
   }
-  if (!lane) {
-    for (int t = 0; t < q; t++) {
-      ids[row * q + t] = chosen[t];
-      scores[row * q + t] = best[t];
+  bound = __shfl_sync(ALL, best[q - 1], 0) + 2.0f * slack[row];
+  int count = 0;
+  for (int first = 0; first < k; first += often * WARP) {
+    float score[often];
+#pragma unroll
+    for (int t = 0; t < often; t++) {
+      int j = first + t * WARP + lane;
+      score[t] = j < k ? half[j] - mine[j] : ENDLESS;
+    }
+#pragma unroll
+    for (int t = 0; t < often; t++) {
+      int j = first + t * WARP + lane;
+      bool near = j < k && score[t] <= bound;
+      unsigned all = __ballot_sync(ALL, near);
+      int place = count + __popc(all & ((1u << lane) - 1u));
+      if (near && place < most) {
+        ids[row * most + place] = j;
+        scores[row * most + place] = score[t];
+      }
+      count += __popc(all);
     }
   }
+  if (!lane) counts[row] = count;
 }
 
 extern "C" __global__ void settle(
@@ -127,7 +139,7 @@ extern "C" __global__ void settle(
   for (int t = 0; t < q; t++) {
     int id = among ? among[row * q + t] : t;
     float gap = id < 0 ? ENDLESS : gap_of(x + row * d, points + (long long)id * d, d, lane);
-    if (id >= 0) insert<3>(gap, id, best, which);
+    insert<3>(gap, id, best, which);
     if (each && !lane) each[row * q + t] = gap;
   }
   if (!lane) {
@@ -276,13 +288,15 @@ class CudaKernels:
         products: Float32Array,
         half: Float32Array,
         which: Int32Array | None,
+        slack: Float32Array,
         ids: Int32Array,
         scores: Float32Array,
+        counts: Int32Array,
     ) -> None:
-        """Find the eight least half - products of every row: a warp a row."""
-        assert ids.shape[1] == CANDIDATES
+        """Find what half - products leaves possible for every row: a warp a row."""
         rows, k = products.shape
-        arguments = (products, half, self._or_null(which), self._int64(rows), self._int32(k), ids, scores)
+        sizes = (self._int64(rows), self._int32(k), self._int32(ids.shape[1]))
+        arguments = (products, half, self._or_null(which), slack, *sizes, ids, scores, counts)
         self._kernel["candidates"](*self._warps(rows), arguments)
 
     def settle(

@@ -14,6 +14,7 @@ from evenkeel.tasks.kmeans.coarse import ITERATIONS, NPROBE, ROWS_PER_LIST
 from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
 from evenkeel.tasks.kmeans.device.ranking import (
+    MORE_EXACT,
     Centroids,
     Compared,
     Ranked,
@@ -22,13 +23,15 @@ from evenkeel.tasks.kmeans.device.ranking import (
     empty_ranking,
     factor_of,
     multiply,
+    possible,
+    slack_of,
     still_open,
 )
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.device.totals import segments_of
 from evenkeel.tasks.kmeans.options import Products
 
-GROUPED_ABOVE = 20_000
+GROUPED_ABOVE = 8_000
 LISTS = 32
 LEAST_CANDIDATES = 512
 GROUPS_AT_A_TIME = 64
@@ -103,16 +106,13 @@ class GroupedRanker:
         for at, (low, high) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
             multiply(arrays, these.part(low, high), those.part(at * m, (at + 1) * m), table[low:high], products)
         del these, those
-        scores, ids = xp.empty((len(table), CANDIDATES), np.float32), xp.empty((len(table), CANDIDATES), np.int32)
-        arrays.kernels.candidates(table, lists.half, rows.which, ids, scores)
+        slack = slack_of(arrays, rows, lists, products)
+        kept = possible(arrays, table, lists, rows.which, slack)
         del table
-        named = xp.where(ids >= 0, place[rows.which[:, None], xp.maximum(ids, 0)], np.int32(-1))
-        found, each = empty_ranking(arrays, len(ids)), xp.empty((len(ids), CANDIDATES), np.float32)
+        named = xp.where(kept.ids >= 0, place[rows.which[:, None], xp.maximum(kept.ids, 0)], np.int32(-1))
+        found, each = empty_ranking(arrays, len(named)), xp.empty((len(named), CANDIDATES), np.float32)
         arrays.kernels.settle(rows.x, points, named, found.ids, found.gaps, each)
-        if m <= CANDIDATES:
-            return found
-        third = found.gaps[:, NEAREST - 1]
-        rest = xp.flatnonzero(still_open(arrays, rows, lists, ids, scores, each, third, products))
+        rest = still_open(arrays, kept, each, rows.norms, slack, products)
         if len(rest):
             left = rows.take(rest)
             assert left.which is not None
@@ -133,9 +133,8 @@ class GroupedRanker:
                     "to compare rows with all candidates of their group",
                 )
             else:
-                again = self._rank(
-                    left._replace(which=arrays.put(asked.astype(np.int32))[left.which]), points, among, "float32"
-                )
+                left = left._replace(which=arrays.put(asked.astype(np.int32))[left.which])
+                again = self._rank(left, points, among, MORE_EXACT[products])
             found.ids[rest], found.gaps[rest] = again
         return found
 

@@ -1,29 +1,30 @@
-"""The three nearest centroids of every row, exactly, by a matrix product and a settling of what it leaves open.
+"""The three nearest centroids of every row, exactly, by a matrix product and a settling of what it leaves possible.
 
-A product finds eight candidates a row; |x - c|^2 of these, summed in float32 without products, ranks them. A row is
-settled where its third is nearer than any other centroid can be by its product. The few that are open are ranked by
-more exact products, and where even float32 leaves them open (many equal centroids), by comparing with all. So the
-ranking depends neither on how exact products are nor on how rows are cut into batches.
+A product tells which centroids can be among the three nearest of a row, given how far it can be off; |x - c|^2 of these,
+summed in float32 without products, ranks them. Rows that have more than 32 such centroids are open: they are ranked by
+more exact products, and where even float32 leaves too many (equal centroids), by comparing with all. So the ranking
+depends neither on how exact products are nor on how rows are cut into batches.
 
 How far a product can be off is bounded under the assumption that the roundings of its terms are independent
-(Hoeffding's inequality), and what it is off for the eight candidates is seen: a row for which that comes near the bound
-is open too. So rows for which the assumption is wrong, such as those of equal numbers, are settled in float32.
+(Hoeffding's inequality), and what it is off for the candidates is seen: a row for which that comes near the bound is
+open too. So rows for which the assumption is wrong, such as those of equal numbers, are settled in float32.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array
+from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.options import Products
 
 ROUNDING = 2.0**-21  # of |x|^2 + |c|^2: what a score and a squared distance in float32 are off by
-TOO_MANY_OPEN = 0.25
+TOO_MANY_OPEN = 0.6
 SAFETY = 4.5  # a sum of independent roundings is off by more in fewer than 1 of 10,000, as a rule in 1 of 10^14
 NEAR_THE_BOUND = 0.8
+MORE_EXACT: dict[Products, Products] = {"tf32": "tf32x3", "tf32x3": "float32", "float32": "float32"}
 
 
 class Ranked(NamedTuple):
@@ -64,7 +65,7 @@ def product_error(products: Products, d: int) -> ProductError:
     return {
         "float32": ProductError(min(d, 2 * SAFETY * np.sqrt(d)) * 2.0**-24, 0.0),
         "tf32": ProductError(cut, SAFETY * 2**0.5 * 2.0**-11),
-        "tf32x3": ProductError(2.0**-20 + 2.0**-22 + 3 * cut, 0.0),
+        "tf32x3": ProductError(2.0**-20 + 2.0**-22 + (1 + 2.0**-10) * cut, 0.0),
     }[products]
 
 
@@ -117,59 +118,75 @@ class Compared(NamedTuple):
     quartic: Float32Array
     which: Int32Array | None = None
 
-    def take(self, index: Int32Array) -> "Compared":
+    def take(self, index: Int64Array) -> "Compared":
         """Return the rows at `index`."""
         which = None if self.which is None else self.which[index]
         return Compared(self.x[index], self.norms[index], self.quartic[index], which)
 
 
-def still_open(
-    arrays: Arrays,
-    rows: Compared,
-    lists: Centroids,
-    ids: Int32Array,
-    scores: Float32Array,
-    each: Float32Array,
-    third: Float32Array,
-    products: Products,
-) -> BoolArray:
-    """Return which rows are open, (m,): another centroid could be nearer than the third, or products are off too far.
+def slack_of(arrays: Arrays, rows: Compared, lists: Centroids, products: Products) -> Float32Array:
+    """Return how far half a squared distance by a product can be off for every row, less what is the same for all, (m,).
 
-    ids, scores: (m, 8) of the candidates. each: (m, 8) their squared distances. third: (m,) that of the third.
+    What is meant is |c|^2 / 2 - x c, which orders centroids as |x - c|^2 does.
     """
-    xp, error = arrays.xp, product_error(products, rows.x.shape[1])
+    error = product_error(products, rows.x.shape[1])
     longest, quartic = (one if rows.which is None else one[rows.which] for one in (lists.longest, lists.quartic))
-    slack = xp.sqrt(rows.norms) * longest * np.float32(error.whole)
+    slack: Float32Array = arrays.xp.sqrt(rows.norms) * longest * np.float32(error.whole)
     slack += rows.quartic * quartic * np.float32(error.spread)
     slack += (rows.norms + longest * longest) * np.float32(ROUNDING)
-    found: BoolArray = (third - rows.norms) * np.float32(0.5) >= scores[:, CANDIDATES - 1] - slack
-    if products == "tf32":
-        seen = xp.where(ids >= 0, scores - (each - rows.norms[:, None]) * np.float32(0.5), np.float32(0))
-        found |= xp.abs(seen).max(axis=1) > slack * np.float32(NEAR_THE_BOUND)
+    return slack
+
+
+class Possible(NamedTuple):
+    """What products leave possible for every row: ids and scores (m, 32), and how many there are, (m,)."""
+
+    ids: Int32Array
+    scores: Float32Array
+    counts: Int32Array
+
+
+def possible(
+    arrays: Arrays, table: Float32Array, lists: Centroids, which: Int32Array | None, slack: Float32Array
+) -> Possible:
+    """Return the centroids that can be among the three nearest, by a table of products, (m, k); -1 = no more."""
+    xp, shape = arrays.xp, (len(table), CANDIDATES)
+    found = Possible(xp.full(shape, -1, np.int32), xp.zeros(shape, np.float32), xp.empty(len(table), np.int32))
+    arrays.kernels.candidates(table, lists.half, which, slack, *found)
     return found
+
+
+def still_open(
+    arrays: Arrays, found: Possible, each: Float32Array, norms: Float32Array, slack: Float32Array, products: Products
+) -> Int64Array:
+    """Return the rows that are open, ascending: more centroids are possible than were kept, or products are off too far.
+
+    each: (m, 32) squared distances to those that were kept.
+    """
+    xp = arrays.xp
+    rows: BoolArray = found.counts > CANDIDATES
+    if products == "tf32":
+        seen = xp.where(found.ids >= 0, found.scores - (each - norms[:, None]) * np.float32(0.5), np.float32(0))
+        rows |= xp.abs(seen).max(axis=1) > slack * np.float32(NEAR_THE_BOUND)
+    return xp.flatnonzero(rows)  # type: ignore[no-any-return]
 
 
 def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Products, out: Ranked) -> int:
     """Rank the three nearest of k points for m rows; fills `out`, returns how many rows products left open."""
-    xp, k, m = arrays.xp, len(lists.points), len(rows.x)
-    scores, ids = xp.empty((m, CANDIDATES), np.float32), xp.empty((m, CANDIDATES), np.int32)
-    table = xp.empty((m, k), np.float32)
-    factors = (factor_of(arrays, one, products) for one in (rows.x, lists.points))
-    multiply(arrays, *factors, table, products)
-    arrays.kernels.candidates(table, lists.half, None, ids, scores)
+    xp, m = arrays.xp, len(rows.x)
+    table = xp.empty((m, len(lists.points)), np.float32)
+    multiply(arrays, *(factor_of(arrays, one, products) for one in (rows.x, lists.points)), table, products)
+    slack = slack_of(arrays, rows, lists, products)
+    found = possible(arrays, table, lists, None, slack)
     del table
     each = xp.empty((m, CANDIDATES), np.float32)
-    arrays.kernels.settle(rows.x, lists.points, ids, out.ids, out.gaps, each)
-    if k <= CANDIDATES:
-        return 0
-    third = out.gaps[:, NEAREST - 1]
-    rest = xp.flatnonzero(still_open(arrays, rows, lists, ids, scores, each, third, products))
+    arrays.kernels.settle(rows.x, lists.points, found.ids, out.ids, out.gaps, each)
+    rest = still_open(arrays, found, each, rows.norms, slack, products)
     if len(rest):
         again = empty_ranking(arrays, len(rest))
         if products == "float32":
             arrays.kernels.compare_all(rows.x[rest], lists.points, again.ids, again.gaps)
         else:
-            rank_block(arrays, rows.take(rest), lists, "float32", again)
+            rank_block(arrays, rows.take(rest), lists, MORE_EXACT[products], again)
         out.ids[rest], out.gaps[rest] = again
     return len(rest)
 
@@ -197,7 +214,7 @@ class Ranker:
                 compared = Compared(x[low:high], rows.norms[here], rows.quartic[here])
                 left = rank_block(self.arrays, compared, lists, self.products, part)
                 if left > TOO_MANY_OPEN * (high - low):
-                    self.products = "float32"
+                    self.products = MORE_EXACT[self.products]
 
             batch = in_batches(self.arrays, last - first, batch, work, "to compare rows with all centroids")
         return out
