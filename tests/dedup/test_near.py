@@ -1,10 +1,7 @@
 """Near-duplicates: what brute force finds on real texts, nothing else, for any number of workers."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -256,26 +253,3 @@ def test_groups_are_what_they_say(case: tuple[int, set[tuple[int, int]]]) -> Non
         for one, other in edges:
             best[one] = best[other] = min(best[one], best[other])
     assert linked_representatives(rows, pairs).tolist() == best
-
-
-SIMULATED = """
-import numpy as np, pyarrow as pa
-from evenkeel.tasks.dedup.config import NearConfig
-from evenkeel.tasks.dedup.minhash import Bands, band_hashes
-rng = np.random.default_rng(0)
-words = np.array([f"w{i}" for i in range(30)])
-texts = ["", "one", "two words", "...", *(" ".join(rng.choice(words, size)) for size in (3, 4, 7, 40))]
-config = NearConfig(shingle=3)
-found = [band_hashes(pa.chunked_array([texts]), config, Bands(33, 4), backend) for backend in ("cpu", "gpu")]
-assert (found[0][0] == found[1][0]).all() and (found[0][1] == found[1][1]).all()
-assert len(set(found[0][0].ravel().tolist())) > 150
-print("the same")
-"""
-
-
-@pytest.mark.long
-def test_the_gpu_kernel_gives_the_same_buckets_in_cudas_simulator() -> None:
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", SIMULATED]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "the same\n", done.stderr

@@ -22,11 +22,17 @@ def on_device(x: np.ndarray, k: int, products: Products = "tf32") -> KMeans:
 
 @pytest.mark.parametrize("k", [100, 400])
 def test_a_device_is_not_worse_than_the_cpu(k: int) -> None:
-    x = mixture(20_000, 64, 400)
-    host, there = fit_level(x, k, ClusteringConfig(resampling=1), seed=0), on_device(x, k)
-    assert there.inertia <= 1.01 * host.inertia
-    assert np.isfinite(there.centroids).all()
-    assert np.array_equal(np.unique(there.labels), np.arange(len(there.centroids)))
+    """Over some seeds: at 100 clusters both paths are exact, and a seed alone can make one 3 % worse."""
+    x, config = mixture(20_000, 64, 400), ClusteringConfig(resampling=1)
+    pairs = [
+        [fit_level(x, k, config, seed=seed, device=device) for device in (Device(), Device(gpu=True))]
+        for seed in range(4)
+    ]
+    ratios = [there.inertia / host.inertia for host, there in pairs]
+    assert np.mean(ratios) <= 1.01, ratios
+    for _, there in pairs:
+        assert np.isfinite(there.centroids).all()
+        assert np.array_equal(np.unique(there.labels), np.arange(len(there.centroids)))
 
 
 def test_a_device_is_not_worse_than_cuml() -> None:

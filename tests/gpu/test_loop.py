@@ -152,8 +152,8 @@ def test_the_error_of_products_is_within_its_bound(device: StandIn) -> None:
         )
         for kind in KINDS:
             out = device.put(np.empty((50, 50), np.float32))
-            factors = (ranking.factor_of(device, device.put(one), kind) for one in (x, y))
-            ranking.multiply(device, *factors, out, kind)
+            a, b = (ranking.factor_of(device, device.put(one), kind) for one in (x, y))
+            ranking.multiply(device, a, b, out, kind)
             error = ranking.product_error(kind, d)
             assert (np.abs(device.get(out) - true) <= error.whole * whole + error.spread * quartic).all()
 

@@ -69,8 +69,8 @@ class Kernels(Protocol):
         """Draw a row of each of the first m groups in proportion to weight x squared distance, to chosen (m,) int64.
 
         squared: (n,), infinity = the group has no seed yet, and the weight alone counts. order: (n,) rows by group.
-        starts: (> m,). uniform: (m,) in [0, 1). Numbers are drawn as whole ones on a scale of the group, as `totals.whole`
-        makes them. -1 where every row of the group weighs nothing or lies on a seed.
+        starts: (> m,). uniform: (m,) in [0, 1). Numbers are drawn as whole ones on a scale of the group, as
+        `totals.whole` makes them. -1 where every row of the group weighs nothing or lies on a seed.
         """
 
     def lower_to(

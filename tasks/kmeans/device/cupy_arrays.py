@@ -38,7 +38,7 @@ class CupyArrays:
     def stream(self, parts: Iterable[Array]) -> Iterator[Array]:
         """Copy arrays through pinned memory on a stream of their own: the next travels while the last is worked on.
 
-        Threads copy slices to a ring of pinned buffers, since one thread reads memory more slowly than the bus takes it.
+        Threads copy slices to a ring of pinned buffers: one alone reads memory more slowly than the bus takes it.
         """
         cupy = self.xp
         copying, ahead = cupy.cuda.Stream(non_blocking=True), deque[tuple[Any, Any]]()

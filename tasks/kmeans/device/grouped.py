@@ -1,8 +1,8 @@
 """Ranking many centroids by groups: rows that lie together are compared with the centroids near them, not with all.
 
 Rows are grouped once by coarse centroids, about sqrt(16 k) of them. The rows of a group share the centroids nearest to
-its coarse one, so that each group is one dense product: n x k shrinks to n x the candidates of a group. All else is done
-for many groups at once.
+its coarse one, so that each group is one dense product: n x k shrinks to n x the candidates of a group. All else is
+done for many groups at once.
 """
 
 from dataclasses import dataclass
@@ -115,33 +115,31 @@ class GroupedRanker:
         rest = still_open(arrays, kept, each, rows.norms, slack, products)
         if len(rest):
             left = rows.take(rest)
-            assert left.which is not None
             if products == "float32":
-                again = empty_ranking(arrays, len(rest))
-                in_batches(
-                    arrays,
-                    len(rest),
-                    batch_size(arrays, 8 * m),
-                    lambda low, high: arrays.kernels.settle(
-                        left.x[low:high],
-                        points,
-                        place[left.which[low:high]],
-                        again.ids[low:high],
-                        again.gaps[low:high],
-                        None,
-                    ),
-                    "to compare rows with all candidates of their group",
-                )
+                found.ids[rest], found.gaps[rest] = self._compare(left, points, place)
             else:
-                left = left._replace(which=arrays.put(asked.astype(np.int32))[left.which])
-                again = self._rank(left, points, among, MORE_EXACT[products])
-            found.ids[rest], found.gaps[rest] = again
+                named_groups = arrays.put(asked.astype(np.int32))[rows.which[rest]]
+                again = self._rank(left._replace(which=named_groups), points, among, MORE_EXACT[products])
+                found.ids[rest], found.gaps[rest] = again
+        return found
+
+    def _compare(self, rows: Compared, points: Float32Array, place: Int32Array) -> Ranked:
+        """Compare rows with all candidates of their group, (g, m), without products."""
+        arrays, which, found = self.arrays, rows.which, empty_ranking(self.arrays, len(rows.x))
+        assert which is not None
+
+        def work(low: int, high: int) -> None:
+            among, ids, gaps = place[which[low:high]], found.ids[low:high], found.gaps[low:high]
+            arrays.kernels.settle(rows.x[low:high], points, among, ids, gaps, None)
+
+        batch = batch_size(arrays, 8 * place.shape[1])
+        in_batches(arrays, len(rows.x), batch, work, "to compare rows with all candidates of their group")
         return found
 
     def _lists(
         self, points: Float32Array, among: Int32Array, asked: Int64Array, rows: Compared
     ) -> tuple[Centroids, Compared, Int32Array]:
-        """Return the candidates of some groups as lists, rows that name these, and which points they are, (lists, m)."""
+        """Return the candidates of some groups as lists, rows that name these, and which points they are, (g, m)."""
         arrays, xp = self.arrays, self.arrays.xp
         assert rows.which is not None
         there = arrays.put(asked)

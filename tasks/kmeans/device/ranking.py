@@ -1,9 +1,9 @@
 """The three nearest centroids of every row, exactly, by a matrix product and a settling of what it leaves possible.
 
-A product tells which centroids can be among the three nearest of a row, given how far it can be off; |x - c|^2 of these,
-summed in float32 without products, ranks them. Rows that have more than 32 such centroids are open: they are ranked by
-more exact products, and where even float32 leaves too many (equal centroids), by comparing with all. So the ranking
-depends neither on how exact products are nor on how rows are cut into batches.
+A product tells which centroids can be among the three nearest of a row, given how far it can be off; |x - c|^2 of
+these, summed in float32 without products, ranks them. Rows that have more than 32 such centroids are open: they are
+ranked by more exact products, and where even float32 leaves too many (equal centroids), by comparing with all. So the
+ranking depends neither on how exact products are nor on how rows are cut into batches.
 
 How far a product can be off is bounded under the assumption that the roundings of its terms are independent
 (Hoeffding's inequality), and what it is off for the candidates is seen: a row for which that comes near the bound is
@@ -125,10 +125,7 @@ class Compared(NamedTuple):
 
 
 def slack_of(arrays: Arrays, rows: Compared, lists: Centroids, products: Products) -> Float32Array:
-    """Return how far half a squared distance by a product can be off for every row, less what is the same for all, (m,).
-
-    What is meant is |c|^2 / 2 - x c, which orders centroids as |x - c|^2 does.
-    """
+    """Return how far |c|^2 / 2 - x c, which orders centroids as |x - c|^2 does, can be off for every row, (m,)."""
     error = product_error(products, rows.x.shape[1])
     longest, quartic = (one if rows.which is None else one[rows.which] for one in (lists.longest, lists.quartic))
     slack: Float32Array = arrays.xp.sqrt(rows.norms) * longest * np.float32(error.whole)
@@ -158,7 +155,7 @@ def possible(
 def still_open(
     arrays: Arrays, found: Possible, each: Float32Array, norms: Float32Array, slack: Float32Array, products: Products
 ) -> Int64Array:
-    """Return the rows that are open, ascending: more centroids are possible than were kept, or products are off too far.
+    """Return the rows that are open, ascending: more centroids are possible than were kept, or products are off far.
 
     each: (m, 32) squared distances to those that were kept.
     """
@@ -174,7 +171,9 @@ def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Produ
     """Rank the three nearest of k points for m rows; fills `out`, returns how many rows products left open."""
     xp, m = arrays.xp, len(rows.x)
     table = xp.empty((m, len(lists.points)), np.float32)
-    multiply(arrays, *(factor_of(arrays, one, products) for one in (rows.x, lists.points)), table, products)
+    a, b = (factor_of(arrays, one, products) for one in (rows.x, lists.points))
+    multiply(arrays, a, b, table, products)
+    del a, b
     slack = slack_of(arrays, rows, lists, products)
     found = possible(arrays, table, lists, None, slack)
     del table

@@ -42,8 +42,9 @@ class DeviceRows:
     """Rows in working coordinates, as `PreparedRows` are, on a device.
 
     x: (n, d) float32; None where the rows do not fit: then blocks are copied from `source` in every pass. source: the
-    caller's rows. norms: (n,) float32, |x|^2. quartic: (n,) float32, the fourth root of the sum of x^4. weights: (n,) float32, None = all weigh the same. peak: the largest
-    absolute value of the caller's rows, by which directions are found.
+    caller's rows. norms: (n,) float32, |x|^2. quartic: (n,) float32, the fourth root of the sum of x^4. weights: (n,)
+    float32, None = all weigh the same. peak: the largest absolute value of the caller's rows, by which directions are
+    found.
     """
 
     arrays: Arrays
