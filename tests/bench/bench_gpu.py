@@ -47,7 +47,8 @@ class Case(NamedTuple):
 SMALL, LARGE, HUGE = Case(200_000, 384, 5_000), Case(1_000_000, 384, 10_000), Case(10_000_000, 128, 50_000)
 PRODUCTS = ("float32", "tf32", "tf32x3")
 METHODS = ("evenkeel", "evenkeel, CPU", "cuML", "cuVS", "flash-kmeans")
-FLOW_ROWS = 1_000_000
+OURS, COMPUTES = METHODS[:2], ("gpu", "local")
+FLOW_ROWS = 500_000
 
 
 def rows_of(case: Case) -> np.ndarray:
@@ -179,23 +180,27 @@ def inertia(x: Any, centroids: Any) -> float:
     return float(Ranker(arrays, "tf32").rank(rows, points).gaps[:, 0].astype(np.float64).sum())
 
 
-def whole_run(compute: str, rows: int) -> float:
-    """Return the seconds of `evenkeel run` over a pool of vectors in Parquet."""
+def write_shards(folder: Path, rows: int) -> None:
+    """Write a pool of vectors in Parquet, 125,000 to a shard."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shard, x = 125_000, rows_of(Case(rows, 384, 1))
+    folder.mkdir()
+    for first in range(0, rows, shard):
+        part = x[first : first + shard]
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), 384)
+        table = pa.table({"id": np.arange(first, first + len(part)), "vector": vectors})
+        pq.write_table(table, folder / f"{first:09d}.parquet", row_group_size=25_000)
+
+
+def whole_run(compute: str, pool: Path) -> dict[str, float]:
+    """Return the seconds of `evenkeel run` over a pool of vectors, and of its steps."""
     with tempfile.TemporaryDirectory() as folder:
-        shard = 250_000
-        for number in range(rows // shard):
-            x = rows_of(Case(shard, 384, 1))
-            flat = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), 384)
-            pq.write_table(
-                pa.table({"id": np.arange(shard) + number * shard, "vector": flat}), f"{folder}/{number:04d}.parquet"
-            )
         recipe = {
             "dataset": "gpu",
             "compute": compute,
-            "source": {"uri": folder, "id": "id", "vector": "vector"},
+            "source": {"uri": str(pool), "id": "id", "vector": "vector"},
             "dedup": {"exact": "off"},
             "sampling": {"strategy": "balanced", "target": "10%"},
             "destination": {"uri": f"{folder}/out"},
@@ -204,17 +209,20 @@ def whole_run(compute: str, rows: int) -> float:
         place = Path(folder) / "recipe.yaml"
         place.write_text(json.dumps(recipe))
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "evenkeel.flows.cli.main", "run", str(place)], check=True, cwd=ROOT)
-        return time.perf_counter() - started
+        command = [sys.executable, "-m", "evenkeel.flows.cli.main", "run", str(place)]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=150)
+        spent = time.perf_counter() - started
+        done = [json.loads(file.read_text()) for file in Path(folder, "workspace").rglob("done.json")]
+        return {"all": spent, **{step["step"]: step["seconds"] for step in done}}
 
 
-def measure(kept: dict[str, Any], wanted: list[str]) -> None:
+def measure(kept: dict[str, Any], wanted: list[str], seconds: float) -> None:
     """Measure what time is left for, the figures that matter most first; every one is kept at once.
 
     wanted: parts of the names of what is measured; none = all. Other libraries run in a process of their own, which is
     ended after a minute.
     """
-    ends = time.monotonic() + SECONDS
+    ends = time.monotonic() + seconds
 
     def keep(name: str, work: Callable[[], Any], needs: float) -> None:
         if wanted and not any(one in name for one in wanted):
@@ -232,19 +240,24 @@ def measure(kept: dict[str, Any], wanted: list[str]) -> None:
     kept["machine"] = machine()
     keep("rates", partial(product_rates, SMALL), 10)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").exists() else None) as folder:
-        for case, methods in ((SMALL, METHODS), (LARGE, METHODS), (HUGE, METHODS[:2])):
+        for case in (SMALL, LARGE, HUGE):
+            methods = [one for one in METHODS if not wanted or any(part in f"{case}: {one}" for part in wanted)]
+            if case == HUGE:
+                methods = [one for one in methods if one in OURS]
+            if not methods:
+                continue
             x = rows_of(case)
             np.save(f"{folder}/rows.npy", x)
             for method in methods:
-                peer = not method.startswith("evenkeel")
-                work = (
-                    partial(in_process, method, f"{folder}/rows.npy", case)
-                    if peer
-                    else partial(level, method, x, case.clusters)
-                )
-                keep(f"{case}: {method}", work, 20)
-    for compute in ("gpu", "local"):
-        keep(f"run: {compute}", partial(whole_run, compute, FLOW_ROWS), 40)
+                here = partial(level, method, x, case.clusters)
+                apart = partial(in_process, method, f"{folder}/rows.npy", case)
+                slow = case == HUGE and method != "evenkeel"
+                keep(f"{case}: {method}", here if method in OURS else apart, 80 if slow else 20)
+        pool = Path(folder) / "pool"
+        if not wanted or any(part in f"run: {compute}" for part in wanted for compute in COMPUTES):
+            write_shards(pool, FLOW_ROWS)
+        for compute in COMPUTES:
+            keep(f"run: {compute}", partial(whole_run, compute, pool), 40)
 
 
 def in_process(method: str, rows: str, case: Case) -> tuple[float, float]:
@@ -290,20 +303,21 @@ def page(kept: dict[str, Any]) -> str:
             "| | seconds | inertia |",
             "| --- | ---: | ---: |",
         ]
-        for method in METHODS if case != HUGE else METHODS[:2]:
+        for method in METHODS if case != HUGE else OURS:
             found = kept.get(f"{case}: {method}")
             cells = f"{found[1]:.2f} | {found[0]:.6g}" if isinstance(found, list | tuple) else f"{found or NONE} | "
             lines.append(f"| {method} | {cells} |")
     lines += [
         "",
-        f"A whole run, {FLOW_ROWS:,} x 384 in Parquet, seconds:",
+        f"A whole run, {FLOW_ROWS:,} x 384 in Parquet, seconds of it and of its steps:",
         "",
-        "| compute | seconds |",
-        "| --- | ---: |",
     ]
-    for compute in ("gpu", "local"):
-        spent = kept.get(f"run: {compute}")
-        lines.append(f"| `{compute}` | {f'{spent:.0f}' if isinstance(spent, float) else spent or NONE} |")
+    runs = {compute: kept.get(f"run: {compute}") for compute in COMPUTES}
+    steps = dict.fromkeys(step for run in runs.values() if isinstance(run, dict) for step in run) or {"all": None}
+    lines += [f"| compute | {' | '.join(steps)} |", f"| --- |{' ---: |' * len(steps)}"]
+    for compute, run in runs.items():
+        seconds = [f"{run[step]:.1f}" if isinstance(run, dict) and step in run else "" for step in steps]
+        lines.append(f"| `{compute}` | {' | '.join(seconds) if isinstance(run, dict) else run or NONE} |")
     return "\n".join([*lines, ""])
 
 
@@ -313,6 +327,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[], help="parts of the names of what is measured: rates, cuML, run"
     )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long all of it may take")
     parser.add_argument("--one", choices=METHODS, help="measure one method on --rows, a .npy, with --k clusters")
     parser.add_argument("--rows")
     parser.add_argument("--k", type=int)
@@ -322,7 +337,7 @@ def main() -> None:
         return
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if gpu_count() and not options.write:
-        measure(kept, options.only)
+        measure(kept, options.only, options.seconds)
     elif not options.write:
         print("there is no CUDA device here: nothing is measured")
     write_section("On a GPU", "make bench-gpu", page(kept))
