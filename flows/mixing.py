@@ -20,7 +20,7 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.infra.dtypes import Float64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.registry import plugins_used
-from evenkeel.infra.workspace import StepRef
+from evenkeel.infra.workspace import StepRef, discard
 from evenkeel.tasks.feedback import rounds as records
 from evenkeel.tasks.feedback.loop import (
     Reports,
@@ -47,6 +47,7 @@ from evenkeel.tasks.sample.domains import survey
 from evenkeel.tasks.sample.inputs import SharedRowsInputs
 from evenkeel.tasks.sample.shared_rows import SHARED_ROWS, SharedRowsConfig
 from evenkeel.tasks.sample.step import open_problem
+from evenkeel.tasks.sample.strategy import Strategy
 from evenkeel.tasks.signal.order import signals_among
 from evenkeel.tasks.step import Run, RunStep
 from evenkeel.tasks.versions.listing import list_versions
@@ -189,13 +190,17 @@ def _publish(recipe: Recipe, run: Run, run_step: RunStep, last: Round | None, ma
     if all(trial.name in there for trial in one.trials):
         return _state(recipe, run, one, "proposed", f"round {one.round}: {len(one.trials)} trials are published")
     shared = _shared_rows(recipe, pool, run_step)
-    recipes = {trial.name: _recipe_of(recipe, one, trial) for trial in one.trials}
-    drawn = {name: draw_version(made, lineage, pool, run_step, shared) for name, made in recipes.items()}
+    recipes, drawn, strategy = dict[str, Recipe](), dict[str, DrawnVersion](), recipe.sampling.strategy
+    for trial in one.trials:
+        recipes[trial.name] = made = _recipe_of(recipe, one, trial, strategy)
+        drawn[trial.name] = version = draw_version(made, lineage, pool, run_step, shared)
+        strategy = strategy.pinned(version.sample.facts)  # what the first one measured holds for the others
     excerpt = _excerpt(recipe, pool, drawn, run_step)
     for trial in one.trials:
         if trial.name not in there:
             staged = write_version(recipes[trial.name], drawn[trial.name], run_step, excerpt)
             _publish_trial(recipes[trial.name], lineage, one, trial, staged, run)
+    discard(excerpt.uri)
     return _state(recipe, run, one, "proposed", f"round {one.round}: {len(one.trials)} trials are published")
 
 
@@ -215,8 +220,9 @@ def _excerpt(recipe: Recipe, pool: ClusteredPool, drawn: Mapping[str, DrawnVersi
     return run_step(EXCERPT, config, ExcerptInputs(pool.ingest, pool.dedup, samples, pool.signals))
 
 
-def _recipe_of(recipe: Recipe, one: Round, trial: Planned) -> Recipe:
-    return recipe.model_copy(update={"sampling": _sampling(recipe, one.round, trial.weights)})
+def _recipe_of(recipe: Recipe, one: Round, trial: Planned, strategy: Strategy) -> Recipe:
+    sampling = _sampling(recipe, one.round, trial.weights).model_copy(update={"strategy": strategy})
+    return recipe.model_copy(update={"sampling": sampling})
 
 
 def _publish_trial(

@@ -7,6 +7,7 @@ all before. A file that ends with its array, as others write them, is read unver
 import io
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from tokenize import TokenError
@@ -24,6 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 MARK = b"evenkeel"
 CHECKSUM = len(MARK) + 8
 HEADER = 1 << 14  # numpy reads no longer ones
+VERSION_1 = b"\x93NUMPY\x01\x00"
 REMEMBERED = 1 << 16
 SMALL = 1 << 16  # bytes
 
@@ -124,17 +126,27 @@ def _verified(uri: str, content: Bytes) -> Bytes:
 
 def _array_in(uri: str, body: Bytes) -> Array:
     """Return the array in the bytes of a .npy file; it shares their memory."""
-    stream = io.BytesIO(body[:HEADER].tobytes())
+    head = body[:HEADER]
+    if bytes(head[:8]) == VERSION_1:  # what we write: its length is known without reading it
+        head = head[: 10 + int.from_bytes(head[8:10], "little")]
     try:
-        with _ONE_AT_A_TIME:
-            version = np.lib.format.read_magic(stream)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, kind = read(stream)
+        shape, fortran, kind, first = _parsed(head.tobytes())
     except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
         raise DamagedFile(uri, f"{error}") from error
     if kind.hasobject:
         raise DamagedFile(uri, "an array of objects, which is never unpickled")
-    data = body[stream.tell() :]
+    data = body[first:]
     if fortran or len(data) != math.prod(shape) * kind.itemsize:
         raise DamagedFile(uri, f"{len(data):,} bytes for {kind} of shape {shape}")
     return data.view(kind).reshape(shape)
+
+
+@lru_cache(1024)
+def _parsed(head: bytes) -> tuple[tuple[int, ...], bool, DType, int]:
+    """Return shape, whether the order is Fortran's, and type of an array by its header, and where the array begins."""
+    stream = io.BytesIO(head)
+    with _ONE_AT_A_TIME:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, kind = read(stream)
+    return shape, fortran, kind, stream.tell()

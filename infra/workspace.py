@@ -65,6 +65,12 @@ def claim(uri: str) -> None:
         ) from error
 
 
+def discard(uri: str) -> None:
+    """Remove the step output at `uri`, which nothing reads any more: first what says that it is finished."""
+    storage.remove(storage.join(uri, DONE))
+    storage.remove(uri)
+
+
 class StepFolder:
     """The folder of one step output: `<workspace>/<dataset>/<step>/<key>/`."""
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
@@ -12,6 +12,18 @@ from evenkeel.infra.tables import read_batches
 
 METRIC = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 SHOWN = 3
+MOST_ROWS = (1 << 63) - 1
+
+
+def _number(value: object) -> object:
+    """Refuse what would pass for a number: `true` for 1, `"0.71"` for 0.71."""
+    if isinstance(value, bool | str):
+        raise ValueError(f"{json.dumps(value)[:40]} is no number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Rows = Annotated[int, BeforeValidator(_number), Field(le=MOST_ROWS)]
 
 
 class Score(BaseModel):
@@ -20,12 +32,12 @@ class Score(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = Field(pattern=METRIC)
-    value: float
+    value: Number
     domain: str = ""
     example: str = ""
-    error: float | None = None
-    rows: int | None = None
-    cost: float | None = None
+    error: Number | None = None
+    rows: Rows | None = None
+    cost: Number | None = None
 
     @property
     def of(self) -> str:
@@ -77,10 +89,11 @@ def parse_scores(document: object, where: str) -> ScoreFile:
         made = ScoreFile.model_validate({"scores": document} if isinstance(document, list) else document)
     except ValidationError as error:
         first = error.errors()[:SHOWN]
+        told = (f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in first)
         raise InputError(
-            f"{error.error_count()} of the scores are none",
+            f"{error.error_count():,} things in the report are no scores",
             expected='a list of {"metric": ..., "value": ...}, with domain or example, error, rows, cost as known',
-            found="; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in first),
+            found="; ".join(told).removeprefix(": "),
             where=where,
         ) from error
     if not made.scores:

@@ -17,7 +17,8 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.sample.mapped_rows import MappedRows
 
 Columns = dict[str, NDArray[Any]]
-OF_CLUSTERING = ("row_id", "leaf", "distance")
+ID = "row_id"
+OF_CLUSTERING = (ID, "leaf", "distance")
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,16 @@ class CandidateRows:
         mapped = MappedRows.of(shared, pool.scratch)
         return cls(pool, cluster.uri, embed.uri, tuple(block.name for block in pool.blocks), mapped)
 
-    def table(self, block: str, columns: Sequence[str] = ()) -> pa.Table:
+    def table(self, block: str, columns: Sequence[str] = (), places: NDArray[np.int64] | None = None) -> pa.Table:
         """Return row_id, leaf, distance and the asked columns of the pool's row table for the kept rows of a block.
 
-        Raises RecipeError for a column that the pool does not have.
+        places: only those at these places of `ids`. Raises RecipeError for a column that the pool does not have.
         """
         if self.mapped is None:
-            table = read_table(storage.join(self.clustering, "rows", f"{block}.parquet"))
+            table = read_table(self._clustered(block))
+            table = table if places is None else table.take(places)
         else:
-            table = self.mapped.table(block, [*OF_CLUSTERING, *columns])
+            table = self.mapped.table(block, [*OF_CLUSTERING, *columns], places)
         if wanted := [name for name in dict.fromkeys(columns) if name not in table.column_names]:
             self.check(wanted)
             source = self.pool.table(block, ["row_id", *wanted])
@@ -67,6 +69,15 @@ class CandidateRows:
             for name in wanted:
                 table = table.append_column(name, source[name].take(place))
         return table
+
+    def ids(self, block: str) -> NDArray[np.uint64]:
+        """Return the row ids of the kept rows of a block, (n,) uint64, ascending."""
+        table = read_table(self._clustered(block), [ID]) if self.mapped is None else self.mapped.table(block, [ID])
+        found: NDArray[np.uint64] = table[ID].to_numpy()
+        return found
+
+    def _clustered(self, block: str) -> str:
+        return storage.join(self.clustering, "rows", f"{block}.parquet")
 
     def check(self, columns: Sequence[str]) -> None:
         """Raise RecipeError for a group or score column that the pool does not have."""

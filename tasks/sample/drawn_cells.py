@@ -61,12 +61,12 @@ def effective_share(plan: DrawPlan, counted: CellCounts) -> float:
 
 
 def _count(block: str, plan: DrawPlan, rows: CandidateRows, selection: str) -> CellCounts:
-    table = rows.table(block, ("identity", *plan.columns))
-    row_id = table["row_id"].to_numpy()
+    row_id = rows.ids(block)
     if not len(row_id):
         return CellCounts(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
     kept = read_range(selection, int(row_id[0]), int(row_id[-1]))
-    part = table.take(np.searchsorted(row_id, kept["row_id"].to_numpy()))
+    places = np.searchsorted(row_id, kept["row_id"].to_numpy())
+    part = rows.table(block, ("identity", *plan.columns), places)
     leaf = part["leaf"].to_numpy().astype(np.int64)
     cells, place = np.unique(leaf if plan.cells_of is None else plan.cells_of(part, block), return_inverse=True)
     copies = np.bincount(place, kept["copies"].to_numpy(), len(cells)).astype(np.int64)

@@ -1,6 +1,7 @@
 """Columns of candidate rows as arrays that are mapped: what the step `shared-rows` writes, and how it is read.
 
-The columns of a block are the fields of one array. Of strings a field is the place of each row's value in a list.
+A block is one record whose fields are the columns, each whole, after the number of its rows. Of strings a field is the
+place of each row's value in a list.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
@@ -18,6 +20,7 @@ from evenkeel.infra.workspace import StepRef
 
 MAX_VALUES = 10_000
 COUNTS = "counts.json"
+ROWS = "rows"
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,13 @@ class MappedRows:
             return None
         return cls(ref.uri, tuple(ref.facts["columns"]), tuple(ref.facts["coded"]), scratch)
 
-    def table(self, block: str, columns: Sequence[str]) -> pa.Table:
-        """Return those of the columns of a block that are here."""
-        array = map_array(_array(self.uri, block), Path(self.scratch))
+    def table(self, block: str, columns: Sequence[str], places: NDArray[np.int64] | None = None) -> pa.Table:
+        """Return those of the columns of a block that are here, strings as dictionaries; places: only of these rows."""
+        record = map_array(_array(self.uri, block), Path(self.scratch))[0]
         wanted = [name for name in dict.fromkeys(columns) if name in self.names]
         lists = storage.read_json(_values(self.uri, block)) if set(wanted) & set(self.coded) else {}
-        return pa.table({name: _column(array[name], lists.get(name)) for name in wanted})
+        arrays = {name: record[name] if places is None else record[name][places] for name in wanted}
+        return pa.table({name: _column(array, lists.get(name)) for name, array in arrays.items()})
 
     def counts(self, name: str) -> dict[str, int] | None:
         """Return the rows of each value of a column of strings; None where they were not counted."""
@@ -78,19 +82,18 @@ def write_columns(folder: str, block: str, table: pa.Table) -> Written:
         elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             continue
         arrays[name] = column.to_numpy()
-    array = np.empty(table.num_rows, [(name, one.dtype) for name, one in arrays.items()])
-    for name, one in arrays.items():
-        array[name] = one
+    shapes = [(name, one.dtype, (table.num_rows,)) for name, one in arrays.items()]
+    record = np.zeros(1, np.dtype([(ROWS, np.int64), *shapes], align=True))
+    for name, one in {ROWS: table.num_rows, **arrays}.items():
+        record[name][0] = one
     storage.write_json(_values(folder, block), lists)
-    write_array(_array(folder, block), array)
+    write_array(_array(folder, block), record)
     return Written(tuple(arrays), counts)
 
 
 def _column(array: np.ndarray, values: list[str] | None) -> pa.Array:
-    plain = pa.array(np.ascontiguousarray(array))
-    if values is None:
-        return plain
-    return pa.DictionaryArray.from_arrays(plain, pa.array(values, pa.string())).dictionary_decode()
+    plain = pa.array(array)
+    return plain if values is None else pa.DictionaryArray.from_arrays(plain, pa.array(values, pa.string()))
 
 
 def _array(folder: str, block: str) -> str:

@@ -52,4 +52,4 @@ def cost(config: SharedRowsConfig, work: Workload) -> float:
     return 0.05 + 2e-7 * work.rows * len(config.columns)
 
 
-SHARED_ROWS = Step("shared-rows", 1, share_rows, cost=cost)
+SHARED_ROWS = Step("shared-rows", 2, share_rows, cost=cost)

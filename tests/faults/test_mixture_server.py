@@ -1,6 +1,5 @@
 """A mixture is learned by deployments and events alone, and its rounds survive SIGKILL of flow, worker and server."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -9,17 +8,14 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from evenkeel.flows.server import serve
-from evenkeel.flows.server.automations import SILENCE_SETTING
-from evenkeel.flows.server.project import ROOT
 from evenkeel.infra import storage
 from evenkeel.tasks.feedback.rounds import Rounds, mixture_folder, read_rounds
 from evenkeel.tasks.feedback.table import read_feedback
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.versions.listing import list_versions
-from tests.flows.conftest import write_shards
+from tests.feedback.serving import loop_document, served_loop
 from tests.served import Served
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -29,42 +25,14 @@ ROUNDS, TRIALS = 3, 4
 
 @pytest.fixture
 def document(tmp_path: Path) -> dict[str, Any]:
-    write_shards(tmp_path / "pool", rows=600, shards=1)
-    return {
-        "dataset": "notes",
-        "source": {"uri": str(tmp_path / "pool"), "groups": ["topic"]},
-        "dedup": {"near": None},
-        "clustering": {"levels": [20], "iterations": 3, "resampling": 1},
-        "sampling": {"strategy": "random", "target": 200},
-        "mixture": {
-            "domains": "group.topic",
-            "rule": "exponentiated",
-            "metric": "balanced_accuracy",
-            "trials": {"rounds": ROUNDS, "per_round": TRIALS, "rows": 60},
-        },
-        "destination": {"uri": str(tmp_path / "published")},
-        "workspace": str(tmp_path / "workspace"),
-        "compute": "inline",
-    }
+    return loop_document(tmp_path, ROUNDS, TRIALS)
 
 
 @pytest.fixture
 def small(tmp_path: Path, document: dict[str, Any]) -> Iterator[Served]:
-    """A server of this test's own with the loop's deployments, as they are written, for a small recipe."""
-    (tmp_path / "recipe.yaml").write_text(json.dumps(document))
-    written = (ROOT / "prefect.yaml").read_text().replace("dataset.docstrings-mixture", "dataset.notes")
-    written = written.replace("{file: docstrings-mixture,", f"{{file: {tmp_path / 'recipe.yaml'},")
-    project = tmp_path / "project"
-    project.mkdir()
-    found = [each for each in yaml.safe_load(written)["deployments"] if each["name"] in OURS]
-    (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": found}))
-    home = tmp_path / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SILENCE_SETTING, "75")
-        served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
-    yield served
-    served.api.close()
-    serve.down(home)
+    """A server of this test's own with the loop's deployments."""
+    with served_loop(tmp_path, document, OURS) as served:
+        yield served
 
 
 def test_three_rounds_end_whatever_is_killed(small: Served, document: dict[str, Any], tmp_path: Path) -> None:

@@ -206,6 +206,10 @@ def test_bad_reports_are_refused_by_name_and_change_nothing(recipe: Recipe) -> N
         ("trial-0-1", [score, score], InputError, "accuracy twice"),
         ("trial-0-1", [{**score, "metric": "acc"}], InputError, "another metric than the trials before it"),
         ("trial-0-1", [{"metric": "accuracy"}], InputError, "value: Field required"),
+        ("trial-0-1", [{**score, "value": True}], InputError, "0.value: .*true is no number"),
+        ("trial-0-1", [score, {**score, "domain": "topic-3", "value": "0.71"}], InputError, '1.value: .*"0.71" is no'),
+        ("trial-0-1", [{**score, "rows": True}], InputError, "0.rows: .*true is no number"),
+        ("trial-0-1", [{**score, "rows": 1 << 63}], InputError, "0.rows: "),
         ("trial-0-1", [], InputError, "there are no scores"),
         ("trial-0-0", [score], InputError, "reported before, with the same values"),
         ("trial-0-0", [{**score, "value": 0.6}], InputError, "(?s)differently before.*0.5 by one.*now 0.6 by two"),
@@ -260,15 +264,21 @@ def test_influence_of_rows_becomes_a_signal(recipe: Recipe, tmp_path: Path) -> N
     assert pool.signals["influence"].facts["greatest"] == 9.5
 
 
-@pytest.mark.long
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param({"name": "weighted", "by": "leverage"}, marks=pytest.mark.long, id="weighted"),
+        pytest.param({"name": "balanced"}, marks=pytest.mark.slow, id="balanced"),
+    ],
+)
 def test_trials_that_are_drawn_and_staged_together_are_those_that_would_be_made_alone(
-    recipe: Recipe, tmp_path: Path
+    recipe: Recipe, tmp_path: Path, strategy: dict[str, Any]
 ) -> None:
-    """Also where a filter and a signal leave their marks, and the strategy reads a score."""
+    """Also where a filter and a signal leave their marks, and the strategy reads a score or measures its rule."""
     more = {
         "signals": [{"name": "leverage", "kind": "leverage"}],
         "filters": [{"drop": "topic == 'topic-3'"}],
-        "sampling": {"strategy": {"name": "weighted", "by": "leverage"}, "target": 200},
+        "sampling": {"strategy": strategy, "target": 200},
     }
     recipe = parse({**recipe.model_dump(mode="json"), **more})
     state = step(recipe)
@@ -278,9 +288,13 @@ def test_trials_that_are_drawn_and_staged_together_are_those_that_would_be_made_
     assert pool.dedup.counts["filtered"] > 0
     for name in state.trials:
         manifest = read_manifest(read_version(recipe.destination, "notes", name, recipe.workspace))
-        drawn = draw_version(parse(manifest.recipe), lineage, pool, InProcess(run))
+        sampling = parse(manifest.recipe).sampling.model_copy(update={"strategy": recipe.sampling.strategy})
+        drawn = draw_version(recipe.model_copy(update={"sampling": sampling}), lineage, pool, InProcess(run))
         inputs = StageInputs(pool.ingest, pool.dedup, pool.cluster, drawn.sample, pool.signals)
         alone = STAGE(recipe.destination.staging(trial=True), inputs, run)
         together = StepRef.model_validate(manifest.document["steps"]["stage"])
         assert alone.key != together.key
         assert (alone.facts["content_key"], alone.counts) == (together.facts["content_key"], together.counts)
+    kept = {folder.parent.name for folder in Path(recipe.workspace, "notes").glob("*/*/")}
+    assert "sample" in kept
+    assert "excerpt" not in kept  # a round that is published needs no rows of the pool any more

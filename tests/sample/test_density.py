@@ -96,7 +96,7 @@ class MadeRows(CandidateRows):
     def of(cls, blocks: int) -> "MadeRows":
         return cls(_Counted(blocks * 8), "", "", tuple(str(block) for block in range(blocks)))  # type: ignore[arg-type]
 
-    def table(self, block: str, columns: Any = ()) -> pa.Table:
+    def table(self, block: str, columns: Any = (), places: Any = None) -> pa.Table:
         row_id = np.arange(8, dtype=np.uint64) + np.uint64(8 * int(block))
         return pa.table({"row_id": row_id, "identity": row_id * np.uint64(0x9E3779B97F4A7C15)})
 

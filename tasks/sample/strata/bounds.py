@@ -17,7 +17,7 @@ from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import Allocation, split, water_fill
 from evenkeel.tasks.sample.quotas.raking import Margin, conflict, move_within, rake, round_to_margins
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
-from evenkeel.tasks.sample.strata.count import Counted, Strata, find_strata, merge_counted
+from evenkeel.tasks.sample.strata.count import DENSE, Counted, Strata, count_keys, find_strata, merge_counted
 
 MAX_CROSSED = 1 << 20
 NAMED = 6
@@ -60,7 +60,12 @@ class CrossedCells:
 
     def __call__(self, table: pa.Table, block: str) -> NDArray[np.int64]:
         """Return the cell of every row of a table, (n,) int64."""
-        return np.searchsorted(self.known, self.crossing(table, block)).astype(np.int64)
+        number = self.crossing(table, block)
+        if len(number) and self.known[-1] < DENSE * len(number):  # looked up, in place of searched
+            place = np.zeros(int(self.known[-1]) + 1, np.int64)
+            place[self.known] = np.arange(len(self.known))
+            return place[number]
+        return np.searchsorted(self.known, number).astype(np.int64)
 
 
 def bound_plan(plan: DrawPlan, bounds: Sequence[GroupShare], problem: SamplingProblem, repeats: int) -> DrawPlan:
@@ -244,4 +249,4 @@ def count_crossed(crossing: Crossing, columns: Sequence[str], problem: SamplingP
 
 
 def _count_block(block: str, rows: CandidateRows, crossing: Crossing, columns: tuple[str, ...]) -> Counted:
-    return Counted(*np.unique(crossing(rows.table(block, columns), block), return_counts=True))
+    return count_keys(crossing(rows.table(block, columns), block))

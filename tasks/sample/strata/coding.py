@@ -94,5 +94,10 @@ def _coded(dictionaries: Sequence[pa.Array], codes: Sequence[NDArray[np.int64]])
 
 def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the distinct values of a column of strings, and the place of every row's, (n,) int64."""
-    coded = pc.fill_null(column, NONE).combine_chunks().dictionary_encode()
-    return coded.dictionary, coded.indices.to_numpy().astype(np.int64)
+    column = pc.fill_null(column, NONE) if column.null_count else column
+    coded = column.combine_chunks().dictionary_encode()
+    own, codes = coded.dictionary, coded.indices.to_numpy().astype(np.int64)
+    there = np.bincount(codes, minlength=len(own)) > 0
+    if there.all():
+        return own, codes
+    return own.filter(pa.array(there)), (np.cumsum(there) - 1)[codes]  # a dictionary may say more than its rows

@@ -14,6 +14,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.strata.coding import Coding, code_columns, merge_codings
 
+DENSE = 8
 LEAF_BITS = np.int64(32)
 LEAF_MASK = np.int64((1 << 32) - 1)
 
@@ -113,6 +114,15 @@ def merge_counted(left: Counted, right: Counted) -> Counted:
     return Counted(keys[starts], np.add.reduceat(rows, starts) if len(keys) else rows)
 
 
+def count_keys(keys: NDArray[np.int64]) -> Counted:
+    """Return the distinct keys >= 0 of some rows, ascending, and how many rows have each."""
+    if len(keys) and int(keys.max()) < DENSE * len(keys):
+        counts = np.bincount(keys)
+        known = np.flatnonzero(counts)
+        return Counted(known, counts[known])
+    return Counted(*np.unique(keys, return_counts=True))
+
+
 def group_columns(names: Sequence[str]) -> list[str]:
     """Return the columns of the row table that hold some groups."""
     return [f"group.{name}" for name in names]
@@ -131,11 +141,14 @@ def _count(rows: CandidateRows, names: Sequence[str], compute: Compute, *, leave
 def _count_block(block: str, rows: CandidateRows, names: tuple[str, ...], leaves: bool) -> tuple[Coding, Counted]:
     """Return the strata of a block, and its rows by stratum << 32 | leaf, the leaf being 0 where they are not asked."""
     table = rows.table(block, group_columns(names))
-    coding, key = code_columns([table[column] for column in group_columns(names)])
-    key = key << LEAF_BITS
-    if leaves:
-        key |= table["leaf"].to_numpy()
-    return coding, Counted(*np.unique(key, return_counts=True))
+    coding, number = code_columns([table[column] for column in group_columns(names)])
+    if not leaves:
+        known, counts = count_keys(number)
+        return coding, Counted(known << LEAF_BITS, counts)
+    leaf = table["leaf"].to_numpy()
+    width = int(leaf.max(initial=0)) + 1
+    known, counts = count_keys(number * width + leaf)
+    return coding, Counted(((known // width) << LEAF_BITS) | (known % width), counts)
 
 
 def _merge(left: tuple[Coding, Counted], right: tuple[Coding, Counted]) -> tuple[Coding, Counted]:
