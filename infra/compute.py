@@ -50,7 +50,7 @@ class ClusterConfig(BaseModel):
     kind: Literal["inline", "local", "gpu", "address", "kubernetes", "slurm"]
     description: str = ""
     workers: int = Field(0, ge=0, description="number of workers; 0 = one per core (local) or per device (gpu)")
-    threads: int = Field(1, ge=1, description="threads per worker")
+    threads: int = Field(1, ge=1, description="threads per worker; kind: gpu has at least its share of the cores")
     memory: str = Field("auto", description="memory limit of one worker, such as 4GiB; auto = an equal share")
     inline_below: str = Field("512MiB", description="a map over less data than this runs in the calling process")
     address: str = Field("", description="scheduler address, for kind: address")
@@ -354,13 +354,17 @@ def slurm_options(config: ClusterConfig) -> dict[str, Any]:
 
 
 def _start_on_gpus(config: ClusterConfig, workers: int, limit: int, spill: str | None) -> "Client":
-    """Start one worker a device. A single one is a thread of this process: it shares the memory pool of the driver."""
+    """Start one worker a device. A single one lies in this process, so that it shares the memory pool of the driver.
+
+    Its threads share the cores: most of what a map does beside the device is work for them.
+    """
     from distributed import Client, LocalCluster
 
+    threads = max(config.threads, (os.cpu_count() or 1) // workers)
     if workers == 1:
         cluster = LocalCluster(
             n_workers=1,
-            threads_per_worker=1,
+            threads_per_worker=threads,
             memory_limit=limit,
             processes=False,
             dashboard_address=":0",
@@ -372,7 +376,11 @@ def _start_on_gpus(config: ClusterConfig, workers: int, limit: int, spill: str |
         from dask_cuda import LocalCUDACluster
 
         cluster = LocalCUDACluster(
-            n_workers=workers, local_directory=spill, silence_logs=logging.ERROR, **config.options
+            n_workers=workers,
+            threads_per_worker=threads,
+            local_directory=spill,
+            silence_logs=logging.ERROR,
+            **config.options,
         )
     client = Client(cluster)
     client.register_plugin(gpu_plugin())

@@ -1,13 +1,20 @@
-"""Parquet columns decoded on a CUDA device by cuDF, several row groups ahead. Tested with a stand-in, not on hardware.
+"""Parquet columns decoded on a CUDA device by cuDF, several row groups ahead.
+
+A device has two places: as many shards are decoded there at a time, and the others by Arrow, since a reader that waited
+for the device would be slower than the cores that wait with it.
 
 A column of vectors is decoded there too: its numbers come home as one flat array, not as lists, and offsets only where
 lengths differ or are unknown. Types that cuDF does not know (float16, text, binary) are left to Arrow.
 """
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +22,24 @@ import pyarrow as pa
 from evenkeel.infra.reduction import results_here
 
 AHEAD = 2
+PLACES = 2
+
+
+@contextmanager
+def device_place() -> Iterator[bool]:
+    """Take a place on the device, whichever process asks; yields whether there was one."""
+    with ExitStack() as stack:
+        places = (Path(tempfile.gettempdir(), f"evenkeel-{os.getuid()}-decodes-{number}") for number in range(PLACES))
+        yield any(_taken(stack.enter_context(open(place, "w"))) for place in places)
+
+
+def _taken(place: IO[str]) -> bool:
+    """Lock a file until it is closed; tell whether that could be done."""
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another holds it
+        return False
+    return True
 
 
 def decodes(kind: pa.DataType) -> bool:

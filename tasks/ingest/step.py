@@ -43,6 +43,7 @@ from evenkeel.tasks.workload import Workload
 
 _INSPECTED_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
+LEAST_BYTES_FOR_A_DEVICE = 1 << 30
 
 
 def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) -> Outcome:
@@ -62,6 +63,8 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     plan = plan_columns(request.source, shards, [schema for pack in schemas for schema in pack])
     if plan.about_guess:
         run.progress(begin, plan.about_guess)
+    # Below that, making a process ready for the device takes longer than reading.
+    backend = run.compute.backend if sum(shard.bytes for shard in shards) >= LEAST_BYTES_FOR_A_DEVICE else "cpu"
     jobs = [
         tuple(
             ShardJob(
@@ -72,7 +75,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
                 scratch=run.scratch / "ingest" / out.key,
                 rows_per_block=request.source.rows_per_block,
                 max_row_bytes=request.source.max_row_bytes,
-                backend=run.compute.backend,
+                backend=backend,
                 version=INGEST.version,
                 registry=registry,
             )

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from evenkeel.tasks.ingest.device_columns import device_place
 from evenkeel.tasks.ingest.reader import LocalShard
 from evenkeel.tasks.ingest.readers.parquet import ParquetReader
 from evenkeel.tasks.ingest.vectors import to_matrix
@@ -108,6 +109,20 @@ def test_vectors_are_those_of_arrow(kind: pa.DataType, rows: list[Any], reads: l
     assert found["gpu"][0] == found["cpu"][0] == list("abcdef")
     np.testing.assert_array_equal(found["gpu"][1], found["cpu"][1])
     np.testing.assert_array_equal(found["gpu"][2], found["cpu"][2])
+
+
+def test_shards_that_find_no_place_on_the_device_are_read_by_arrow(
+    reads: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pq.write_table(pa.table({"vector": pa.array(ROWS, pa.list_(pa.float32()))}), tmp_path / "shard.parquet")
+    shard = LocalShard(tmp_path / "shard.parquet", 100, "vector", None, "gpu")
+    with device_place() as first, device_place() as second, device_place() as third:
+        assert (first, second, third) == (True, True, False)
+        assert [batch.table.num_rows for batch in ParquetReader().batches(shard)] == [6]
+        assert reads == []
+    with device_place() as again:
+        assert again
 
 
 def test_float16_is_left_to_arrow(reads: list[int], tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ def test_a_single_gpu_worker_shares_the_memory_pool_of_the_driver(
         assert set(compute.map(lambda _: os.getpid(), [1, 2, 3])) == {os.getpid()}
         assert compute._client is not None
         assert ready.read_text() == str(os.getpid())
+        assert list(compute._client.nthreads().values()) == [os.cpu_count()], "cores beside the device are not idle"
 
 
 def test_pods_pull_the_image_of_the_commit_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenkeel.tasks.ingest.device_columns import decoded_groups, decodes
+from evenkeel.tasks.ingest.device_columns import decoded_groups, decodes, device_place
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
 from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
@@ -41,10 +42,10 @@ class ParquetReader(Reader):
     def batches(self, shard: LocalShard) -> Iterator[Batch]:
         """Yield batches of at most `shard.batch` rows."""
         first = 0
-        tables = _on_gpu(shard) if shard.backend == "gpu" else _on_cpu(shard)
-        for table in tables:
-            yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
-            first += table.num_rows
+        with device_place() if shard.backend == "gpu" else nullcontext(False) as on_device:
+            for table in _on_gpu(shard) if on_device else _on_cpu(shard):
+                yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
+                first += table.num_rows
 
     def count_rows(self, path: Path) -> int:
         """Return how many rows the footer names."""

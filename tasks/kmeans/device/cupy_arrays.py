@@ -1,5 +1,6 @@
 """CuPy's arrays and our CUDA kernels: the device loop on a device. Tests without one run the loop on NumPy instead."""
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from evenkeel.tasks.kmeans.device.cuda import CudaKernels
 SLICE_BYTES = 16 << 20
 SLICES = 8
 COPIERS = 4
+_products = threading.Lock()
 
 
 class CupyArrays:
@@ -90,12 +92,13 @@ class CupyArrays:
     def matmul(self, a: Float32Array, b: Float32Array, out: Float32Array, tf32: bool) -> None:
         """Write a @ b to out by cuBLAS, on tensor cores where `tf32`."""
         kind = self._linalg.COMPUTE_TYPE_TF32 if tf32 else self._linalg.COMPUTE_TYPE_FP32
-        before = self._linalg.get_compute_type(np.float32)
-        self._linalg.set_compute_type(np.float32, kind)
-        try:
-            self.xp.matmul(a, b, out=out)
-        finally:
-            self._linalg.set_compute_type(np.float32, before)
+        with _products:  # the kind is one for all threads
+            before = self._linalg.get_compute_type(np.float32)
+            self._linalg.set_compute_type(np.float32, kind)
+            try:
+                self.xp.matmul(a, b, out=out)
+            finally:
+                self._linalg.set_compute_type(np.float32, before)
 
     def free_bytes(self) -> int:
         """Return the bytes that are free on the device or in the pool of this process."""

@@ -1,5 +1,7 @@
 """The nearest of finished centroids for rows that are read once, such as those of a block."""
 
+import threading
+
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array
@@ -9,6 +11,8 @@ from evenkeel.tasks.kmeans.device.ranking import Ranker
 from evenkeel.tasks.kmeans.device.rows import prepare_rows
 from evenkeel.tasks.kmeans.options import Metric, Products
 from evenkeel.tasks.kmeans.prepare import Frame, Matrix
+
+_one_at_a_time = threading.Lock()
 
 
 def nearest_on_device(
@@ -21,9 +25,21 @@ def nearest_on_device(
 ) -> tuple[Int32Array, Float64Array]:
     """Return the nearest centroid of each of (n, d) rows, (n,) int32, and the squared distance to it, (n,) float64.
 
-    frame: of the centroids, (k, d), which are in working coordinates. coarse: above 20,000 centroids rows are compared
-    with those near their coarse one; None = with all.
+    frame: of the centroids, (k, d), which are in working coordinates. coarse: above 8,000 centroids rows are compared
+    with those near their coarse one; None = with all. Threads take turns, so that they need not share its memory.
     """
+    with _one_at_a_time:
+        return _nearest(x, metric, frame, centroids, coarse, products)
+
+
+def _nearest(
+    x: Matrix,
+    metric: Metric,
+    frame: Frame,
+    centroids: Float32Array,
+    coarse: Float32Array | None,
+    products: Products,
+) -> tuple[Int32Array, Float64Array]:
     arrays = opening.open_arrays()
     rows, points = prepare_rows(arrays, x, None, metric, frame), arrays.put(centroids)
     ranker = Ranker(arrays, products)
