@@ -3,7 +3,7 @@
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.device.arrays import NEAREST
+from evenkeel.tasks.kmeans.device.arrays import NEAREST, Seen
 
 ROWS = 512
 
@@ -45,7 +45,7 @@ def settle(
     among: Int32Array,
     ids: Int32Array,
     gaps: Float32Array,
-    each: Float32Array | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Find the three nearest of some points to every row."""
     ids[:], gaps[:] = -1, np.inf
@@ -60,8 +60,10 @@ def settle(
         best = np.take_along_axis(squared, order, axis=1)
         gaps[part, : order.shape[1]] = best
         ids[part, : order.shape[1]] = np.where(np.isfinite(best), np.take_along_axis(sorted_ids, order, axis=1), -1)
-        if each is not None:
-            np.put_along_axis(each[part], by_id, squared, axis=1)
+        if seen is not None:
+            scores = np.take_along_axis(seen.scores[part], by_id, axis=1)
+            off = np.abs(scores - (squared - seen.norms[part, None]) * np.float32(0.5))
+            seen.worst[part] = np.where(there, off, 0).max(axis=1)
 
 
 def compare_all(x: Float32Array, points: Float32Array, ids: Int32Array, gaps: Float32Array) -> None:

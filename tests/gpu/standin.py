@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from evenkeel.tasks.kmeans.device.arrays import Seen
 from tests.gpu import reference
 
 # Every one of them is in CuPy, with these arguments.
@@ -163,11 +164,14 @@ class StandInKernels:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def call(*args: Any) -> None:
-            assert all(one is None or isinstance(one, DeviceArray | float) for one in args)
-            assert all(one.flags.c_contiguous for one in args if isinstance(one, DeviceArray)), (
+            flat = [part for one in args for part in (one if isinstance(one, Seen) else [one])]
+            assert all(one is None or isinstance(one, DeviceArray | float) for one in flat)
+            assert all(one.flags.c_contiguous for one in flat if isinstance(one, DeviceArray)), (
                 "kernels take rows that lie together"
             )
-            getattr(reference, name)(*map(_plain, args))
+            getattr(reference, name)(
+                *(Seen(*map(_plain, one)) if isinstance(one, Seen) else _plain(one) for one in args)
+            )
 
         return call
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evenkeel.tasks.kmeans.device.arrays import Seen
 from evenkeel.tasks.kmeans.device.cuda import SOURCE, CudaKernels
 from tests.gpu import reference
 from tests.gpu.emulator import Emulated
@@ -16,7 +17,7 @@ from tests.gpu.emulator import Emulated
 ARGUMENTS = {
     "rounded": "pqp",
     "candidates": "ppppqiippp",
-    "settle": "pppiqippp",
+    "settle": "pppiqippppp",
     "gaps_to": "pppqip",
     "draw_seeds": "pppppp",
     "lower_to": "ppppiqip",
@@ -79,10 +80,11 @@ def test_the_three_nearest_are_ranked_by_their_distance(kernels: CudaKernels, d:
     among[among == np.roll(among, 1, axis=1)] = -1
     among = np.array([np.where(np.isin(np.arange(9), np.unique(one, return_index=True)[1]), one, -1) for one in among])
     found, expected = empty(13, 3), empty(13, 3)
-    each = [np.empty((13, 9), np.float32) for _ in range(2)]
-    kernels.settle(x, points, among.astype(np.int32), *found, each[0])
-    reference.settle(x, points, among.astype(np.int32), *expected, each[1])
-    assert np.array_equal(each[0], each[1])
+    scores, norms = rng.standard_normal((13, 9), np.float32), (x * x).sum(axis=1)
+    seen = [Seen(scores, norms, np.empty(13, np.float32)) for _ in range(2)]
+    kernels.settle(x, points, among.astype(np.int32), *found, seen[0])
+    reference.settle(x, points, among.astype(np.int32), *expected, seen[1])
+    np.testing.assert_allclose(seen[0].worst, seen[1].worst, rtol=1e-5)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
     kernels.compare_all(x, points, *found)

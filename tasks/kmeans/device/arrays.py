@@ -5,12 +5,23 @@ so that every line of the loop runs on every machine.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 
 CANDIDATES = 32
 NEAREST = 3
+
+
+class Seen(NamedTuple):
+    """How far scores by products are off, as far as is seen while some points are settled.
+
+    scores: (m, q) |p|^2 / 2 - x p by products. norms: (m,) |x|^2. worst: (m,) out, how far the worst score is off.
+    """
+
+    scores: Float32Array
+    norms: Float32Array
+    worst: Float32Array
 
 
 class Kernels(Protocol):
@@ -43,12 +54,12 @@ class Kernels(Protocol):
         among: Int32Array,
         ids: Int32Array,
         gaps: Float32Array,
-        each: Float32Array | None,
+        seen: Seen | None,
     ) -> None:
         """Find the three points, of some, that are nearest to every row: by |x - p|^2 in float32, not by products.
 
         x: (m, d). points: (k, d). among: (m, q), -1 = none. ids: (m, 3) int32 out, nearest first, ties to the lowest.
-        gaps: (m, 3) float32 out. each: (m, q) out where given, |x - p|^2 of all of them, infinity for -1.
+        gaps: (m, 3) float32 out. seen: filled where given.
         """
 
     def compare_all(self, x: Float32Array, points: Float32Array, ids: Int32Array, gaps: Float32Array) -> None:

@@ -7,6 +7,7 @@ segment one after the other. What is added atomically is whole numbers, whose su
 from typing import Any
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.device.arrays import Seen
 
 THREADS = 256
 WARP = 32
@@ -130,19 +131,21 @@ extern "C" __global__ void candidates(
 
 extern "C" __global__ void settle(
     const float* x, const float* points, const int* among, int q, long long rows, int d, int* ids, float* gaps,
-    float* each) {
+    const float* scores, const float* norms, float* worst) {
   long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
   int lane = threadIdx.x % WARP;
   if (row >= rows) return;
   float best[3] = {ENDLESS, ENDLESS, ENDLESS};
   int which[3] = {-1, -1, -1};
+  float off = 0.0f;
   for (int t = 0; t < q; t++) {
     int id = among ? among[row * q + t] : t;
     float gap = id < 0 ? ENDLESS : gap_of(x + row * d, points + (long long)id * d, d, lane);
     insert<3>(gap, id, best, which);
-    if (each && !lane) each[row * q + t] = gap;
+    if (scores && id >= 0) off = fmaxf(off, fabsf(scores[row * q + t] - (gap - norms[row]) * 0.5f));
   }
   if (!lane) {
+    if (scores) worst[row] = off;
     for (int t = 0; t < 3; t++) {
       ids[row * 3 + t] = which[t];
       gaps[row * 3 + t] = best[t];
@@ -306,10 +309,10 @@ class CudaKernels:
         among: Int32Array,
         ids: Int32Array,
         gaps: Float32Array,
-        each: Float32Array | None,
+        seen: Seen | None,
     ) -> None:
         """Find the three nearest of some points to every row: a warp a row."""
-        self._settle(x, points, among, among.shape[1], ids, gaps, each)
+        self._settle(x, points, among, among.shape[1], ids, gaps, seen)
 
     def compare_all(self, x: Float32Array, points: Float32Array, ids: Int32Array, gaps: Float32Array) -> None:
         """Find the three nearest of all points to every row: a warp a row."""
@@ -323,11 +326,11 @@ class CudaKernels:
         q: int,
         ids: Int32Array,
         gaps: Float32Array,
-        each: Float32Array | None,
+        seen: Seen | None,
     ) -> None:
         rows, d = x.shape
         sizes = (self._int32(q), self._int64(rows), self._int32(d))
-        arguments = (x, points, self._or_null(among), *sizes, ids, gaps, self._or_null(each))
+        arguments = (x, points, self._or_null(among), *sizes, ids, gaps, *(seen or (self._null,) * 3))
         self._kernel["settle"](*self._warps(rows), arguments)
 
     def gaps(self, x: Float32Array, points: Float32Array, to: Int32Array, out: Float32Array) -> None:

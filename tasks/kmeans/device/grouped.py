@@ -11,7 +11,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.coarse import ITERATIONS, NPROBE, ROWS_PER_LIST
-from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
+from evenkeel.tasks.kmeans.device.arrays import NEAREST, Arrays, Seen
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
 from evenkeel.tasks.kmeans.device.ranking import (
     MORE_EXACT,
@@ -110,9 +110,9 @@ class GroupedRanker:
         kept = possible(arrays, table, lists, rows.which, slack)
         del table
         named = xp.where(kept.ids >= 0, place[rows.which[:, None], xp.maximum(kept.ids, 0)], np.int32(-1))
-        found, each = empty_ranking(arrays, len(named)), xp.empty((len(named), CANDIDATES), np.float32)
-        arrays.kernels.settle(rows.x, points, named, found.ids, found.gaps, each)
-        rest = still_open(arrays, kept, each, rows.norms, slack, products)
+        found, seen = empty_ranking(arrays, len(named)), Seen(kept.scores, rows.norms, xp.empty(len(named), np.float32))
+        arrays.kernels.settle(rows.x, points, named, found.ids, found.gaps, seen)
+        rest = still_open(arrays, kept, seen, slack, products)
         if len(rest):
             left = rows.take(rest)
             if products == "float32":

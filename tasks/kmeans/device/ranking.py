@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays
+from evenkeel.tasks.kmeans.device.arrays import CANDIDATES, NEAREST, Arrays, Seen
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.options import Products
@@ -152,19 +152,15 @@ def possible(
     return found
 
 
-def still_open(
-    arrays: Arrays, found: Possible, each: Float32Array, norms: Float32Array, slack: Float32Array, products: Products
-) -> Int64Array:
+def still_open(arrays: Arrays, found: Possible, seen: Seen, slack: Float32Array, products: Products) -> Int64Array:
     """Return the rows that are open, ascending: more centroids are possible than were kept, or products are off far.
 
-    each: (m, 32) squared distances to those that were kept.
+    seen: how far products were off for those that were kept.
     """
-    xp = arrays.xp
     rows: BoolArray = found.counts > CANDIDATES
     if products == "tf32":
-        seen = xp.where(found.ids >= 0, found.scores - (each - norms[:, None]) * np.float32(0.5), np.float32(0))
-        rows |= xp.abs(seen).max(axis=1) > slack * np.float32(NEAR_THE_BOUND)
-    return xp.flatnonzero(rows)  # type: ignore[no-any-return]
+        rows |= seen.worst > slack * np.float32(NEAR_THE_BOUND)
+    return arrays.xp.flatnonzero(rows)  # type: ignore[no-any-return]
 
 
 def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Products, out: Ranked) -> int:
@@ -177,9 +173,9 @@ def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Produ
     slack = slack_of(arrays, rows, lists, products)
     found = possible(arrays, table, lists, None, slack)
     del table
-    each = xp.empty((m, CANDIDATES), np.float32)
-    arrays.kernels.settle(rows.x, lists.points, found.ids, out.ids, out.gaps, each)
-    rest = still_open(arrays, found, each, rows.norms, slack, products)
+    seen = Seen(found.scores, rows.norms, xp.empty(m, np.float32))
+    arrays.kernels.settle(rows.x, lists.points, found.ids, out.ids, out.gaps, seen)
+    rest = still_open(arrays, found, seen, slack, products)
     if len(rest):
         again = empty_ranking(arrays, len(rest))
         if products == "float32":
