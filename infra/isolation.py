@@ -117,13 +117,13 @@ def _take() -> _Child:
 
 def _in_words(code: int) -> str:
     if code >= 0:
-        return f"the process that read it ended with exit code {code}, twice"
+        return f"its process ended with exit code {code}, twice"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     memory = ", as the kernel does where memory is short" if name == "SIGKILL" else ""
-    return f"the process that read it was ended by {name}{memory}, twice"
+    return f"its process was ended by {name}{memory}, twice"
 
 
 @atexit.register

@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from evenkeel.infra import storage
+from evenkeel.infra.allocator import give_back
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import StepError, StorageError
 from evenkeel.infra.workspace import DONE, StepFolder, StepRef, claim, content_key
@@ -140,6 +141,7 @@ class Step(Generic[ConfigT, InputsT]):
         folder = self.folder(config, inputs, run)
         started = time.monotonic()
         outcome = self.function(config, inputs, folder, run)
+        give_back()
         return folder.finish(outcome.counts, outcome.facts, round(time.monotonic() - started, 3))
 
 

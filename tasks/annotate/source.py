@@ -48,9 +48,9 @@ class AnnotationSource:
         )
 
     @property
-    def blocks(self) -> list[str]:
+    def blocks(self) -> tuple[str, ...]:
         """The names of the blocks of the pool, in order; some may have no kept row."""
-        return [block.name for block in self.pool.blocks]
+        return self.pool.names
 
     @property
     def annotations(self) -> dict[str, StepRef]:

@@ -80,7 +80,7 @@ def assign(config: AssignConfig, inputs: AssignInputs, out: StepFolder, run: Run
     about: list[LevelInfo] = [
         {**entry, "inertia": level.inertia} for entry, level in zip(base.info["levels"], levels, strict=True)
     ]
-    info: HierarchyInfo = {**base.info, "blocks": source.names, "levels": about}
+    info: HierarchyInfo = {**base.info, "blocks": list(source.names), "levels": about}
     storage.write_json(out.path("levels.json"), info)
     storage.remove(out.path(INDEX))
     rows, new = int(counts.sum()), sum(tally.new for tally in tallies)

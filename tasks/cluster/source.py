@@ -39,15 +39,19 @@ class Source:
         return self.vectors.dtype
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """Return the names of the blocks, in pool order."""
-        return [block.name for block in self.pool.blocks]
+        return self.pool.names
 
     def kept(self, block: str) -> tuple[UInt64Array, Int64Array]:
         """Return the row ids of the kept rows of a block, and where they are in it."""
         row_ids = self.pool.table(block, ["row_id"])["row_id"].to_numpy()
         index = np.flatnonzero(self.duplicates.kept(row_ids))
         return row_ids[index], index
+
+    def count(self, block: str) -> int:
+        """Return how many rows of a block are kept."""
+        return len(self.kept(block)[0])
 
     def read(self, block: str) -> Array:
         """Return the kept vectors of a block, (rows, d) float16 or float32."""

@@ -6,7 +6,7 @@ already done is found again after a crash; a group reads its section of the file
 Memory of a worker: one run or one group of rows, at most `memory_gib`, and all centroids.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, pairwise
@@ -101,7 +101,7 @@ def group_count(rows: int, dimension: int, itemsize: int, k: int, config: Cluste
     return 1 if need <= 1 else int(max(2, np.ceil(GROUP_SPARE * need), np.ceil(k / MAX_CLUSTERS_PER_GROUP)))
 
 
-def runs_of(names: list[str], sizes: list[int], dimension: int, config: ClusteringConfig) -> list[tuple[str, ...]]:
+def runs_of(names: Sequence[str], sizes: list[int], dimension: int, config: ClusteringConfig) -> list[tuple[str, ...]]:
     """Return runs of consecutive blocks that are sorted by group together: as read, as copied and as sorted they fit.
 
     A run has at least one block.

@@ -49,7 +49,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     Raises InputError where no row is kept.
     """
     source = Source.open(inputs, run.scratch)
-    sizes = [len(source.kept(block)[0]) for block in source.names]
+    sizes = run.compute.map(source.count, source.names, work=source.pool.rows * 8)
     rows = sum(sizes)
     if not rows:
         dropped = {kind: count for kind, count in inputs.dedup.counts.items() if kind not in ("rows", "kept") and count}
@@ -94,7 +94,7 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
         for k, level in zip(wanted, levels, strict=True)
     ]
     info: HierarchyInfo = {
-        "blocks": source.names,
+        "blocks": list(source.names),
         "centroid_hash": digest,
         "dimension": source.dimension,
         "levels": about,

@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -112,9 +113,9 @@ class PoolInfo(BaseModel):
 class Pool:
     """Reads a finished pool; cheap to open, small to send to a worker, holds no rows.
 
-    blocks: in pool order. rows: how many in all. groups, scores, tags: names without their `group.`, `score.`, `tags.`
-    prefix. shards: as read. info: what the source's columns mean. signals: the folders of finished signals by name,
-    whose columns are read as those of the row table.
+    blocks: in pool order. names: theirs, which sort in this order. rows: how many in all. groups, scores, tags: names
+    without their `group.`, `score.`, `tags.` prefix. shards: as read. info: what the source's columns mean.
+    signals: the folders of finished signals by name, whose columns are read as those of the row table.
     """
 
     def __init__(self, uri: str, scratch: str | None = None, signals: Mapping[str, StepRef] | None = None) -> None:
@@ -123,6 +124,7 @@ class Pool:
         self.info = PoolInfo.model_validate(storage.read_json(storage.join(uri, "pool.json")))
         self.blocks = tuple(Block.model_validate(item) for item in storage.read_json(storage.join(uri, "blocks.json")))
         self.shards = tuple(Shard.model_validate(item) for item in storage.read_json(storage.join(uri, "shards.json")))
+        self.names = tuple(block.name for block in self.blocks)
         self.rows = sum(block.rows for block in self.blocks)
         self.signals = {signal_column(name, ref): ref.uri for name, ref in (signals or {}).items()}
 
@@ -164,6 +166,13 @@ class Pool:
     def has_vectors(self) -> bool:
         """Tell whether the source has vectors."""
         return self.info.vector is not None
+
+    def number(self, block: str) -> int:
+        """Return the place of a block among all. Raises KeyError for a name that none has."""
+        place = bisect_left(self.names, block)
+        if self.names[place : place + 1] != (block,):
+            raise KeyError(block)
+        return place
 
     def row_ids(self) -> npt.NDArray[np.uint64]:
         """Return the row ids of the whole pool, (rows,) uint64, ascending: 8 bytes a row in memory."""

@@ -11,9 +11,9 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import vl_convert
 
 from evenkeel.tasks.report.facts import Distribution
+from evenkeel.tasks.report.renderer import render_svg
 from evenkeel.tasks.report.signals import SignalValues
 from evenkeel.tasks.validate.examples import shorten
 
@@ -47,7 +47,7 @@ THEME = {
 def render(chart: Chart, label: str) -> str:
     """Return a chart as an SVG element that scales to its place and says `label` to screen readers."""
     specification = {**chart.to_dict(validate=False), "config": THEME}
-    svg = str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
+    svg = render_svg(specification)
     svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', r' style="max-width:\1px"', svg, count=1)
     svg = re.sub(r'<rect [^>]*fill="(?:white|transparent)"[^>]*/>', "", svg, count=1)
     svg = re.sub(r' (?:aria-[a-z]+|role|class|xmlns:xlink|version)="[^"]*"', "", svg)

@@ -46,9 +46,9 @@ class SignalSource:
         )
 
     @property
-    def blocks(self) -> list[str]:
+    def blocks(self) -> tuple[str, ...]:
         """The names of the blocks, in pool order."""
-        return [block.name for block in self.pool.blocks]
+        return self.pool.names
 
     @property
     def vectors(self) -> Vectors:

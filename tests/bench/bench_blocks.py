@@ -2,9 +2,9 @@
 
     python -m tests.bench.bench_blocks --blocks 15000 [--compute local]
 
-Prints for each step: CPU-seconds, the most memory the driver held, tasks, and megabytes of what goes to workers and
-comes back. `inline` does all work in the driver, with the same calls; `local` sends every map to two Dask workers,
-however small, with the scheduler in the driver's process.
+Prints for each step, as it ends and in a table: CPU-seconds, the most memory the driver held, tasks, and megabytes of
+what goes to workers and comes back. `inline` does all work in the driver, with the same calls; `local` sends every map
+to two Dask workers, however small, with the scheduler in the driver's process.
 """
 
 import argparse
@@ -89,7 +89,9 @@ class Meter:
         """End what ran until now and begin something else."""
         used = cpu_seconds()
         self.now.cpu += used - self.used
-        self.now.peak = max(self.now.peak, most_memory())
+        peak = most_memory()
+        self.now.peak = max(self.now.peak, peak)
+        print(f"{time.strftime('%H:%M:%S')} {self.name}: {used - self.used:.1f} CPU-s, {peak / 1e6:.0f} MB", flush=True)
         self.used, self.name = used, name
 
     def ask(self, function: object, items: Sequence[object], tasks: int) -> None:

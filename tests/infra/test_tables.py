@@ -52,6 +52,16 @@ def test_a_range_of_a_file_that_was_written_again_is_that_of_the_new_one(tmp_pat
     assert tables.read_range(uri, 0, 10**6).equals(TABLE.slice(900))
 
 
+def test_small_tables_share_a_row_group(tmp_path: Path) -> None:
+    uri = str(tmp_path / "table.parquet")
+    tables.write_tables(uri, TABLE.schema, (TABLE.slice(row, 1) for row in range(1000)), 1 << 16)
+    assert tables.read_footer(uri).num_row_groups == 1
+    assert tables.read_table(uri).equals(TABLE)
+    tables.write_tables(uri, TABLE.schema, (TABLE.slice(row, 7) for row in range(0, 1000, 7)), 300)
+    assert [part.num_rows for part in tables.read_groups(uri)] == [300, 1] * 3 + [97]
+    assert tables.read_table(uri).equals(TABLE)
+
+
 @STORES
 def test_a_flipped_bit_in_a_page_is_found_by_every_way_of_reading(store: str, tmp_path: Path) -> None:
     uri = place(store, tmp_path)

@@ -61,6 +61,7 @@ def test_packs_change_no_row_and_no_disposition(tmp_path: Path, monkeypatch: pyt
         assert pool.info == alone.info
         assert quarantine_of(pool.uri) == quarantine_of(alone.uri)
         assert [block.name for block in pool.blocks] == sorted(block.name for block in pool.blocks)
+        assert [pool.number(name) for name in pool.names] == list(range(len(pool.blocks)))
         assert all(block.rows <= 16 for block in pool.blocks)
         for block in pool.blocks:
             table = pool.table(block, ["row_id", "shard"])
@@ -69,6 +70,8 @@ def test_packs_change_no_row_and_no_disposition(tmp_path: Path, monkeypatch: pyt
                 zip(*map(list, counted), strict=True)
             )
             assert {one.name for one in blocks_of(pool, table["row_id"].to_numpy()[-1:])} >= {block.name}
+    with pytest.raises(KeyError):
+        packed.number("no such block")
     assert len(packed.blocks) < len(sevens.blocks) < len(alone.blocks)
 
 

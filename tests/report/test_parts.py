@@ -1,6 +1,8 @@
 """The parts of the card: sentences, words, the map, and the same facts in a terminal."""
 
 import io
+import os
+import signal
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +12,10 @@ from rich.console import Console
 from evenkeel.expectations.expectation import Offender
 from evenkeel.expectations.result import Result, Status
 from evenkeel.expectations.wording import percent, percents
+from evenkeel.infra.errors import ResourceError
+from evenkeel.infra.isolation import Json
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.report import renderer
 from evenkeel.tasks.report.facts import Distribution
 from evenkeel.tasks.report.findings import half, of_group
 from evenkeel.tasks.report.projection import project, project_within
@@ -140,3 +145,17 @@ def test_the_terminal_lists_what_failed(curated: Curated) -> None:
     assert "· lang-0�[2J: 20 rows, none now" in printed
     assert "lang-3�" not in printed
     assert "all 1 checks passed" in shown(curated, [passed])
+
+
+def die(argument: Json) -> Json:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return argument
+
+
+@pytest.mark.long
+def test_a_renderer_that_dies_is_named_and_does_not_take_the_run_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = {"data": {"values": [{"a": 1}]}, "mark": "bar", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
+    assert renderer.render_svg(bars).startswith("<svg")
+    monkeypatch.setattr(renderer, "_render", die)
+    with pytest.raises(ResourceError, match="SIGKILL"):
+        renderer.render_svg(bars)

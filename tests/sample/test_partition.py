@@ -1,5 +1,6 @@
 """Stable partitions recover concepts that the clusters did not make, and the default balances over them."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_halves_agree_where_there_are_clusters_and_not_in_noise() -> None:
     assert max([partition.agreement for partition in noise], default=0.0) < 0.3
     assert find_partitions(Probe(vectors[:5].astype(np.float32), leaf[:5], weight[:5], half[:5]), 0) == []
     assert find_partitions(Probe(np.ones((300, 4), np.float32), leaf[:300], weight[:300], half[:300]), 0) == []
+
+
+def test_the_distances_of_one_half_are_in_memory_at_a_time() -> None:
+    rows = np.random.default_rng(2).normal(size=(3000, 8)).astype(np.float32)
+    probe = Probe(rows, np.arange(3000), np.ones(3000), np.arange(3000) % 2 == 0)
+    tracemalloc.start()
+    find_partitions(probe, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.7 * 3000 * 1500 * 4  # with both halves and copies of parts it was 3.5 of these
 
 
 def test_imbalance_falls_as_concepts_become_more_even(

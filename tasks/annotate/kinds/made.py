@@ -136,7 +136,7 @@ class Made(Annotation):
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return how many rows were made of each row."""
-        number = source.blocks.index(block)
+        number = source.pool.number(block)
         ids = source.pool.table(block, ["row_id"])["row_id"].to_numpy()
         counts = np.zeros(len(ids), np.int32)
         for file in range(int(str(fit.facts["files"]))):

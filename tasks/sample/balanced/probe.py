@@ -25,7 +25,8 @@ def draw_probe(rows: CandidateRows, tree: ClusterTree, size: int, seed: int, com
     chosen = draws <= min(1.0, size / max(1, tree.leaves))
     needs = np.where(chosen, np.minimum(tree.sizes, per_leaf), 0)
     find = partial(_first_rows, rows=rows, needs=needs, sizes=tree.sizes, seed=SEED + seed)
-    found = pa.concat_tables(compute.map(find, rows.blocks, work=rows.pool.rows * 30))
+    found = compute.reduce(find, _together, rows.blocks, work=rows.pool.rows * 30)
+    assert found is not None
     leaf = found["leaf"].to_numpy().astype(np.int64)
     order = np.lexsort((found["identity"].to_numpy(), found["value"].to_numpy(), leaf))
     leaf = leaf[order]
@@ -34,6 +35,10 @@ def draw_probe(rows: CandidateRows, tree: ClusterTree, size: int, seed: int, com
     half = uniform(SEED + seed + 1, found["identity"].to_numpy()) < 0.5
     weight = 1.0 / np.bincount(leaf, minlength=tree.leaves)[leaf]
     return Probe(_vectors(rows, found), leaf, weight, half)
+
+
+def _together(one: pa.Table, other: pa.Table) -> pa.Table:
+    return pa.concat_tables([one, other]).combine_chunks()
 
 
 def _first_rows(

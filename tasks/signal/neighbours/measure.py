@@ -71,7 +71,7 @@ def measure_cell(cells: Cells, members: Array, others: list[Array], k: int, meas
 
 def values_of_block(source: SignalSource, block: str, folder: str, files: int) -> Float64Array:
     """Return the values of the rows of a block, (n,) float64, NaN for rows that are in no cell."""
-    number = source.blocks.index(block)
+    number = source.pool.number(block)
     values = np.full(source.pool.blocks[number].rows, np.nan)
     for file in range(files):
         found = map_array(storage.join(folder, f"found-{file}.npy"), Path(source.pool.scratch))
