@@ -43,15 +43,17 @@ class Libraries:
         return cls(cupy, rmm)
 
 
-def make_pool(libraries: Libraries) -> Pool:
+def make_pool(libraries: Libraries, most: int | None = None) -> Pool:
     """Make the pool of this process and return it: 90 % of what is free now, and nothing of it taken beforehand.
+
+    most: how many bytes it may take at most, where less than these 90 %.
 
     It grows as it is used and gives back what lies idle, all but a share that follows from the limit, so that other
     processes on the device are not starved. Whoever asks for more than the limit gets a MemoryError.
     """
     cupy, rmm = libraries.cupy, libraries.rmm
     free, _ = cupy.cuda.runtime.memGetInfo()
-    limit = int(free * SHARE)
+    limit = int(free * SHARE) if most is None else min(most, int(free * SHARE))
     growing = rmm.mr.CudaAsyncMemoryResource(release_threshold=max(LEAST_KEPT, limit // 2))
     pool: Pool = rmm.mr.LimitingResourceAdaptor(growing, limit)
     rmm.mr.set_current_device_resource(pool)

@@ -1,7 +1,7 @@
 """Merge the results of many items in a tree whose shape follows from their number alone."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,7 +35,7 @@ def merge_tree(parts: Iterable[Part], merge: Callable[[Part, Part], Part]) -> Pa
 
 def results_here(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(item)` of each item, in order, in threads that take `ahead` items a thread in advance."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:

@@ -12,7 +12,6 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.lookup import find_sorted
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.config import AssignConfig
-from evenkeel.tasks.cluster.device import worker_device
 from evenkeel.tasks.cluster.drift import BINS, Radii, measure_drift
 from evenkeel.tasks.cluster.hierarchy import (
     Hierarchy,
@@ -28,6 +27,7 @@ from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.inputs import AssignInputs
 from evenkeel.tasks.cluster.penalty import nearest_penalised, write_penalised_index
 from evenkeel.tasks.cluster.source import Source
+from evenkeel.tasks.embed.device import worker_device
 from evenkeel.tasks.ingest.pool import SHARD_BITS, Pool
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.kmeans.options import Device

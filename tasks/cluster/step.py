@@ -11,7 +11,6 @@ from evenkeel.infra.errors import InputError
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.device import driver_device, worker_device
 from evenkeel.tasks.cluster.fair import Fairness
 from evenkeel.tasks.cluster.hierarchy import (
     HierarchyInfo,
@@ -30,6 +29,7 @@ from evenkeel.tasks.cluster.resample import OnIteration, fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
 from evenkeel.tasks.cluster.upper import Children, Upper
+from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.kmeans.bounds import bound_children
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.options import Device, Iteration

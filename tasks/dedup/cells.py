@@ -11,16 +11,18 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
-from evenkeel.infra.dtypes import Array, Float32Array, Int64Array
+from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Int64Array
 from evenkeel.tasks.dedup.config import SemanticConfig
+from evenkeel.tasks.dedup.device_cells import place_on_device
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.dedup.stage import Stage
+from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.fit import kmeans
-from evenkeel.tasks.kmeans.options import Options
+from evenkeel.tasks.kmeans.options import Device, Options
 from evenkeel.tasks.step import Run
 
 MEMBER = np.dtype(
@@ -62,11 +64,15 @@ class Cells:
 
     def rows(self, members: Array) -> Float32Array:
         """Return the vectors of some members, scaled to length 1: (n, d) float32."""
-        found = np.empty((len(members), self.vectors.dimension), np.float32)
+        return normalise(self.stored(members))
+
+    def stored(self, members: Array) -> Array:
+        """Return the vectors of some members as they are: (n, d) floats."""
+        found = np.empty((len(members), self.vectors.dimension), self.vectors.dtype)
         for block in np.unique(members["block"]):
             mine = members["block"] == block
             found[mine] = self.vectors.block(self.pool.blocks[block])[members["row"][mine]]
-        return normalise(found)
+        return found
 
     def batches(self) -> list[tuple[int, int]]:
         """Return ranges of cells, (first, last + 1), of about 65,536 rows each (more where one cell has more)."""
@@ -94,9 +100,9 @@ def make_cells(stage: Stage, config: SemanticConfig, run: Run) -> Cells:
     sample = sample[sample.any(axis=1)]
     if not len(sample):
         return Cells(pool, vectors, stage.folder, run.scratch, ())
-    fitted = kmeans(sample, wanted, CELLS, seed=config.seed, threads=run.compute.threads)
+    fitted = kmeans(sample, wanted, CELLS, seed=config.seed, device=driver_device(run.compute))
     centroids = normalise(fitted.centroids)
-    place = partial(_place_block, stage, rank_columns(pool, stage.best), centroids)
+    place = partial(_place_block, stage, rank_columns(pool, stage.best), centroids, worker_device(run.compute))
     placed = run.compute.map(place, range(len(pool.blocks)), work=pool.rows * vectors.dimension * 4)
     sizes = np.sum(placed, axis=0)
     return Cells(pool, vectors, stage.folder, run.scratch, tuple(int(size) for size in sizes))
@@ -115,7 +121,7 @@ def most_similar(rows: Float32Array, others: Iterable[Float32Array]) -> tuple[In
     return nearest, similarity
 
 
-def _place_block(stage: Stage, columns: list[str], centroids: Float32Array, number: int) -> Int64Array:
+def _place_block(stage: Stage, columns: list[str], centroids: Float32Array, device: Device, number: int) -> Int64Array:
     """Write the members of a block, sorted by cell; return how many each cell got, (cells,) int64."""
     block = stage.pool.blocks[number]
     table = stage.pool.table(block, columns)
@@ -124,16 +130,23 @@ def _place_block(stage: Stage, columns: list[str], centroids: Float32Array, numb
     members["priority"] = keep_priority(table, columns)
     members["identity"], members["row_id"] = table["identity"].to_numpy(), table["row_id"].to_numpy()
     stored = stage.vectors.block(block)
-    pointing = np.empty(len(members), bool)
-    chunk = max(1, MAX_SCORES // len(centroids))
-    for start in range(0, len(members), chunk):
-        part = slice(start, start + chunk)
-        rows = normalise(stored[part])
-        scores = rows @ centroids.T
-        members["cell"][part] = scores.argmax(axis=1)
-        members["centrality"][part] = scores.max(axis=1)
-        pointing[part] = rows.any(axis=1)
+    place = place_on_device if device.gpu else _place
+    members["cell"], members["centrality"], pointing = place(stored, centroids)
     members = members[pointing & stage.before.kept(members["row_id"])]
     members = members[np.argsort(members["cell"], kind="stable")]
     write_array(storage.join(stage.folder, f"{block.name}.npy"), members)
     return np.bincount(members["cell"], minlength=len(centroids))
+
+
+def _place(stored: Array, centroids: Float32Array) -> tuple[Int64Array, Float32Array, BoolArray]:
+    """Return the cell of each of (n, d) rows, the cosine to its centroid, and which rows are not zero, (n,) each."""
+    cell, centrality = np.empty(len(stored), np.int64), np.empty(len(stored), np.float32)
+    pointing = np.empty(len(stored), bool)
+    chunk = max(1, MAX_SCORES // len(centroids))
+    for start in range(0, len(stored), chunk):
+        part = slice(start, start + chunk)
+        rows = normalise(stored[part])
+        scores = rows @ centroids.T
+        cell[part], centrality[part] = scores.argmax(axis=1), scores.max(axis=1)
+        pointing[part] = rows.any(axis=1)
+    return cell, centrality, pointing

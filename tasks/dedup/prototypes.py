@@ -12,8 +12,11 @@ from threadpoolctl import threadpool_limits
 from evenkeel.infra.dtypes import Float32Array, UInt64Array
 from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
+from evenkeel.tasks.dedup.device_cells import most_similar_on_device
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
 from evenkeel.tasks.dedup.stage import Stage
+from evenkeel.tasks.embed.device import worker_device
+from evenkeel.tasks.kmeans.options import Device
 from evenkeel.tasks.step import Run
 
 LEFT_PER_BLOCK = 4096
@@ -32,7 +35,8 @@ def drop_prototypes(stage: Stage, config: SemanticConfig, run: Run) -> Drops:
         if not wanted:
             return Drops.none()
         work = stage.pool.rows * stage.vectors.dimension * 4
-        dropped = run.compute.map(partial(_drop, cells, central[wanted - 1]), cells.batches(), work=work)
+        drop = partial(_drop, cells, central[wanted - 1], worker_device(run.compute))
+        dropped = run.compute.map(drop, cells.batches(), work=work)
     return Drops.gathered(dropped, SEMANTIC)
 
 
@@ -44,18 +48,21 @@ def _centralities(cells: Cells, batch: tuple[int, int]) -> Float32Array:
     return found
 
 
-def _drop(cells: Cells, threshold: np.float32, batch: tuple[int, int]) -> tuple[UInt64Array, UInt64Array, Float32Array]:
+def _drop(
+    cells: Cells, threshold: np.float32, device: Device, batch: tuple[int, int]
+) -> tuple[UInt64Array, UInt64Array, Float32Array]:
     """Return the rows of some cells that are at least as near their centroid, and their representatives."""
     members = cells.members(*batch)
     members = members[np.lexsort((members["row_id"], members["centrality"], members["cell"]))]
     spared = np.diff(members["cell"], prepend=-1) != 0
     gone = (members["centrality"] >= threshold) & ~spared
     ids, representatives, similarity = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], [np.empty(0, np.float32)]
+    find = most_similar_on_device if device.gpu else most_similar
     for cell in np.unique(members["cell"][gone]):
         mine = members["cell"] == cell
         lost, left = members[mine & gone], members[mine & ~gone]
         blocks = (cells.rows(left[first : first + LEFT_PER_BLOCK]) for first in range(0, len(left), LEFT_PER_BLOCK))
-        nearest, closeness = most_similar(cells.rows(lost), blocks)
+        nearest, closeness = find(cells.rows(lost), blocks)
         ids.append(lost["row_id"])
         representatives.append(left["row_id"][nearest])
         similarity.append(np.clip(closeness, 0, 1))

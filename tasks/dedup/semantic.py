@@ -6,6 +6,7 @@ most similar of these represents it. Memory is bounded by a block of rows times 
 cell is.
 """
 
+from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from tempfile import TemporaryFile
@@ -16,10 +17,14 @@ from threadpoolctl import threadpool_limits
 
 from evenkeel.infra.compiled import compiled
 from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
+from evenkeel.infra.reduction import results_here
 from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
+from evenkeel.tasks.dedup.device_cells import spans_of, thin_on_device
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
 from evenkeel.tasks.dedup.stage import Stage
+from evenkeel.tasks.embed.device import driver_device, worker_device
+from evenkeel.tasks.kmeans.options import Device
 from evenkeel.tasks.step import Run
 
 EPSILON = 0.05
@@ -28,6 +33,7 @@ KEPT_PER_BLOCK = 8192
 MAX_BYTES_IN_MEMORY = 1 << 28
 TRIAL_ROWS = 1 << 15
 BISECTIONS = 14
+READERS = 4
 
 
 class SemanticFacts(NamedTuple):
@@ -42,15 +48,19 @@ def semantic_duplicates(stage: Stage, config: SemanticConfig, run: Run) -> tuple
     """Return semantic duplicates with their representatives, and facts; rows with a zero vector take no part."""
     with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
         cells = make_cells(stage, config, run)
-        epsilon = epsilon_for(cells, config)
+        epsilon = epsilon_for(cells, config, driver_device(run.compute))
+        compare = partial(_compare, cells, config.keep, 1 - epsilon, worker_device(run.compute))
         work = stage.pool.rows * stage.vectors.dimension * 4
-        parts = run.compute.map(partial(_compare, cells, config.keep, 1 - epsilon), cells.batches(), work=work)
+        parts = run.compute.map(compare, cells.batches(), work=work)
     drops = Drops.gathered(parts, SEMANTIC)
     return drops, SemanticFacts(epsilon, len(cells.sizes), max(cells.sizes, default=0))
 
 
-def epsilon_for(cells: Cells, config: SemanticConfig) -> float:
-    """Return the config's epsilon, or the one that drops about its rate: bisected on a seeded sample of whole cells."""
+def epsilon_for(cells: Cells, config: SemanticConfig, device: Device) -> float:
+    """Return the config's epsilon, or the one that drops about its rate: bisected on a seeded sample of whole cells.
+
+    device: where rows are compared.
+    """
     if config.rate is None:
         return EPSILON if config.epsilon is None else config.epsilon
     order = np.random.default_rng([config.seed, 0xE75]).permutation(len(cells.sizes))
@@ -60,7 +70,7 @@ def epsilon_for(cells: Cells, config: SemanticConfig) -> float:
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        parts = [_compare(cells, config.keep, 1 - middle, (int(cell), int(cell) + 1)) for cell in trial]
+        parts = [_compare(cells, config.keep, 1 - middle, device, (int(cell), int(cell) + 1)) for cell in trial]
         dropped = sum(len(part[0]) for part in parts)
         low, high = (middle, high) if dropped <= config.rate * rows else (low, middle)
     return low
@@ -78,17 +88,40 @@ def in_order(members: Array, keep: str) -> Array:
 
 
 def _compare(
-    cells: Cells, keep: str, threshold: float, batch: tuple[int, int]
+    cells: Cells, keep: str, threshold: float, device: Device, batch: tuple[int, int]
 ) -> tuple[UInt64Array, UInt64Array, Float32Array]:
     """Return the dropped rows of some cells, their representatives and the cosine similarities to these."""
     members = in_order(cells.members(*batch), keep)
-    representative, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
     edges = np.flatnonzero(np.diff(members["cell"], prepend=-1, append=-1))
-    for first, last in pairwise(edges):
-        inside, similarity[first:last] = _thin(cells, members[first:last], np.float32(threshold))
-        representative[first:last] = inside + first
+    thin = _thin_cells_on_device if device.gpu else _thin_cells
+    representative, similarity = thin(cells, members, edges, np.float32(threshold))
     gone = np.flatnonzero(representative != np.arange(len(members)))
     return members["row_id"][gone], members["row_id"][representative[gone]], similarity[gone]
+
+
+def _thin_cells(
+    cells: Cells, members: Array, edges: Int64Array, threshold: np.float32
+) -> tuple[Int64Array, Float32Array]:
+    """Return the representative of each member (itself where kept), and their similarity; edges: where cells begin."""
+    representative, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
+    for first, last in pairwise(edges):
+        inside, similarity[first:last] = _thin(cells, members[first:last], threshold)
+        representative[first:last] = inside + first
+    return representative, similarity
+
+
+def _thin_cells_on_device(
+    cells: Cells, members: Array, edges: Int64Array, threshold: np.float32
+) -> tuple[Int64Array, Float32Array]:
+    """Return what `_thin_cells` returns; threads read the next rows while the device compares.
+
+    They end with it, also where it fails: a collector of garbage that waited for them could hold what they wait for.
+    """
+    sizes = np.diff(edges).tolist()
+    parts = [members[start:stop] for _, start, stop in spans_of(sizes)]
+    space = partial(_space_for, cells=cells)
+    with closing(results_here(cells.stored, parts, READERS, ahead=1)) as blocks:
+        return thin_on_device(sizes, blocks, cells.vectors.dimension, threshold, space)
 
 
 def _thin(cells: Cells, members: Array, threshold: np.float32) -> tuple[Int64Array, Float32Array]:

@@ -186,4 +186,9 @@ def cost(config: DedupConfig, work: Workload) -> float:
     return seconds
 
 
-DEDUP = Step(name="dedup", version=6, function=dedup, cost=cost)
+def by_backend(config: DedupConfig) -> bool:
+    """Tell whether rows are compared on a device where there is one: only semantic duplicates depend on it."""
+    return config.semantic is not None
+
+
+DEDUP = Step(name="dedup", version=6, function=dedup, by_backend=by_backend, cost=cost)

@@ -38,18 +38,19 @@ def kmeans(
     weights: npt.ArrayLike | None = None,
     initial: npt.ArrayLike | None = None,
     threads: int | None = None,
+    device: Device | None = None,
     on_iteration: Callable[[Iteration], object] | None = None,
 ) -> KMeans:
     """Cluster the rows of x, (n, d) floats or a memory map, around at most k centroids.
 
     weights: (n,), none below 0. initial: (k, d) centroids to start from. threads: None = all cores; the result is the
-    same with any number. on_iteration: called after every iteration. Raises InputError where x, k or weights cannot be
-    used.
+    same with any number. device: where, None = on this machine's cores. on_iteration: called after every iteration.
+    Raises InputError where x, k or weights cannot be used.
     """
     if k < 1:
         raise InputError("k-means needs a number of clusters", expected="k of at least 1", found=str(k), where="k")
     rng = np.random.default_rng(seed)
-    engine = open_engine(x, k, options, rng, weights, Device(threads))
+    engine = open_engine(x, k, options, rng, weights, device or Device(threads))
     if initial is None:
         centroids = engine.seed(min(k, len(engine.order)), options.seeding, rng)
     else:

@@ -20,6 +20,7 @@ from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.step import EMBED
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
+from evenkeel.tasks.kmeans.options import CPU
 from evenkeel.tasks.step import Run
 from tests.dedup.test_exact import dedup
 from tests.embed.pools import make_pool, new_run
@@ -181,7 +182,7 @@ def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: p
         before, folder = Duplicates.open(str(tmp_path / "none")), str(tmp_path / f"cells-{rows}")
         cells = make_cells(Stage(Pool.open(pool), vectors, None, before, folder), SemanticConfig(clusters=1), run)
         tracemalloc.start()
-        assert len(semantic_module._compare(cells, "random", 0.95, (0, 1))[0]) == 0
+        assert len(semantic_module._compare(cells, "random", 0.95, CPU, (0, 1))[0]) == 0
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 3000 * 256  # a quarter of the rows' own bytes; they all stay

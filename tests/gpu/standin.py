@@ -111,7 +111,7 @@ def _reduction(name: str) -> Callable[..., Any]:
     return reduce
 
 
-for _name in ("sum", "max", "min", "all", "any", "astype", "reshape", "copy", "argmin", "view"):
+for _name in ("sum", "max", "min", "all", "any", "astype", "reshape", "copy", "argmin", "argmax", "view"):
     if _name != "view":
         setattr(DeviceArray, _name, _reduction(_name))
 

@@ -40,6 +40,9 @@ def test_a_pool_may_take_what_is_free_and_no_more(free: int, monkeypatch: pytest
     pool: Any = make_pool(libraries)
     assert current == {"cudf": pool, "cupy": allocator}
     assert pool.limit == int(0.9 * free)
+    assert make_pool(libraries, 1 << 20).get_allocation_limit() == 1 << 20
+    assert make_pool(libraries, 1 << 50).get_allocation_limit() == pool.limit
+    current.update(cudf=pool)
     assert pool.upstream >= 1 << 30, "what may lie idle"
     pool.taken = pool.limit // 4
     assert free_bytes(pool) == pool.limit - pool.limit // 4

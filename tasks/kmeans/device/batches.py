@@ -1,6 +1,7 @@
 """Work in batches that get smaller where memory does not suffice, down to an error that says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from evenkeel.infra.errors import ResourceError
 from evenkeel.tasks.kmeans.device.arrays import Arrays
@@ -33,12 +34,26 @@ def in_batches(arrays: Arrays, size: int, batch: int, work: Callable[[int, int],
             continue
         arrays.release()
         if last - first <= LEAST:
-            raise ResourceError(
-                f"the device has too little memory {what}",
-                expected=f"room for {LEAST} rows at a time beside rows, centroids and labels",
-                found=f"{arrays.free_bytes() / 2**20:,.0f} MiB free",
-                where="compute: gpu",
-                remedy="lower clustering.memory_gib, end what else uses the device, or set compute: local",
-            )
+            raise too_little(arrays, what, f"room for {LEAST} rows at a time beside rows, centroids and labels")
         batch = max(LEAST, (last - first) // 2)
     return batch
+
+
+@contextmanager
+def enough_memory(arrays: Arrays, what: str) -> Iterator[None]:
+    """Turn an error of the device's memory into a ResourceError that says what to do."""
+    try:
+        yield
+    except arrays.memory_errors as error:
+        raise too_little(arrays, what, "room for labels and distances, and for a block of rows at a time") from error
+
+
+def too_little(arrays: Arrays, what: str, expected: str) -> ResourceError:
+    """Return the error that says that the device has too little memory for something."""
+    return ResourceError(
+        f"the device has too little memory {what}",
+        expected=expected,
+        found=f"{arrays.free_bytes() / 2**20:,.0f} MiB free",
+        where="compute: gpu",
+        remedy="lower clustering.memory_gib, end what else uses the device, or set compute: local",
+    )

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device import opening
+from evenkeel.tasks.kmeans.device.batches import enough_memory
 from evenkeel.tasks.kmeans.device.grouped import GROUPED_ABOVE, GroupedRanker, Groups, fit_groups
 from evenkeel.tasks.kmeans.device.ranking import Ranker
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, prepare_rows, to_sphere
@@ -44,11 +45,13 @@ class DeviceEngine:
         device: Device,
     ) -> "DeviceEngine":
         """Check (n, d) rows and copy them to the device; more than 128 clusters get groups of rows."""
-        rows = prepare_rows(opening.open_arrays(), x, weights, options.metric)
-        engine = cls(rows, None, device.products, min(k, len(rows)))
-        if options.precision == "exact" or engine.k <= UNGROUPED_UP_TO:
-            return engine
-        return replace(engine, groups=fit_groups(rows, engine.k, rng, Ranker(rows.arrays, device.products)))
+        arrays = opening.open_arrays()
+        with enough_memory(arrays, "for the rows"):
+            rows = prepare_rows(arrays, x, weights, options.metric)
+            engine = cls(rows, None, device.products, min(k, len(rows)))
+            if options.precision == "exact" or engine.k <= UNGROUPED_UP_TO:
+                return engine
+            return replace(engine, groups=fit_groups(rows, engine.k, rng, Ranker(arrays, device.products)))
 
     @property
     def order(self) -> Int64Array:
@@ -79,11 +82,12 @@ class DeviceEngine:
 
     def seed(self, k: int, seeding: Seeding, rng: np.random.Generator) -> Float32Array:
         """Return first centroids, (<= k, d)."""
-        if seeding == "random":
-            return seed_random(self.rows, k, rng)
-        if seeding == "k-means++" or self.groups is None:
-            return seed_plus_plus(self.rows, k, rng)
-        return seed_grouped(self.rows, self.groups.coarse, self.groups.labels, k, rng)
+        with enough_memory(self.rows.arrays, "to draw the first centroids"):
+            if seeding == "random":
+                return seed_random(self.rows, k, rng)
+            if seeding == "k-means++" or self.groups is None:
+                return seed_plus_plus(self.rows, k, rng)
+            return seed_grouped(self.rows, self.groups.coarse, self.groups.labels, k, rng)
 
     def assign(self, centroids: Float32Array) -> Int32Array:
         """Return the nearest centroid of every row."""
@@ -91,9 +95,10 @@ class DeviceEngine:
 
     def fit(self, centroids: Float32Array, options: Options, rng: np.random.Generator, hooks: Hooks = NO_HOOKS) -> Fit:
         """Improve centroids in place, by Lloyd iterations."""
-        if self.groups is None:
-            return lloyd(self._search(), centroids, options, hooks)
-        return refine(self._search(), centroids, options, rng, hooks)
+        with enough_memory(self.rows.arrays, "to cluster the rows"):
+            if self.groups is None:
+                return lloyd(self._search(), centroids, options, hooks)
+            return refine(self._search(), centroids, options, rng, hooks)
 
     def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
         """Return the squared distance of every row to its centroid."""

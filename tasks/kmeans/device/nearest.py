@@ -6,6 +6,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array
 from evenkeel.tasks.kmeans.device import opening
+from evenkeel.tasks.kmeans.device.batches import enough_memory
 from evenkeel.tasks.kmeans.device.grouped import GROUPED_ABOVE, GroupedRanker, Groups
 from evenkeel.tasks.kmeans.device.ranking import Ranker
 from evenkeel.tasks.kmeans.device.rows import prepare_rows
@@ -41,13 +42,14 @@ def _nearest(
     products: Products,
 ) -> tuple[Int32Array, Float64Array]:
     arrays = opening.open_arrays()
-    rows, points = prepare_rows(arrays, x, None, metric, frame), arrays.put(centroids)
-    ranker = Ranker(arrays, products)
-    if coarse is None or not len(coarse) or len(centroids) <= GROUPED_ABOVE:
-        ranked = ranker.rank(rows, points)
-    else:
-        there = arrays.put(coarse)
-        groups = Groups(there, ranker.rank(rows, there).ids[:, 0].copy())
-        ranked = GroupedRanker(arrays, products, groups).rank(rows, points)
-    ids, gaps = arrays.get(ranked.ids[:, 0].copy()), arrays.get(ranked.gaps[:, 0].copy())
+    with enough_memory(arrays, "to find the nearest centroids"):
+        rows, points = prepare_rows(arrays, x, None, metric, frame), arrays.put(centroids)
+        ranker = Ranker(arrays, products)
+        if coarse is None or not len(coarse) or len(centroids) <= GROUPED_ABOVE:
+            ranked = ranker.rank(rows, points)
+        else:
+            there = arrays.put(coarse)
+            groups = Groups(there, ranker.rank(rows, there).ids[:, 0].copy())
+            ranked = GroupedRanker(arrays, products, groups).rank(rows, points)
+        ids, gaps = arrays.get(ranked.ids[:, 0].copy()), arrays.get(ranked.gaps[:, 0].copy())
     return ids, gaps.astype(np.float64) / frame.scale**2

@@ -5,8 +5,8 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.workspace import StepFolder, StepRef
-from evenkeel.tasks.cluster.device import driver_device
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
+from evenkeel.tasks.embed.device import driver_device
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
 from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions
