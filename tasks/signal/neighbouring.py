@@ -1,7 +1,7 @@
 """What signals by nearest neighbours share: where neighbours are searched, and what that costs."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ from evenkeel.tasks.workload import Workload
 
 class Neighbouring(Signal):
     """A signal that looks at the nearest neighbours of a row, searched in its own cell and the eight next to it."""
+
+    by_backend: ClassVar[bool] = True
 
     metric: Literal["euclidean", "cosine"] = Field("euclidean", description="cosine = on vectors scaled to length 1.")
     cells: Literal["sample", "clusters"] = Field(

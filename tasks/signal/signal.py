@@ -36,7 +36,8 @@ class Signal(BaseModel):
 
     It is sent to workers, and must give the same values on each of them. version: raise it when the values change.
     tags: `compute` returns lists of strings, which are read as `tags.<name>`. makes_group: it returns strings, which
-    are read as the group column `group.<name>`. Else it returns numbers, read as `score.<name>`.
+    are read as the group column `group.<name>`. Else it returns numbers, read as `score.<name>`. by_backend: they are
+    others on a device in the last bits.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +45,7 @@ class Signal(BaseModel):
     version: ClassVar[int] = 1
     tags: ClassVar[bool] = False
     makes_group: ClassVar[bool] = False
+    by_backend: ClassVar[bool] = False
 
     kind: str
     name: str = Field(

@@ -125,4 +125,9 @@ def label(config: SignalRequest) -> str:
     return f"signal {config.signal.name}"
 
 
-SIGNAL = Step("signal", 1, signal, cost=cost, label=label)
+def by_backend(config: SignalRequest) -> bool:
+    """Tell whether the values are others on a device."""
+    return config.signal.by_backend
+
+
+SIGNAL = Step("signal", 1, signal, by_backend=by_backend, cost=cost, label=label)
