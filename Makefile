@@ -84,7 +84,7 @@ lint: $(READY) $(TYPES) ## ruff, mypy, and which way imports run
 	cd $(dir $(TYPES)) && ../bin/lint-imports --no-logo --cache-dir ../imports $(CURDIR)/pyproject.toml
 
 lock: ## resolve requirements.lock anew (CPU and GPU together)
-	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language --extra secrets \
+	$(BIN)/uv pip compile pyproject.toml --extra gpu --extra aws --extra postgres --extra k8s --extra slurm --extra bench --extra export --extra language --extra secrets --extra telemetry \
 	  --extra dev --universal --quiet --no-annotate --no-header -o requirements.lock
 
 docs: $(READY) ## build the documentation site in .site/; `mkdocs serve` shows it while you write

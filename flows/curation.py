@@ -24,6 +24,7 @@ from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_refused, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
+from evenkeel.flows.telemetry import told
 from evenkeel.flows.unmet import require_met, seen_in_pool
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy, GateFailed, NothingLeftError, QuarantineLimitError
@@ -49,8 +50,9 @@ def curate_source(
     if dry_run:
         return show_plan(recipe)
     try:
-        with one_at_a_time(recipe, wait=if_busy == "wait"):
+        with one_at_a_time(recipe, wait=if_busy == "wait"), told(recipe, get_run_logger().warning) as results:
             found = _curate(recipe, force)
+            results.append(found)
             return cast(dict[str, Any], Completed(message=in_short(found), data=found))
     except DatasetBusy as busy:
         return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes

@@ -1,12 +1,13 @@
 """From a `Step` to a Prefect task: one visible, cached, retried task per step, JSON in and JSON out."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import Generic
 
 from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
 
-from evenkeel.flows.progress import LISTENER, StepProgress
+from evenkeel.flows.progress import ENDED, LISTENER, StepProgress
 from evenkeel.infra.errors import AccountingError, InputError, RecipeError, ResourceError, StepError
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
@@ -49,9 +50,12 @@ def perform(step: Step[ConfigT, InputsT], config: ConfigT, inputs: InputsT, run:
     if finished is not None and (listener := LISTENER.get()) is not None:
         listener(step.called(config), 1.0, "cached")
     progress = StepProgress(step.called(config))
+    begun = time.time_ns()
     ref = StepRef.model_validate(visible(_Call(step, config, inputs, replace(run, progress=progress), finished)))
     if finished is None and (listener := LISTENER.get()) is not None:
         listener(step.called(config), 1.0, f"{ref.seconds:5.1f} s  {progress.message}")
+    if (ended := ENDED.get()) is not None:
+        ended(step.called(config), begun, time.time_ns(), finished is not None, ref.counts)
     return ref
 
 

@@ -10,6 +10,9 @@ from evenkeel.infra.errors import EvenkeelError
 
 Listener = Callable[[str, float, str], None]
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+Ended = Callable[[str, int, int, bool, dict[str, int]], None]
+ENDED: ContextVar[Ended | None] = ContextVar("ended", default=None)
+"""Is told of each step that has ended: its name, when it began and ended (ns), whether it was cached, its counts."""
 SECONDS_BETWEEN_UPDATES = 5.0  # an update asks the server: a twentieth of a second of processor time
 
 

@@ -19,6 +19,7 @@ INFRA = ROOT / "infra"
 BIN = Path(sys.executable).parent
 IMAGES = [INFRA / "images" / "Dockerfile", INFRA / "images" / "Dockerfile.gpu"]
 KUBERNETES = sorted((INFRA / "kubernetes").glob("*.yaml"))
+INGRESS = INFRA / "kubernetes" / "ingress" / "ingress.yaml"
 UNITS = sorted((INFRA / "systemd").glob("*.service"))
 ENVIRONMENT = dict(
     line.split("=", 1) for line in (INFRA / "prefect.env").read_text().splitlines() if line and not line.startswith("#")
@@ -52,7 +53,7 @@ def test_compose_file_follows_its_schema() -> None:
     passes(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", INFRA / "compose.yaml")
 
 
-@pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*KUBERNETES, INGRESS], ids=lambda path: path.stem)
 @pytest.mark.long
 def test_manifests_follow_their_schema(path: Path) -> None:
     passes(BIN / "kubernetes-validate", "--strict", path)
@@ -61,6 +62,21 @@ def test_manifests_follow_their_schema(path: Path) -> None:
 def test_kustomization_names_every_manifest() -> None:
     kustomization = yaml.safe_load((INFRA / "kustomization.yaml").read_text())
     assert sorted(INFRA / name for name in kustomization["resources"]) == KUBERNETES
+
+
+def test_policies_name_pods_that_there_are() -> None:
+    specs = [
+        each["spec"]["template"]["metadata"]["labels"]["app"]
+        for each in objects()
+        if "template" in each.get("spec", {})
+    ]
+    policies = [each for each in objects() if each["kind"] == "NetworkPolicy"]
+    assert {each["metadata"]["name"] for each in policies} == {"prefect-server", "evenkeel-workers", "evenkeel-dask"}
+    text = json.dumps(policies)
+    assert [app for app in specs if f'"{app}"' not in text] == []
+    assert [one for each in policies for one in each["spec"]["policyTypes"]] == ["Ingress"] * 3
+    (workers,) = (each for each in policies if each["metadata"]["name"] == "evenkeel-workers")
+    assert workers["spec"]["ingress"] == []
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl to build the kustomization with")
@@ -94,6 +110,31 @@ def test_nothing_reports_to_the_outside() -> None:
     assert ENVIRONMENT["DO_NOT_TRACK"] == "1"
     assert ENVIRONMENT["PREFECT_SERVER_UI_V2_ENABLED"] == "false"
     assert "-master.telemetry=false" in COMPOSE["services"]["s3"]["command"]
+
+
+def test_a_worker_waits_for_the_bucket_and_sees_the_recipes() -> None:
+    worker, bucket = COMPOSE["services"]["worker"], COMPOSE["services"]["bucket"]
+    assert bucket["command"] == ["python", "-m", "evenkeel.infra.bucket", "evenkeel"]
+    assert worker["depends_on"]["bucket"] == {"condition": "service_completed_successfully"}
+    assert worker["volumes"][1].endswith(":/var/lib/evenkeel/recipes:ro")
+
+
+def test_one_command_makes_keys_once_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")  # an engine that does not answer
+    (tmp_path / "docker").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "EVENKEEL_COMMIT": "abc1234"}
+    found = []
+    for _ in range(2):
+        done = subprocess.run(
+            [INFRA / "up"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (1, "no container engine answers: start docker, then again\n")
+        found.append((tmp_path / "secrets.env").read_text())
+    assert found[0] == found[1]
+    assert (tmp_path / "secrets.env").stat().st_mode & 0o777 == 0o600
+    keys = dict(line.split("=") for line in found[0].splitlines())
+    assert set(keys) == {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+    assert len(set(keys.values())) == 3
 
 
 def test_secrets_are_named_and_never_written() -> None:
