@@ -107,7 +107,7 @@ def _refuse_numbers(scores: Iterable[Score], version: "Version") -> None:
             wrong.append(f"the cost of {one.of} is {one.cost}")
     if wrong:
         raise InputError(
-            f"{len(wrong)} scores of v{version.version} are no usable numbers",
+            f"{len(wrong):,} score(s) of v{version.version} are no usable numbers",
             expected="finite values; errors, rows and costs of at least 0",
             found=_some(wrong),
             remedy="nothing was recorded: leave out what was not measured, and report again",

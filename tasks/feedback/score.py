@@ -91,7 +91,7 @@ def parse_scores(document: object, where: str) -> ScoreFile:
         first = error.errors()[:SHOWN]
         told = (f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in first)
         raise InputError(
-            f"{error.error_count():,} things in the report are no scores",
+            f"{error.error_count():,} value(s) of the report are none of a score",
             expected='a list of {"metric": ..., "value": ...}, with domain or example, error, rows, cost as known',
             found="; ".join(told).removeprefix(": "),
             where=where,

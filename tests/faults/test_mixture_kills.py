@@ -20,7 +20,7 @@ from evenkeel.tasks.versions.listing import list_versions
 from tests.faults.killing import Call
 from tests.flows.conftest import write_shards
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 PHASES = ("first round", "scores", "next round", "more scores", "end")
 Told = tuple[list[dict[str, Any]], dict[str, str], list[tuple[str, str, float]], dict[str, Any]]
 
