@@ -38,7 +38,9 @@ def take(recipe: Recipe, version: str, scores: Sequence[Score], trainer: str = "
         destination, dataset, version, scores, workspace, trainer=trainer, metric=metric, loops=rounds.loops()
     )
     more = f" ({found.trial})" if found.trial else ""
-    sentence = f"{found.scores:,} scores of v{found.version}{more} of {dataset} are recorded"
+    what = "1 score" if found.scores == 1 else f"{found.scores:,} scores"
+    verb = "is" if found.scores == 1 else "are"
+    sentence = f"{what} of v{found.version}{more} of {dataset} {verb} recorded"
     if found.examples:
         sentence += f"; as a signal: join {', '.join(found.examples)}, column: value"
     if found.trial and recipe.mixture is not None:

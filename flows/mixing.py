@@ -94,16 +94,12 @@ def advance(
     config = mixture_of(recipe)
     folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
     known = records.read_rounds(folder)
-    if again and known.open:
-        records.save_settled(folder, _abandoned(known.open))
-        known = records.read_rounds(folder)
-    if not known.open:
+    if again or not known.open:
         if known.last is not None and not again:
             return _ended(recipe, known)
         if known.last is None and not begin:
             return MixState(dataset=recipe.dataset, status="waiting", round=0, loop=0, sentence="no loop has begun")
-        number = 0 if known.last is None else known.last.round + 1
-        return _publish(recipe, run, run_step, None, lambda pool: _first(recipe, config, number, pool, run, run_step))
+        return _publish(recipe, run, run_step, None, lambda pool: _first(recipe, config, known, pool, run, run_step))
     last = known.open[-1]
     _require_same(config, last)
     if {trial.name for trial in last.trials} - _published(recipe, run).keys():
@@ -122,9 +118,10 @@ def advance(
 
 
 def _first(
-    recipe: Recipe, config: MixtureConfig, number: int, pool: ClusteredPool, run: Run, run_step: RunStep
+    recipe: Recipe, config: MixtureConfig, known: Rounds, pool: ClusteredPool, run: Run, run_step: RunStep
 ) -> Round:
-    """Save and return the first round of a loop."""
+    """Save and return the first round of a loop; one that goes on is abandoned, once the new one is possible."""
+    number = 0 if known.last is None else known.last.round + 1
     sampling = _sampling(recipe, number, {})
     shared = _shared_rows(recipe, pool, run_step)
     problem, budget = open_problem(sampling, sample_inputs(sampling, pool, run_step, shared), run)
@@ -148,6 +145,8 @@ def _first(
     mixtures = first_mixtures(config, evidence, found.uniform, found.given)
     trials = planned_trials(number, mixtures, evidence)
     folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
+    if known.open:
+        records.save_settled(folder, _abandoned(known.open))
     return records.save_round(folder, about.model_copy(update={"trials": trials}))
 
 

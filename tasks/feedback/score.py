@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import InputError
+from evenkeel.infra.errors import DamagedFile, InputError
 from evenkeel.infra.tables import read_batches
 
 METRIC = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -78,8 +78,13 @@ def read_scores(uri: str) -> ScoreFile:
             )
     except FileNotFoundError as error:
         raise InputError("there is no such file of scores", where=uri) from error
-    except ValueError as error:
-        raise InputError("the file of scores cannot be read", found=str(error)[:200], where=uri) from error
+    except (ValueError, DamagedFile) as error:
+        raise InputError(
+            "the file of scores cannot be read",
+            expected=".json, .jsonl with one score a line, or .parquet",
+            found=str(error)[:200],
+            where=uri,
+        ) from error
     return parse_scores(found, uri)
 
 

@@ -108,4 +108,4 @@ def test_a_loop_that_is_killed_goes_on_as_if_it_were_not(phase: str, tmp_path: P
         work()
         assert loop.told() == whole, f"killed before operation {die_at} of {phase}"
         die_at += max(1, die_at // 4)
-    assert killed >= 3
+    assert killed >= (1 if phase == "end" else 3)  # the end of a loop is one file

@@ -13,7 +13,7 @@ from evenkeel.tasks.publish.config import DestinationConfig
 from tests.feedback.serving import loop_document, served_loop
 from tests.served import Served
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(3600)]
 TRIALS = 4
 
 
@@ -35,22 +35,22 @@ def test_scores_of_an_event_are_recorded_and_the_last_of_a_round_brings_the_next
     config, workspace = DestinationConfig(uri=document["destination"]["uri"]), document["workspace"]
     with served_loop(tmp_path, document, ("mix", "feedback")) as server:
         first = server.start("mix/mix")
-        assert server.ended(first, 400)["type"] == "COMPLETED"
+        assert server.ended(first, 1200)["type"] == "COMPLETED"
         trials = [trial.name for trial in read_rounds(mixture_folder(config.uri, "notes")).rounds[0].trials]
 
         score = {"metric": "balanced_accuracy", "value": 0.5, "error": 0.01}
         emit(server, {"version": "trial-0-0", "scores": [{**score, "domain": "topic-99"}]})
-        refused = server.next_run("feedback/feedback")
-        state = server.ended(refused)
+        refused = server.next_run("feedback/feedback", seconds=300)
+        state = server.ended(refused, 600)
         assert (state["type"], "no domain 'topic-99'" in state["message"]) == ("FAILED", True), state
         assert not read_feedback(config, "notes", workspace)
 
         emit(server, {"version": 1, "trainer": "far away", "scores": [{**score, "value": 0.4}]})
         for place, trial in enumerate(trials[1:]):  # all at once: reports wait for each other
             emit(server, {"version": trial, "scores": [{**score, "value": 0.5 + place / 10}]})
-        second = server.next_run("mix/mix", [first], 400)
-        assert server.ended(second, 300)["type"] == "COMPLETED"
-        ended = {run["id"]: server.ended(run["id"])["type"] for run in server.runs("feedback/feedback")}
+        second = server.next_run("mix/mix", [first], 1200)
+        assert server.ended(second, 1200)["type"] == "COMPLETED"
+        ended = {run["id"]: server.ended(run["id"], 600)["type"] for run in server.runs("feedback/feedback")}
         assert sorted(ended.values()) == ["COMPLETED"] * TRIALS + ["FAILED"]
     found = read_feedback(config, "notes", workspace)
     assert {one.trial: one.score.value for one in found} == dict(zip(trials, (0.4, 0.5, 0.6, 0.7), strict=True))

@@ -245,6 +245,10 @@ def test_a_loop_that_is_not_possible_is_refused_before_anything_is_written(recip
         with pytest.raises(RecipeError, match=words):
             step(changed(recipe, **change))
     assert not known(recipe).rounds
+    step(recipe)
+    with pytest.raises(RecipeError, match="no weights of the domains keep floor and cap"):
+        step(changed(recipe, floor=0.2), again=True)
+    assert known(recipe).open  # a loop that goes on is not given up for one that cannot begin
 
 
 @pytest.mark.long
