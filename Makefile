@@ -63,10 +63,11 @@ bench-publish: $(READY) ## staging, publishing and listing versions, and how fas
 
 bench-readers: $(READY) ## training loaders on a version, in an environment of their own: they want other versions than we do
 	$(BIN)/uv venv --quiet --allow-existing .venv/readers/torch
-	$(BIN)/uv pip install --quiet --python .venv/readers/torch/bin/python torch torchdata mosaicml-streaming 'datasets>=4,<5' s3fs
+	$(BIN)/uv pip install --quiet --python .venv/readers/torch/bin/python torch torchdata mosaicml-streaming 'datasets>=4,<5' s3fs \
+	  pydantic pyiceberg sqlalchemy zstandard
 	$(BIN)/uv pip install --quiet --python .venv/readers/torch/bin/python --no-deps -e .
 	.venv/readers/torch/bin/python -m tests.bench.bench_readers $(ARGS)
-	EVENKEEL_READERS=.venv/readers $(PYTEST) -m slow tests/reading/test_torch.py
+	EVENKEEL_READERS=.venv/readers $(PYTEST) -m slow tests/reading/test_torch.py tests/versions/test_export_annotated.py -k "ranks or mds"
 
 bench-gates: $(READY) ## gates over many clusters and the card, after `make run`
 	$(BIN)/python -m tests.bench.bench_gates $(ARGS)

@@ -108,25 +108,19 @@ class Match(Annotation):
         after = run.compute.reduce(
             partial(_moments, self, source, folder), np.add, source.blocks, work=source.pool.rows * 64
         )
-        before = run.compute.reduce(partial(_all_moments, rows), np.add, source.blocks, work=source.pool.rows * 64)
         assert after is not None
-        assert before is not None
         return {
             "pairs": int(pairs.sum()),
             "treated": int(cells.sides[:, 1].sum()),
             "untreated": int(cells.sides[:, 0].sum()),
-            "difference_before": dict(zip(self.on, differences(before, before), strict=True)),
-            "difference_after": dict(zip(self.on, differences(after, before), strict=True)),
+            "difference_before": dict(zip(self.on, differences(cells.moments, cells.moments), strict=True)),
+            "difference_after": dict(zip(self.on, differences(after, cells.moments), strict=True)),
         }
 
     def compute(self, source: AnnotationSource, block: str, fit: Fit) -> Mapping[str, pa.Array]:
         """Return the pair of each row, null for a row without one, and whether it is treated."""
-        rows = read_rows(self, source, block)
-        pair = pairs_of_block(rows, fit.folder, block)
-        return {
-            PAIR: pa.array(pair, mask=pair < 0),
-            TREATED: pa.array(rows.treated, mask=~rows.known),
-        }
+        pair, side = (read_array(uri) for uri in _paired_uris(fit.folder, block))
+        return {PAIR: pa.array(pair, mask=pair < 0), TREATED: pa.array(side > 0, mask=side < 0)}
 
 
 class MatchRows(NamedTuple):
@@ -141,10 +135,14 @@ class MatchRows(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """Rows by cell. keys: (n,) uint64 ascending. sides: (n, 2) int64, untreated and treated."""
+    """Rows by cell. keys: (n,) uint64 ascending. sides: (n, 2) int64, untreated and treated.
+
+    moments: (2, 3, on) float64, of both sides rows, sums and sums of squares of the numbers.
+    """
 
     keys: UInt64Array
     sides: Int64Array
+    moments: Float64Array
 
 
 @dataclass(frozen=True)
@@ -212,12 +210,23 @@ def read_rows(one: Match, source: AnnotationSource, block: str) -> MatchRows:
     x = [numbers_of(table[name], name, source.where) for name in one.on]
     values = np.stack(x, axis=1)
     known = ~np.isnan(values).any(axis=1) & said.is_valid().to_numpy(zero_copy_only=False)
-    strata = [labels_of(table[name]).to_pylist() for name in one.exact]
-    joined = ["\0".join(parts) for parts in zip(*strata, strict=True)] if strata else [""] * len(values)
-    codes = {name: xxhash.xxh3_64_intdigest(name.encode()) for name in set(joined)}
-    stratum = np.array([codes[name] for name in joined], np.uint64)
+    stratum = strata_of(table, one.exact)
     ids = [table[name].to_numpy() for name in ("row_id", "identity")]
     return MatchRows(ids[0], ids[1], stratum, treated, values, known)
+
+
+def strata_of(table: pa.Table, columns: list[str]) -> UInt64Array:
+    """Return a hash of the values that each row has in some columns, (n,) uint64; one for all without columns."""
+    labels = [labels_of(table[name]).dictionary_encode() for name in columns]
+    values = [one.dictionary.to_pylist() for one in labels]
+    key, first = np.zeros(table.num_rows, np.int64), np.empty(0, np.int64)
+    for one in labels:
+        key = key * max(len(one.dictionary), 1) + one.indices.to_numpy()
+        _, first, key = np.unique(key, return_index=True, return_inverse=True)
+    places = [one.indices.take(pa.array(first)).to_pylist() for one in labels]
+    joined = ["\0".join(of[code] for of, code in zip(values, row, strict=True)) for row in zip(*places, strict=True)]
+    hashes = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in joined or [""]], np.uint64)
+    return np.asarray(hashes[key], np.uint64)
 
 
 def pairs_of_block(rows: MatchRows, folder: str, block: str) -> Int64Array:
@@ -260,24 +269,29 @@ def _count(rows: "partial[MatchRows]", propensity: Propensity, block: str) -> Co
     found = rows(block)
     keys, place = np.unique(propensity.cells(found), return_inverse=True)
     sides = np.bincount(2 * place + found.treated, minlength=2 * len(keys)).reshape(-1, 2).astype(np.int64)
-    return Counted(keys[keys != NOWHERE], sides[keys != NOWHERE])
+    return Counted(keys[keys != NOWHERE], sides[keys != NOWHERE], _summed(found, found.known))
 
 
 def _added(one: Counted, other: Counted) -> Counted:
     keys, place = np.unique(np.concatenate([one.keys, other.keys]), return_inverse=True)
     sides = np.zeros((len(keys), 2), np.int64)
     np.add.at(sides, place, np.concatenate([one.sides, other.sides]))
-    return Counted(keys, sides)
-
-
-def _all_moments(rows: "partial[MatchRows]", block: str) -> Float64Array:
-    found = rows(block)
-    return _summed(found, found.known)
+    return Counted(keys, sides, one.moments + other.moments)
 
 
 def _moments(one: Match, source: AnnotationSource, folder: str, block: str) -> Float64Array:
+    """Write the pair of each row of a block and its side, -1 where not all is known; return the moments of pairs."""
     rows = read_rows(one, source, block)
-    return _summed(rows, pairs_of_block(rows, folder, block) >= 0)
+    pair = pairs_of_block(rows, folder, block)
+    side = np.where(rows.known, rows.treated.astype(np.int8), np.int8(-1))
+    for uri, array in zip(_paired_uris(folder, block), (pair, side), strict=True):
+        write_array(uri, array)
+    return _summed(rows, pair >= 0)
+
+
+def _paired_uris(folder: str, block: str) -> tuple[str, str]:
+    """Return where the pairs and the sides of the rows of a block lie."""
+    return storage.join(folder, "paired", f"{block}.npy"), storage.join(folder, "sides", f"{block}.npy")
 
 
 def _summed(rows: MatchRows, which: BoolArray) -> Float64Array:
