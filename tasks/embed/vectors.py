@@ -2,6 +2,7 @@
 
 import posixpath
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from evenkeel.tasks.ingest.pool import Block
 class Vectors:
     """Read access to finished vectors; cheap to open, small to send to a worker, holds no rows.
 
-    blocks: the pool's, in pool order. rows: how many in all. dimension, dtype: of every vector.
+    dimension, dtype: of every vector.
     """
 
     def __init__(self, uri: str, scratch: str | None = None) -> None:
@@ -30,8 +31,16 @@ class Vectors:
         if about["folder"] != "vectors":  # another step's, unchanged: a path relative to this one
             scheme, colon, path = uri.rpartition("://")
             self.folder = scheme + colon + posixpath.normpath(posixpath.join(path, about["folder"]))
-        self.blocks = tuple(Block.model_validate(item) for item in storage.read_json(storage.join(uri, "blocks.json")))
-        self.rows = sum(block.rows for block in self.blocks)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks, in pool order; read when they are first asked for, so that opening vectors costs no more."""
+        return tuple(Block.model_validate(item) for item in storage.read_json(storage.join(self.uri, "blocks.json")))
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are in all."""
+        return sum(block.rows for block in self.blocks)
 
     @classmethod
     def open(cls, ref: StepRef | str, scratch: Path | str | None = None) -> "Vectors":

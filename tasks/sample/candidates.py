@@ -95,7 +95,9 @@ class CandidateRows:
     def vectors(self, block: str, row_ids: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Return the vectors of some rows of a block, (n, d) float32."""
         place = np.searchsorted(self.pool.table(block, ["row_id"])["row_id"].to_numpy(), row_ids)
-        picked: NDArray[np.float32] = Vectors.open(self.embedding).block(block)[place].astype(np.float32)
+        picked: NDArray[np.float32] = (
+            Vectors.open(self.embedding, self.pool.scratch).block(block)[place].astype(np.float32)
+        )
         return picked
 
 

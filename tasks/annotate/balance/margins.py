@@ -13,6 +13,7 @@ from evenkeel.infra.dtypes import BoolArray, Float64Array, Int32Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.annotate.source import AnnotationSource
 from evenkeel.tasks.annotate.units import ancestors, cluster_level
+from evenkeel.tasks.cluster.hierarchy import read_rows
 from evenkeel.tasks.ingest.named import read_named
 from evenkeel.tasks.signal.groups import labels_of, numbers_of
 from evenkeel.tasks.step import Run
@@ -88,7 +89,7 @@ def rows_of(source: AnnotationSource, block: str, columns: list[str], everything
     """Return copies, leaf and columns of the kept rows of a block, or of all rows from which sampling drew."""
     if not everything:
         return source.kept(block, columns)
-    left = source.hierarchy().table(block)
+    left = read_rows(source.inputs.cluster.uri, block)
     ids = source.pool.table(block, ["row_id"])["row_id"].to_numpy()
     table = pa.table({"leaf": left["leaf"], "copies": np.ones(left.num_rows, np.int64)})
     if columns:
