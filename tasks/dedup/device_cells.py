@@ -14,7 +14,7 @@ from evenkeel.tasks.kmeans.device import opening
 from evenkeel.tasks.kmeans.device.arrays import Arrays
 from evenkeel.tasks.kmeans.device.batches import enough_memory
 
-ROWS_PER_BLOCK = 1024  # as on the CPU: rows of a block are represented by earlier ones before they are by each other
+ROWS_PER_BLOCK = 2048
 KEPT_PER_BLOCK = 8192
 MAX_SCORES = 1 << 25
 SPARE_BYTES = 1 << 30  # what is worked on beside the rows that are kept takes less
@@ -156,14 +156,14 @@ def _thin_block(
     left = similarity < threshold
     scores = xp.empty((len(rows), len(rows)), np.float32)
     arrays.matmul(rows, rows.T, scores, False)
-    near = (scores >= threshold) & (place[:, None] > place) & left[:, None] & left
-    stays = _first_come(arrays, near, left)
-    scores = xp.where(near & stays, scores, NONE)
+    earlier = place[:, None] > place
+    stays = _first_come(arrays, (scores >= threshold) & earlier & left[:, None] & left, left)
+    scores = xp.where(earlier & stays, scores, NONE)
+    closeness = scores.max(axis=1)
     inside = xp.where(stays, place, scores.argmax(axis=1)) + start
-    closeness = xp.where(stays, np.float32(1), scores.max(axis=1))
     if kept.count:
-        inside = xp.where(left, inside, kept.places[nearest])
-        closeness = xp.where(left, closeness, similarity)
+        inside = xp.where(stays | (closeness > similarity), inside, kept.places[nearest])
+    closeness = xp.where(stays, np.float32(1), xp.maximum(closeness, similarity))
     fresh = xp.flatnonzero(stays)
     kept.append(rows[fresh], fresh + start)
     return inside, closeness

@@ -132,12 +132,10 @@ def _thin(cells: Cells, members: Array, threshold: np.float32) -> tuple[Int64Arr
         rows = cells.rows(members[start : start + ROWS_PER_BLOCK])
         blocks = (kept[first : min(first + KEPT_PER_BLOCK, count)] for first in range(0, count, KEPT_PER_BLOCK))
         nearest, closeness = most_similar(rows, blocks)
-        nearest = places[nearest]
-        left = np.flatnonzero(closeness < threshold)
-        inner, inner_closeness = _greedy(rows[left] @ rows[left].T, threshold)
-        nearest[left], closeness[left] = left[inner] + start, inner_closeness
-        representative[start : start + len(rows)], similarity[start : start + len(rows)] = nearest, closeness
-        fresh = left[inner == np.arange(len(left))]
+        inside, closeness = _greedy(rows @ rows.T, closeness, threshold)
+        fresh = np.flatnonzero(inside == np.arange(len(rows)))
+        here = slice(start, start + len(rows))
+        representative[here], similarity[here] = np.where(inside < 0, places[nearest], inside + start), closeness
         kept[count : count + len(fresh)], places[count : count + len(fresh)] = rows[fresh], fresh + start
         count += len(fresh)
     return representative, np.clip(similarity, 0, 1)
@@ -154,15 +152,18 @@ def _space_for(rows: int, cells: Cells) -> Float32Array:
 
 
 @compiled
-def _greedy(scores: Float32Array, threshold: np.float32) -> tuple[Int64Array, Float32Array]:
-    """Return for each row the most similar row kept before it, if at least `threshold`; itself otherwise."""
+def _greedy(scores: Float32Array, closeness: Float32Array, threshold: np.float32) -> tuple[Int64Array, Float32Array]:
+    """Return for each row the most similar row kept before it, itself where none is similar enough, and how similar.
+
+    scores: (n, n) of the rows of a block. closeness: (n,), to the most similar of those kept before the block; -1 is
+    returned where that stays the most similar, ties included.
+    """
     rows = len(scores)
-    representative, similarity = np.arange(rows), np.ones(rows, np.float32)
+    representative, similarity, kept = np.full(rows, -1), closeness.copy(), np.zeros(rows, np.bool_)
     for row in range(rows):
-        closest = threshold
         for other in range(row):
-            if representative[other] == other and scores[row, other] >= closest:
-                representative[row], closest = other, scores[row, other]
-        if representative[row] != row:
-            similarity[row] = closest
+            if kept[other] and scores[row, other] > similarity[row]:
+                representative[row], similarity[row] = other, scores[row, other]
+        if similarity[row] < threshold:
+            representative[row], similarity[row], kept[row] = row, np.float32(1), True
     return representative, similarity

@@ -191,4 +191,4 @@ def by_backend(config: DedupConfig) -> bool:
     return config.semantic is not None
 
 
-DEDUP = Step(name="dedup", version=6, function=dedup, by_backend=by_backend, cost=cost)
+DEDUP = Step(name="dedup", version=7, function=dedup, by_backend=by_backend, cost=cost)

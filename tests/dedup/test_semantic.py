@@ -60,7 +60,7 @@ def test_one_cell_gives_what_a_plain_loop_gives(
         monkeypatch.setattr(semantic_module, name, value)
     points, quality = clumps(300, 12), np.random.default_rng(1).random(300)
     pool = make_pool(run, tmp_path / "p", {"v": points, "q": quality}, shards=3, scores=["q"])
-    config = semantic(epsilon=0.06, clusters=1).model_copy(update={"best": "q"})
+    config = semantic(epsilon=0.12, clusters=1).model_copy(update={"best": "q"})
     ref, duplicates = dedup(run, pool, config)
 
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
@@ -68,7 +68,7 @@ def test_one_cell_gives_what_a_plain_loop_gives(
     kept: list[int] = []
     for row in np.argsort(-quality.astype("f4"), kind="stable"):
         scores = unit[kept] @ unit[row]
-        if len(kept) and scores.max() >= 0.94:
+        if len(kept) and scores.max() >= 0.88:
             expected[int(row)] = kept[int(scores.argmax())]
         else:
             kept.append(int(row))

@@ -80,13 +80,12 @@ def check_same(there: tuple[np.ndarray, ...], host: tuple[np.ndarray, ...]) -> N
     np.testing.assert_allclose(there[2], host[2], atol=1e-6)
 
 
-@pytest.mark.parametrize(("block", "kept_block"), [(1024, 8192), (32, 20)])
+@pytest.mark.parametrize(("block", "kept_block"), [(2048, 8192), (32, 20)])
 def test_pairs_on_a_device_are_those_of_the_cpu(
     made: Made, device: StandIn, monkeypatch: pytest.MonkeyPatch, block: int, kept_block: int
 ) -> None:
-    for module in (device_cells, semantic):
-        monkeypatch.setattr(module, "ROWS_PER_BLOCK", block)
-        monkeypatch.setattr(module, "KEPT_PER_BLOCK", kept_block)
+    monkeypatch.setattr(device_cells, "ROWS_PER_BLOCK", block)
+    monkeypatch.setattr(device_cells, "KEPT_PER_BLOCK", kept_block)
     cells = made.cells()
     there = compare(cells, THERE)
     check_same(there, compare(cells, CPU))
@@ -132,6 +131,7 @@ def test_rows_are_placed_on_a_device_as_here(device: StandIn, monkeypatch: pytes
     assert device.traffic.up == rows.nbytes + centroids.nbytes
 
 
+@pytest.mark.long
 def test_the_step_runs_there(made: Made, device: StandIn) -> None:
     """One cell, so that both compare the same rows; the rate is met there too."""
     inputs = DedupInputs(ingest=made.pool, embed=made.embed)
@@ -151,9 +151,8 @@ def test_the_step_runs_there(made: Made, device: StandIn) -> None:
 def test_pairs_on_hardware_are_those_of_the_cpu(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = made.cells()
     check_same(compare(cells, THERE), compare(cells, CPU))
-    for module in (device_cells, semantic):
-        monkeypatch.setattr(module, "ROWS_PER_BLOCK", 64)
-        monkeypatch.setattr(module, "KEPT_PER_BLOCK", 64)
+    for name, value in (("ROWS_PER_BLOCK", 64), ("KEPT_PER_BLOCK", 64)):
+        monkeypatch.setattr(device_cells, name, value)
     resident = compare(cells, THERE)
     check_same(resident, compare(cells, CPU))
     monkeypatch.setattr(device_cells, "SPARE_BYTES", 1 << 50)
