@@ -385,6 +385,22 @@ def test_the_nearest_of_finished_centroids_is_found(
     assert np.array_equal(exact, expected)
 
 
+def test_where_there_is_no_memory_at_all_an_error_says_what_to_do(
+    device: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    x = mixture(300, 4, 20)
+    index = CentroidIndex.build(x[:9], "euclidean", seed=0, threads=1)
+    monkeypatch.setattr(device, "put", refuse)
+    with pytest.raises(ResourceError, match="too little memory for the rows") as caught:
+        fit(x, 10)
+    assert "clustering.memory_gib" in str(caught.value.remedy)
+    with pytest.raises(ResourceError, match="to find the nearest centroids"):
+        index.nearest(x, device=GPU)
+
+
 def test_prices_that_never_settle_still_end(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relocation, "PASSES", 1)
     assert fit(mixture(900, 5, 90), 140).inertia > 0

@@ -9,12 +9,10 @@ from evenkeel.infra import gpu
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.gpu import Libraries, make_pool
 from evenkeel.tasks.kmeans.device import rows as rows_module
-from evenkeel.tasks.kmeans.device.nearest import nearest_on_device
 from evenkeel.tasks.kmeans.device.opening import open_arrays
 from evenkeel.tasks.kmeans.device.rows import prepare_rows
 from evenkeel.tasks.kmeans.fit import KMeans, kmeans
 from evenkeel.tasks.kmeans.options import Device, Options
-from evenkeel.tasks.kmeans.prepare import Frame
 from tests.gpu.standin import StandIn
 from tests.kmeans.mixtures import mixture
 
@@ -38,23 +36,8 @@ def cluster(x: np.ndarray) -> KMeans:
     return kmeans(x, 300, Options(iterations=4), device=THERE)
 
 
-def test_any_part_that_finds_no_memory_says_what_to_do(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    x = mixture(300, 4, 20)
-
-    def refuse(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(device, "put", refuse)
-    with pytest.raises(ResourceError, match="too little memory for the rows") as caught:
-        kmeans(x, 10, device=THERE)
-    assert "clustering.memory_gib" in str(caught.value.remedy)
-    frame = Frame(np.zeros(4, np.float32), 1.0)
-    with pytest.raises(ResourceError, match="to find the nearest centroids"):
-        nearest_on_device(x, "euclidean", frame, x[:9], None, "tf32")
-
-
 @pytest.mark.parametrize(("part", "what"), [("seed_plus_plus", "first centroids"), ("lloyd", "to cluster")])
-def test_so_do_seeding_and_fitting(device: StandIn, monkeypatch: pytest.MonkeyPatch, part: str, what: str) -> None:
+def test_a_part_without_memory_says_so(device: StandIn, monkeypatch: pytest.MonkeyPatch, part: str, what: str) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise MemoryError
 
