@@ -17,7 +17,10 @@ DOWN = click.option("--down", is_flag=True, help="End exactly what was started."
 
 @verb(PORT, S3_PORT, PAGES_HOST, PAGES_PORT, DOWN, recipe=False)
 def serve(port: int, s3_port: int | None, pages_host: str, pages_port: int, down: bool) -> Answer[object]:
-    """Start a Prefect server and a worker on this machine, and deploy everything."""
+    """Start a Prefect server and a worker on this machine, and deploy everything.
+
+    Called again, it starts what has ended, as it was. An S3 server has a bucket, evenkeel, and says its keys.
+    """
     if down:
         ended = serving.down()
         return Answer(ended, f"ended: {', '.join(ended) or 'nothing was running'}")
@@ -28,4 +31,4 @@ def serve(port: int, s3_port: int | None, pages_host: str, pages_port: int, down
         pages_port=pages_port,
         tell=lambda line: click.echo(line, err=True),
     )
-    return Answer(addresses, "\n".join(f"{name:<5} {address}" for name, address in addresses.items()))
+    return Answer(addresses, "\n".join(f"{name:<6} {address}" for name, address in addresses.items()))

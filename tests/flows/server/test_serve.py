@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from botocore.session import get_session  # type: ignore[import-untyped]
 
 from evenkeel.flows.server import serve
 from evenkeel.infra.errors import RecipeError, ResourceError
@@ -33,6 +34,12 @@ def test_every_process_heeds_the_shared_settings(served: Served) -> None:
             assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
             assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
             assert environment["DO_NOT_TRACK"] == "1"
+
+
+def test_prometheus_finds_metrics_of_the_server(served: Served) -> None:
+    metrics = httpx.get(f"{served.addresses['api']}/metrics", timeout=60).text
+    assert "process_resident_memory_bytes" in metrics
+    assert "prefect_" in metrics
 
 
 def test_s3_server_wants_keys(served: Served) -> None:
@@ -68,6 +75,35 @@ def test_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
 def test_folder_without_deployments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"expected: prefect\.yaml"):
         serve.up(tmp_path / "home", port=serve.free_port(), project=tmp_path)
+
+
+def test_s3_server_has_a_bucket_and_says_its_keys(served: Served) -> None:
+    keys = dict(each.split("=", 1) for each in served.addresses["keys"].split())
+    assert keys["AWS_ENDPOINT_URL"] == served.addresses["s3"]
+    client = get_session().create_client(
+        "s3",
+        endpoint_url=keys["AWS_ENDPOINT_URL"],
+        region_name=keys["AWS_REGION"],
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )
+    bucket = served.addresses["bucket"].removeprefix("s3://")
+    client.put_object(Bucket=bucket, Key="a/b", Body=b"c")
+    assert client.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"c"
+
+
+def test_what_has_ended_is_started_again_as_it_was(served: Served) -> None:
+    before = serve.processes(served.home)
+    before["pages"].kill()
+    before["pages"].wait(10)
+    told: list[str] = []
+    assert serve.up(served.home, tell=told.append) == served.addresses
+    after = serve.processes(served.home)
+    assert "starting again what has ended: pages" in told
+    assert {name: process.pid for name, process in after.items() if name != "pages"} == {
+        name: process.pid for name, process in before.items() if name != "pages"
+    }
+    assert httpx.get(served.addresses["pages"], timeout=60).status_code == 200
 
 
 @pytest.mark.slow
