@@ -58,6 +58,7 @@ def test_small_groups_are_filled_up_between_their_own_rows(tmp_path: Path) -> No
     assert rows["ek_parents"].map(tuple).nunique() > 50
 
 
+@pytest.mark.slow
 def test_rows_of_the_test_have_no_children(tmp_path: Path) -> None:
     done, _, _ = pool(tmp_path)
     table, refs = annotated(done, tmp_path, Splits(test=0.3), Made(group="label", up_to=60))
@@ -169,7 +170,7 @@ def test_a_gate_bounds_the_share_of_made_rows() -> None:
     assert MadeShare(at_most=0.2).measure(totals).value == pytest.approx(0.25)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_version_holds_made_rows_apart(tmp_path: Path) -> None:
     from tests.annotate.test_version import rows_of, staged
 

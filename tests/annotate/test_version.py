@@ -68,7 +68,7 @@ def test_the_schema_knows_the_short_sections() -> None:
     assert {"splits", "stages", "order", "epochs", "entries", "annotations"} <= set(known)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_no_near_duplicates_lie_across_splits(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     texts = []

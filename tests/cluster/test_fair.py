@@ -40,7 +40,7 @@ def consistent(made: Hierarchy) -> None:
         assert np.bincount(below.parents, below.counts, above.clusters).astype(int).tolist() == above.counts.tolist()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_sibling_masses_stay_within_their_ratio_at_every_level(
     pool: tuple[dict[str, StepRef], Run, np.ndarray],
 ) -> None:

@@ -16,7 +16,7 @@ def centroids(levels: list[int], resampling: int, seed: int = 0) -> np.ndarray:
     return points
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_more_levels_and_resampling_come_nearer_to_uniform() -> None:
     data, flat = divergence(toy(0)), divergence(centroids([300], 0))
     two, three = divergence(centroids([1500, 300], 0)), divergence(centroids([3000, 1000, 300], 0))

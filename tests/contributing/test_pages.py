@@ -56,7 +56,7 @@ def changed(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]])
     return {name for name in first if first[name]["key"] != second[name]["key"]}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_strategy(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("strategy", tmp_path / "site")
     done = run(scratch, recipe, tests=scratch.tests())
@@ -186,7 +186,7 @@ def test_annotation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe)) == {"annotations.cross-folds", "stage"}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_reader(tmp_path: Path, recipe: dict[str, Any]) -> None:
     scratch = Scratch("reader", tmp_path / "site")
     (tmp_path / "notes").mkdir()

@@ -54,6 +54,7 @@ def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(docume
     assert pd.read_parquet(forced["data"])["id"].tolist() == frame["id"].tolist()
 
 
+@pytest.mark.slow
 def test_another_target_samples_anew_and_clusters_nothing(document: dict[str, Any]) -> None:
     first = curate(parse(document))
     second = curate(parse(document, ["sampling.target=24"]))
@@ -164,6 +165,7 @@ def test_all_rows_equal_keep_one(document: dict[str, Any], tmp_path: Path) -> No
     assert (totals["kept"], totals["deduplicated"]) == (1, 49)
 
 
+@pytest.mark.slow
 def test_approval_needs_somebody_to_ask(document: dict[str, Any]) -> None:
     recipe = parse(document, ["gates.approval=required"])
     with pytest.raises(GateFailed, match="nobody to ask"):

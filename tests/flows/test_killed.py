@@ -54,6 +54,7 @@ def test_children_end_with_their_parent(end: str) -> None:
                 one.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_killed_run_leaves_neither_server_nor_workers(recipe_file: Path, tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("kind: local\nworkers: 1\nmemory: 1GiB\ninline_below: 1B\n")

@@ -140,6 +140,7 @@ def test_the_result_is_nearly_that_of_a_full_run(document: dict[str, Any], sourc
     assert len(kept[0] & kept[1]) >= 0.5 * len(kept[0])
 
 
+@pytest.mark.slow
 def test_other_topics_cluster_anew(document: dict[str, Any], source: Path) -> None:
     recipe = parse(document)
     first = curate(recipe)
@@ -191,6 +192,7 @@ def test_a_limit_that_is_never_reached_keeps_the_clusters(document: dict[str, An
     assert lineage.drift.far > 0.9
 
 
+@pytest.mark.slow
 def test_changed_and_vanished_shards_are_noticed(document: dict[str, Any], source: Path) -> None:
     recipe = parse(document)
     first = curate(recipe)
@@ -223,6 +225,7 @@ def test_touched_shards_make_no_version(document: dict[str, Any], source: Path) 
     assert read_staged(second["stage"]).content_key == key
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(document: dict[str, Any], source: Path) -> None:
     recipe = parse(document)
     curate(recipe)

@@ -125,6 +125,7 @@ def test_a_version_without_a_row_is_counted_and_drawn_anew_without_the_workspace
     assert read_version(recipe.destination, recipe.dataset, "latest", recipe.workspace).version == 3
 
 
+@pytest.mark.slow
 def test_a_run_publishes_beside_a_held_version_and_says_so(document: dict[str, Any]) -> None:
     flat = ["sampling.strategy=flat"]
     first, wrong, other = (parse(document, [*flat, f"sampling.target={rows}"]) for rows in (240, 120, 60))

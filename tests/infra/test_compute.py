@@ -129,7 +129,7 @@ def test_what_a_function_holds_is_sent_once_and_not_with_every_item(tmp_path: Pa
         assert Counted.pickled < 10
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_worker_that_takes_long_to_end_is_not_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with open_compute("local", tmp_path) as compute:
         compute.map(partial(end_slowly, tmp_path / "ended"), [1, 2, 3, 4])

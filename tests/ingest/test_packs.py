@@ -44,7 +44,7 @@ def contents(pool: Pool) -> dict[int, list[str]]:
     return found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_packs_change_no_row_and_no_disposition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = small_shards(tmp_path / "source", 90)
     packed = read(tmp_path / "packed", source)

@@ -152,7 +152,7 @@ def die(argument: Json) -> Json:
     return argument
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_renderer_that_dies_is_named_and_does_not_take_the_run_along(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = {"data": {"values": [{"a": 1}]}, "mark": "bar", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
     assert renderer.render_svg(bars).startswith("<svg")

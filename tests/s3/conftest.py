@@ -24,7 +24,7 @@ def moto_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-@pytest.fixture(params=["seaweed", "moto"])
+@pytest.fixture(params=["seaweed", pytest.param("moto", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Each of the servers in turn, in use by this process."""
     found: Store = request.getfixturevalue(f"{request.param}_store")

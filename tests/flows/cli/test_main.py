@@ -48,7 +48,7 @@ def test_a_shell_completes_verbs_at_once() -> None:
     assert seconds < 0.25
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_shell_completes_recipes_and_files() -> None:
     found, _ = completed("evenkeel", "schema", "--mark")
     assert found == [["plain", "--markdown"]]

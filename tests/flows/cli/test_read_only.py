@@ -69,6 +69,7 @@ def test_every_verb_is_known_to_look_or_to_change() -> None:
     assert sorted([*LOOKING, *OUTSIDE, *ELSEWHERE, *CHANGING, *WITHOUT_RECIPE]) == sorted(VERBS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_who_looks_changes_nothing(recipe_file: Path, document: dict[str, Any], tmp_path: Path) -> None:
     destination, workspace = Path(document["destination"]["uri"]), Path(document["workspace"])

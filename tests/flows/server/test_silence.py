@@ -27,6 +27,7 @@ def beat(client: SyncPrefectClient, run: UUID) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_only_a_running_run_without_a_later_heartbeat_is_crashed() -> None:
     with get_client(sync_client=True) as client:
