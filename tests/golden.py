@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,7 @@ def _floats(value: object) -> Iterator[float]:
 
 def _words(text: str) -> list[str]:
     """Return the words of a page or a sentence: no picture, no mark-up, no number."""
+    text = text.replace(version("evenkeel"), " ")
     text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", text, flags=re.DOTALL)
     text = re.sub(r"<[^>]*>|(?:\w+:/)?/\S+|[0-9a-f]{12,}", " ", text)
     return re.findall(r"[^\W\d_]+", text)
