@@ -353,7 +353,8 @@ def _floats(value: object) -> Iterator[float]:
 
 def _words(text: str) -> list[str]:
     """Return the words of a page or a sentence: no picture, no mark-up, no number."""
-    text = text.replace(version("evenkeel"), " ")
+    for part in version("evenkeel").split("+"):
+        text = text.replace(part, " ")
     text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", text, flags=re.DOTALL)
     text = re.sub(r"<[^>]*>|(?:\w+:/)?/\S+|[0-9a-f]{12,}", " ", text)
     return re.findall(r"[^\W\d_]+", text)
