@@ -1,7 +1,7 @@
 """The memory of a CUDA device in one process: a single pool for cuDF, cuML and CuPy, limited by what is free.
 
-Where the machine has one device, its Dask worker is a thread of the driver's process (`compute.open_compute`), so that
-both take from this one pool.
+Where the machine has one device, its Dask worker lies in the driver's process (`compute.open_compute`), so that both
+take from this one pool.
 """
 
 import threading

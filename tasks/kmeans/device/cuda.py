@@ -64,6 +64,16 @@ __device__ __forceinline__ float bound_of(float least) {
   return fmaxf(bound, __shfl_xor_sync(ALL, bound, 2));
 }
 
+// half - products of the columns first + lane, first + lane + WARP, ...; infinity beyond the last.
+template <int often> __device__ __forceinline__ void scores_of(
+    const float* half, const float* products, int first, int k, int lane, float* scores) {
+#pragma unroll
+  for (int t = 0; t < often; t++) {
+    int j = first + t * WARP + lane;
+    scores[t] = j < k ? half[j] - products[j] : ENDLESS;
+  }
+}
+
 extern "C" __global__ void candidates(
     const float* products, const float* halves, const int* which, const float* slack, long long rows, int k, int most,
     int* ids, float* scores, int* counts) {
@@ -78,11 +88,7 @@ extern "C" __global__ void candidates(
   float bound = ENDLESS;
   for (int first = 0; first < k; first += often * WARP) {
     float score[often];
-#pragma unroll
-    for (int t = 0; t < often; t++) {
-      int j = first + t * WARP + lane;
-      score[t] = j < k ? half[j] - mine[j] : ENDLESS;
-    }
+    scores_of<often>(half, mine, first, k, lane, score);
 #pragma unroll
     for (int t = 0; t < often; t++) {
       int j = first + t * WARP + lane;
@@ -108,11 +114,7 @@ extern "C" __global__ void candidates(
   int count = 0;
   for (int first = 0; first < k; first += often * WARP) {
     float score[often];
-#pragma unroll
-    for (int t = 0; t < often; t++) {
-      int j = first + t * WARP + lane;
-      score[t] = j < k ? half[j] - mine[j] : ENDLESS;
-    }
+    scores_of<often>(half, mine, first, k, lane, score);
 #pragma unroll
     for (int t = 0; t < often; t++) {
       int j = first + t * WARP + lane;

@@ -11,7 +11,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.coarse import ITERATIONS, NPROBE, ROWS_PER_LIST
-from evenkeel.tasks.kmeans.device.arrays import NEAREST, Arrays, Seen
+from evenkeel.tasks.kmeans.device.arrays import NEAREST, Arrays
 from evenkeel.tasks.kmeans.device.batches import batch_size, in_batches
 from evenkeel.tasks.kmeans.device.ranking import (
     MORE_EXACT,
@@ -23,9 +23,7 @@ from evenkeel.tasks.kmeans.device.ranking import (
     empty_ranking,
     factor_of,
     multiply,
-    possible,
-    slack_of,
-    still_open,
+    settle_possible,
 )
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
 from evenkeel.tasks.kmeans.device.totals import segments_of
@@ -98,6 +96,7 @@ class GroupedRanker:
         assert rows.which is not None
         counts = arrays.get(xp.bincount(rows.which, minlength=len(among)))
         asked = np.flatnonzero(counts)
+        groups = rows.which
         lists, rows, place = self._lists(points, among, asked, rows)
         assert rows.which is not None
         m, ends = among.shape[1], np.cumsum(counts[asked])
@@ -106,20 +105,15 @@ class GroupedRanker:
         for at, (low, high) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
             multiply(arrays, these.part(low, high), those.part(at * m, (at + 1) * m), table[low:high], products)
         del these, those
-        slack = slack_of(arrays, rows, lists, products)
-        kept = possible(arrays, table, lists, rows.which, slack)
+        found = empty_ranking(arrays, len(table))
+        rest = settle_possible(arrays, table, rows, lists, products, found, points, place)
         del table
-        named = xp.where(kept.ids >= 0, place[rows.which[:, None], xp.maximum(kept.ids, 0)], np.int32(-1))
-        found, seen = empty_ranking(arrays, len(named)), Seen(kept.scores, rows.norms, xp.empty(len(named), np.float32))
-        arrays.kernels.settle(rows.x, points, named, found.ids, found.gaps, seen)
-        rest = still_open(arrays, kept, seen, slack, products)
         if len(rest):
             left = rows.take(rest)
             if products == "float32":
                 found.ids[rest], found.gaps[rest] = self._compare(left, points, place)
             else:
-                named_groups = arrays.put(asked.astype(np.int32))[rows.which[rest]]
-                again = self._rank(left._replace(which=named_groups), points, among, MORE_EXACT[products])
+                again = self._rank(left._replace(which=groups[rest]), points, among, MORE_EXACT[products])
                 found.ids[rest], found.gaps[rest] = again
         return found
 

@@ -29,20 +29,8 @@ def nearest_on_device(
     frame: of the centroids, (k, d), which are in working coordinates. coarse: above 8,000 centroids rows are compared
     with those near their coarse one; None = with all. Threads take turns, so that they need not share its memory.
     """
-    with _one_at_a_time:
-        return _nearest(x, metric, frame, centroids, coarse, products)
-
-
-def _nearest(
-    x: Matrix,
-    metric: Metric,
-    frame: Frame,
-    centroids: Float32Array,
-    coarse: Float32Array | None,
-    products: Products,
-) -> tuple[Int32Array, Float64Array]:
     arrays = opening.open_arrays()
-    with enough_memory(arrays, "to find the nearest centroids"):
+    with _one_at_a_time, enough_memory(arrays, "to find the nearest centroids"):
         rows, points = prepare_rows(arrays, x, None, metric, frame), arrays.put(centroids)
         ranker = Ranker(arrays, products)
         if coarse is None or not len(coarse) or len(centroids) <= GROUPED_ABOVE:

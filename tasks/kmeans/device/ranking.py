@@ -163,19 +163,38 @@ def still_open(arrays: Arrays, found: Possible, seen: Seen, slack: Float32Array,
     return arrays.xp.flatnonzero(rows)  # type: ignore[no-any-return]
 
 
+def settle_possible(
+    arrays: Arrays,
+    table: Float32Array,
+    rows: Compared,
+    lists: Centroids,
+    products: Products,
+    out: Ranked,
+    points: Float32Array,
+    place: Int32Array | None = None,
+) -> Int64Array:
+    """Rank what a table of products, (m, q), leaves possible; fills `out`, returns the rows that are open, ascending.
+
+    points: (k, d). place: (lists, q) which of them the columns of the table are, None = each the one of its number.
+    """
+    xp, slack = arrays.xp, slack_of(arrays, rows, lists, products)
+    found = possible(arrays, table, lists, rows.which, slack)
+    among = found.ids
+    if place is not None and rows.which is not None:
+        among = xp.where(among >= 0, place[rows.which[:, None], xp.maximum(among, 0)], np.int32(-1))
+    seen = Seen(found.scores, rows.norms, xp.empty(len(table), np.float32))
+    arrays.kernels.settle(rows.x, points, among, out.ids, out.gaps, seen)
+    return still_open(arrays, found, seen, slack, products)
+
+
 def rank_block(arrays: Arrays, rows: Compared, lists: Centroids, products: Products, out: Ranked) -> int:
     """Rank the three nearest of k points for m rows; fills `out`, returns how many rows products left open."""
-    xp, m = arrays.xp, len(rows.x)
-    table = xp.empty((m, len(lists.points)), np.float32)
+    table = arrays.xp.empty((len(rows.x), len(lists.points)), np.float32)
     a, b = (factor_of(arrays, one, products) for one in (rows.x, lists.points))
     multiply(arrays, a, b, table, products)
     del a, b
-    slack = slack_of(arrays, rows, lists, products)
-    found = possible(arrays, table, lists, None, slack)
+    rest = settle_possible(arrays, table, rows, lists, products, out, lists.points)
     del table
-    seen = Seen(found.scores, rows.norms, xp.empty(m, np.float32))
-    arrays.kernels.settle(rows.x, lists.points, found.ids, out.ids, out.gaps, seen)
-    rest = still_open(arrays, found, seen, slack, products)
     if len(rest):
         again = empty_ranking(arrays, len(rest))
         if products == "float32":
