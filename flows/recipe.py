@@ -37,7 +37,7 @@ from evenkeel.tasks.sample.domains import signals_of
 from evenkeel.tasks.signal.config import AnySignal, with_short_forms
 from evenkeel.tasks.signal.order import in_order, needed_parts, signals_among
 from evenkeel.tasks.signal.provenance import Provenance
-from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.validate.config import Change, GatesConfig
 
 READY = Path(__file__).parent / "recipes"
 DATE = "{date}"
@@ -120,6 +120,15 @@ class Recipe(BaseModel):
         if given.allow:
             gate = AllowedValues(scope=f"group.{given.named('licence')}", allowed=given.allow)
             self.gates.add += [gate] if gate not in self.gates.add else []
+        return self
+
+    @model_validator(mode="after")
+    def _quarantine_gate_follows_the_source(self) -> "Recipe":
+        """Let the gate on refused rows allow what the source does, unless the gates say themselves what they allow."""
+        limit, name = self.source.max_quarantined, "quarantine_rate"
+        said = name in self.gates.remove or any(one.expectation == name for one in self.gates.change)
+        if limit != SourceConfig.model_fields["max_quarantined"].default and self.gates.suite != "strict" and not said:
+            self.gates.change.append(Change(expectation=name, parameter="at_most", value=limit))
         return self
 
     @model_validator(mode="after")

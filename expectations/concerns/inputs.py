@@ -83,7 +83,12 @@ class QuarantineRate(AtMost):
     shown_as: ClassVar[Shown] = "share"
 
     expect: Literal["quarantine_rate"] = "quarantine_rate"
-    at_most: float = Field(0.01, ge=0, le=1, description="Largest share of rows in quarantine.")
+    at_most: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Largest share of rows in quarantine; `source.max_quarantined` where a recipe sets that.",
+    )
 
     def sentence(self) -> str:
         return f"at most {percent(self.at_most)} of the rows read are in quarantine"

@@ -17,7 +17,7 @@ class SourceConfig(BaseModel):
     uri: str | list[str] = Field(
         description="A file, a folder, a glob or a list of them, on this machine or any fsspec store (s3://, gs://, "
         "memory://); `docstrings://` is the Python environment this runs in, `digits://` a small pool of handwritten "
-        "digits.",
+        "digits, `tumours://` a small table of measurements.",
         examples=["s3://bucket/pool/*.parquet"],
     )
     format: Annotated[str, NameOf(READERS, also=("auto",))] = Field(
@@ -56,7 +56,8 @@ class SourceConfig(BaseModel):
         0.01,
         ge=0,
         le=1,
-        description="Share of rows (unreadable shards by their bytes) that may be refused; more fails the run.",
+        description="Share of rows (unreadable shards by their bytes) that may be refused; more fails the run. The "
+        "gate `quarantine_rate` follows it, unless `gates` change it or the suite is strict.",
     )
     max_row_bytes: int = Field(
         1 << 20, ge=1, description="A row whose text and other columns take more bytes is refused."

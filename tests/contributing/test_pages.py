@@ -222,6 +222,6 @@ def test_reader_in_our_tree(tmp_path: Path) -> None:
     )
     assert found.startswith("LinesReader")
     assert (
-        "| `source.format` | `auto`, `csv`, `digits`, `docstrings`, `jsonl`, `lines`, `npy`, `parquet` | `auto`"
-        in found
+        "| `source.format` | `auto`, `csv`, `digits`, `docstrings`, `jsonl`, `lines`, `npy`, `parquet`, `tumours` | "
+        "`auto`" in found
     )

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import evenkeel
+from evenkeel.expectations.measures import balance
 from evenkeel.flows.curate import curate
 from evenkeel.flows.evaluate import evaluate
 from evenkeel.flows.recipe import Recipe, load, ready_recipes
@@ -51,6 +52,33 @@ def test_digits_by_label_have_equal_shares(tmp_path: Path) -> None:
     found = run(placed("digits-by-label", tmp_path))
     shares = pd.read_parquet(found["data"])["digit"].value_counts()
     assert (shares.max() - shares.min(), shares.sum()) == (1, 102)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_pictures_teach_more_about_rare_ones_without_a_model(tmp_path: Path) -> None:
+    recipe = placed("pictures", tmp_path)
+    found = run(recipe)
+    assert (found["totals"]["read"], found["totals"]["kept"], found["notes"]) == (510, 102, [])
+    kept = pd.read_parquet(found["data"])["digit"].value_counts().to_numpy()
+    pool = np.array([round(174 / rank) for rank in range(1, 11)])
+    assert balance(kept)["kl_uniform"] < 0.5 * balance(pool)["kl_uniform"]
+    answer = evaluate(recipe)
+    assert answer.result.tail.better >= 15
+    assert answer.result.tail.gain > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_table_has_more_of_the_few(tmp_path: Path) -> None:
+    recipe = placed("tumours", tmp_path)
+    found = run(recipe)
+    assert (found["totals"]["read"], found["totals"]["kept"], found["notes"]) == (393, 79, [])
+    assert (pd.read_parquet(found["data"])["diagnosis"] == "malignant").mean() > 2 * 36 / 393
+    answer = evaluate(recipe)
+    assert answer.result.label == "diagnosis"
+    assert answer.result.tail.better >= 15
+    assert answer.result.tail.gain > 0.05
 
 
 @pytest.fixture

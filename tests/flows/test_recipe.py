@@ -34,6 +34,27 @@ def test_written_and_read_again_is_the_same_recipe() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gates", "limit"),
+    [
+        ({}, 0.2),
+        ({"suite": "first-version"}, 0.2),
+        ({"suite": "strict"}, 0.001),
+        ({"change": {"quarantine_rate": {"at_most": 0.05}}}, 0.05),
+        ({"remove": ["quarantine_rate"]}, None),
+    ],
+)
+def test_the_gate_on_refused_rows_follows_the_source_where_gates_say_nothing(
+    gates: dict[str, object], limit: float | None
+) -> None:
+    document = {**minimal(), "source": {"uri": "data", "max_quarantined": 0.2}, "gates": gates}
+    recipe = parse(document)
+    found = [one.model_dump()["at_most"] for one in recipe.gates.expectations() if one.expect == "quarantine_rate"]
+    assert found == ([] if limit is None else [limit])
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+    assert parse(minimal()).gates.change == []
+
+
+@pytest.mark.parametrize(
     "field", ["source.uri", "destination.uri", "destination.catalog", "workspace", "compute", "dedup.exclude.0.uri"]
 )
 def test_a_password_is_refused_and_not_repeated(field: str) -> None:
