@@ -14,12 +14,11 @@ from evenkeel.tasks.sample.candidates import CandidateRows, Columns
 from evenkeel.tasks.sample.cells import join, rank_in_cell, take
 from evenkeel.tasks.sample.labelling.labelled import is_labelled
 from evenkeel.tasks.sample.labelling.model import LabelModel, uncertainty_of
-from evenkeel.tasks.sample.labelling.options import Per, Uncertainty
+from evenkeel.tasks.sample.labelling.options import Uncertainty
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import water_fill
 
 SEED = 0x746F_6C61
-REPEATED = 0.9
 SPARE = 2  # times the target is kept of every class, since ranks inside a leaf shift when blocks are put together
 
 
@@ -106,31 +105,32 @@ def nearest_of_leaves(unlabelled: Unlabelled, quotas: Int64Array, problem: Sampl
     return _reduced(offer, partial(_merged, keep=keep), unlabelled, problem)
 
 
-def unsure_of_each(found: Columns, classes: int, target: int, per: Per, seed: int) -> UInt64Array:
-    """Return the rows that a model is least sure of, each once, as many of every predicted class.
-
-    A row counts a tenth less for each one of its leaf and class that comes before it, so that a batch is not of rows
-    that say the same. per: cluster = as many of every leaf instead, whatever class they are predicted to be.
-    """
-    found = take(found, _first_of_each(found["row_id"]))
-    if per == "cluster":
-        found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"])))
-        order = np.lexsort((found["hash"], -found["unsure"], rank_in_cell(found["leaf"])))
-        return np.asarray(found["row_id"][order][:target], np.uint64)
-    found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"], found["predicted"])))
-    worth = found["unsure"] * REPEATED ** rank_in_cell(_cells(found["predicted"], found["leaf"]))
-    wanted = water_fill(np.full(classes, target), target, seed=seed).quotas
-    return of_classes({**found, "class": found["predicted"], "worth": worth}, wanted, target, seed)
+def unsure_of_each_leaf(found: Columns, target: int) -> UInt64Array:
+    """Return the rows that a model is least sure of, each once, as many of every leaf."""
+    found = once(found)
+    found = take(found, np.lexsort((found["hash"], -found["unsure"], found["leaf"])))
+    order = np.lexsort((found["hash"], -found["unsure"], rank_in_cell(found["leaf"])))
+    return np.asarray(found["row_id"][order][:target], np.uint64)
 
 
 def of_classes(found: Columns, wanted: Int64Array, target: int, seed: int) -> UInt64Array:
     """Return rows of every class, as many as wanted where there are so many; the rest is shared by the others."""
-    there = np.bincount(found["class"], minlength=len(wanted)).astype(np.int64)
-    first = np.minimum(there, wanted)
-    quotas = first + water_fill(there - first, target - int(first.sum()), seed=seed).quotas
+    quotas = quotas_of(found["class"], wanted, target, seed)
     found = take(found, np.lexsort((found["hash"], -found["worth"], found["class"])))
     found = take(found, rank_in_cell(found["class"]) < quotas[found["class"]])
     return np.asarray(found["row_id"][np.argsort(-found["unsure"], kind="stable")], np.uint64)
+
+
+def quotas_of(classes: Int64Array, wanted: Int64Array, target: int, seed: int) -> Int64Array:
+    """Return how many of the rows, given the class of each, are chosen of every class, (classes,) int64."""
+    there = np.bincount(classes, minlength=len(wanted)).astype(np.int64)
+    first = np.minimum(there, wanted)
+    return first + water_fill(there - first, target - int(first.sum()), seed=seed).quotas
+
+
+def once(found: Columns) -> Columns:
+    """Return each row once, by ascending id, as it comes first."""
+    return take(found, np.unique(found["row_id"], return_index=True)[1])
 
 
 def levelled(counts: Int64Array, rows: int) -> Int64Array:
@@ -234,7 +234,3 @@ def _cells(*columns: Int64Array) -> Int64Array:
 def _nothing() -> Columns:
     whole = {"row_id": np.empty(0, np.uint64), **dict.fromkeys(("class", "leaf", "predicted"), np.empty(0, np.int64))}
     return {**whole, **dict.fromkeys(("worth", "unsure", "hash", "distance"), np.empty(0))}
-
-
-def _first_of_each(row_ids: UInt64Array) -> Int64Array:
-    return np.asarray(np.sort(np.unique(row_ids, return_index=True)[1]), np.int64)

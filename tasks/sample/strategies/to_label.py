@@ -57,10 +57,10 @@ class ToLabel(Strategy):
     name: Literal["to-label"] = "to-label"
     rule: Rule = Field(
         "anchors",
-        description="anchors: of every predicted class the least sure among the rows most like labelled ones; "
-        "balanced: the least sure of every predicted class and leaf; minority: probably of the classes with the fewest "
-        "labels; clusters: one of every leaf without a label, which needs none; tailor: `rules` take turns, those more "
-        "often that brought in labels of rare classes.",
+        description="anchors: of every predicted class rows that are unsure and far apart, among those most like "
+        "labelled ones; balanced: the least sure of every predicted class and leaf; minority: probably of the classes "
+        "with the fewest labels; clusters: one of every leaf without a label, which needs none; tailor: `rules` take "
+        "turns, those more often that brought in labels of rare classes.",
     )
     rules: list[OneRule] = Field(
         ["anchors", "balanced", "minority", "clusters"],
