@@ -159,8 +159,16 @@ CLUSTER(ClusteringConfig.model_validate_json(config), ClusterInputs.of(inputs), 
 """
 
 
+KILLS = [
+    pytest.param(2.0, "20", marks=pytest.mark.slow),
+    (2.0, "7"),
+    pytest.param(TINY, "12", marks=pytest.mark.slow),
+    pytest.param(2.0, "level 3: 12", marks=pytest.mark.slow),
+]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("memory", "last"), [(2.0, "20"), (2.0, "7"), (TINY, "12"), (2.0, "level 3: 12")])
+@pytest.mark.parametrize(("memory", "last"), KILLS)
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, last: str) -> None:
     run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
     config = ClusteringConfig(levels=[150, 12, 3], resampling=3, memory_gib=memory)

@@ -21,6 +21,7 @@ from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.step import Run
 from tests.dedup.test_exact import dedup
 from tests.embed.pools import make_pool, new_run
+from tests.examples import telling
 
 
 def shingles(text: str, width: int = 3) -> frozenset[tuple[str, ...]]:
@@ -61,7 +62,7 @@ def run(tmp_path: Path) -> Run:
     return new_run(tmp_path)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+@pytest.mark.parametrize("threshold", telling([0.5, 0.7, 0.9], "0.7"))
 @pytest.mark.long
 def test_brute_force_agrees_on_real_texts(run: Run, tmp_path: Path, docstrings: list[str], threshold: float) -> None:
     truth = true_pairs(docstrings, threshold)

@@ -8,7 +8,7 @@ import pytest
 
 from evenkeel.expectations.expectation import NotApplicable
 from evenkeel.expectations.suites import suite
-from tests.examples import THOROUGH, most
+from tests.examples import THOROUGH, most, telling
 from tests.expectations.profiles import CLUSTERS, GROUPS, TARGET, filled, planted, tables, zipf
 
 RUNS = most(400)
@@ -109,7 +109,7 @@ def test_even_the_tightest_thresholds_do_not_trip_on_noise(pool: Pool) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("scope", ["level-1", "group.language"])
+@pytest.mark.parametrize("scope", telling(["level-1", "group.language"], "group.language"))
 def test_a_planted_fifth_is_always_blocked(pool: Pool, scope: str) -> None:
     rng = np.random.default_rng(13)
     shares = pool.shares(pool.version(rng), pool.version(rng))
@@ -127,7 +127,7 @@ def test_a_planted_fifth_is_blocked_in_a_first_version_too(pool: Pool) -> None:
         assert "follows_plan(level-1)" in blocked(planted(shares, "level-1", name, 0.2)), name
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(15)
     for _ in range(20):
@@ -137,7 +137,7 @@ def test_a_fifth_of_the_clusters_emptied_is_blocked(pool: Pool) -> None:
         assert "follows_plan(level-1)" in blocked(shares)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
     rng = np.random.default_rng(16)
     shares = pool.shares(pool.version(rng), pool.version(rng))
@@ -148,7 +148,7 @@ def test_a_group_that_vanishes_is_blocked(pool: Pool) -> None:
         assert "lost_groups(groups, previous)" in blocked(lost), name
 
 
-@pytest.mark.parametrize("classes", [3, 10, 50])
+@pytest.mark.parametrize("classes", telling([3, 10, 50], "3", "10"))
 @pytest.mark.long
 def test_a_planted_fifth_is_blocked_however_few_the_clusters(classes: int) -> None:
     sizes = zipf(classes, 200_000)

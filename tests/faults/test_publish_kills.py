@@ -80,7 +80,10 @@ def test_a_publisher_killed_anywhere_on_a_store(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("publishers", "rounds"), [(2, 1), (8, 1), pytest.param(8, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("publishers", "rounds"),
+    [(2, 1), pytest.param(8, 1, marks=pytest.mark.slow), pytest.param(8, 50, marks=pytest.mark.slow)],
+)
 def test_publishers_at_once_each_get_a_version_of_their_own(tmp_path: Path, publishers: int, rounds: int) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
     jobs = [

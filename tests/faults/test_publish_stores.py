@@ -17,6 +17,7 @@ from evenkeel.infra.errors import CommitStateUnknown, StorageError
 from evenkeel.tasks.publish.config import DestinationConfig
 from evenkeel.tasks.versions.listing import list_versions
 from evenkeel.tasks.versions.verify import verify
+from tests.examples import telling
 from tests.faults.publishing import Job
 from tests.s3.servers import BUCKET, Store, free_ports, seaweed
 
@@ -178,7 +179,7 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-@pytest.mark.parametrize("fault", ["503", "cut", "slow"])
+@pytest.mark.parametrize("fault", telling(["503", "cut", "slow"], "503"))
 def test_a_store_that_stumbles_is_tried_again(
     weed: Store, fault: str, job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,7 +144,7 @@ def test_a_loop_ends_with_what_beats_stratified_and_curate_goes_by_it_once_it_is
         rollback(recipe.destination, "notes", "trial-2-0", recipe.workspace)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_within_noise_stratified_is_proposed_and_it_is_said(recipe: Recipe) -> None:
     for _ in range(2):
         train(recipe, step(recipe), error=0.5)
@@ -155,7 +155,7 @@ def test_within_noise_stratified_is_proposed_and_it_is_said(recipe: Recipe) -> N
     assert len(set(ended.settled.weights.values())) == 1
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_trials(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends after each thing that it writes: the round, then trial after trial."""
     from evenkeel.flows import mixing
@@ -271,7 +271,7 @@ def test_influence_of_rows_becomes_a_signal(recipe: Recipe, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "strategy",
     [
-        pytest.param({"name": "weighted", "by": "leverage"}, marks=pytest.mark.long, id="weighted"),
+        pytest.param({"name": "weighted", "by": "leverage"}, marks=pytest.mark.slow, id="weighted"),
         pytest.param({"name": "balanced"}, marks=pytest.mark.slow, id="balanced"),
     ],
 )

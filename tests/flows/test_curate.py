@@ -138,8 +138,14 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("rows", "overrides"),
-    [(1, ["sampling.target=1"]), (60, ["clustering.levels=[500, 100]", "sampling.target=10"])],
-    ids=["one row", "more clusters than rows"],
+    [
+        pytest.param(1, ["sampling.target=1"], id="one row"),
+        pytest.param(
+            *(60, ["clustering.levels=[500, 100]", "sampling.target=10"]),
+            id="more clusters than rows",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_extreme_pools_are_curated(document: dict[str, Any], tmp_path: Path, rows: int, overrides: list[str]) -> None:
     document["source"]["uri"] = str(write_shards(tmp_path / "small", rows, shards=1))
@@ -173,6 +179,7 @@ def test_approval_needs_somebody_to_ask(document: dict[str, Any]) -> None:
     assert list_versions(recipe.destination, recipe.dataset, recipe.workspace) == []
 
 
+@pytest.mark.slow
 def test_a_pool_of_vectors_alone_is_curated_with_defaults(document: dict[str, Any]) -> None:
     for shard in Path(document["source"]["uri"]).iterdir():
         pd.read_parquet(shard)[["vector"]].to_parquet(shard)

@@ -144,7 +144,7 @@ def test_blocks_and_workers_change_no_row(tmp_path: Path) -> None:
     assert [block.name for block in pools[0].blocks] == [block.name for block in pools[1].blocks]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_same_rows_on_dask_workers(tmp_path: Path) -> None:
     source = many(tmp_path / "pool")
     here = ingest(tmp_path / "here", uri=source, max_quarantined=1.0, rows_per_block=64)

@@ -122,6 +122,7 @@ def test_the_life_of_versions(destination: DestinationConfig, tmp_path: Path) ->
     assert [entry["version"] for entry in index] == [4, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_publisher_that_comes_second_gets_the_next_version(
     destination: DestinationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_publisher_that_comes_second_gets_the_next_version(
             assert len(rows) == version.rows
 
 
+@pytest.mark.slow
 def test_schemas_added_at_once_each_stay_with_their_rows(
     destination: DestinationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +171,7 @@ def test_schemas_added_at_once_each_stay_with_their_rows(
     assert [result.version for result in between] == [2]
 
 
+@pytest.mark.slow
 def test_a_name_given_while_a_version_is_pruned_brings_it_back(
     rest_destination: DestinationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +206,7 @@ def test_a_wrong_token_is_refused_without_echoing_it(
     assert "hunter2" not in str(caught.value) + repr(caught.value)
 
 
+@pytest.mark.slow
 def test_a_catalog_with_a_warehouse_of_its_own_is_rebuilt_from_the_folder(
     rest_destination: DestinationConfig, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_two_workspaces_and_two_machines_make_one_line_of_versions(
     assert all(verify(destination, "demo", number, str(tmp_path)).sound for number in (1, 2))
 
 
+@pytest.mark.slow
 def test_a_lost_catalog_is_rebuilt_from_the_bucket_and_a_copy_adopted(
     store: Store, publish_from: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_bucket_and_a_copy_adopted(
     assert all(uri.startswith(copy.uri) for uri in (v.location for v in list_versions(copy, "demo", "")))
 
 
+@pytest.mark.slow
 def test_a_pruned_version_comes_back_from_the_trash_of_a_bucket(
     store: Store, publish_from: Publish, destination: DestinationConfig
 ) -> None:

@@ -25,7 +25,7 @@ with held(sys.argv[1], "notes"):
 """
 
 
-@pytest.fixture(params=["disk", "seaweed", "moto"])
+@pytest.fixture(params=["disk", "seaweed", pytest.param("moto", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A folder on a disk and on each store, where leases expire after three seconds and not after 90."""
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.5)

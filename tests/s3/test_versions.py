@@ -51,6 +51,7 @@ def publish_one(tmp_path: Path, destination: DestinationConfig) -> Publish:
     return one
 
 
+@pytest.mark.slow
 def test_a_version_is_held_and_the_newest_is_opened_by_its_address(
     store: Store, publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_version_is_held_and_the_newest_is_opened_by_its_address(
     assert told[:3] == [("published", 3), ("released", 1), ("published", 3)]
 
 
+@pytest.mark.slow
 def test_who_looks_at_a_store_leaves_nothing_there(
     store: Store, publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_a_profile_gives_endpoint_region_and_key(
     assert publish_one().version == 1
 
 
+@pytest.mark.slow
 def test_a_role_is_assumed_by_the_profile(
     moto_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from evenkeel.tasks.sample.scale import scale_of_cells
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.sample.weigh import WeightSketch
+from tests.examples import telling
 from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 
 ROWS, LEAVES = 1200, 8
@@ -45,7 +46,15 @@ def draws(weight: np.ndarray, quota: int, seeds: int, copies: int = 1, share: fl
     return found
 
 
-@pytest.mark.parametrize(("rows", "quota", "copies"), [(40, 1, 1), (40, 12, 1), (150, 60, 1), (40, 55, 3)])
+@pytest.mark.parametrize(
+    ("rows", "quota", "copies"),
+    [
+        pytest.param(40, 1, 1, marks=pytest.mark.slow),
+        pytest.param(40, 12, 1, marks=pytest.mark.slow),
+        pytest.param(150, 60, 1, marks=pytest.mark.slow),
+        (40, 55, 3),
+    ],
+)
 @pytest.mark.long
 def test_rows_are_drawn_as_often_as_their_chances_say(rows: int, quota: int, copies: int) -> None:
     weight = np.random.default_rng(rows).lognormal(0, 1.0, rows)
@@ -164,7 +173,7 @@ def select(tail: Tail, **settings: object) -> pd.DataFrame:
     return table
 
 
-@pytest.mark.parametrize("target", [80, 150, 400, 900, 1080])
+@pytest.mark.parametrize("target", telling([80, 150, 400, 900, 1080], "80", "1080"))
 @pytest.mark.long
 def test_rows_whose_chance_is_one_are_kept_at_every_target(tail: Tail, target: int) -> None:
     expected = chances_by_hand(tail[1], target)
@@ -192,7 +201,7 @@ def test_sums_over_the_pool_are_estimated_without_bias(tail: Tail) -> None:
     assert error < 0.05 * value.sum()
 
 
-@pytest.mark.parametrize("draw", ["poisson", "gumbel", "top"])
+@pytest.mark.parametrize("draw", telling(["poisson", "gumbel", "top"], "poisson"))
 @pytest.mark.long
 def test_a_draw_by_weights_is_the_same_for_any_blocks(tail: Tail, draw: str, tmp_path: Path) -> None:
     kept = []

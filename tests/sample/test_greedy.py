@@ -21,6 +21,7 @@ from evenkeel.tasks.sample.greedy.vectors import FacilityLocation, LogDeterminan
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.step import InProcess, Run
+from tests.examples import telling
 from tests.sample.pools import make_run, sampled, write_pool
 
 WORDS = [f"w{number}x" for number in range(60)]
@@ -68,7 +69,7 @@ def functions(rows: int, wanted: int) -> dict[str, Callable[[], SetFunction]]:
     }
 
 
-@pytest.mark.parametrize("gain", functions(2, 2))
+@pytest.mark.parametrize("gain", telling(functions(2, 2), "coverage", "facility", "determinant"))
 @pytest.mark.long
 def test_lazy_greedy_chooses_what_plain_greedy_does_at_a_fraction_of_its_gains(gain: str) -> None:
     make = functions(600, 40)[gain]
@@ -189,7 +190,7 @@ def choose(
     return ref, Selection.open(ref).row_ids().astype(int)
 
 
-@pytest.mark.parametrize("gain", OF_FEATURES.values())
+@pytest.mark.parametrize("gain", telling(OF_FEATURES.values(), "coverage"))
 @pytest.mark.long
 def test_ten_blocks_that_hand_in_their_best_lose_little(
     pool: tuple[dict[str, StepRef], Run], gain: FeatureGain

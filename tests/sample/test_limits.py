@@ -14,6 +14,7 @@ from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.strategy import EVERY_LIMIT, STRATEGIES
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.step import InProcess, Run
+from tests.examples import telling
 from tests.sample.pools import make_run, sampled, write_pool
 from tests.sample.test_strategies import EVERY, Chosen, name_of
 
@@ -53,8 +54,17 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, StepRef], 
     return inputs, make_run(folder)
 
 
+def refuses(chosen: Chosen) -> bool:
+    """Whether a strategy keeps no limit at all, so that nothing is drawn."""
+    return not SamplingConfig.model_validate({"strategy": chosen, "target": TARGET}).strategy.obeyed()
+
+
+DRAWN = ["balanced", "proportional-['language', 'kind']", "density"]
+TELLING = [name_of(chosen) for chosen in CHOSEN if refuses(chosen) or name_of(chosen) in DRAWN]
+
+
 @pytest.mark.parametrize("limit", sorted(EVERY_LIMIT))
-@pytest.mark.parametrize("chosen", CHOSEN, ids=name_of)
+@pytest.mark.parametrize("chosen", telling(CHOSEN, *TELLING, name=name_of), ids=name_of)
 @pytest.mark.long
 def test_each_limit_is_kept_or_refused_by_name(
     pool: tuple[dict[str, StepRef], Run], chosen: Chosen, limit: str

@@ -16,6 +16,7 @@ from evenkeel.tasks.sample.strategy import STRATEGIES
 from evenkeel.tasks.signal.kinds.entries import EntriesSignal
 from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
 from evenkeel.tasks.step import InProcess, Run
+from tests.examples import telling
 from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 
 ROWS, LEAVES = 900, 15
@@ -97,7 +98,14 @@ def name_of(chosen: Chosen) -> str:
     return "-".join(str(part) for name, part in chosen.items() if name != "target")
 
 
-@pytest.mark.parametrize("chosen", EVERY, ids=name_of)
+WEIGHED = [chosen for chosen in EVERY if chosen != "balanced"]
+# Of each way to draw one: by leaves, by rows, by groups, by a score.
+ESTIMATED = ["cluster-clip", "random", "stratified-['language']", "weighted-quality"]
+SLOWEST = ["toward-0.5-top", "greedy-coverage-birds"]
+QUICK = [name_of(chosen) for chosen in EVERY if name_of(chosen) not in SLOWEST]
+
+
+@pytest.mark.parametrize("chosen", telling(EVERY, *QUICK, name=name_of), ids=name_of)
 @pytest.mark.long
 def test_every_strategy_keeps_exactly_the_target_and_repeats_itself(pool: Pool, chosen: Chosen, tmp_path: Path) -> None:
     ref, table = select(pool, chosen)
@@ -134,7 +142,7 @@ def test_the_form_of_a_run_offers_every_strategy_with_words_for_each_option() ->
         assert all(option.get("description") for option in options.values()), tab["title"]
 
 
-@pytest.mark.parametrize("chosen", [chosen for chosen in EVERY if name_of(chosen) not in ("balanced",)], ids=name_of)
+@pytest.mark.parametrize("chosen", telling(WEIGHED, *ESTIMATED, name=name_of), ids=name_of)
 @pytest.mark.long
 def test_weights_estimate_the_size_of_the_pool(pool: Pool, chosen: Chosen) -> None:
     if "closest" in chosen or "quadmix" in name_of(chosen) or name_of(chosen) == "quality-{'quality': 1.0}":

@@ -35,6 +35,7 @@ from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
 from evenkeel.tasks.validate.step import VALIDATE
 from tests.embed.pools import make_pool, new_run
+from tests.examples import telling
 from tests.flows.test_strategies import NAMES, OPTIONS
 from tests.sample.pools import sampled
 
@@ -82,7 +83,7 @@ def failures(facts: Mapping[str, Any]) -> list[str]:
     return [one["expectation"] for one in facts["failed"]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", telling(NAMES, "balanced", "quality", "to-label"))
 @pytest.mark.long
 def test_every_strategy_passes_the_gates_that_suit_it(made: Made, name: str) -> None:
     options = {"concepts": ["1", "2", "11", "note"]} if name == "metaclip" else OPTIONS.get(name, {})
@@ -99,7 +100,7 @@ def test_what_suits_a_balancing_strategy_does_not_suit_others(made: Made) -> Non
     assert "misplaced_rows(level-1)" in failures(judged(made, {"strategy": "random"}, "strict"))
 
 
-@pytest.mark.parametrize("name", ["balanced", "random", "grid"])
+@pytest.mark.parametrize("name", telling(["balanced", "random", "grid"], "grid"))
 @pytest.mark.long
 def test_rows_lost_after_the_draw_are_found_whatever_the_strategy(made: Made, name: str) -> None:
     found = failures(judged(made, {"strategy": name, "seed": 5}, lose=0.3))

@@ -58,7 +58,7 @@ def test_a_rollback_holds_until_it_is_released(
     assert current(destination, workspace) == [5]
 
 
-@pytest.mark.parametrize("move", [rollback, hold])
+@pytest.mark.parametrize("move", [rollback, pytest.param(hold, marks=pytest.mark.slow)])
 @pytest.mark.long
 def test_the_hold_and_the_move_are_one_commit(
     publish_one: Publish,
@@ -100,7 +100,7 @@ def test_a_publisher_that_meets_a_hold_publishes_beside_it(
     assert current(destination, workspace) == [1]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_takedown_replaces_a_held_version_and_the_hold_moves_on(
     publish_one: Publish, destination: DestinationConfig, workspace: str
 ) -> None:

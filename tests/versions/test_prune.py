@@ -21,6 +21,7 @@ from evenkeel.tasks.versions.listing import list_versions, read_version
 from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.tags import release, rollback, tag
 from evenkeel.tasks.versions.verify import verify
+from tests.examples import telling
 from tests.publish import small_steps
 from tests.publish.fixtures import Publish
 
@@ -122,7 +123,7 @@ def test_an_interrupted_prune_is_finished_by_the_next(
     assert verify(destination, "demo", 3, workspace).sound
 
 
-@pytest.mark.parametrize("moment", ["before the mark", "after the mark", "after the look"])
+@pytest.mark.parametrize("moment", telling(["before the mark", "after the mark", "after the look"], "after the mark"))
 @pytest.mark.long
 def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
     moment: str,
@@ -180,6 +181,7 @@ def test_a_publisher_that_comes_while_its_files_are_pruned_loses_nothing(
     assert all(verify(destination, "demo", number, workspace).sound for number in (1, 2))
 
 
+@pytest.mark.slow
 def test_clocks_that_disagree_change_no_order(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.repair import repair
 from evenkeel.tasks.versions.tags import rollback, tag
 from evenkeel.tasks.versions.verify import verify
+from tests.examples import telling
 from tests.publish.fixtures import Publish
 from tests.publish.test_identity import contents
 
@@ -45,7 +46,9 @@ def rows(config: DestinationConfig, number: int) -> set[str]:
         return set(table.scan(snapshot_id=find(table, number).snapshot_id).to_arrow()["ek_id"].to_pylist())
 
 
-@pytest.mark.parametrize("lost", ["the catalog", "catalog and marker", "all but versions.json and manifests"])
+@pytest.mark.parametrize(
+    "lost", telling(["the catalog", "catalog and marker", "all but versions.json and manifests"], "the catalog")
+)
 @pytest.mark.long
 def test_a_lost_catalog_is_rebuilt_from_the_folder(
     lost: str, three: list[Version], destination: DestinationConfig, publish_one: Publish, tmp_path: Path
@@ -137,7 +140,7 @@ def test_a_folder_copied_in_part_is_refused_by_the_names_of_what_is_missing(
         repair(copy, "demo", left_out=[7])
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_folder_copied_without_its_last_commit_shows_no_older_state(
     three: list[Version], destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -150,7 +153,7 @@ def test_a_folder_copied_without_its_last_commit_shows_no_older_state(
     assert facts(list_versions(copy, "demo", ""), but={"location", "data"}) == facts(three, but={"location", "data"})
 
 
-@pytest.mark.parametrize("moment", ["drop", "register", "settle", "mark"])
+@pytest.mark.parametrize("moment", telling(["drop", "register", "settle", "mark"], "settle"))
 @pytest.mark.long
 def test_a_repair_that_is_killed_is_begun_again(
     moment: str,
@@ -174,7 +177,7 @@ def test_a_repair_that_is_killed_is_begun_again(
     assert publish_one(seed=5).version == 4
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_after_a_repair_with_another_catalog_the_first_one_is_refused(
     three: list[Version], destination: DestinationConfig, publish_one: Publish, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_after_a_repair_with_another_catalog_the_first_one_is_refused(
     assert [version.version for version in list_versions(destination, "demo", "")] == [4, 3, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_catalog_that_keeps_another_dataset_of_this_name_is_left_alone(
     publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:
@@ -225,7 +229,7 @@ def test_a_marker_of_a_newer_product_stops_a_repair(publish_one: Publish, destin
     assert publish_one(seed=1).version == 2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_of_two_lines_of_versions_in_one_folder_one_is_chosen_and_the_other_left(
     publish_one: Publish, destination: DestinationConfig, tmp_path: Path
 ) -> None:

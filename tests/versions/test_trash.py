@@ -20,6 +20,7 @@ from evenkeel.tasks.versions.prune import prune
 from evenkeel.tasks.versions.takedown import takedown
 from evenkeel.tasks.versions.trash import restore, trashed
 from evenkeel.tasks.versions.verify import verify
+from tests.examples import telling
 from tests.publish.fixtures import Publish
 from tests.publish.test_identity import contents
 
@@ -92,7 +93,7 @@ def test_the_trash_is_emptied_when_its_days_are_over(
     assert publish_one(seed=2).version == 3
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_clock_that_runs_back_keeps_the_trash(publish_one: Publish, eager: DestinationConfig, workspace: str) -> None:
     publish_one()
     publish_one(seed=1)
@@ -114,7 +115,7 @@ def test_at_once_there_is_no_trash_and_none_is_left(
     assert not list((Path(eager.uri) / "demo" / "trash").glob("*"))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_same_rows_published_while_they_are_in_the_trash_get_files_of_their_own(
     publish_one: Publish, eager: DestinationConfig, workspace: str
 ) -> None:
@@ -127,7 +128,7 @@ def test_the_same_rows_published_while_they_are_in_the_trash_get_files_of_their_
     assert all(verify(eager, "demo", number, workspace).sound for number in (1, 2, 3))
 
 
-@pytest.mark.parametrize("moment", ["register", "_take_mark", "name_version", "forget"])
+@pytest.mark.parametrize("moment", telling(["register", "_take_mark", "name_version", "forget"], "forget"))
 @pytest.mark.long
 def test_a_restore_that_is_killed_is_begun_again(
     moment: str, publish_one: Publish, eager: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +156,7 @@ def test_a_restore_that_is_killed_is_begun_again(
     assert verify(eager, "demo", 1, workspace).sound
 
 
-@pytest.mark.parametrize("moment", ["before the names go", "before the mark"])
+@pytest.mark.parametrize("moment", telling(["before the names go", "before the mark"], "before the mark"))
 @pytest.mark.long
 def test_a_prune_that_is_killed_loses_no_version(
     moment: str, publish_one: Publish, eager: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
@@ -182,7 +183,7 @@ def test_a_prune_that_is_killed_loses_no_version(
     assert all(verify(eager, "demo", number, workspace).sound for number in (1, 2))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_what_cannot_be_restored_is_said_why(publish_one: Publish, eager: DestinationConfig, workspace: str) -> None:
     results = [publish_one(seed=seed) for seed in range(4)]
     prune(eager, "demo", workspace, dry_run=False)
@@ -203,7 +204,7 @@ def test_what_cannot_be_restored_is_said_why(publish_one: Publish, eager: Destin
     assert numbers(eager) == [4, 3]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_prune_leaves_what_another_table_or_another_dataset_holds(
     publish_one: Publish, eager: DestinationConfig, workspace: str, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_curate_without_a_server_says_how_to_start_one(recipe_file: Path, monkey
     assert "make serve" in output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_row_taken_down_is_in_no_coming_version(recipe_file: Path) -> None:
     code, output = invoke("run", recipe_file, "--json")
