@@ -6,7 +6,6 @@ hosts, and are blank where these cannot be reached.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from evenkeel.expectations.pages import environment
 from evenkeel.expectations.result import (
@@ -72,17 +71,27 @@ class Concern:
         return sum(one.status == "skipped" for one in self.checks)
 
 
-def write_data_docs(results: Sequence[Result], site: Path) -> None:
-    """Write `index.html` and `<concern>.html` for every concern of the results into the folder `site`."""
-    site.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Subject:
+    """What the checks are of. version: "version 3" or "not published". created: the day. card: where its card lies."""
+
+    dataset: str
+    version: str
+    created: str = ""
+    card: str = "../card.html"
+
+
+def render_data_docs(results: Sequence[Result], subject: Subject) -> dict[str, str]:
+    """Return the pages by name: `index.html`, and `<concern>.html` for every concern of the results."""
     names = dict.fromkeys(one.concern for one in results)
     concerns = [Concern(name, worst_first(one for one in results if one.concern == name)) for name in names]
     concerns.sort(key=lambda concern: STATUSES.index(concern.status))
     templates = environment()
     page, index = (templates.get_template(name) for name in ("concern.html.j2", "index.html.j2"))
-    for concern in concerns:
-        words = page.render(concern=concern)
-        (site / f"{concern.name}.html").write_text(words, encoding="utf-8")
+    verdict, status = summary(results), worst_status(results)
+    about = {"subject": subject, "whole": verdict, "whole_status": status, "whole_sign": SIGNS[status]}
+    pages = {f"{concern.name}.html": page.render(concern=concern, **about) for concern in concerns}
     trouble = [one for one in worst_first(results) if one.status in ("failed", "warned")]
-    words = index.render(verdict=summary(results), concerns=concerns, trouble=trouble)
-    (site / "index.html").write_text(words, encoding="utf-8")
+    skipped = sum(one.status == "skipped" for one in results)
+    pages["index.html"] = index.render(concerns=concerns, trouble=trouble, skipped=skipped, **about)
+    return pages

@@ -9,6 +9,7 @@ from evenkeel.flows.history import earlier_versions
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.pipeline import ProvenVersion, draw_card, tier_reached
 from evenkeel.flows.recipe import Recipe
+from evenkeel.flows.web import commit_link, run_link
 from evenkeel.infra import storage
 from evenkeel.infra.registry import plugins_used
 from evenkeel.infra.workspace import StepRef
@@ -18,6 +19,7 @@ from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.publish.origin import of_document, origin_files
 from evenkeel.tasks.publish.publish import PublishResult, publish
 from evenkeel.tasks.publish.staging.step import read_staged
+from evenkeel.tasks.report.run_mark import with_run
 from evenkeel.tasks.step import InProcess, Run
 from evenkeel.tasks.versions.listing import previous_version
 
@@ -74,14 +76,18 @@ def is_new(recipe: Recipe, workspace: str, proven: ProvenVersion) -> bool:
     return same is None or not (same.current or held)
 
 
-def evidence(proven: ProvenVersion) -> dict[str, str]:
-    """Return where card, expectation results and Data Docs of a run lie, by their names in a version's folder."""
+def evidence(proven: ProvenVersion) -> dict[str, str | bytes]:
+    """Return card, expectation results and Data Docs of a run by their names in a version's folder.
+
+    The card names the run and the commit; other files are given by where they lie.
+    """
     report, validated = proven.report.uri, proven.validate.uri
+    card = storage.read_bytes(storage.join(report, "card.html"))
     return {
-        "card.html": storage.join(report, "card.html"),
+        "card.html": with_run(card, run_link(), commit_link()),
         "README.md": storage.join(report, "README.md"),
         "expectations.json": storage.join(validated, "results.json"),
-        "docs": storage.join(validated, "docs"),
+        "docs": storage.join(report, "docs"),
     }
 
 
@@ -95,12 +101,6 @@ def outcome(published: PublishResult) -> str:
         "beside": f"published {name} beside{held}",
         "reinstated": f"{name} is current again: its rows came out once more, and nobody holds v{published.previous}",
     }[published.status]
-
-
-def held_out(proven: ProvenVersion) -> str:
-    """Return what the strategy measured on partitions that clusters had no part in; empty where it measured none."""
-    why = str(proven.sample.facts.get("why", ""))
-    return f"held out: {why}; lower is more balanced" if "imbalance" in why else ""
 
 
 def in_short(found: dict[str, Any]) -> str:
@@ -121,7 +121,7 @@ def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: 
         "card": storage.join(published.location, "card.html"),
         "totals": profile.records("totals")[0],
         "balance": profile.records("balance"),
-        "held_out": held_out(proven),
+        "held_out": proven.report.facts.get("held_out", {}),
         "shards": lineage.changes.model_dump(mode="json"),
         "clusters": lineage.why,
         "drift": None if lineage.drift is None else lineage.drift.model_dump(),

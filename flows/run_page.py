@@ -15,6 +15,7 @@ from evenkeel.infra import storage
 from evenkeel.tasks.ingest.quarantine import quarantine_of
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.publish.publish import PublishResult
+from evenkeel.tasks.report.balance_words import HELD_OUT, balance_in_words
 
 MOST_REFUSED = 200
 
@@ -64,11 +65,13 @@ def show_card(recipe: Recipe, proven: ProvenVersion) -> None:
         key=artifact_key(recipe.dataset, "card"),
         description="What this run made",
     )
+    held_out = proven.report.facts.get("held_out", {})
+    told = f"1 is even. {HELD_OUT.capitalize()}" if held_out else "1 is even"
     show(
         create_table_artifact,
-        [_rounded(row) for row in Profile.open(proven.measure).records("balance")],
+        balance_in_words(Profile.open(proven.measure).records("balance"), held_out),
         key=artifact_key(recipe.dataset, "balance"),
-        description="Balance before and after, beside the baselines",
+        description=told,
     )
 
 
@@ -93,8 +96,3 @@ def show_version(recipe: Recipe, published: PublishResult) -> None:
     lines += [f"- [{name}]({address(recipe, place)}): `{place}`" for name, place in places.items()]
     key = artifact_key(recipe.dataset, "version")
     show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published.version}, and where it lies")
-
-
-def _rounded(row: dict[str, object]) -> dict[str, object]:
-    """Return a row of a table with its numbers rounded to four digits."""
-    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}

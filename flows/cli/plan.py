@@ -16,8 +16,8 @@ from evenkeel.flows.running import running
 from evenkeel.flows.sweep import sweep_sizes, sweep_toward
 from evenkeel.infra.errors import RecipeError
 from evenkeel.infra.watchdog import end_children_with_this_process
-from evenkeel.tasks.distance.tradeoff import PullRow, draw_pulls
-from evenkeel.tasks.sample.sweep import SweepRow, draw_sweep
+from evenkeel.tasks.distance.tradeoff import PullRow
+from evenkeel.tasks.sample.sweep import SweepRow
 
 PRICE = click.option(
     "--price",
@@ -115,6 +115,8 @@ def sweep(recipe: Recipe, targets: str, toward: str | None, out: str) -> Answer[
     """
     end_children_with_this_process(mark=True)
     console = Console(stderr=True)
+    from evenkeel.tasks.report.sweeps import draw_pulls, draw_sweep  # imports Altair
+
     if toward is not None:
         pulls = sweep_toward(recipe, shares_of(toward), console)
         draw_pulls(pulls, Path(out))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -41,26 +42,22 @@ def step_bars(console: Console) -> Iterator[None]:
             LISTENER.reset(token)
 
 
-def balance_table(rows: list[dict[str, Any]]) -> Table:
-    """Return the balance before and after, one line per scope (`level-1`, `group.package`, ...)."""
+def balance_table(rows: list[dict[str, Any]], held_out: dict[str, float]) -> Table:
+    """Return the balance before and after, one line per scope (stable partitions, `level-1`, `package`, ...)."""
+    from evenkeel.tasks.report.balance_words import balance_in_words
+
     table = Table(box=None, pad_edge=False)
     table.add_column("balance over")
     for name in ("evenness", "a random draw", "largest share", "effective number"):
         table.add_column(name, justify="right")
-    scopes: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        scopes.setdefault(row["scope"], {})[row["stage"]] = row
-    for scope, stages in scopes.items():
-        before, after = stages.get("before"), stages.get("after")
-        if before is None or after is None:
-            continue
-        table.add_row(
-            scope.removeprefix("group."),
-            f"{before['entropy']:.3f} -> [bold]{after['entropy']:.3f}[/]",
-            f"{stages['random']['entropy']:.3f}" if "random" in stages else "",
-            f"{before['largest_share']:.1%} -> [bold]{after['largest_share']:.1%}[/]",
-            f"{before['hill1']:,.0f} -> [bold]{after['hill1']:,.0f}[/]",
-        )
+    for line in balance_in_words(rows, held_out):
+        pairs = {
+            what: f"{before} -> [bold]{line[f'{what} after']}[/]" if (before := line[f"{what} before"]) else ""
+            for what in ("evenness", "largest share", "effective number")
+        }
+        random = line["evenness of a random draw"]
+        name = escape(line["balance over"])
+        table.add_row(name, pairs["evenness"], random, pairs["largest share"], pairs["effective number"])
     return table
 
 
@@ -76,9 +73,12 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False)
     console.print()
-    console.print(balance_table(result["balance"]))
-    if held := result.get("held_out"):
-        console.print(held, highlight=False, markup=False)
+    held_out = result.get("held_out", {})
+    console.print(balance_table(result["balance"], held_out))
+    if held_out:
+        from evenkeel.tasks.report.balance_words import HELD_OUT
+
+        console.print(HELD_OUT, style="dim", highlight=False)
     console.print()
     seconds = sum(ref["seconds"] for ref in result["steps"].values())
     console.print(f"steps   {seconds:.0f} s of work, outputs in {result['workspace']}", highlight=False)

@@ -6,6 +6,7 @@ from rich.table import Table
 from evenkeel.infra import storage
 from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.publish.manifest import Manifest
 from evenkeel.tasks.publish.table import Version
 from evenkeel.tasks.publish.trail import Entry
 from evenkeel.tasks.report.removed import Removed
@@ -48,7 +49,7 @@ def show_history(console: Console, entries: list[Entry]) -> None:
         console.print(table)
 
 
-def show_version(console: Console, version: Version) -> None:
+def show_version(console: Console, version: Version, manifest: Manifest) -> None:
     """Print one version: dispositions, evenness, clusters and groups before and after, gates, location.
 
     Raises StorageError where files beside its data are missing.
@@ -57,7 +58,8 @@ def show_version(console: Console, version: Version) -> None:
     title = f"{version.dataset} v{version.version}{tags}, {version.created[:19].replace('T', ' ')}"
     try:
         results = read_results(storage.join(version.location, "expectations.json"))
-        shown = render_terminal(Profile.open(version.profile), title=title, results=results)
+        profile = Profile.open(version.profile)
+        shown = render_terminal(profile, title=title, results=results, held_out=manifest.held_out)
     except FileNotFoundError as error:
         raise StorageError(
             "files of this version are missing",

@@ -48,7 +48,7 @@ def _show(console: Console, found: VersionDetails | list[Removed]) -> None:
     if isinstance(found, list):
         tables.show_removed(console, found)
     else:
-        tables.show_version(console, found.version)
+        tables.show_version(console, found.version, found.manifest)
 
 
 @verb(show=tables.show_versions)

@@ -1,7 +1,6 @@
 """Nearness to a target against evenness, for every share of the target's pull, without drawing a row."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -91,34 +90,3 @@ def sweep_pulls(config: SamplingConfig, inputs: SampleInputs, pulls: Sequence[fl
             }
         )
     return found
-
-
-def draw_pulls(found: list[PullRow], path: Path) -> None:
-    """Draw evenness against nearness to the target as an SVG, a point for each share of the pull."""
-    import altair
-
-    points = [
-        {
-            "toward": f"{row['toward']:g}" + (f" ({OWN})" if row["own"] else ""),
-            "order": row["toward"],
-            "own": row["own"],
-            "distance": row["distance"],
-            "entropy": row["entropy"],
-        }
-        for row in found
-        if np.isfinite(row["distance"])
-    ]
-    base = altair.Chart(altair.Data(values=points), width=420, height=260).encode(
-        x=altair.X(
-            "distance:Q",
-            title="transport to the target, as a share of a random draw's",
-            scale=altair.Scale(zero=False, nice=False, padding=30),
-        ),
-        y=altair.Y("entropy:Q", title="evenness of leaves", scale=altair.Scale(zero=False, nice=False, padding=20)),
-    )
-    line = base.mark_line(color="#8a8f98").encode(order="order:Q")
-    dots = base.mark_circle(size=80, opacity=1).encode(
-        color=altair.Color("own:N", scale=altair.Scale(domain=[True, False], range=["#d1495b", "#1769aa"]), legend=None)
-    )
-    names = base.mark_text(align="left", dx=9, dy=9).encode(text="toward:N")
-    (line + dots + names).save(str(path), format="svg")

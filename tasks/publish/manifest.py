@@ -89,6 +89,12 @@ class Manifest(Staged):
     packages: dict[str, str]
     document: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def held_out(self) -> dict[str, float]:
+        """Evenness over stable partitions by stage, {} where it was not measured or rows went since."""
+        facts = self.document.get("steps", {}).get("report", {}).get("facts", {})
+        return dict(facts.get("held_out", {}))
+
     def encode(self) -> bytes:
         """Return the bytes of `manifest.json`."""
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evenkeel.tasks.report.facts import Distribution
+from evenkeel.tasks.report.facts import Distribution, name_of
 from evenkeel.tasks.report.renderer import render_svg
 from evenkeel.tasks.report.signals import SignalValues
 from evenkeel.tasks.validate.examples import shorten
@@ -20,6 +20,9 @@ from evenkeel.tasks.validate.examples import shorten
 BEFORE, AFTER, INK, SOFT, LINE, PAPER = "#8f6d35", "#0b6e75", "#1d2126", "#667078", "#e2dfd9", "#fbfaf8"
 FONT = "system-ui, sans-serif"
 CURVE_POINTS = 120
+MAP_WIDTH, MAP_HEIGHT, MAP_SPAN = 460, 400, (-0.06, 1.06)
+DOT_AREAS = (2, 90_000)  # square pixels of a cluster with no rows, and with all
+LETTER, LINE_HEIGHT = 7.2, 16.0  # pixels of a label
 BASELINE_MARKS = {"random": "cross", "flat": "square", "top-down": "triangle-up", "previous": "diamond"}
 Chart: TypeAlias = alt.Chart | alt.LayerChart
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -65,28 +68,51 @@ def map_panel(
     table = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "share": shares})
     table = table[table["share"] > 0].sort_values("share", ascending=False)
     axes = {
-        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.06])),
-        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.06])),
+        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=list(MAP_SPAN))),
+        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=list(MAP_SPAN))),
     }
-    area = alt.Size("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[2, 90_000], type="linear"))
+    area = alt.Size("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=list(DOT_AREAS), type="linear"))
     dots = (
         alt.Chart(table)
         .mark_circle(color=colour, opacity=0.55, stroke=PAPER, strokeWidth=0.5)
         .encode(**axes, size=area)
     )
-    words = pd.DataFrame(
-        [
-            {"x": places[c, 0], "y": places[c, 1], "word": shorten(word, 28)}
-            for c, word in names.items()
-            if shares[c] > 0
-        ],
-        columns=["x", "y", "word"],
-    )
-    style = {"fontSize": 12, "fontWeight": 600}
-    halo = alt.Chart(words).mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", opacity=0.85, **style)
-    text = alt.Chart(words).mark_text(color=INK, **style)
-    named = [layer.encode(**axes, text="word:N") for layer in (halo, text)]
-    return alt.layer(dots, *named).properties(width=460, height=400)
+    words = place_labels(places, shares, {c: shorten(word, 28) for c, word in names.items() if shares[c] > 0})
+    layers = []
+    for align in ("left", "right"):
+        style = {"fontSize": 12, "fontWeight": 600, "align": align, "baseline": "middle"}
+        mine = alt.Chart(words[words["align"] == align])
+        halo = mine.mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", opacity=0.85, **style)
+        layers += [layer.encode(**axes, text="word:N") for layer in (halo, mine.mark_text(color=INK, **style))]
+    return alt.layer(dots, *layers).properties(width=MAP_WIDTH, height=MAP_HEIGHT)
+
+
+def place_labels(
+    places: npt.NDArray[np.float32], shares: npt.NDArray[np.float64], names: dict[int, str]
+) -> pd.DataFrame:
+    """Return where words stand beside their dots: x, y (in the map's units), word, align.
+
+    names: the word of a cluster by its place, the most important first. A word stands to the right of its dot, else to
+    the left, and is left out where it would lie over another word or run off the map.
+    """
+    span = MAP_SPAN[1] - MAP_SPAN[0]
+    across, down = MAP_WIDTH / span, MAP_HEIGHT / span  # pixels in a unit
+    taken: list[tuple[float, float, float]] = []
+    found = []
+    for cluster, word in names.items():
+        x, y = (places[cluster] - MAP_SPAN[0]) * (across, down)
+        gap = float(np.sqrt((DOT_AREAS[0] + shares[cluster] * (DOT_AREAS[1] - DOT_AREAS[0])) / np.pi)) + 4
+        width = LETTER * len(word)
+        for align, low in (("left", x + gap), ("right", x - gap - width)):
+            clear = all(
+                low > end or low + width < start or abs(y - height) > LINE_HEIGHT for start, end, height in taken
+            )
+            if clear and low >= 0 and low + width <= MAP_WIDTH:
+                taken.append((low, low + width, y))
+                edge = low if align == "left" else low + width
+                found.append((MAP_SPAN[0] + edge / across, float(places[cluster, 1]), word, align))
+                break
+    return pd.DataFrame(found, columns=["x", "y", "word", "align"])
 
 
 def size_curve(leaves: Distribution, width: int) -> Chart:
@@ -201,7 +227,7 @@ def baseline_strip(balance: pd.DataFrame, classes: dict[str, int], width: int) -
     """
     table = balance[["scope", "stage", "entropy"]].dropna().copy()
     names = {
-        scope: f"{shorten(scope.removeprefix('group.').replace('-', ' '), 18)} · {classes.get(scope, 0):,}"
+        scope: shorten(name_of(scope), 18) + (f" · {classes[scope]:,}" if scope in classes else "")
         for scope in dict.fromkeys(map(str, table["scope"]))
     }
     table["scope"] = [names[str(scope)] for scope in table["scope"]]
@@ -232,7 +258,7 @@ def history_line(versions: pd.DataFrame, width: int) -> Chart:
     """Return evenness by version: version, before, after."""
     table = versions.melt("version", ["before", "after"], "stage", "entropy")
     base = alt.Chart(table).encode(
-        x=alt.X("version:O", title="version", axis=alt.Axis(labelAngle=0, labelExpr="'v' + datum.label")),
+        x=alt.X("version:O", sort=None, title="version", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("entropy:Q", title="evenness", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4)),
         color=_stages(),
     )
@@ -248,7 +274,7 @@ def change_bars(groups: Distribution, width: int, shown: int = 12) -> Chart:
     table = pd.DataFrame({"value": names, "change": 100 * (now - last)[order]})
     return (
         alt.Chart(table)
-        .mark_bar(color=AFTER, height=12)
+        .mark_bar(color=SOFT, height=12)
         .encode(
             y=alt.Y("value:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
             x=alt.X(

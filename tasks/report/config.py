@@ -13,6 +13,7 @@ class PastVersion(BaseModel):
     version: int = Field(ge=1, description="Its number.")
     created: str = Field("", description="When it was published, ISO 8601.")
     rows: int = Field(ge=0, description="Rows it holds.")
+    folder: str = Field("", description="Name of its folder beside the coming version's, for a link to its card.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Balance: entropy_after, gini_after, ...")
 
 

@@ -8,6 +8,7 @@ from evenkeel.tasks.measure.histograms import LAST, POOL, TARGET
 from evenkeel.tasks.report import charts
 from evenkeel.tasks.report.charts import AFTER, SOFT, Chart
 from evenkeel.tasks.report.figures import NARROW, WIDE, Figure
+from evenkeel.tasks.report.findings import nearness
 
 NAMES = {
     "mmd": "mmd",
@@ -23,11 +24,7 @@ NOTE = (
 
 def title(distances: pd.DataFrame) -> str:
     """Return what the distances say in one sentence, "" where there is no target and no last version."""
-    near = _to(distances, TARGET).dropna(subset=["pool", "after"])
-    near = near[near["pool"] > 0]
-    if len(near):
-        least, most = (f"{share:.2f}" for share in np.sort(near["after"] / near["pool"])[[0, -1]])
-        between = least if least == most else f"{least} to {most}"
+    if between := nearness(distances):
         return f"At {between} of the pool's distance to the target"
     last = _times(_to(distances, LAST))
     if not len(last):

@@ -23,6 +23,7 @@ from evenkeel.tasks.publish.redact import without_secrets
 from evenkeel.tasks.report.columns import ColumnFacts, column_facts
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.following import FollowedLine, lines_of
+from evenkeel.tasks.report.held_out import SCOPE, held_out_evenness, with_held_out
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.removed import Removed, removed_rows
 from evenkeel.tasks.report.signals import SignalValues, signal_values
@@ -98,7 +99,7 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything that a card is made from. docs: the place of the Data Docs, relative to the card."""
+    """Everything that a card is made from. goal: of the strategy. held_out: evenness by stage, {} for none."""
 
     config: ReportConfig
     totals: dict[str, float]
@@ -115,7 +116,8 @@ class CardFacts:
     licences: Distribution | None
     seconds: dict[str, float]
     details: dict[str, str]
-    docs: str
+    goal: str = "balance"
+    held_out: dict[str, float] = field(default_factory=dict)
     previous: bool = False
     distances: pd.DataFrame = field(default_factory=pd.DataFrame)
     tags: list[TagFrequencies] = field(default_factory=list)
@@ -123,6 +125,16 @@ class CardFacts:
     followed: list[FollowedLine] = field(default_factory=list)
     sources: list[SourceFacts] = field(default_factory=list)
     columns: ColumnFacts | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a check that blocks failed, so that nothing is published."""
+        return bool(self.failed)
+
+    @property
+    def name(self) -> str:
+        """What the card is about: a version, or rows that were chosen and not published."""
+        return "draft" if self.blocked else "version"
 
     @property
     def leaves(self) -> Distribution:
@@ -154,8 +166,13 @@ def evenness(balance: pd.DataFrame) -> pd.DataFrame:
     """Return the normalised entropy of every scope (rows) at the stages that there are (columns), the version last."""
     known = [stage for stage in STAGES if (balance["stage"] == stage).any()]
     table = balance.pivot_table(index="scope", columns="stage", values="entropy", sort=False).reindex(columns=known)
-    names = [str(scope).removeprefix("group.").replace("-", " ") for scope in table.index]
+    names = [name_of(str(scope)) for scope in table.index]
     return table.set_axis(names, axis="index")
+
+
+def name_of(scope: str) -> str:
+    """Return what a scope of the table of balance is called."""
+    return "held out" if scope == SCOPE else scope.removeprefix("group.").replace("-", " ")
 
 
 def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFacts:
@@ -168,13 +185,14 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
     }
     distributions = [*_levels(profile), *_groups(profile, previous)]
     licences = next((one for one in distributions if one.title.lower() in _licence_columns(inputs.sources)), None)
+    held_out = held_out_evenness(inputs.partition, inputs.sample, profile)
     columns = ["name", "rows", "quarantined", "sha256", "reason"]
     shards = pd.DataFrame([{name: getattr(shard, name) for name in columns} for shard in pool.shards], columns=columns)
     return CardFacts(
         config=config,
         totals=totals,
         distributions=distributions,
-        balance=profile.balance,
+        balance=with_held_out(profile.balance, held_out),
         results=results_of(inputs.validate),
         dropped=_dropped(inputs.dedup),
         filtered=Filtered.of(inputs.dedup),
@@ -186,7 +204,8 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         licences=licences,
         seconds={name: ref.seconds for name, ref in inputs.present().items() if name not in NOT_OF_THE_RUN},
         details=_details(config, inputs, pool, licences is not None),
-        docs=_docs(inputs.validate),
+        goal=str(inputs.sample.facts.get("goal", "balance")),
+        held_out=held_out,
         previous=previous is not None,
         distances=profile.distances,
         tags=_tags(profile, inputs.sample),
@@ -228,11 +247,6 @@ def _sources(ref: StepRef, distributions: list[Distribution]) -> list[SourceFact
         for line in table
     ]
     return sorted(found, key=lambda one: (-one.kept, one.source))
-
-
-def _docs(validate: StepRef) -> str:
-    """Return the place of the Data Docs: beside a published card, or in the workspace where nothing is published."""
-    return "docs/index.html" if not validate.counts.get("failed") else f"../../validate/{validate.key}/docs/index.html"
 
 
 def _levels(profile: Profile) -> list[Distribution]:

@@ -13,7 +13,7 @@ from evenkeel.tasks.report import signals as of_signals
 from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts, Distribution, TagFrequencies, evenness
 
-WIDE, NARROW, SMALL = 620, 250, 250
+WIDE, NARROW, SMALL = 680, 250, 250
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ def sizes(facts: CardFacts) -> Figure:
 
 def groups(facts: CardFacts) -> list[tuple[Distribution, Figure]]:
     """Return one picture per group column."""
-    return [(counts, _group(counts)) for counts in facts.groups if len(counts.names)]
+    return [(counts, _group(counts, facts.name)) for counts in facts.groups if len(counts.names)]
 
 
-def _group(counts: Distribution) -> Figure:
+def _group(counts: Distribution, what: str) -> Figure:
     order = np.argsort(-counts.before, kind="stable")
     rows = [
         [
@@ -106,7 +106,7 @@ def _group(counts: Distribution) -> Figure:
     ]
     more = "" if len(order) <= 14 else f" The 14 largest of {len(order):,} values."
     return Figure(
-        findings.of_group(counts),
+        findings.of_group(counts, what),
         f"Share of the rows by {counts.title}; the clustering did not use this column.{more}",
         _both(
             lambda width: charts.group_shares(counts, width),
@@ -162,9 +162,12 @@ def baselines(facts: CardFacts) -> Figure:
         [str(name), *(f"{value:.3f}" if value == value else "–" for value in line)] for name, line in table.iterrows()
     ]
     classes = {one.scope: int((one.before > 0).sum()) for one in facts.distributions}
+    held = (
+        "Held out: over stable partitions of the space, which the clusters had no part in. " if facts.held_out else ""
+    )
     note = (
-        "Every level of clusters and every group column with its number of classes, beside what simpler rules would "
-        f"have given. {findings.of_oversized(facts)}"
+        f"{held}Every level of clusters and every group column with its number of classes, beside what simpler rules "
+        f"would have given. {findings.of_oversized(facts)}"
     )
     return Figure(
         findings.of_balance(facts),
@@ -182,7 +185,7 @@ def history(facts: CardFacts) -> Figure | None:
     """Return evenness over the last ten versions and this one, or None where there is no earlier version."""
     lines = [
         {
-            "version": past.version,
+            "version": f"v{past.version}",
             "before": past.metrics.get("entropy_before"),
             "after": past.metrics.get("entropy_after"),
             "rows": past.rows,
@@ -191,18 +194,19 @@ def history(facts: CardFacts) -> Figure | None:
     ]
     if not lines:
         return None
-    number = facts.config.version or facts.config.history[-1].version + 1
+    past, number = facts.config.history[-1].version, facts.config.version
+    name = "draft" if facts.blocked else f"v{number or past + 1}"
     now = facts.totals
     lines.append(
-        {"version": number, "before": now.get("entropy_before"), "after": now.get("entropy_after"), "rows": now["kept"]}
+        {"version": name, "before": now.get("entropy_before"), "after": now.get("entropy_after"), "rows": now["kept"]}
     )
     table = pd.DataFrame(lines).dropna(subset=["before", "after"])
     if len(table) < 2:
         return None
     first, last = table.iloc[0], table.iloc[-1]
-    title = f"Evenness {_moved(float(first['after']), float(last['after']))} since v{first['version']:.0f}"
+    title = f"Evenness {_moved(float(first['after']), float(last['after']))} since {first['version']}"
     rows = [
-        [f"v{line.version:.0f}", f"{line.rows:,.0f}", f"{line.before:.3f}", f"{line.after:.3f}"]
+        [str(line.version), f"{line.rows:,.0f}", f"{line.before:.3f}", f"{line.after:.3f}"]
         for line in table.itertuples()
     ]
     return Figure(

@@ -1,21 +1,68 @@
 """The titles of the card: what the numbers say, in sentences."""
 
 import numpy as np
+import pandas as pd
 
-from evenkeel.expectations.result import summary
+from evenkeel.expectations.result import Result, summary
 from evenkeel.expectations.wording import percent, percents
+from evenkeel.tasks.measure.histograms import TARGET
 from evenkeel.tasks.report.facts import CardFacts, Distribution, TagFrequencies
+from evenkeel.tasks.report.held_out import SCOPE
 from evenkeel.tasks.validate.examples import shorten
+
+SHOWN = 2  # checks that are named
 
 
 def headline(facts: CardFacts) -> str:
-    """Return the headline: how the share of the largest cluster changed."""
+    """Return the headline: what blocks it, how near it came to a target, or how the largest cluster changed."""
+    if facts.blocked:
+        return f"Blocked: {_listed([named(one) for one in facts.failed])}"
+    if facts.goal == "target":
+        return _of_target(facts)
     leaves = facts.leaves
     before, after = float(leaves.share_before.max(initial=0)), float(leaves.share_after.max(initial=0))
     if 0.95 * before <= after <= 1.05 * before:
         return f"No cluster holds more than {percent(max(before, after))} of the rows"
     was, now = percents(before, after)
     return f"The largest cluster {'fell' if after < before else 'grew'} from {was} to {now} of the rows"
+
+
+def of_failures(facts: CardFacts) -> str:
+    """Return what was expected and what was found by the first checks that block, "" where none does."""
+    if not facts.blocked:
+        return ""
+    parts = [f"Expected: {one.sentence.replace('group.', '')}; found: {one.found}." for one in facts.failed[:SHOWN]]
+    return " ".join(["Nothing was published.", *parts])
+
+
+def named(result: Result) -> str:
+    """Return the name of a check in words: "smallest share of language"."""
+    name, _, scope = result.label.partition("(")
+    words = name.replace("_", " ")
+    return f"{words} of {scope.removesuffix(')').removeprefix('group.')}" if scope else words
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > SHOWN + 1:
+        return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN:,} more checks"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _of_target(facts: CardFacts) -> str:
+    """Return how near rows that a target asked for came to it."""
+    if not (between := nearness(facts.distances)):
+        return f"{facts.totals['kept']:,.0f} rows were chosen for their nearness to the target"
+    return f"Drawn towards the target, at {between} of the pool's distance to it"
+
+
+def nearness(distances: pd.DataFrame) -> str:
+    """Return the version's distances to the target as shares of the pool's: "0.41 to 0.52", "" where there are none."""
+    near = distances[distances["to"].eq(TARGET)].dropna(subset=["pool", "after"]) if len(distances) else distances
+    if not len(near) or not (near["pool"] > 0).any():
+        return ""
+    near = near[near["pool"] > 0]
+    least, most = (f"{share:.2f}" for share in np.sort(near["after"] / near["pool"])[[0, -1]])
+    return least if least == most else f"{least} to {most}"
 
 
 def of_map(facts: CardFacts) -> str:
@@ -32,7 +79,7 @@ def of_sizes(facts: CardFacts) -> str:
     leaves = facts.leaves
     before, after = half(leaves.before), half(leaves.after)
     noun = "cluster" if before == 1 else "clusters"
-    return f"{before:,} {noun} held half of the pool; now it takes {after:,} to hold half of the version"
+    return f"{before:,} {noun} held half of the pool; now it takes {after:,} to hold half of the {facts.name}"
 
 
 def half(counts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
@@ -41,7 +88,7 @@ def half(counts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
     return int(np.searchsorted(ordered, counts.sum() / 2) + 1) if counts.sum() > 0 else 0
 
 
-def of_group(counts: Distribution) -> str:
+def of_group(counts: Distribution, what: str = "version") -> str:
     """Return how the share of the largest value of a group column changed, and how many values are in the version."""
     top = int(np.argmax(counts.before))
     before, after = float(counts.share_before[top]), float(counts.share_after[top])
@@ -53,7 +100,7 @@ def of_group(counts: Distribution) -> str:
     verb = "fell" if after < before else "rose" if after > before else "stayed"
     was, now = percents(before, after)
     moved = f"from {was} to {now}" if after != before else f"at {was}"
-    return f"{counts.title}: {counts.names[top]} {verb} {moved}; {left} values are in the version"
+    return f"{counts.title}: {counts.names[top]} {verb} {moved}; {left} values are in the {what}"
 
 
 def of_tags(tags: TagFrequencies) -> str:
@@ -78,10 +125,11 @@ def of_tail(tags: TagFrequencies) -> str:
 
 
 def of_balance(facts: CardFacts) -> str:
-    """Return the evenness of the leaves before and after, beside a random draw."""
-    rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")["entropy"]
+    """Return the evenness before and after, beside a random draw: held out where it was measured, else over leaves."""
+    scope, over = (SCOPE, "stable partitions") if facts.held_out else ("level-1", "the clusters")
+    rows = facts.balance[facts.balance["scope"] == scope].set_index("stage")["entropy"]
     random = f"; a random draw would give {rows['random']:.2f}" if "random" in rows.index else ""
-    return f"Evenness went from {rows['before']:.2f} to {rows['after']:.2f} over the clusters{random}"
+    return f"Evenness went from {rows['before']:.2f} to {rows['after']:.2f} over {over}{random}"
 
 
 def of_oversized(facts: CardFacts) -> str:

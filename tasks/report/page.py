@@ -14,6 +14,7 @@ from evenkeel.tasks.report.cluster_map import ClusterMap
 from evenkeel.tasks.report.facts import CardFacts
 from evenkeel.tasks.report.figures import Figure, SignalFigures
 from evenkeel.tasks.report.reading import snippets
+from evenkeel.tasks.report.run_mark import RUN_MARK
 from evenkeel.tasks.report.treemap import ClusterBoxes
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,14 +30,20 @@ def render_page(facts: CardFacts, clusters: ClusterMap, boxes: ClusterBoxes | No
 
 def _identity(facts: CardFacts) -> dict[str, object]:
     """Return what the head of the page shows: names, headline and verdict."""
-    version, status = facts.config.version, worst_status(facts.results)
+    version, status = None if facts.blocked else facts.config.version, worst_status(facts.results)
+    past = facts.config.history[-1] if facts.config.history else None
     return {
         "dataset": facts.config.dataset,
         "version": f"v{version}" if version else "",
-        "version_name": f"version {version}" if version else "the version",
+        "what": facts.name,
+        "blocked": facts.blocked,
+        "version_name": f"version {version}" if version else f"the {facts.name}",
+        "previous": past if past is not None and past.folder else None,
+        "run_mark": Markup(RUN_MARK),
         "created": facts.config.created,
-        "tier": "" if facts.config.tier is None else f"tier {facts.config.tier.name}",
+        "tier": "" if facts.config.tier is None or facts.blocked else f"tier {facts.config.tier.name}",
         "headline": findings.headline(facts),
+        "failures": findings.of_failures(facts),
         "lead": sections.lead(facts),
         "verdict": {"tone": status, "sign": SIGNS[status], "words": findings.of_gates(facts)},
     }
@@ -73,7 +80,6 @@ def _tables(facts: CardFacts, clusters: ClusterMap) -> dict[str, object]:
         "examples": sections.cluster_examples(clusters),
         "checks": worst_first(facts.results),
         "skipped": [one for one in facts.results if one.status == "skipped"],
-        "docs": facts.docs,
         "location": facts.config.location,
         "reading": snippets(facts.config.location),
         "shard_count": f"{shards:,} shard{'s' if shards != 1 else ''}",
@@ -108,7 +114,7 @@ def _contents(context: dict[str, object]) -> list[tuple[str, str]]:
         ("distances", "Distances", bool(context["distances_title"])),
         ("examples", "Examples", bool(context["examples"])),
         ("gates", "Checks", True),
-        ("read", "How to read it", True),
+        ("read", "How to read it", not context["blocked"]),
         ("provenance", "Provenance", True),
         ("cost", "Time and cost", True),
     )

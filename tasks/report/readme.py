@@ -28,22 +28,18 @@ FENCES = {"pandas": "python", "Polars": "python", "DuckDB": "sql", "datasets": "
 def render_readme(facts: CardFacts) -> str:
     """Return the README of the version."""
     lines = ["---", yaml.safe_dump(header(facts), sort_keys=False, allow_unicode=True).strip(), "---", ""]
-    version = f" v{facts.config.version}" if facts.config.version else ""
+    version = ", not published" if facts.blocked else f" v{facts.config.version}" if facts.config.version else ""
     lines += [
         f"# {text(facts.config.dataset)}{version}",
         "",
         f"**{text(findings.headline(facts))}.** {text(lead(facts))}",
         "",
     ]
+    lines += [text(findings.of_failures(facts)), ""] if facts.blocked else []
     lines += ["The whole story, with pictures, is in `card.html` beside this file.", "", "## Balance", ""]
     lines += balance_table(facts.balance)
-    lines += ["", *(f"- {text(findings.of_group(counts))}" for counts in facts.groups), ""]
-    lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", "## How to read it", ""]
-    if facts.config.location:
-        where = text(facts.config.location)
-        lines += [f"It was published at {where}; put the folder of this file in its place where it is a copy.", ""]
-    for name, code in snippets(facts.config.location):
-        lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
+    lines += ["", *(f"- {text(findings.of_group(counts, facts.name))}" for counts in facts.groups), ""]
+    lines += ["## Checks", "", f"{text(findings.of_gates(facts))}.", "", *_reading(facts)]
     lines += ["## Where it comes from", "", f"{text(findings.of_dispositions(facts))}.", "", *_sources(facts)]
     lines += [f"- {name}: {text(value)}" for name, value in facts.details.items()]
     lines += [
@@ -53,6 +49,19 @@ def render_readme(facts: CardFacts) -> str:
         "that it was kept (`ek_weight`), and the size of its duplicate group, the row included (`ek_group_size`).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _reading(facts: CardFacts) -> list[str]:
+    """Return how a version is read as lines, none where nothing is published."""
+    if facts.blocked:
+        return []
+    lines = ["## How to read it", ""]
+    if facts.config.location:
+        where = text(facts.config.location)
+        lines += [f"It was published at {where}; put the folder of this file in its place where it is a copy.", ""]
+    for name, code in snippets(facts.config.location):
+        lines += [f"{name}:", "", f"```{FENCES[name]}", code, "```", ""]
+    return lines
 
 
 def _sources(facts: CardFacts) -> list[str]:

@@ -1,6 +1,6 @@
 """The texts and tables of the card: key figures, rows by disposition, examples, shards and cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,21 +51,22 @@ class DispositionLine:
 
 @dataclass(frozen=True)
 class RefusedLine:
-    """A shard that was refused, or a reason with a row that was. rows: how many rows the shard or the reason has."""
+    """A reason why shards or rows were refused. many: "1 shard" or "7 rows". examples: where, and what is there."""
 
-    what: str
     reason: str
-    rows: str
-    where: str
-    found: str
+    many: str
+    examples: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class RemovedLine:
-    """A dropped row beside its representative, each in a few words."""
+    """A dropped row beside its representative: the id and a few words of each. same: their words are equal."""
 
+    row_id: str
     row: str
+    representative_id: str
     representative: str
+    same: bool
     kind: str
     similarity: str
 
@@ -152,22 +153,34 @@ def lead(facts: CardFacts) -> str:
     columns = ", ".join(counts.title for counts in facts.groups)
     groups = f" Balance is also reported by {columns}, which the clustering did not use." if columns else ""
     return (
-        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. They cover {covered:,} of {there.sum():,} "
-        f"clusters of similar content; {size}.{groups}"
+        f"{totals['kept']:,.0f} rows chosen from {totals['read']:,.0f}. "
+        f"They cover {covered:,} of {there.sum():,} clusters of similar content; {size}.{groups}"
     )
 
 
 def key_figures(facts: CardFacts) -> list[KeyFigure]:
-    """Return the four numbers under the map."""
+    """Return the numbers under the map."""
     leaves, totals = facts.leaves, facts.totals
     rows = facts.balance[facts.balance["scope"] == "level-1"].set_index("stage")
-    entropy, effective = rows["entropy"], rows["hill1"]
+    entropy, effective, held = rows["entropy"], rows["hill1"], facts.held_out
+    apart = "over stable partitions, which the clusters had no part in; 1 is even"
     covered, there = int((leaves.after > 0).sum()), int((leaves.before > 0).sum())
     share = percent(totals["kept"] / max(totals["read"], 1))
+    over = (
+        [KeyFigure("Evenness, held out", f"{held['before']:.2f}", f"{held['after']:.2f}", apart)]
+        if {"before", "after"} <= set(held)
+        else []
+    )
     return [
         KeyFigure("Rows", "", f"{totals['kept']:,.0f}", f"{share} of {totals['read']:,.0f} read"),
         KeyFigure("Clusters covered", "", percent(covered / max(there, 1)), f"{covered:,} of {there:,}"),
-        KeyFigure("Evenness", f"{entropy['before']:.2f}", f"{entropy['after']:.2f}", "normalised entropy; 1 is even"),
+        *over,
+        KeyFigure(
+            "Evenness over clusters",
+            f"{entropy['before']:.2f}",
+            f"{entropy['after']:.2f}",
+            "normalised entropy; 1 is even",
+        ),
         KeyFigure(
             "Effective clusters", f"{effective['before']:,.0f}", f"{effective['after']:,.0f}", "as many equal ones"
         ),
@@ -184,7 +197,7 @@ def dispositions(facts: CardFacts) -> Dispositions:
     refused = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.quarantined.items()]
     refused += [dropped[kind] for kind in QUARANTINED if kind in dropped]
     why = {
-        "kept": "in this version",
+        "kept": f"in this {facts.name}",
         "deduplicated": ", ".join(duplicates) or "none",
         "filtered": "; ".join(_rule(one) for one in facts.filtered.rules) or "none",
         "not_sampled": f"beyond the quota that “{facts.details.get('Strategy', '')}” gave their cluster",
@@ -207,14 +220,23 @@ def dispositions(facts: CardFacts) -> Dispositions:
         lines,
         [_removed_line(one) for one in facts.removed],
         _filtered_lines(facts),
-        [_refused_line(one) for one in refusals[:SHARDS]],
+        _refused_lines(refusals[:SHARDS]),
         f"and {len(refusals) - SHARDS:,} more, listed by evenkeel quarantine" if len(refusals) > SHARDS else "",
     )
 
 
-def _refused_line(record: Mapping[str, object]) -> RefusedLine:
-    what, reason, rows, where, found = (record[name] for name in ("what", "reason", "rows", "where", "found"))
-    return RefusedLine(str(what), shorten(str(reason), 300), f"{rows:,}", str(where), shorten(str(found), 200))
+def _refused_lines(records: Sequence[Mapping[str, object]]) -> list[RefusedLine]:
+    """Return one line per reason, with the first shards and rows that were refused for it."""
+    of_reason: dict[tuple[str, str], list[Mapping[str, object]]] = {}
+    for one in records:
+        of_reason.setdefault((str(one["what"]), str(one["reason"])), []).append(one)
+    lines = []
+    for (what, reason), found in of_reason.items():
+        count = len(found) if what == "shard" else int(str(found[0]["rows"]))
+        many = f"{count:,} {what}" + ("" if count == 1 else "s")
+        examples = [(str(one["where"]), shorten(str(one["found"]), 200)) for one in found]
+        lines.append(RefusedLine(shorten(reason, 300), many, examples))
+    return lines
 
 
 def _rule(one: RuleCount) -> str:
@@ -232,10 +254,13 @@ def _filtered_lines(facts: CardFacts) -> list[FilteredLine]:
 
 
 def _removed_line(one: Removed) -> RemovedLine:
-    row, representative = (
-        f"{shorten(example.id, 60)}: {shorten(example.text, 140)}" for example in (one.row, one.representative)
+    (row_id, row), (representative_id, representative) = (
+        (shorten(example.id, 60), shorten(example.text, 140)) for example in (one.row, one.representative)
     )
-    return RemovedLine(row, representative, KINDS[one.kind], f"{one.similarity:.2f}")
+    same = one.row.text == one.representative.text
+    return RemovedLine(
+        row_id, row, representative_id, representative, same, KINDS[one.kind].removesuffix("s"), f"{one.similarity:.2f}"
+    )
 
 
 def cluster_examples(clusters: ClusterMap) -> list[ClusterExamples]:

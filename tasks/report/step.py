@@ -1,5 +1,6 @@
 """The report step: the card as a page, as a short summary and as a README. It is part of the version."""
 
+from evenkeel.expectations.data_docs import Subject, render_data_docs
 from evenkeel.infra import storage
 from evenkeel.infra.tables import write_table
 from evenkeel.infra.workspace import StepFolder
@@ -10,7 +11,7 @@ from evenkeel.tasks.publish.layout import CLUSTERS
 from evenkeel.tasks.report.cluster_map import map_clusters
 from evenkeel.tasks.report.cluster_names import last_names, look_at_rows, name_clusters
 from evenkeel.tasks.report.config import ReportConfig
-from evenkeel.tasks.report.facts import gather
+from evenkeel.tasks.report.facts import CardFacts, gather
 from evenkeel.tasks.report.findings import headline, of_gates
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.readme import render_readme
@@ -23,7 +24,7 @@ MAX_DRAWN = 20_000  # clusters of the card's charts
 
 
 def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run) -> Outcome:
-    """Write card.html, card.md, README.md and clusters.parquet."""
+    """Write card.html, card.md, README.md, the Data Docs in docs/ and clusters.parquet."""
     if inputs.stage is not None and not config.location:
         config = config.model_copy(update={"location": str(inputs.stage.facts.get("location", ""))})
     from evenkeel.tasks.report.page import render_page  # imports Altair and the renderer of its charts
@@ -43,7 +44,17 @@ def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run
     storage.write_bytes(out.path("card.html"), page)
     storage.write_bytes(out.path("card.md"), render_summary(facts).encode())
     storage.write_bytes(out.path("README.md"), render_readme(facts).encode())
-    return Outcome(counts={"bytes": len(page)}, facts={"headline": headline(facts), "gates": of_gates(facts)})
+    for name, words in render_data_docs(facts.results, subject(facts)).items():
+        storage.write_bytes(out.path("docs", name), words.encode())
+    told = {"headline": headline(facts), "gates": of_gates(facts), "held_out": facts.held_out}
+    return Outcome(counts={"bytes": len(page)}, facts=told)
+
+
+def subject(facts: CardFacts) -> Subject:
+    """Return what the Data Docs say they are of: the same as the card."""
+    number = None if facts.blocked else facts.config.version
+    version = "not published" if facts.blocked else f"version {number}" if number else ""
+    return Subject(facts.config.dataset, version, facts.config.created)
 
 
 def cost(config: ReportConfig, work: Workload) -> float:
@@ -51,4 +62,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 7, report, cost=cost)
+REPORT = Step("report", 8, report, cost=cost)

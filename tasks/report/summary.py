@@ -16,8 +16,10 @@ MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
 def render_summary(facts: CardFacts) -> str:
     """Return the headline, the balance, rows by disposition and what the gates say, as Markdown."""
-    name = facts.config.dataset + (f" v{facts.config.version}" if facts.config.version else "")
-    lines = [f"# {text(name)}: {text(findings.headline(facts))}", "", f"{text(findings.of_dispositions(facts))}.", ""]
+    number = "" if facts.blocked or not facts.config.version else f" v{facts.config.version}"
+    lines = [f"# {text(facts.config.dataset + number)}: {text(findings.headline(facts))}", ""]
+    lines += [text(findings.of_failures(facts)), ""] if facts.blocked else []
+    lines += [f"{text(findings.of_dispositions(facts))}.", ""]
     lines += balance_table(facts.balance)
     if facts.signals:
         lines += ["", *signal_table(facts)]

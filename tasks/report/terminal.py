@@ -12,6 +12,8 @@ from evenkeel.expectations.concerns.accounting import DISPOSITIONS
 from evenkeel.expectations.result import Result, Status, worst_first
 from evenkeel.expectations.wording import percent, printable
 from evenkeel.tasks.measure.profile import Profile
+from evenkeel.tasks.report.facts import name_of
+from evenkeel.tasks.report.held_out import with_held_out
 
 NAME, BAR, EIGHTHS = 20, 24, " ▏▎▍▌▋▊▉█"
 BEFORE, AFTER = "yellow", "cyan"
@@ -20,17 +22,23 @@ COLOURS: Mapping[Status, str] = {"failed": "red", "warned": "yellow"}
 
 
 def render_terminal(
-    profile: Profile, *, title: str = "", results: Sequence[Result] | None = None, shown: int = 8
+    profile: Profile,
+    *,
+    title: str = "",
+    results: Sequence[Result] | None = None,
+    held_out: Mapping[str, float] | None = None,
+    shown: int = 8,
 ) -> RenderableType:
     """Return a version for a rich console: rows by disposition, evenness, cluster sizes and groups, before and after.
 
-    title: dataset and version. results: of the version's checks; those that failed or warned are listed. shown: how
-    many values of each group column, the largest first. Foreign text is printed as text: no markup, no escapes.
+    title: dataset and version. results: of the version's checks; those that failed or warned are listed. held_out:
+    evenness over stable partitions by stage, where it is known. shown: how many values of each group column, the
+    largest first. Foreign text is printed as text: no markup, no escapes.
     """
     parts: list[RenderableType] = [Text(printable(title), style="bold")] if title else []
     clusters = profile.clusters
     leaves = clusters[clusters["level"] == 1]
-    tables = [dispositions(profile.totals), evenness(profile.balance), sizes(leaves)]
+    tables = [dispositions(profile.totals), evenness(with_held_out(profile.balance, held_out or {})), sizes(leaves)]
     tables += [groups(str(name), rows, shown) for name, rows in profile.groups.groupby("group", sort=True)]
     if results is not None:
         tables.append(gates(results))
@@ -57,7 +65,7 @@ def evenness(balance: pd.DataFrame) -> Table:
     for scope, rows in balance.groupby("scope", sort=False):
         value = rows.set_index("stage")["entropy"]
         cells = [f"{value[stage]:.3f}" if stage in value.index else "" for stage in ("before", "random", "after")]
-        name = printable(str(scope).removeprefix("group.").replace("-", " "))
+        name = printable(name_of(str(scope)))
         table.add_row(_text(name), pair(float(value["before"]), float(value["after"])), *cells)
     return table
 

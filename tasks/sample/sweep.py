@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,6 @@ from evenkeel.tasks.sample.planning import baselines, make_plan
 from evenkeel.tasks.sample.problem import ImbalanceMeasure, SamplingProblem
 from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.step import Run
-
-COLOURS = {"chosen": "#1769aa", "flat": "#2a9d8f", "random": "#8a8f98", "top-down": "#d1495b"}
 
 
 class SweepRow(TypedDict):
@@ -88,35 +85,3 @@ def imbalance_of(measure: ImbalanceMeasure | None, shares: NDArray[np.float64]) 
     if measure is None or not (weights := measure.weights(shares)).sum() > 0:
         return float("nan")
     return measure.imbalance(weights)
-
-
-def draw_sweep(found: list[SweepRow], path: Path) -> None:
-    """Draw imbalance and coverage against the number of rows, one line per rule, as an SVG."""
-    import altair
-
-    panels, sizes = [], sorted({row["rows"] for row in found})
-    fields: list[tuple[Literal["imbalance", "coverage"], str]] = [
-        ("imbalance", "imbalance over stable partitions"),
-        ("coverage", "share of clusters covered"),
-    ]
-    for field, title in fields:
-        lines = [
-            {"rows": row["rows"], "rule": row["rule"], field: row[field]} for row in found if np.isfinite(row[field])
-        ]
-        panels.append(
-            altair.Chart(altair.Data(values=lines), width=320, height=220)
-            .mark_line(point=True)
-            .encode(
-                x=altair.X(
-                    "rows:Q",
-                    scale=altair.Scale(type="log", nice=False, padding=10),
-                    axis=altair.Axis(values=sizes, labelOverlap=True, format=",d"),
-                    title="rows kept",
-                ),
-                y=altair.Y(f"{field}:Q", title=title),
-                color=altair.Color(
-                    "rule:N", scale=altair.Scale(domain=list(COLOURS), range=list(COLOURS.values())), title=None
-                ),
-            )
-        )
-    altair.hconcat(*panels).save(str(path), format="svg")

@@ -1,8 +1,5 @@
 """The validate step: check the profile against the recipe's expectations and keep the results."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,11 +26,9 @@ from evenkeel.tasks.validate.stated import WHERE, measurable, measure_stated
 from evenkeel.tasks.validate.tables import baselines, comparable_distances, shards, shares, totals
 from evenkeel.tasks.workload import Workload
 
-DOCS = "docs"
-
 
 def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: Run) -> Outcome:
-    """Check the profile and write `results.json` and the Data Docs.
+    """Check the profile and write `results.json`.
 
     A failed gate is a result, not an error: the facts hold `success`, `failed` and `warnings` (expectation, reason,
     offenders) and `skipped`, and the flow decides what to do.
@@ -76,21 +71,16 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         "built_in": measure_built_in(scanned, rows, Selection.open(inputs.sample).rows, config.scan_rows, run),
     }
     run.progress(0.4, f"checking {len(expectations)} expectations")
-    with tempfile.TemporaryDirectory(prefix="evenkeel-docs-") as folder:
-        site = Path(folder)
-        try:
-            results = evaluate(
-                expectations, tables, site, lambda found: add_examples(found, pool, inputs, config.examples)
-            )
-        except UnknownScope as error:
-            raise RecipeError(
-                "a gate names something that the data does not have",
-                found=str(error),
-                where=WHERE,
-                remedy="correct the scope, or remove the expectation",
-            ) from error
-        for page in sorted(site.iterdir()):
-            storage.write_bytes(out.path(DOCS, page.name), page.read_bytes())
+    try:
+        results = evaluate(expectations, tables)
+    except UnknownScope as error:
+        raise RecipeError(
+            "a gate names something that the data does not have",
+            found=str(error),
+            where=WHERE,
+            remedy="correct the scope, or remove the expectation",
+        ) from error
+    results = add_examples(results, pool, inputs, config.examples)
     write_results(out.path(RESULTS), results)
     return _outcome(results)
 
@@ -140,4 +130,4 @@ def cost(config: GatesConfig, work: Workload) -> float:
     return 1.3 + 6e-5 * min(work.kept, config.scan_rows)
 
 
-VALIDATE = Step("validate", 8, validate, cost=cost)
+VALIDATE = Step("validate", 9, validate, cost=cost)

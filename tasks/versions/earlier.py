@@ -33,4 +33,10 @@ def past_versions(versions: Iterable[Version]) -> list[PastVersion]:
 
 def _past(version: Version) -> PastVersion:
     metrics = {name: value for name, value in version.metrics.items() if isinstance(value, float)}
-    return PastVersion(version=version.version, created=version.created, rows=version.rows, metrics=metrics)
+    return PastVersion(
+        version=version.version,
+        created=version.created,
+        rows=version.rows,
+        folder=version.location.rstrip("/").rpartition("/")[2],
+        metrics=metrics,
+    )

@@ -232,7 +232,7 @@ class _Drawer:
             "card.html": storage.join(report.uri, "card.html"),
             "README.md": storage.join(report.uri, "README.md"),
             "expectations.json": storage.join(self.validate.uri, "results.json"),
-            "docs": storage.join(self.validate.uri, "docs"),
+            "docs": storage.join(report.uri, "docs"),
             CLUSTERS: storage.join(report.uri, CLUSTERS),
             **origin_files(self.short.staged, dataset, number, recipe, sources, held),
         }

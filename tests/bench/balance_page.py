@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from evenkeel.tasks.sample.sweep import draw_sweep
+from evenkeel.tasks.report.sweeps import draw_sweep
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASELINES = ["balanced", "random", "flat", "top-down"]

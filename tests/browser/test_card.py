@@ -41,7 +41,7 @@ CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def pages(first: Card, blocked: Card) -> dict[str, Path]:
     """Every page of a version that passed and of one that was blocked."""
-    checks = sorted(Path(first.checks.uri).glob("docs/**/*.html"))
+    checks = sorted(Path(first.ref.uri).glob("docs/*.html"))
     return {
         "first": Path(first.ref.uri) / "card.html",
         "blocked": Path(blocked.ref.uri) / "card.html",
@@ -102,7 +102,8 @@ def test_the_keyboard_reaches_the_content_the_tables_and_the_verdict(
     page.goto(pages["blocked"].as_uri())
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
-    page.keyboard.press("Tab")
+    for _ in range(page.locator("header a").count()):  # links to other cards stand before the verdict
+        page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.url.endswith("#gates")
     first = page.locator("details").first

@@ -91,7 +91,7 @@ def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     (failed,) = (one for one in done["validate"]["facts"]["failed"] if one["expectation"] == "kept_share")
     assert failed["offenders"] == ["totals kept: 60 of 560 rows"]
     assert failed["sentence"] == "at least 50% of the rows read are kept"
-    (page,) = (Path(done["validate"]["uri"]) / "docs").glob("*accounting*.html")
+    (page,) = (Path(done["report"]["uri"]) / "docs").glob("*accounting*.html")
     assert "60 of 560 rows" in page.read_text()
 
     scratch.install("1.1")

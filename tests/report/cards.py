@@ -49,7 +49,9 @@ def first_card(curated: Curated) -> Card:
 def blocked_card(curated: Curated) -> Card:
     """Return the card of a fifth version that is blocked, with four before it and a hostile recipe."""
     history = [
-        PastVersion(version=n, rows=280 + n, metrics={"entropy_before": 0.8, "entropy_after": 0.9 + n / 100})
+        PastVersion(
+            version=n, rows=280 + n, folder=f"run-{n}", metrics={"entropy_before": 0.8, "entropy_after": 0.9 + n / 100}
+        )
         for n in range(1, 5)
     ]
     config = ReportConfig(

@@ -11,6 +11,7 @@ import yaml
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.inputs import ReportInputs
+from evenkeel.tasks.report.run_mark import with_run
 from evenkeel.tasks.report.step import report
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.validate.inputs import ValidateInputs
@@ -59,7 +60,7 @@ def test_the_page_loads_and_runs_nothing(card: Card) -> None:
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
             if name in ("src", "href", "xlink:href"):
-                assert (value or "").startswith(("#", "data:image/", "docs/index.html", "../../validate/")), value
+                assert (value or "").startswith(("#", "data:image/", "docs/index.html", "../../")), value
     assert "url(" not in card.html
     assert "@import" not in card.html
 
@@ -175,10 +176,49 @@ def test_the_same_inputs_give_the_same_card(first: Card, curated: Curated) -> No
 
 
 def test_the_data_docs_are_where_the_card_says(first: Card, blocked: Card) -> None:
-    assert 'href="docs/index.html"' in first.html
-    place = re.search(r'href="(\.\./\.\./validate/[^"]+)"', blocked.html)
-    assert place is not None
-    assert (Path(blocked.ref.uri) / place.group(1)).resolve().is_file()
+    for card in (first, blocked):
+        assert 'href="docs/index.html"' in card.html
+        index = (Path(card.ref.uri) / "docs" / "index.html").read_text()
+        assert 'href="../card.html"' in index
+        assert "<b>topics</b>" in index
+        verdict = re.search(r"(?:Blocked: |Nothing blocks this version; |All )[^<]*", index)
+        assert verdict is not None
+        assert verdict.group() in card.html
+        skipped = re.search(r"<summary>(\d+) not checked</summary>", card.html)
+        assert (skipped.group(1) if skipped else "") == "".join(re.findall(r"(\d+) more did not apply", index))
+    assert "<span>version 1</span>" in (Path(first.ref.uri) / "docs" / "balance.html").read_text()
+    assert "<span>not published</span>" in (Path(blocked.ref.uri) / "docs" / "balance.html").read_text()
+
+
+def test_a_blocked_card_is_headed_by_what_failed_and_is_no_version(blocked: Card) -> None:
+    assert re.search(r"<h1>Blocked: [^<]*smallest share of language[^<]*</h1>", blocked.html)
+    assert "Nothing was published. Expected: " in blocked.html
+    for written in (blocked.html, blocked.summary, blocked.readme):
+        assert not re.search(r"version 5|\bv5\b|in this version|are in the version|of the version, from its", written)
+    assert "How to read it" not in blocked.html
+    assert "How to read it" not in blocked.readme
+
+
+def test_the_card_names_the_last_version_the_run_and_the_commit(blocked: Card) -> None:
+    assert 'href="../../versions/run-4/card.html">card of v4</a>' in blocked.html
+    run, commit = ("calm <fox>", "https://prefect.example.org/runs/1"), ("abc1234", "javascript:alert(1)")
+    page = with_run(blocked.html.encode(), run, commit).decode()
+    assert '<a href="https://prefect.example.org/runs/1" rel="noreferrer">calm &lt;fox&gt;</a>' in page
+    assert "<span>code abc1234</span>" in page
+    assert with_run(blocked.html.encode(), None, None).decode() == blocked.html.replace("<!-- run -->", "")
+
+
+def test_balance_that_the_clusters_had_no_part_in_leads_the_balance(first: Card) -> None:
+    held_out = first.ref.facts["held_out"]
+    assert held_out.keys() == {"before", "random", "flat", "top-down", "after"}
+    assert held_out["before"] == pytest.approx(held_out["random"], abs=0.02)
+    assert held_out["after"] > held_out["before"]
+    assert f"{held_out['before']:.2f} to {held_out['after']:.2f} over stable partitions" in first.html
+    assert f"| held out | {held_out['before']:.3f} |" in first.summary
+
+
+def test_an_exact_duplicate_is_shown_beside_its_id_not_behind_it(first: Card) -> None:
+    assert not re.search(r"<td[^>]*>row-0-\d+: ", first.html)
 
 
 @pytest.mark.long

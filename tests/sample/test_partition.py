@@ -9,6 +9,7 @@ import pytest
 from evenkeel.expectations.measures import balance
 from evenkeel.infra.errors import StepError
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.report.sweeps import draw_sweep
 from evenkeel.tasks.sample.balanced.blending import blend_greedily
 from evenkeel.tasks.sample.balanced.partition import Probe, adjusted_rand, find_partitions
 from evenkeel.tasks.sample.balanced.steps import read_partitions
@@ -16,7 +17,7 @@ from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.inputs import SampleInputs
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.step import SAMPLE
-from evenkeel.tasks.sample.sweep import draw_sweep, sweep
+from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
 from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 

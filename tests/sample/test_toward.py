@@ -15,13 +15,13 @@ from evenkeel.flows.pipeline import StagedVersion, cluster_pool, stage_version
 from evenkeel.flows.recipe import Recipe, parse
 from evenkeel.flows.sweep import sweep_toward
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.distance.tradeoff import draw_pulls
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.profile import Profile
 from evenkeel.tasks.measure.step import MEASURE
+from evenkeel.tasks.report.sweeps import draw_pulls
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.sample.strategies.toward import positive
 from evenkeel.tasks.signal.toward.frechet import Moments, frechet

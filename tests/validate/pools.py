@@ -25,8 +25,9 @@ from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
 from evenkeel.tasks.measure.step import MEASURE
 from evenkeel.tasks.sample.config import SamplingConfig
+from evenkeel.tasks.sample.step import SAMPLE
 from evenkeel.tasks.step import Run
-from tests.sample.pools import sampled
+from tests.sample.pools import inputs_of
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\x1b[31mred\x1b[0m `|*_[](javascript:1)"
 PIXEL = bytes.fromhex(
@@ -97,7 +98,10 @@ def curate(
     done["embed"] = EMBED(ColumnEmbedding(), EmbedInputs.of(done), run)
     done["dedup"] = DEDUP(DedupConfig(near=None), DedupInputs.of(done), run)
     done["cluster"] = CLUSTER(clustering, ClusterInputs.of(done), run)
-    done["sample"] = sampled(SamplingConfig(target=target, seed=seed), done, run)
+    sampling = SamplingConfig(target=target, seed=seed)
+    inputs = inputs_of(sampling, done, run)
+    done |= {} if inputs.partition is None else {"partition": inputs.partition}
+    done["sample"] = SAMPLE(sampling, inputs, run)
     done["measure"] = MEASURE(MeasureConfig(), MeasureInputs.of(done), run)
     return found
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.expectations.data_docs import Subject, render_data_docs
 from evenkeel.expectations.expectation import NotApplicable
 from evenkeel.infra import storage
 from evenkeel.infra.errors import RecipeError
@@ -75,7 +76,7 @@ def test_rows_and_groups_that_break_a_property_are_named(curated: Curated) -> No
     few = theirs["expect_column_unique_value_count_to_be_between(language)"]
     assert (few.status, few.reason) == ("failed", "10, on all 300 rows of the version")
 
-    page = storage.read_bytes(storage.join(ref.uri, "docs", "properties.html")).decode()
+    page = render_data_docs(results_of(ref), Subject("topics", ""))["properties.html"]
     assert broken.offenders[0].name.replace("<", "&lt;").replace(">", "&gt;") in page
 
 

@@ -63,15 +63,6 @@ def test_secrets_and_addresses_are_found_and_masked(first: StepRef) -> None:
     assert "AKI… (20 characters)" in written
 
 
-def test_data_docs_are_written_and_load_nothing(first: StepRef) -> None:
-    pages = storage.list_files(storage.join(first.uri, "docs"))
-    assert any(page.endswith("index.html") for page in pages)
-    for page in pages:
-        text = storage.read_bytes(page).decode()
-        assert "<script" not in text
-        assert "://" not in text.replace("&lt;", "")
-
-
 def test_an_unchanged_version_passes_all_drift_checks(curated: Curated) -> None:
     found = check(curated, {"change": {"pattern_rate": {"severity": "warn"}}}, as_previous(curated))
     results = {one.label: one for one in results_of(found)}

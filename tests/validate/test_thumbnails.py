@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from evenkeel.expectations.data_docs import Subject, render_data_docs
 from evenkeel.infra import storage
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.validate.config import GatesConfig
@@ -110,7 +111,7 @@ def test_offenders_of_a_pool_of_pictures_are_shown_within_bounds(gallery: Curate
     assert len(storage.read_bytes(storage.join(ref.uri, "results.json"))) < 3 * PICTURE_BYTES
     assert all("label=label-" in row.text for row in shown)
     assert "\\x" not in json.dumps([row.text for row in shown])
-    page = storage.read_bytes(storage.join(ref.uri, "docs", "balance.html")).decode()
+    page = render_data_docs(results_of(ref), Subject("gallery", ""))["balance.html"]
     assert page.count('src="data:image/webp;base64,') == len(pictures)
     assert page.count("label=label-") == len(shown)
 
