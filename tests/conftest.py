@@ -41,7 +41,7 @@ settings.load_profile("evenkeel")
 # What takes seconds to make is made in one process: files of tests that name one of these run there, all others file by
 # file. All that start servers run in the same one, so that no two look for a free port at the same time.
 SERVERS = re.compile(r"\b(prefect_server|served|postgres|mark\.server|tests\.s3)\b")
-CURATED = re.compile(r"\bcurated\b")
+CURATED = re.compile(r"\b(curated|first: Card)\b")
 STARTED = ("weekly", "on-demand", "on-new-shards", "crash-silent")
 
 

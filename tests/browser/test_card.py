@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.examples import telling
 from tests.report.cards import Card
 from tests.validate.pools import HOSTILE
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
-SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+# Each width and each scheme once; the other two ways to join them are slow.
+OTHERS = [pytest.param(1280, "dark", marks=pytest.mark.slow), pytest.param(390, "light", marks=pytest.mark.slow)]
+SCREENS = [(1280, "light"), (390, "dark"), *OTHERS]
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")]
 
@@ -82,7 +85,7 @@ def test_a_page_fits_the_screen_reads_well_and_asks_for_nothing(
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", telling(["light", "dark"], "dark"))
 def test_pictures_follow_the_colours_of_the_page(browser: "Browser", pages: dict[str, Path], scheme: Any) -> None:
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()

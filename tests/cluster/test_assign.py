@@ -78,7 +78,9 @@ def test_rows_that_left_are_not_counted(tmp_path: Path) -> None:
     assert (drift.new, drift.kept) == (0, 2500 / 4000)
 
 
-@pytest.mark.parametrize(("share", "least", "most"), [(1.0, 0.8, 1.0), (0.5, 0.4, 0.6), (0.0, 0.0, 0.1)])
+@pytest.mark.parametrize(
+    ("share", "least", "most"), [pytest.param(1.0, 0.8, 1.0, marks=pytest.mark.slow), (0.5, 0.4, 0.6), (0.0, 0.0, 0.1)]
+)
 @pytest.mark.long
 def test_drift_is_the_share_of_new_rows_that_are_strange(
     tmp_path: Path, share: float, least: float, most: float

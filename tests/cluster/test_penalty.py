@@ -20,7 +20,7 @@ ROWS = (RNG.normal(size=(3000, 3)) * RNG.uniform(0.1, 1.5, (3000, 1)) ** 2).asty
 PLAIN = ClusteringConfig(levels=[24, 4], resampling=1)
 
 
-@pytest.mark.parametrize("memory_gib", [2.0, 2e-5], ids=["one", "split"])
+@pytest.mark.parametrize("memory_gib", [2.0, pytest.param(2e-5, marks=pytest.mark.slow)], ids=["one", "split"])
 @pytest.mark.long
 def test_a_penalty_evens_out_the_leaves_and_says_its_price(tmp_path: Path, memory_gib: float) -> None:
     run = new_run(tmp_path)

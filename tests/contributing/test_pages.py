@@ -98,7 +98,7 @@ def test_expectation(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe, "report")) == {"validate", "report"}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_expectation_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("expectation", tmp_path / "site").in_our_tree(
         "evenkeel.expectations.concerns",
@@ -127,7 +127,7 @@ def test_embedder(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert again["embed"]["facts"]["blocks_taken"] == 0
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_embedder_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("embedder", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.embed.embedders",
@@ -158,7 +158,7 @@ def test_signal(tmp_path: Path, recipe: dict[str, Any]) -> None:
     assert changed(done, run(scratch, recipe)) == {"signals.share_of_a", "sample", "stage"}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_signal_in_our_tree(tmp_path: Path) -> None:
     found = Scratch("signal", tmp_path / "site").in_our_tree(
         "evenkeel.tasks.signal.kinds",

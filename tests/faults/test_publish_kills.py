@@ -61,7 +61,7 @@ def check_clean(config: DestinationConfig, workspace: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_publisher_killed_anywhere_on_disk(tmp_path: Path, step: int) -> None:
     config = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=30)
     assert kill_everywhere(tmp_path, config, {}, step=step) > 40

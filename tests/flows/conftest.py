@@ -42,14 +42,19 @@ def write_shards(folder: Path, rows: int = 1200, shards: int = 3, seed: int = 0)
 @pytest.fixture
 def document(tmp_path: Path) -> dict[str, Any]:
     """A recipe over 1,200 rows of 12 topics, as plain data."""
+    return document_in(tmp_path)
+
+
+def document_in(folder: Path) -> dict[str, Any]:
+    """Write a pool of 1,200 rows of 12 topics in a folder, and return a recipe over it."""
     return {
         "dataset": "notes",
-        "source": {"uri": str(write_shards(tmp_path / "pool")), "groups": ["topic"]},
+        "source": {"uri": str(write_shards(folder / "pool")), "groups": ["topic"]},
         "dedup": {"near": None},
         "clustering": {"levels": [40, 8], "iterations": 5, "resampling": 2},
         "sampling": {"target": 240},
-        "destination": {"uri": str(tmp_path / "published")},
-        "workspace": str(tmp_path / "workspace"),
+        "destination": {"uri": str(folder / "published")},
+        "workspace": str(folder / "workspace"),
         "compute": "inline",
     }
 

@@ -16,10 +16,15 @@ from tests.publish import small_steps
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
     """The recipe of a dataset with two versions."""
-    destination = DestinationConfig(uri=str(tmp_path / "published"), rows_per_file=60, tag="newest")
-    run = Run(workspace=str(tmp_path / "workspace"), dataset="demo", scratch=tmp_path / "scratch")
+    return two_versions(tmp_path)
+
+
+def two_versions(folder: Path) -> str:
+    """Publish two versions in a folder, and return where their recipe lies."""
+    destination = DestinationConfig(uri=str(folder / "published"), rows_per_file=60, tag="newest")
+    run = Run(workspace=str(folder / "workspace"), dataset="demo", scratch=folder / "scratch")
     for seed in (0, 1):
-        small = small_steps.make(tmp_path / f"steps-{seed}", seed=seed)
+        small = small_steps.make(folder / f"steps-{seed}", seed=seed)
         publish(
             destination, "demo", STAGE(destination.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace
         )
@@ -30,5 +35,5 @@ def recipe(tmp_path: Path) -> str:
         "workspace": run.workspace,
         "destination": {"uri": destination.uri},
     }
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(document))
-    return str(tmp_path / "recipe.yaml")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(document))
+    return str(folder / "recipe.yaml")

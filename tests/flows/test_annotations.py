@@ -23,7 +23,7 @@ SECTIONS = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_annotations_go_the_whole_way(document: dict[str, Any], tmp_path: Path) -> None:
     recipe = parse({**document, **SECTIONS})

@@ -12,7 +12,7 @@ from evenkeel.flows.curate import curate
 from evenkeel.flows.recipe import parse
 from evenkeel.infra.errors import EvenkeelError, GateFailed, RecipeError
 from evenkeel.tasks.versions.listing import list_versions
-from tests.flows.conftest import write_shards
+from tests.flows.conftest import document_in, write_shards
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -29,8 +29,17 @@ def states(flow_run_id: str | None = None) -> dict[str, str]:
     return {task.name: task.state_name or "" for task in tasks}
 
 
-def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(document: dict[str, Any]) -> None:
-    first = curate(parse(document))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe that was run, and what came out."""
+    document = document_in(tmp_path_factory.mktemp("finished"))
+    return document, curate(parse(document))
+
+
+def test_first_run_publishes_and_an_identical_one_is_cached_and_unchanged(
+    finished: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    document, first = finished
     assert (first["status"], first["version"]) == ("published", 1)
     totals = first["totals"]
     assert totals["read"] == 1200
@@ -65,23 +74,29 @@ def test_another_target_samples_anew_and_clusters_nothing(document: dict[str, An
     assert set(pd.read_parquet(second["data"])["id"]) <= set(pd.read_parquet(first["data"])["id"])
 
 
-def test_a_failed_gate_publishes_nothing_and_keeps_the_evidence(document: dict[str, Any]) -> None:
-    curate(parse(document))
+def test_a_failed_gate_publishes_nothing_and_keeps_the_evidence(
+    finished: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    document, _ = finished
     strict = parse(
         document,
         ["sampling.target=60", "gates.change={coverage: {at_least: 1.0, of: pool}}", "sampling.strategy=random"],
     )
+    before = list_versions(strict.destination, strict.dataset, strict.workspace)
     with pytest.raises(GateFailed, match="coverage") as caught:
         curate(strict)
+    assert caught.value.exit_code == 3
     card = Path(str(caught.value.where))
     assert card.parent.parent == Path(document["destination"]["uri"]) / strict.dataset / "blocked"
     assert "coverage" in card.read_text()
     assert (card.parent / "docs" / "index.html").is_file()
-    assert [version.version for version in list_versions(strict.destination, strict.dataset, strict.workspace)] == [1]
+    assert list_versions(strict.destination, strict.dataset, strict.workspace) == before != []
 
 
-def test_rows_do_not_depend_on_where_they_were_computed(document: dict[str, Any], tmp_path: Path) -> None:
-    reference = curate(parse({**document, "workspace": str(tmp_path / "reference")}))
+def test_rows_do_not_depend_on_where_they_were_computed(
+    finished: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    document, reference = finished
     (tmp_path / "cluster.yaml").write_text("{kind: local, workers: 2, inline_below: 0B}")
     elsewhere = {
         "workspace": str(tmp_path / "elsewhere"),
@@ -139,7 +154,7 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("rows", "overrides"),
     [
-        pytest.param(1, ["sampling.target=1"], id="one row"),
+        pytest.param(1, ["sampling.target=1"], id="one row", marks=pytest.mark.slow),
         pytest.param(
             *(60, ["clustering.levels=[500, 100]", "sampling.target=10"]),
             id="more clusters than rows",

@@ -54,7 +54,7 @@ def test_none_is_started_beside_one_that_settings_name(prefect_server: None, mon
     own_server.start_own_server()()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_one_that_cannot_start_says_so() -> None:
     from evenkeel.flows.own_server import OwnServer
 

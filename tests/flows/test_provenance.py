@@ -29,7 +29,7 @@ gone-*,old,MIT,,,
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_licences_go_from_a_table_to_rows_filters_gates_and_files(document: dict[str, Any], tmp_path: Path) -> None:
     write_shards(tmp_path / "pool", rows=300)
     (tmp_path / "sources.csv").write_text(SOURCES)

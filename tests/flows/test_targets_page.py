@@ -27,7 +27,7 @@ def test_the_target_of_the_page_is_made_as_it_says(tmp_path: Path, monkeypatch: 
     assert any("array" in line for line in lines)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_recipe_of_the_page_finds_what_it_is_asked_for(tmp_path: Path) -> None:
     """Texts of six packages, a sixth of each other's words among them, and twenty of one as the target."""

@@ -120,7 +120,7 @@ class Counted:
         return 2 * item
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_what_a_function_holds_is_sent_once_and_not_with_every_item(tmp_path: Path) -> None:
     with open_compute("local", tmp_path) as compute:
         assert compute.map(Counted(), range(60)) == [2 * i for i in range(60)]

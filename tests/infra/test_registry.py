@@ -116,9 +116,11 @@ def test_two_packages_with_one_name_are_refused(add: Add) -> None:
     [
         ("flat", "made_up:MadeUp", "made-up 1.0 adds a strategy called 'flat', which is a name of Evenkeel's own"),
         ("made", "broken_at_import:MadeUp", "of made-up 1.0 cannot be loaded: ModuleNotFoundError: No module named"),
-        ("made", "made_up:Nowhere", "of made-up 1.0 cannot be loaded: AttributeError"),
-        ("made", "made_up:NoStrategy", "which is no subclass of Strategy"),
-        ("made", "made_up:Misnamed", "calls itself 'else'"),
+        pytest.param(
+            "made", "made_up:Nowhere", "of made-up 1.0 cannot be loaded: AttributeError", marks=pytest.mark.slow
+        ),
+        pytest.param("made", "made_up:NoStrategy", "which is no subclass of Strategy", marks=pytest.mark.slow),
+        pytest.param("made", "made_up:Misnamed", "calls itself 'else'", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.long

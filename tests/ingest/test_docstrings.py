@@ -66,7 +66,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_environment_is_a_source_like_any_other(environment: Path, tmp_path: Path) -> None:
     pool = ingest(tmp_path, uri="docstrings://", groups=["package", "kind"])
     found = whole(pool)
@@ -79,7 +79,7 @@ def test_the_environment_is_a_source_like_any_other(environment: Path, tmp_path:
     assert whole(ingest(tmp_path / "again", uri="docstrings://")) | found == found
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_harvest_is_kept_until_the_environment_changes(environment: Path, tmp_path: Path) -> None:
     request = ingest_request(SourceConfig(uri="docstrings://"))
     first = INGEST(request, NoInputs(), run_at(tmp_path))

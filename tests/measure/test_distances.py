@@ -86,7 +86,7 @@ def test_a_version_that_prefers_some_clusters_is_far_from_its_pool(tmp_path: Pat
     assert gate.holds(gate.measure(Profile.open(balanced).distances))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_blocks_threads_change_nothing(tmp_path: Path) -> None:
     run, done = make_run(tmp_path), pool(tmp_path / "pool")
     small = version(done, run, 1, kept=200)

@@ -59,7 +59,7 @@ def test_pyiceberg(result: PublishResult, version: Version, ids: list[str]) -> N
     catalog.engine.dispose()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet_hub")
 def test_hugging_face_datasets(result: PublishResult, ids: list[str], tmp_path: Path) -> None:
     from datasets import load_dataset

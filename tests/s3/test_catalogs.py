@@ -93,6 +93,7 @@ def publish_one(folder: Path, config: DestinationConfig, dataset: str, **options
     return publish(config, dataset, STAGE(config.staging(), StageInputs.of(small.refs), run), {}, {}, run.workspace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", ["rest", pytest.param("glue", marks=pytest.mark.slow)], indirect=True)
 def test_the_life_of_versions(destination: DestinationConfig, tmp_path: Path) -> None:
     dataset, workspace = f"d{uuid.uuid4().hex[:12]}", str(tmp_path / "workspace")

@@ -103,6 +103,7 @@ def test_a_pruned_version_comes_back_from_the_trash_of_a_bucket(
     assert [version.version for version in list_versions(eager, "demo", "")] == [2]
 
 
+@pytest.mark.slow
 def test_a_reader_key_reads_without_a_catalog_and_changes_nothing(
     seaweed_store: Store,
     publish_from: Publish,

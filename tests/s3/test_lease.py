@@ -100,7 +100,7 @@ def test_a_killed_holder_frees_it_and_one_of_many_takes_it(place: str) -> None:
 def test_a_lease_is_kept_past_its_expiry_while_it_is_renewed(place: str) -> None:
     uri = storage.join(place, ".long.lock")
     with held(uri, "notes"):
-        deadline = time.monotonic() + (6 if "://" in place else 0.2)
+        deadline = time.monotonic() + (4 if "://" in place else 0.2)
         while time.monotonic() < deadline:
             with pytest.raises(DatasetBusy), held(uri, "notes", wait=False):
                 pass

@@ -47,6 +47,7 @@ def test_a_store_is_told_what_a_page_is(store: Store) -> None:
             assert head["ContentType"] == kind, place
 
 
+@pytest.mark.slow
 def test_card_and_data_docs_are_served_from_the_store(
     public_store: Store,
     browser: "Browser",  # noqa: F811

@@ -127,6 +127,7 @@ def test_the_life_of_versions_on_a_store(
     assert verify(destination, "demo", 3, workspace).sound
 
 
+@pytest.mark.slow
 def test_a_large_file_goes_up_in_parts(
     seaweed_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_reader_without_catalog_finds_the_versions(
     assert [(entry["version"], entry["data"]) for entry in index] == [(1, result.data)]
 
 
+@pytest.mark.slow
 def test_versions_survive_the_server_being_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish_one: Publish
 ) -> None:

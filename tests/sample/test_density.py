@@ -39,7 +39,7 @@ def isotropic(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(0, 1, (60, 128))[label] + rng.normal(0, 0.6, (rows, 128)), label
 
 
-@pytest.mark.parametrize(("made", "most"), [(nested, 0.35), (isotropic, 0.7)])
+@pytest.mark.parametrize(("made", "most"), [pytest.param(nested, 0.35, marks=pytest.mark.slow), (isotropic, 0.7)])
 @pytest.mark.long
 def test_labels_come_out_more_even_than_a_single_hash_makes_them(made: Any, most: float, tmp_path: Path) -> None:
     vectors, label = made(4000)

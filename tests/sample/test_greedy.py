@@ -212,7 +212,9 @@ def test_ten_blocks_that_hand_in_their_best_lose_little(
 
 
 @pytest.mark.parametrize(
-    "chosen", [{"gain": "coverage", "over": "words"}, {"gain": "facility"}], ids=["pool", "leaves"]
+    "chosen",
+    [{"gain": "coverage", "over": "words"}, pytest.param({"gain": "facility"}, marks=pytest.mark.slow)],
+    ids=["pool", "leaves"],
 )
 @pytest.mark.long
 def test_a_budget_of_tokens_is_met_by_choosing_anew(

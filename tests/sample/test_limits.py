@@ -59,7 +59,7 @@ def refuses(chosen: Chosen) -> bool:
     return not SamplingConfig.model_validate({"strategy": chosen, "target": TARGET}).strategy.obeyed()
 
 
-DRAWN = ["balanced", "proportional-['language', 'kind']", "density"]
+DRAWN = ["balanced", "proportional-['language', 'kind']"]
 TELLING = [name_of(chosen) for chosen in CHOSEN if refuses(chosen) or name_of(chosen) in DRAWN]
 
 

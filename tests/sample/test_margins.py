@@ -156,7 +156,7 @@ def test_shares_of_several_columns_are_kept_at_once(pool: Pool, strategy: object
     assert (pool[2]["language"][unbound] == "fo").sum() < 20, "without bounds the pool's own shares show"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_margins_that_contradict_each_other_are_named(pool: Pool) -> None:
     """Each column alone can be kept; there are too few rows of fo from code."""
     there = int(((pool[2]["language"] == "fo") & (pool[2]["source"] == "code")).sum())

@@ -115,7 +115,7 @@ def test_the_default_beats_random_flat_and_top_down_in_hidden_labels(
     assert (same == Selection.open(sampled(SamplingConfig(target=300), inputs, run)).row_ids()).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_partitions_are_found_once_for_any_target(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, run, _ = pool
     sampled(SamplingConfig(target=250), inputs, run)
@@ -136,7 +136,7 @@ def test_a_strategy_is_refused_without_the_steps_that_it_reads(pool: Pool) -> No
         assert SAMPLE(config, bare, run).counts["kept"] == 10
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_sweep_has_every_rule_at_every_size_and_draws(pool: Pool, tmp_path: Path) -> None:
     inputs, run, _ = pool
     found = sweep(

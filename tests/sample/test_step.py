@@ -114,7 +114,7 @@ def test_rehydrated_rows_come_by_their_group_and_the_target_counts_copies(
     assert again.equals(selection.table())
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_whole_pool_rehydrated_is_all_it_can_give(grouped: Pool) -> None:
     ref, _ = select(grouped, target=520 + 20 * 4, rehydrate={})
     assert (ref.counts["kept"], ref.counts["copies"]) == (520, 600)

@@ -109,6 +109,7 @@ def test_weights_are_one_over_the_chance(many: Made) -> None:
     assert table["weight"].to_numpy() == pytest.approx(1 / p, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_row_passes_by_any_perspective(many: Made) -> None:
     done, run, rows = many
     both = {**done, "signals.pairs": compute_signal(TogetherSignal(name="pairs", of="words"), done, InProcess(run))}
@@ -148,7 +149,7 @@ def test_counts_and_selection_are_the_same_for_any_blocks(many: Made, tmp_path: 
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_metaclip_is_the_same_rule_over_its_concepts(single: Made) -> None:
     names = sorted({tag for tags in single[2] for tag in tags})
     ref, kept = drawn(single, 2500, {"name": "metaclip", "concepts": names})

@@ -45,7 +45,7 @@ def rare_digit(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int,
     return x, rare, leaf, {int(row): "rare" if rare[row] else "other" for row in known}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_anchors_find_the_rare_class_and_the_model_is_no_worse_than_by_random_rows(tmp_path: Path) -> None:
     found, accuracy, by_chance = [], [], []
     for seed in range(10):

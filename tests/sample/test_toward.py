@@ -99,7 +99,7 @@ def test_copies_of_the_target_stay_where_leaks_are_allowed(document: dict[str, A
     assert topics[2] > 0.9 * 60
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], tmp_path: Path) -> None:
     shares = [staged(document, tmp_path, draw="top", toward=pull)[1] for pull in (1.0, 0.5, 0.0)]
     on_topic = [found[2] for found in shares]

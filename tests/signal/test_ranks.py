@@ -17,7 +17,7 @@ from evenkeel.tasks.signal.kinds.mixture import Mixture
 from evenkeel.tasks.signal.kinds.rank import Rank
 from evenkeel.tasks.signal.kinds.window import Window
 from evenkeel.tasks.signal.quantiles import Ranks, add_counts, count_between, cuts_of
-from tests.examples import most
+from tests.examples import most, telling
 from tests.sample.pools import write_pool
 from tests.signal.values import signal_of, values_of
 
@@ -116,8 +116,8 @@ def test_bins_of_loss_are_equally_large_and_go_from_easy_to_hard(
     assert np.all(np.diff(bins[order]) >= 0)
 
 
-@pytest.mark.parametrize("by", ["", "language"])
-@pytest.mark.parametrize("normalise", ["rank", "zscore", "minmax"])
+@pytest.mark.parametrize("by", telling(["", "language"], "language"))
+@pytest.mark.parametrize("normalise", telling(["rank", "zscore", "minmax"], "rank", "zscore"))
 @pytest.mark.long
 def test_a_mixture_is_a_weighted_sum_of_normalised_columns(
     tmp_path: Path, columns: dict[str, np.ndarray], normalise: str, by: str

@@ -83,7 +83,7 @@ def failures(facts: Mapping[str, Any]) -> list[str]:
     return [one["expectation"] for one in facts["failed"]]
 
 
-@pytest.mark.parametrize("name", telling(NAMES, "balanced", "quality", "to-label"))
+@pytest.mark.parametrize("name", telling(NAMES, "balanced", "to-label"))
 @pytest.mark.long
 def test_every_strategy_passes_the_gates_that_suit_it(made: Made, name: str) -> None:
     options = {"concepts": ["1", "2", "11", "note"]} if name == "metaclip" else OPTIONS.get(name, {})

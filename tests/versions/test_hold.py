@@ -82,7 +82,7 @@ def test_the_hold_and_the_move_are_one_commit(
     assert current(destination, workspace) == [1]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_publisher_that_meets_a_hold_publishes_beside_it(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def test_prune_removes_abandoned_files_after_their_grace_only(
         publish(destination, "demo", staged, {}, {}, workspace)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_interrupted_prune_is_finished_by_the_next(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_folder(
     assert all(verify(destination, "demo", number, "").sound for number in (1, 2, 3, 4))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_number_that_was_pruned_is_not_given_again_after_a_repair(
     three: list[Version], destination: DestinationConfig, publish_one: Publish, workspace: str
 ) -> None:
@@ -218,6 +218,7 @@ def test_all_datasets_of_a_destination_or_the_folder_of_one(
         repair_folder(str(tmp_path / "workspace"))
 
 
+@pytest.mark.slow
 def test_a_marker_of_a_newer_product_stops_a_repair(publish_one: Publish, destination: DestinationConfig) -> None:
     publish_one()
     marker = Path(destination.uri) / "demo" / "evenkeel.json"

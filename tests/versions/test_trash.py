@@ -103,7 +103,7 @@ def test_a_clock_that_runs_back_keeps_the_trash(publish_one: Publish, eager: Des
     assert restore(eager, "demo", 1, workspace).version == 1
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_at_once_there_is_no_trash_and_none_is_left(
     publish_one: Publish, eager: DestinationConfig, destination: DestinationConfig, workspace: str
 ) -> None:

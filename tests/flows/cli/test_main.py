@@ -106,6 +106,7 @@ def test_bad_recipe_is_2(recipe_file: Path) -> None:
     assert json.loads(output)["error"] == "RecipeError"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_failed_gate_is_3(recipe_file: Path) -> None:
     gate = "gates.add=[{expect: normalised_entropy, at_least: 0.999}]"

@@ -96,6 +96,7 @@ def test_a_failed_run_and_the_one_after_it_are_listed(spoilt: Path) -> None:
     assert "row 5 of " not in output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_version_lists_them_without_its_workspace(spoilt: Path, document: dict[str, Any]) -> None:
     allow(spoilt, 0.0)

@@ -8,12 +8,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evenkeel.flows.cli.main import main
+from tests.flows.published import two_versions
 
 
 def invoke(verb: str, recipe: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, [verb, recipe, *arguments])
 
 
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The recipe of two versions for whatever changes nothing."""
+    return two_versions(tmp_path_factory.mktemp("looked-at"))
+
+
+LOOKING = ("versions", "diff", "history", "verify", "prune", "takedown")
 VERBS: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
     ("versions", (), "v2 (current)", ()),
     ("diff", ("1", "2"), "120 rows added, 120 removed, 80 unchanged", ("added", "clusters", "groups", "recipe")),
@@ -34,8 +42,15 @@ VERBS: list[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = [
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.long
 def test_a_verb_answers(
-    recipe: str, verb: str, arguments: tuple[str, ...], words: str, fields: tuple[str, ...], as_json: bool
+    request: pytest.FixtureRequest,
+    verb: str,
+    arguments: tuple[str, ...],
+    words: str,
+    fields: tuple[str, ...],
+    as_json: bool,
 ) -> None:
+    looks = verb in LOOKING and "--yes" not in arguments
+    recipe = request.getfixturevalue("looked_at" if looks else "recipe")
     result = invoke(verb, recipe, *arguments, *(["--json"] if as_json else []))
     assert result.exit_code == 0, result.output
     if as_json:
@@ -44,8 +59,8 @@ def test_a_verb_answers(
         assert words in result.output
 
 
-def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
-    result = invoke("export", recipe, "--to", "jsonl", "--out", str(tmp_path / "out"), "--once", "--json")
+def test_a_version_is_exported(looked_at: str, tmp_path: Path) -> None:
+    result = invoke("export", looked_at, "--to", "jsonl", "--out", str(tmp_path / "out"), "--once", "--json")
     found: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code, found["rows"], found["files"]) == (0, 200, 1)
 
@@ -72,9 +87,9 @@ def test_a_version_is_exported(recipe: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.long
-def test_a_refusal_is_in_words(recipe: str, verb: str, arguments: tuple[str, ...], code: int, message: str) -> None:
-    result = invoke(verb, recipe, *arguments)
+def test_a_refusal_is_in_words(looked_at: str, verb: str, arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = invoke(verb, looked_at, *arguments)
     assert (result.exit_code, message in result.output) == (code, True), result.output
     if verb != "show":
-        told = json.loads(invoke(verb, recipe, *arguments, "--json").stdout)
+        told = json.loads(invoke(verb, looked_at, *arguments, "--json").stdout)
         assert (told["exit_code"], message in told["message"]) == (code, True)
