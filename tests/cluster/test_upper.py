@@ -60,7 +60,7 @@ def test_levels_by_gaps_need_merges() -> None:
         ClusteringConfig(levels="auto", upper="k-means")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_no_hub_gathers_what_is_diffuse(tmp_path: Path) -> None:
     x, _ = zipf_mixture(12_000, 64, 400, 0.6)
     largest = {}

@@ -88,6 +88,7 @@ def test_a_commit_whose_answer_is_lost_happens_once(
     assert (job(1).run().version, numbers(job(1))) == (2, [2, 1])
 
 
+@pytest.mark.slow
 def test_a_catalog_that_dies_in_the_commit_leaves_the_state_unknown_until_one_looks(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

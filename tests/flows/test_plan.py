@@ -92,6 +92,7 @@ def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> Non
     assert found.size.dimension == (16 if form == "npy" else None)
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_nothing_to_compute(document: dict[str, Any], prefect_server: None) -> None:
     from evenkeel.flows.curate import curate
 

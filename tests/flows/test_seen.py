@@ -60,7 +60,7 @@ def staged(document: dict[str, Any], scratch: Path, version: object) -> tuple[St
     return made.signals["toward"], np.bincount(np.array(pool.column("group.kind"))[kept].astype(int), minlength=KINDS)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_version_that_was_seen_is_not_asked_for_again(document: dict[str, Any], tmp_path: Path) -> None:
     before, kinds = staged(document, tmp_path, "latest")

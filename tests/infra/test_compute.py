@@ -84,7 +84,7 @@ def sketch(item: int) -> np.ndarray:
     return np.full(1 << 11, item, np.int64)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_reduce_gives_on_workers_what_it_gives_here(tmp_path: Path) -> None:
     with open_compute("local", tmp_path) as compute:
         parts = [float(10.0 ** (item % 17)) for item in range(40)]

@@ -221,7 +221,7 @@ def test_an_exact_duplicate_is_shown_beside_its_id_not_behind_it(first: Card) ->
     assert not re.search(r"<td[^>]*>row-0-\d+: ", first.html)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_card_is_cheap(curated: Curated, tmp_path: Path) -> None:
     inputs = {**curated.done, "validate": VALIDATE(GatesConfig(), ValidateInputs.of(curated.done), curated.run)}
     spent = time.process_time()

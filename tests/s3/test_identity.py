@@ -44,6 +44,7 @@ def test_one_of_many_markers_at_once_is_there(store: Store, destination: Destina
     assert create_marker(drafts[0]).keeper == drafts[created.index(True)].keeper
 
 
+@pytest.mark.slow
 def test_two_workspaces_and_two_machines_make_one_line_of_versions(
     store: Store, publish_from: Publish, destination: DestinationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

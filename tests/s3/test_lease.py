@@ -97,6 +97,7 @@ def test_a_killed_holder_frees_it_and_one_of_many_takes_it(place: str) -> None:
     assert all("process " in one or "just " in one for one in found.told)
 
 
+@pytest.mark.slow
 def test_a_lease_is_kept_past_its_expiry_while_it_is_renewed(place: str) -> None:
     uri = storage.join(place, ".long.lock")
     with held(uri, "notes"):

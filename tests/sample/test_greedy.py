@@ -260,6 +260,7 @@ def _spacing(x: np.ndarray) -> float:
     return float(gap.min(axis=1).mean())
 
 
+@pytest.mark.slow
 def test_budgets_of_domains_are_kept(pool: tuple[dict[str, StepRef], Run]) -> None:
     ref, kept = choose(pool, gain="facility", domains="language")
     language = np.minimum(kept % 9, 2)

@@ -108,7 +108,7 @@ def test_a_blend_lies_between_the_target_and_balance(document: dict[str, Any], t
     assert [found.sum() for found in shares] == [60, 60, 60]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_version_towards_the_target_is_nearer_than_random_and_a_random_one_is_not(
     document: dict[str, Any], tmp_path: Path
 ) -> None:

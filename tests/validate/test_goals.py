@@ -125,7 +125,7 @@ def few_in_one(table: pa.Table, block: str) -> NDArray[np.int64]:
     return cells
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_weights_that_a_few_rows_hold_are_blocked(made: Made) -> None:
     strategy = {"name": "quality", "scores": {"score": 1.0}, "omega": 0.003, "epsilon": 1e-6}
     assert failures(judged(made, {"strategy": strategy, "target": 300})) == ["effective_sample_size"]

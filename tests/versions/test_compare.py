@@ -115,7 +115,7 @@ def test_the_source_near_the_target_is_worth_the_most(made: tuple[Frame, Path]) 
     assert alone.sources[-1].name == "c"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_best_number_of_rows_is_that_of_a_grid(made: tuple[Frame, Path]) -> None:
     frame, _ = made
     counts = counts_by_value(frame, "group.seller", ["c", "d"])

@@ -65,6 +65,7 @@ for sample in webdataset.WebDataset(sys.argv[1:], shardshuffle=False, empty_chec
     assert Counter(one for one, _ in samples) == copied(result)
 
 
+@pytest.mark.slow
 def test_mds(result: PublishResult, version: Version, tmp_path: Path) -> None:
     pytest.importorskip("streaming")
     export(version, "mds", str(tmp_path / "out"))

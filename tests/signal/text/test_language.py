@@ -59,7 +59,7 @@ def test_languages_are_found_and_what_has_none_is_null() -> None:
     assert (sure[: len(TEXTS)] > 0.2).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_answers_are_those_of_the_library() -> None:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
