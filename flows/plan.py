@@ -18,7 +18,7 @@ from evenkeel.flows.recipe import Recipe
 from evenkeel.flows.target import require_target
 from evenkeel.flows.unmet import seen_in_pool, seen_in_sample
 from evenkeel.infra.errors import ResourceError
-from evenkeel.infra.quantities import duration, size
+from evenkeel.infra.quantities import count, duration, size
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
@@ -26,6 +26,7 @@ from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, S
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
 
+START_AND_END = "start and end"
 START = 12.0  # seconds for Prefect's temporary server, imports, shutting down
 
 
@@ -42,9 +43,11 @@ class PlannedStep(BaseModel):
 class Estimate(BaseModel):
     """What the steps that are still to do would take.
 
-    rows: of the pool; `exact` where every footer was read. seconds: of each step to do, on the compute asked for.
-    total: of all of them and the start. price: of one hour, in any currency; money: for all of it. note: what the
-    user should know of the source: that a column was guessed to be the vector. obstacles: gates that cannot pass.
+    rows: of the pool; `exact` where every footer was read. left: rows that deduplication and filters leave, None before
+    they have run; kept: rows of the version, at most so many before that. memory: of the driver process and all workers
+    together. seconds: of each step to do, and of start and end, on the compute asked for; total: of all of them. price:
+    of one hour, in any currency; money: for all of it. note: what the user should know of the source: that a column was
+    guessed to be the vector. obstacles: gates that cannot pass.
     """
 
     rows: int
@@ -52,7 +55,10 @@ class Estimate(BaseModel):
     dimension: int
     clusters: int
     kept: int
+    left: int | None = None
     requirements: Requirements
+    workers: int = 1
+    memory: int = 0
     seconds: dict[str, float]
     total: float
     price: float | None = None
@@ -86,11 +92,13 @@ class Plan(BaseModel):
         if (found := self.estimate) is None:
             return [f"{self.changes.summary()}; clusters: {self.clusters}", "nothing is left to compute"]
         about = [
-            f"{self.shards:,} shards, {size(self.bytes)} to read; {self.changes.summary()}; clusters: {self.clusters}",
+            f"{count(self.shards, 'shard')}, {size(self.bytes)} to read; {self.changes.summary()}; "
+            f"clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
-            f"{found.kept:,} rows to keep at most: {found.target}",
-            f"memory: {size(found.requirements.worker)} a worker, "
-            f"{size(found.requirements.driver)} in the driver process; disk: {size(found.requirements.disk)}",
+            f"{found.kept:,} rows to keep{'' if found.left is not None else ' at most'}: {found.target}",
+            f"memory: {size(found.memory)} in all, {size(found.requirements.driver)} of it in the driver process and "
+            f"{size(found.requirements.worker)} in each of {count(found.workers, 'worker')}; "
+            f"disk: {size(found.requirements.disk)}",
             f"time: about {duration(found.total)} on this machine as busy as it is now"
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
@@ -193,12 +201,17 @@ def _estimate(
     require_target(recipe, run.scratch, found.size.dimension)
     dimension = pool.embed.facts.get("dimension") or output_dimension(recipe.embedding, found.size.dimension, run)
     work = workload_of(recipe, found.size, dimension)
+    left = None if "cluster" in costs else pool.cluster.counts.get("rows")
+    kept = work.kept
+    if left is not None and (budget := recipe.sampling.budget(left)).unit == "rows":
+        kept = min(left, budget.amount)
     speed = measure_speed(recipe, work, found, run.compute.threads) if probe else REFERENCE
     seconds = {name: round(speed.seconds(name, cost(work)), 1) for name, cost in costs.items()}
     if "ingest" in costs:
         fresh = sum(shard.bytes for shard in request.shards if shard.name in new) / max(1, found.size.bytes)
         seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
-    total = round(sum(seconds.values()) + START * speed.other * speed.busy, 1)
+    seconds[START_AND_END] = round(START * speed.other * speed.busy, 1)
+    total = round(sum(seconds.values()), 1)
     limits = ResourceLimits(
         recipe.source.rows_per_block,
         recipe.clustering.memory_gib,
@@ -217,8 +230,11 @@ def _estimate(
         exact=found.size.exact,
         dimension=work.dimension,
         clusters=work.leaves,
-        kept=work.kept,
+        kept=kept,
+        left=left,
         requirements=required,
+        workers=run.compute.workers,
+        memory=required.driver + run.compute.workers * required.worker,
         seconds=seconds,
         total=total,
         price=price,
@@ -235,15 +251,18 @@ def _estimate(
         )
         + without_values(recipe, pool.signals),
         note=found.note,
-        target=_target_in_words(recipe),
+        target=_target_in_words(recipe, left),
     )
 
 
-def _target_in_words(recipe: Recipe) -> str:
-    """Return what the target of a recipe is, and of what: a run takes a share of what is left to sample from."""
+def _target_in_words(recipe: Recipe, left: int | None) -> str:
+    """Return what the target of a recipe is, and of what: a share is one of what is left to sample from."""
     target = recipe.sampling.target
     if isinstance(target, int):
         return "so many were asked for"
     if target.endswith("%"):
-        return f"{target} of the rows that deduplication and filters leave, here of all rows that are read"
+        rows = "rows" if left is None else f"{left:,} rows"
+        return f"{target} of the {rows} that deduplication and filters leave" + (
+            ", which is not known before they have run" if left is None else ""
+        )
     return target

@@ -36,6 +36,11 @@ class StepProgress:
         self._updated = now
         self._update_artifact(round(100 * min(max(done, 0.0), 1.0), 1), message)
 
+    def end(self, message: str) -> None:
+        """Let the ring of the step, where one is shown, end at all of it."""
+        if self._artifact is not None:
+            self._update_artifact(100.0, message)
+
     def _update_artifact(self, percent: float, message: str) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
         from prefect.context import TaskRunContext

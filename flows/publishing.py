@@ -3,9 +3,12 @@
 from typing import Any
 
 from prefect import task
+from prefect.logging import get_run_logger
 
 from evenkeel.flows.approved import approved_document
+from evenkeel.flows.feeding import made_before
 from evenkeel.flows.history import earlier_versions
+from evenkeel.flows.known_errors import without_tracebacks
 from evenkeel.flows.lineage import Lineage
 from evenkeel.flows.pipeline import ProvenVersion, draw_card, tier_reached
 from evenkeel.flows.recipe import Recipe
@@ -51,14 +54,26 @@ def publish_version(
         **({} if tier is None else {"tier": tier.model_dump(mode="json")}),
         **({} if approval is None else {"approval": approval}),
     }
-    return PublishResult.model_validate(_publish_task(recipe, proven.stage, draw, document, run.workspace, force))
+    return PublishResult.model_validate(
+        _publish_task(
+            recipe,
+            proven.stage,
+            draw,
+            document,
+            run.workspace,
+            force,
+            wait_for=made_before((proven.stage, proven.validate, proven.report)),
+        )
+    )
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=5)
 def _publish_task(
     recipe: Recipe, stage: StepRef, draw: DrawExtras, document: dict[str, object], workspace: str, force: bool
 ) -> dict[str, object]:
+    without_tracebacks()
     result = publish(recipe.destination, recipe.dataset, stage, draw, document, workspace, force)
+    get_run_logger().info("%s", outcome(result))
     return result.model_dump(mode="json")
 
 

@@ -120,7 +120,7 @@ def _inlined(schema: Schema) -> Schema:
         if not isinstance(value, dict):
             return value
         if "$ref" not in value:
-            return {name: inline(one, above) for name, one in value.items() if name != "$defs"}
+            return {name: inline(_titled(one, name), above) for name, one in value.items() if name != "$defs"}
         name = value["$ref"].rpartition("/")[2]
         beside = {key: inline(one, above) for key, one in value.items() if key != "$ref"}
         if name in above:
@@ -131,6 +131,13 @@ def _inlined(schema: Schema) -> Schema:
     return found
 
 
+def _titled(value: Any, name: str) -> Any:
+    """Return the properties of an object with titles of their own; a section's would be the name of its class."""
+    if name != "properties" or not isinstance(value, dict):
+        return value
+    return {field: {"title": field.replace("_", " ").title(), **about} for field, about in value.items()}
+
+
 def _arranged(schema: Any) -> Any:
     """Return a schema as people should see it, at every depth."""
     if isinstance(schema, list):
@@ -138,6 +145,9 @@ def _arranged(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found = {name: _arranged(value) for name, value in schema.items()}
+    if isinstance(fields := found.get("properties"), dict) and (needed := found.get("required")):
+        first = sorted(fields, key=lambda name: name not in needed)
+        found["properties"] = {name: {**fields[name], "position": place} for place, name in enumerate(first)}
     if isinstance(found.get("description"), str):
         found["description"] = NULL.sub("", found["description"]).strip()
     if isinstance(found.get("oneOf"), list):

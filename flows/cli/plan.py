@@ -102,7 +102,7 @@ def plan(recipe: Recipe, price: float | None, no_probe: bool) -> Answer[Plan]:
     with running(recipe) as run:
         planned = plan_run(recipe, run, price, not no_probe)
     left = sum(not step.done for step in planned.steps)
-    sentence = f"{recipe.dataset}: {left} of {len(planned.steps)} steps are to do"
+    sentence = f"{recipe.dataset}: {left} of {len(planned.steps)} steps {'is' if left == 1 else 'are'} to do"
     return Answer(planned, sentence, ok=planned.fits and planned.passes)
 
 

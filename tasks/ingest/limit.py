@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import NothingLeftError, QuarantineLimitError
+from evenkeel.infra.quantities import count
 from evenkeel.infra.tables import read_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest
@@ -61,7 +62,7 @@ def nothing_left(
     return NothingLeftError(
         "the source holds no usable row",
         found=f"{len(shards):,} shards with {read:,} rows, {sum(reasons.values()):,} refused"
-        + (f"; {refused:,} shards refused" if refused else ""),
+        + (f"; {count(refused, 'shard')} refused" if refused else ""),
         where="; ".join(why) or str(request.source.uri),
         remedy=f"`evenkeel quarantine RECIPE` lists them; {out.path('quarantine')} names every row"
         if why

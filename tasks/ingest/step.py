@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
+from evenkeel.infra.quantities import count
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.ingest.config import IngestRequest
@@ -111,7 +112,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     storage.write_json(out.path("blocks.json"), [block.model_dump(exclude_defaults=True) for block in left])
     storage.write_json(out.path("pool.json"), info.model_dump())
     refused = sum(bool(report.reason) for report in reports)
-    notes = [f"{refused:,} shards refused"] * bool(refused) + [plan.about_guess] * bool(plan.about_guess)
+    notes = [f"{count(refused, 'shard')} refused"] * bool(refused) + [plan.about_guess] * bool(plan.about_guess)
     run.progress(1.0, "; ".join([f"{info.rows:,} rows in the pool, {info.quarantined:,} in quarantine", *notes]))
     return _outcome(info, plan, shards, reports, left, harvest)
 

@@ -1,12 +1,16 @@
 """The card and the Data Docs in a real browser: nothing from outside, nothing wider than the screen, nothing runs."""
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from evenkeel.infra.tables import read_table
+from evenkeel.tasks.publish.catalog_page import render
 from tests.examples import telling
+from tests.publish.test_catalog_page import version
 from tests.report.cards import Card
 from tests.validate.pools import HOSTILE
 
@@ -17,7 +21,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
 # Each width and each scheme once; the other two ways to join them are slow.
 OTHERS = [pytest.param(1280, "dark", marks=pytest.mark.slow), pytest.param(390, "light", marks=pytest.mark.slow)]
-SCREENS = [(1280, "light"), (390, "dark"), *OTHERS]
+BOTH: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "dark")]
+SCREENS = [*BOTH, *OTHERS]
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")]
 
@@ -114,6 +119,29 @@ def test_the_keyboard_reaches_the_content_the_tables_and_the_verdict(
     page.keyboard.press("Enter")
     assert first.evaluate("node => node.open")
     page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_axe_finds_nothing_serious_on_card_data_docs_and_catalog(
+    browser: "Browser", pages: dict[str, Path], first: Card, tmp_path: Path
+) -> None:
+    script = files(pytest.importorskip("axe_playwright_python")) / "axe.min.js"
+    clusters = read_table(str(Path(first.ref.uri) / "clusters.parquet"))
+    catalog = tmp_path / "index.html"
+    catalog.write_text(render("/out/notes", "notes", [version(2, 0.9, "latest"), version(1, 0.5)], clusters))
+    found = []
+    for width, scheme in BOTH:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        for place in (*pages.values(), catalog):
+            page.goto(place.as_uri())
+            page.evaluate(script.read_text())
+            result = page.evaluate("axe.run()")
+            assert len(result["passes"]) > 20
+            found += [(place.name, scheme, one["id"], one["nodes"][0]["html"]) for one in result["violations"]]
+        context.close()
+    assert found == []
 
 
 def test_foreign_text_is_on_the_page_as_text(browser: "Browser", pages: dict[str, Path]) -> None:

@@ -57,8 +57,10 @@ def fill(page: "Page | Locator", value: str, *path: str) -> None:
 
 def submit(page: "Page", dataset: str, folder: Path) -> None:
     """Fill the open form with a recipe over the pool in `folder` and submit it."""
+    field(page, "recipe").get_by_text("Recipe", exact=True).click()
     fill(page, dataset, "Dataset")
     fill(page, str(folder / "pool"), "Source", "Uri")
+    field(page, "Clustering").get_by_text("change", exact=True).first.click()
     levels = field(page, "Clustering", "Levels")
     levels.get_by_text("list", exact=True).click()
     for number, clusters in enumerate(("40", "8")):
@@ -80,9 +82,12 @@ def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -
     form = f"/deployments/deployment/{served.deployment('curate/on-demand')['id']}/run"
     page.goto(form, wait_until="commit")
 
-    # The whole recipe is a form: tabs for alternatives, descriptions, bounds and defaults, no box of JSON.
+    # A file of a recipe is asked for first; the whole recipe is a form: tabs for alternatives, sections that come as
+    # they are until they are opened, descriptions, bounds and defaults, no box of JSON.
     recipe = field(page, "recipe")
-    for choice in ("Recipe", "Recipe file", "tfidf-svd"):
+    expect(field(recipe, "File")).to_be_visible()
+    recipe.get_by_text("Recipe", exact=True).click()
+    for choice in ("Recipe file", "by name", "default"):
         expect(recipe.get_by_text(choice, exact=True).first).to_be_visible()
     expect(recipe.get_by_text("How many rows to keep, and by which rule.")).to_be_visible()
     assert recipe.locator(".cm-editor, .p-code-input").count() == 0
@@ -111,7 +116,7 @@ def test_a_run_from_form_to_card(served: Served, page: "Page", tmp_path: Path) -
     page.go_back(wait_until="commit")
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("notes-balance", exact=True).first.click()
-    for word in ("level-1", "entropy"):
+    for word in ("level 1", "evenness after"):
         expect(page.get_by_text(word).first).to_be_visible()
     page.screenshot(path=tmp_path / "balance.png", full_page=True)
     assert (tmp_path / "published" / "notes").is_dir()

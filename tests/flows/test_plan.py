@@ -53,9 +53,11 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
             "measure",
             "validate",
             "report",
+            "start and end",
         )
     }
-    assert found.total > sum(found.seconds.values()) > 0
+    assert found.total == pytest.approx(sum(found.seconds.values()), abs=0.01)
+    assert found.memory == found.requirements.driver + found.workers * found.requirements.worker
     assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)
     assert found.shortfalls == []
     assert not (tmp_path / "workspace" / "notes").exists()
@@ -103,7 +105,12 @@ def test_a_finished_run_leaves_nothing_to_compute(document: dict[str, Any], pref
     assert planned(document).estimate is None
     again = planned(document, "sampling.target=100", probe=False).estimate
     assert again is not None
-    assert set(again.seconds) == {"sample", "stage", "measure", "validate", "report"}
+    assert set(again.seconds) == {"sample", "stage", "measure", "validate", "report", "start and end"}
+    assert (again.left, again.kept) == (1200, 100)
+    share = planned(document, "sampling.target=5%", probe=False)
+    assert share.estimate is not None
+    assert share.estimate.kept == curate(parse(document, ["sampling.target=5%"]), dry_run=False)["totals"]["kept"] == 60
+    assert "60 rows to keep: 5% of the 1,200 rows that deduplication and filters leave" in "\n".join(share.summary())
 
 
 HUGE = PoolSize(rows=10**9, exact=True, bytes=10**12, dimension=768, itemsize=4, text_bytes=500.0, payload_bytes=800.0)

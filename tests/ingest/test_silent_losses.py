@@ -55,7 +55,7 @@ def test_a_run_that_refuses_everything_says_why(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path)
     message = str(error.value)
-    assert "2 shards with 1 rows, 1 refused; 1 shards refused" in message
+    assert "2 shards with 1 rows, 1 refused; 1 shard refused" in message
     assert f"{tmp_path}/pool/a.csv: unreadable shard" in message
     assert "0xe9" in message
     assert f"1 rows: unparsable row, as in row 0 of {tmp_path}/pool/b.csv: 1 fields instead of 2 in '1'" in message
