@@ -51,7 +51,7 @@ def test_a_penalty_evens_out_the_leaves_and_says_its_price(tmp_path: Path, memor
     assert inertia[0] < inertia[1] < inertia[2] < 2 * inertia[0]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_rows_that_come_later_are_assigned_by_the_same_rule(tmp_path: Path) -> None:
     """The same vectors as a new shard get the leaves that their twins have; by distance alone many would not."""
     run = new_run(tmp_path)

@@ -168,7 +168,7 @@ def test_another_clustering_finds_pairs_that_a_border_parted(run: Run, tmp_path:
     assert found[2] > 2900
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_giant_cell_takes_the_memory_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("ROWS_PER_BLOCK", 128), ("KEPT_PER_BLOCK", 512), ("MAX_BYTES_IN_MEMORY", 0)):
         monkeypatch.setattr(semantic_module, name, value)

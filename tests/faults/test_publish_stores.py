@@ -46,6 +46,7 @@ def test_a_catalog_that_is_down_is_said_so(job: Callable[..., Job], tmp_path: Pa
         job(0, config).run()
 
 
+@pytest.mark.slow
 def test_a_catalog_locked_for_a_while_is_waited_for(job: Callable[..., Job]) -> None:
     job(0).run()
     lock = sqlite3.connect(Path(job(0).config.uri) / "catalog.db", check_same_thread=False, isolation_level=None)

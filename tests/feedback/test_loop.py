@@ -234,7 +234,7 @@ def test_bad_reports_are_refused_by_name_and_change_nothing(recipe: Recipe) -> N
     assert step(recipe).waits_for == [f"trial-1-{place}" for place in range(1, 5)]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_loop_that_is_not_possible_is_refused_before_anything_is_written(recipe: Recipe) -> None:
     changes: list[tuple[dict[str, Any], str]] = [
         ({"floor": 0.2}, "(?s)no weights of the domains keep floor and cap.*at most 0.08333"),

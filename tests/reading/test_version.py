@@ -92,7 +92,7 @@ def test_latest_is_what_the_catalog_says_after_every_move(
     assert newest() == 3
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_writer_that_comes_late_does_not_leave_an_older_pointer(
     publish_one: Publish, destination: DestinationConfig, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def use_profile(store: Store, name: str, config: str, folder: Path, monkeypatch:
     monkeypatch.setenv("AWS_PROFILE", name)
 
 
+@pytest.mark.slow
 def test_a_profile_gives_endpoint_region_and_key(
     seaweed_store: Store, monkeypatch: pytest.MonkeyPatch, publish_one: Publish, tmp_path: Path
 ) -> None:

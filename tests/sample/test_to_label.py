@@ -180,7 +180,7 @@ def test_without_a_label_every_leaf_gives_a_row_and_other_rules_say_what_they_la
         batch(tmp_path / "all", x, leaf, {row: f"c{row % 2}" for row in range(1195)}, 10)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_anchors_read_the_leaves_around_them_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     leaf = np.arange(20_000) % 400

@@ -85,6 +85,7 @@ def test_prune_drops_a_named_version_but_never_a_held_one(
     assert [version.version for version in list_versions(destination, "demo", workspace)] == [4, 3, 2]
 
 
+@pytest.mark.slow
 def test_prune_removes_abandoned_files_after_their_grace_only(
     publish_one: Publish, destination: DestinationConfig, workspace: str, run: Run, tmp_path: Path
 ) -> None:

@@ -118,7 +118,7 @@ def test_a_copied_folder_is_adopted_and_both_go_on(
     assert len(list_versions(copy, "demo", workspace)) == len(list_versions(destination, "demo", workspace)) == 4
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_folder_copied_in_part_is_refused_by_the_names_of_what_is_missing(
     three: list[Version], destination: DestinationConfig, tmp_path: Path
 ) -> None:
