@@ -3,7 +3,8 @@
     python -m tests.bench.bench_balance [--pools nested,fresh-3] [--strategies density] [--seeds 5] [--no-write]
 
 Every pool runs through the product's own steps. The hidden labels are read by the evaluation alone. EVENKEEL_BENCH_DATA
-names the folder of the pool `debian`; without it that pool is left out. What a pool measured is kept in
+names the folder of the pool `debian`, and the pools of a Debian package are fetched once (`registry_pools.py`); what is
+not to be had is left out. What a pool measured is kept in
 .evenkeel/bench-balance and taken from there while the code is the same, so a run that was stopped goes on. With some
 strategies alone, only their rows in the tables of the pools are written anew.
 """
@@ -13,19 +14,16 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from evenkeel.expectations.measures import balance
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.step import CLUSTER
 from evenkeel.tasks.dedup.config import DedupConfig
@@ -38,26 +36,30 @@ from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.source import ingest_request
 from evenkeel.tasks.ingest.step import INGEST
 from evenkeel.tasks.inputs import NoInputs
-from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
-from evenkeel.tasks.sample.step import open_problem
 from evenkeel.tasks.sample.sweep import sweep
 from evenkeel.tasks.step import Run
+from tests.bench.balance_ablation import ablations, agreement, candidates, opened
 from tests.bench.balance_page import BASELINES, rewrite_rows, write_page
 from tests.bench.balance_pools import POOLS, Pool, write
 from tests.bench.fresh_pools import fresh
+from tests.bench.registry_pools import REGISTRY
 from tests.sample.pools import inputs_of, sampled
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".evenkeel" / "bench-balance"
+BESIDE = ("balance_ablation", "balance_pools", "fresh_pools", "registry_pools")
 CODE = [
     *sorted((ROOT / "tasks").glob("*/**/*.py")),
-    *(ROOT / "tests" / "bench" / f"{name}.py" for name in ("bench_balance", "balance_pools", "fresh_pools")),
+    *(ROOT / "tests" / "bench" / f"{name}.py" for name in ("bench_balance", *BESIDE)),
 ]
 PARTS = ("ingest", "embed", "dedup", "cluster", "sample", "measure", "bench")
 FRESH, FRESH_SEEDS = 20, 2
 STRATEGIES = [*BASELINES, "closest", "temperature", "density", "grid"]
+NAMED = POOLS | REGISTRY
+BY_SHARE = ("overlapping", "digits", "letter", "satellite", "shuttle", "debian")
+SHARES = (0.02, 0.05, 0.1, 0.25, 0.5)
 MEASURES = ("kl", "coverage", "worst", "probe", "knn")
 
 
@@ -71,37 +73,59 @@ def prepare(pool: Pool, folder: Path) -> tuple[dict[str, Any], Run]:
     return inputs, run
 
 
-def evaluate(pool: Pool, rows: np.ndarray) -> dict[str, float]:
-    """Return label balance of some rows, and balanced accuracy on the held-out set of models trained on them."""
+@dataclass(frozen=True)
+class Trained:
+    """Label balance of some rows, and which held-out rows models trained on them tell right: (n,) bool each."""
+
+    kl: float
+    coverage: float
+    worst: float
+    probe: np.ndarray
+    knn: np.ndarray
+
+
+def evaluate(pool: Pool, rows: np.ndarray) -> Trained:
+    """Measure the labels of some rows, and train a ridge classifier and 5 nearest neighbours on them."""
     counts = np.bincount(pool.y[rows], minlength=int(pool.y.max()) + 1)
     present = np.bincount(pool.y, minlength=len(counts)) > 0
-    measured = balance(counts, present)
+    found = balance(counts, present)
     mean, scale = pool.x.mean(axis=0), pool.x.std() + 1e-12
     train, test = (pool.x[rows] - mean) / scale, (pool.test_x - mean) / scale
     probe = RidgeClassifier(alpha=1.0).fit(train, pool.y[rows])
     near = KNeighborsClassifier(min(5, len(rows))).fit(train, pool.y[rows])
-    return {
-        "kl": measured["kl_uniform"],
-        "coverage": measured["coverage"],
-        "worst": float(counts[present].min()),
-        "probe": float(balanced_accuracy_score(pool.test_y, probe.predict(test))),
-        "knn": float(balanced_accuracy_score(pool.test_y, near.predict(test))),
-    }
+    return Trained(
+        found["kl_uniform"],
+        found["coverage"],
+        float(counts[present].min()),
+        probe.predict(test) == pool.test_y,
+        near.predict(test) == pool.test_y,
+    )
 
 
-def agreement(pool: Pool, inputs: dict[str, Any], run: Run, imbalance: dict[str, float]) -> tuple[float, float, float]:
-    """Return how the label-free measure ranks the candidates: Spearman's rho with label KL, best and worst label KL."""
-    config = SamplingConfig(target=pool.target)
-    problem, _ = open_problem(config, inputs_of(config, inputs, run), run)
-    clustered = Hierarchy.open(inputs["cluster"]).rows()
-    places = clustered["row_id"].to_numpy().astype(np.int64) & ((1 << 40) - 1)
-    table = np.zeros((problem.tree.leaves, int(pool.y.max()) + 1))
-    np.add.at(table, (clustered["leaf"].to_numpy(), pool.y[places]), 1.0)
-    table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
-    kl = {name: balance(allocation.shares @ table)["kl_uniform"] for name, allocation in rules(problem)}
-    names = [name for name in kl if name in imbalance]
-    rho = spearmanr([imbalance[name] for name in names], [kl[name] for name in names]).statistic
-    return float(rho), min(kl.values()), max(kl.values())
+def accuracy(pool: Pool, right: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the share of held-out rows that are told right, averaged over labels."""
+    rows = np.bincount(pool.test_y, weight)
+    hits = np.bincount(pool.test_y, right if weight is None else right * weight)
+    return float((hits[rows > 0] / rows[rows > 0]).mean())
+
+
+def gain_of(pool: Pool, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Return how much more accurate models of some seeds are than others, and where 95 % of 1,000 bootstraps end.
+
+    ours, theirs: (seeds, n) bool. Both the seeds and the held-out rows, these within each label, are drawn again.
+    """
+    rng = np.random.default_rng(0)
+    gains = []
+    order = np.argsort(pool.test_y, kind="stable")
+    ends = np.cumsum(np.bincount(pool.test_y))
+    first, size = np.repeat(ends - np.diff(ends, prepend=0), np.diff(ends, prepend=0)), np.diff(ends, prepend=0)
+    for _ in range(1000):
+        drawn = order[(first + rng.random(len(order)) * np.repeat(size, size)).astype(np.int64)]
+        weight = np.bincount(drawn, minlength=len(order)).astype(np.float64)
+        means = [one[rng.integers(0, len(one), len(one))].mean(axis=0) for one in (ours, theirs)]
+        gains.append(accuracy(pool, means[0] - means[1], weight))
+    low, high = np.quantile(gains, [0.025, 0.975])
+    return accuracy(pool, ours.mean(axis=0) - theirs.mean(axis=0)), float(low), float(high)
 
 
 def measured(name: str, seeds: int, strategies: list[str]) -> dict[str, Any] | None:
@@ -114,9 +138,9 @@ def measured(name: str, seeds: int, strategies: list[str]) -> dict[str, Any] | N
     if kept.exists():
         result: dict[str, Any] = json.loads(kept.read_text())
         return result
-    pool = fresh(int(name.removeprefix("fresh-"))) if name.startswith("fresh-") else POOLS[name]()
+    pool = fresh(int(name.removeprefix("fresh-"))) if name.startswith("fresh-") else NAMED[name]()
     if pool is None:
-        print(f"{name}: left out, EVENKEEL_BENCH_DATA is not set")
+        print(f"{name}: left out, its data are not to be had")
         return None
     print(f"{name}: {pool.about}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -129,28 +153,17 @@ def measured(name: str, seeds: int, strategies: list[str]) -> dict[str, Any] | N
 def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict[str, Any]:
     """Return the mean and spread of every measure of every strategy on one pool."""
     inputs, run = prepare(pool, folder)
-    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in strategies}
+    found: dict[str, list[Trained]] = {}
     facts: dict[str, Any] = {}
     for name in strategies:
-        for seed in range(seeds):
-            ref = sampled(
-                SamplingConfig.model_validate({"strategy": name, "target": pool.target, "seed": seed}),
-                inputs,
-                run,
-            )
-            rows = Selection.open(ref).row_ids().astype(np.int64) & ((1 << 40) - 1)
-            for key, value in evaluate(pool, rows).items():
-                found[name][key].append(value)
-            if name == "balanced":
-                facts = dict(ref.facts)
-        means = {key: float(np.mean(values)) for key, values in found[name].items()}
-        print(f"  {name:12}" + "  ".join(f"{key} {value:.3f}" for key, value in means.items()), flush=True)
-    summary = {
-        name: {key: (float(np.mean(v)), float(np.std(v))) for key, v in keys.items()} for name, keys in found.items()
-    }
-    if not facts:
-        return {"pool": pool.name, "strategies": summary}
-    rho, best, worst = agreement(pool, inputs, run, facts.get("imbalance", {}))
+        found[name], facts = trained(pool, name, pool.target, seeds, inputs, run)
+        print(f"  {name:12}" + "  ".join(f"{key} {mean:.3f}" for key, (mean, _) in summary(pool, found[name]).items()))
+    result = {"pool": pool.name, "strategies": {name: summary(pool, one) for name, one in found.items()}}
+    if "balanced" not in found:
+        return result
+    _, facts = trained(pool, "balanced", pool.target, 1, inputs, run)
+    problem, table = opened(pool, inputs, run)
+    rho, best, worst = agreement(facts.get("imbalance", {}), candidates(problem, table))
     print(
         f"  chose {facts['chosen']}; rho {rho:.3f}; best candidate {best:.3f}, worst {worst:.3f}; {facts['why']}",
         flush=True,
@@ -159,26 +172,68 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     if pool.name == "isotropic":
         config = SamplingConfig(target=1)
         swept = sweep(config, inputs_of(config, inputs, run), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
+    agreed = [partition["agreement"] for partition in facts.get("partitions", [])]
     return {
-        "pool": pool.name,
+        **result,
         "about": pool.about,
         "rows": len(pool.x),
         "target": pool.target,
-        "strategies": summary,
         "chosen": facts["chosen"],
         "why": facts["why"],
+        "agreement": max(agreed, default=float("nan")),
+        "gains": {key: gains(pool, found["balanced"], found["random"], key) for key in ("probe", "knn")},
         "rho": rho,
         "best": best,
         "worst": worst,
         "before": balance(np.bincount(pool.y))["kl_uniform"],
+        "ablations": ablations(problem, table),
+        "shares": by_share(pool, inputs, run) if pool.name in BY_SHARE else {},
         "sweep": swept,
     }
+
+
+def trained(
+    pool: Pool, name: str, target: int, seeds: int, inputs: dict[str, Any], run: Run
+) -> tuple[list[Trained], dict[str, Any]]:
+    """Sample by a strategy with several seeds; return what each sample teaches, and the facts of the last."""
+    found, facts = [], {}
+    for seed in range(seeds):
+        config = SamplingConfig.model_validate({"strategy": name, "target": target, "seed": seed})
+        ref = sampled(config, inputs, run)
+        found.append(evaluate(pool, Selection.open(ref).row_ids().astype(np.int64) & ((1 << 40) - 1)))
+        facts = dict(ref.facts)
+    return found, facts
+
+
+def summary(pool: Pool, found: list[Trained]) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation over seeds of every measure."""
+    values: dict[str, list[float]] = {key: [getattr(one, key) for one in found] for key in MEASURES[:3]}
+    values |= {key: [accuracy(pool, getattr(one, key)) for one in found] for key in MEASURES[3:]}
+    return {key: (float(np.mean(v)), float(np.std(v))) for key, v in values.items()}
+
+
+def gains(pool: Pool, ours: list[Trained], theirs: list[Trained], key: str) -> tuple[float, float, float]:
+    """Return what a model gains over random samples, with its interval."""
+    return gain_of(pool, *(np.array([getattr(one, key) for one in found]) for found in (ours, theirs)))
+
+
+def by_share(pool: Pool, inputs: dict[str, Any], run: Run) -> dict[str, dict[str, Any]]:
+    """Return label KL and gains at other targets, as shares of the pool."""
+    result: dict[str, dict[str, Any]] = {}
+    for share in SHARES:
+        target = round(share * len(pool.x))
+        ours, theirs = (trained(pool, name, target, 3, inputs, run)[0] for name in ("balanced", "random"))
+        result[f"{share:.0%}"] = {
+            "kl": [float(np.mean([one.kl for one in found])) for found in (ours, theirs)],
+            **{key: gains(pool, ours, theirs, key) for key in ("probe", "knn")},
+        }
+    return result
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    everything = [*POOLS, *(f"fresh-{seed}" for seed in range(FRESH))]
+    everything = [*NAMED, *(f"fresh-{seed}" for seed in range(FRESH))]
     parser.add_argument("--pools", default=",".join(everything))
     parser.add_argument("--strategies", help="these alone, such as density,random")
     parser.add_argument("--seeds", type=int, default=5)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.hashing import state
 from evenkeel.tasks.sample.quotas.allocation import blend, split, water_fill
-from evenkeel.tasks.sample.quotas.rounding import nth_smallest
+from evenkeel.tasks.sample.quotas.rounding import nth_smallest, round_group, round_shares
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
 from tests.examples import most
 
@@ -101,6 +102,14 @@ def test_rounding_keeps_the_expected_share() -> None:
     sizes, weights = np.array([50, 50, 50, 50]), np.array([1.0, 2.0, 3.0, 4.0])
     drawn = np.array([water_fill(sizes, 5, weights=weights, seed=seed).quotas for seed in range(4000)])
     np.testing.assert_allclose(drawn.mean(axis=0), [0.5, 1.0, 1.5, 2.0], atol=0.06)
+
+
+def test_few_and_very_many_cells_are_rounded_alike() -> None:
+    shares = np.random.default_rng(0).exponential(size=500)
+    target, quotas = int(shares.sum()), np.empty(500, np.int64)
+    round_group(np.empty(0, np.int64), 0, 500, shares, quotas, target, state(3))
+    assert (round_shares(shares, target, state(3)) == quotas).all()
+    assert quotas.sum() == target
 
 
 def test_ties_are_broken_by_the_seed_alone() -> None:

@@ -93,11 +93,10 @@ def split(
 
 def blend(allocations: Sequence[Allocation], seed: int = 0) -> Allocation:
     """Return the mean of allocations of one target, in whole rows; it keeps every bound that all of them keep."""
-    from evenkeel.tasks.sample.quotas.rounding import round_groups
+    from evenkeel.tasks.sample.quotas.rounding import round_shares
 
     shares: NDArray[np.float64] = np.mean([made.shares for made in allocations], axis=0)
-    target = allocations[0].quotas.sum(keepdims=True)
-    quotas = round_groups(AS_THEY_ARE, np.array([0, len(shares)]), shares, target, state(seed))
+    quotas = round_shares(shares, int(allocations[0].quotas.sum()), state(seed))
     return Allocation(quotas, shares)
 
 

@@ -18,16 +18,18 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def round_groups(order: Ints, starts: Ints, shares: Floats, targets: Ints, start: np.uint64) -> Ints:
+def round_shares(shares: Floats, target: int, start: np.uint64) -> Ints:
     """Return whole quotas, (n,) int64: shares rounded down, and one more where draw / fraction is smallest.
 
-    Group g is the cells order[starts[g]:starts[g + 1]]. Its quotas sum to its target, which must be the sum of its
-    shares rounded down or up. start: the state that the draws are hashed from (`evenkeel.infra.hashing.state`).
+    They sum to `target`, which must be the sum of the shares rounded down or up. start: the state that the draws are
+    hashed from (`evenkeel.infra.hashing.state`). What rounds very many is compiled only for them.
     """
-    quotas = np.empty(len(shares), np.int64)
-    for group in range(len(starts) - 1):
-        round_group(order, starts[group], starts[group + 1], shares, quotas, targets[group], start)
+    quotas: Ints = (shares + 1e-9).astype(np.int64)
+    left, all_cells = target - int(quotas.sum()), np.empty(0, np.int64)
+    if left and len(shares) <= LARGE:
+        settle_few(all_cells, 0, shares, quotas, left, start, np.empty(len(shares)))
+    elif left:
+        round_group(all_cells, 0, len(shares), shares, quotas, target, start)
     return quotas
 
 

@@ -81,45 +81,92 @@ def sums_above(parents: NDArray[np.int32], groups: int, cells: Cells) -> tuple[F
     return lower, upper
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def fill_groups(groups: Groups, cells: Cells, targets: Floats, rows: Ints, start: np.uint64) -> tuple[Floats, Ints]:
     """Return the share, (n,) float64, and the whole quota, (n,) int64, of every cell.
 
     Shares are proportional to weights within floors and caps and sum to `targets`, which must lie between the sums of
-    the group's floors and caps; quotas are the shares rounded as `round_groups` does, and sum to `rows`. start: as in
-    `round_groups`.
+    the group's floors and caps; quotas are the shares rounded as `round_shares` does, and sum to `rows`. start: as in
+    `round_shares`. What fills large groups is compiled only where there is one.
     """
-    order, starts = groups.order, groups.starts
+    widest = int(np.diff(groups.starts).max(initial=0))
+    fill = _fill_small if widest <= LARGE else _fill_any
     shares, quotas = np.empty(len(cells.caps)), np.empty(len(cells.caps), np.int64)
-    widest = min(LARGE, int((starts[1:] - starts[:-1]).max()))
-    floor, cap, weight, share = np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest)
-    quota = np.empty(widest, np.int64)
+    fill(groups, cells, targets, rows, start, np.empty((4, min(LARGE, widest))), shares, quotas)
+    return shares, quotas
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fill_small(
+    groups: Groups,
+    cells: Cells,
+    targets: Floats,
+    rows: Ints,
+    start: np.uint64,
+    room: Floats,
+    shares: Floats,
+    quotas: Ints,
+) -> None:
+    """Write shares and quotas of groups of at most LARGE cells. room: (4, largest group) for what is in between."""
+    for group in range(len(groups.starts) - 1):
+        _fill_one(group, groups, cells, targets[group], rows[group], start, room, shares, quotas)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fill_any(
+    groups: Groups,
+    cells: Cells,
+    targets: Floats,
+    rows: Ints,
+    start: np.uint64,
+    room: Floats,
+    shares: Floats,
+    quotas: Ints,
+) -> None:
+    """Write shares and quotas of groups of any size."""
+    order, starts = groups.order, groups.starts
     for group in range(len(starts) - 1):
         first, last = starts[group], starts[group + 1]
-        count = last - first
-        if count > LARGE:
-            level = _bracketed(order, first, last, cells, targets[group])
-            for j in range(first, last):
-                i = order[j] if len(order) else j
-                lower, upper, own = _bounds(i, cells, cells.largest)
-                shares[i] = min(max(level * own, lower), upper)
-            round_group(order, first, last, shares, quotas, rows[group], start)
+        if last - first <= LARGE:
+            _fill_one(group, groups, cells, targets[group], rows[group], start, room, shares, quotas)
             continue
-        for j in range(count):
-            i = order[first + j] if len(order) else first + j
-            floor[j], cap[j], weight[j] = _bounds(i, cells, cells.largest)
-        level = _solve(floor[:count], cap[:count], weight[:count], 0.0, 0.0, targets[group], 0.0, np.inf)
-        left = rows[group]
-        for j in range(count):
-            share[j] = min(max(level * weight[j], floor[j]), cap[j])
-            quota[j] = np.int64(share[j] + 1e-9)
-            left -= quota[j]
-        if left != 0:
-            settle_few(order, first, share[:count], quota, left, start, weight)
-        for j in range(count):
-            i = order[first + j] if len(order) else first + j
-            shares[i], quotas[i] = share[j], quota[j]
-    return shares, quotas
+        level = _bracketed(order, first, last, cells, targets[group])
+        for j in range(first, last):
+            i = order[j] if len(order) else j
+            lower, upper, own = _bounds(i, cells, cells.largest)
+            shares[i] = min(max(level * own, lower), upper)
+        round_group(order, first, last, shares, quotas, rows[group], start)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fill_one(
+    group: int,
+    groups: Groups,
+    cells: Cells,
+    target: float,
+    rows: int,
+    start: np.uint64,
+    room: Floats,
+    shares: Floats,
+    quotas: Ints,
+) -> None:
+    """Write shares and quotas of one group of at most LARGE cells."""
+    order, first = groups.order, groups.starts[group]
+    count = groups.starts[group + 1] - first
+    floor, cap, weight, share = room[0, :count], room[1, :count], room[2, :count], room[3, :count]
+    for j in range(count):
+        i = order[first + j] if len(order) else first + j
+        floor[j], cap[j], weight[j] = _bounds(i, cells, cells.largest)
+    level = _solve(floor, cap, weight, 0.0, 0.0, target, 0.0, np.inf)
+    quota, left = np.empty(count, np.int64), rows
+    for j in range(count):
+        share[j] = min(max(level * weight[j], floor[j]), cap[j])
+        quota[j] = np.int64(share[j] + 1e-9)
+        left -= quota[j]
+    if left != 0:
+        settle_few(order, first, share, quota, left, start, weight)
+    for j in range(count):
+        i = order[first + j] if len(order) else first + j
+        shares[i], quotas[i] = share[j], quota[j]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

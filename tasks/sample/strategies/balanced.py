@@ -2,9 +2,9 @@
 
 Ours. No fixed rule is best everywhere: the equal split of a tree can be worse than random, and equal quotas over the
 leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
-leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
-and groups not less even than random, as far as that is cheap (`balanced/blending.py`). Random is a candidate, so the
-default is never less balanced than random on that measure. Where the halves of the data agree little, the choice is
+that the clustering had no part in (`balanced/partition.py`), and the most balanced mean of them is taken that leaves
+levels and groups not less even than random, as far as that is cheap (`balanced/blending.py`). Random is a candidate, so
+the default is never less balanced than random on that measure. Where the halves of the data agree little, the choice is
 averaged with random. `rule` names a rule to take without measuring, so that a later version changes only with its data.
 """
 
