@@ -118,6 +118,14 @@ def test_dates_fall_into_periods() -> None:
         periods(pa.chunked_array([[1, 2]]), "month", "t", "here")
 
 
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64(), pa.timestamp("us", "UTC"), pa.time64("us")])
+@pytest.mark.parametrize("rule", [{"quantiles": 4}, {"width": 100}, {"edges": [0, 1]}])
+def test_dates_are_cut_by_periods_alone_and_it_is_said(kind: pa.DataType, rule: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="cut by periods") as refused:
+        BinsSignal(name="day", **rule)._labels(pa.chunked_array([], kind), [0.0], "signals, day")
+    assert "by: year, quarter, month, week, day" in str(refused.value)
+
+
 def test_the_section_of_bins_is_read_as_signals() -> None:
     base: dict[str, Any] = {
         "dataset": "d",

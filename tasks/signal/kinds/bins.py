@@ -5,7 +5,7 @@ Strata of numbers are how CISIR balances what it mines by hardness, and what att
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +92,14 @@ class BinsSignal(Signal):
     def _labels(self, column: pa.ChunkedArray, edges: Sequence[float], where: str) -> pa.Array:
         if self.by is not None:
             return periods(column, self.by, self.of, where)
+        if pa.types.is_temporal(column.type):
+            raise RecipeError(
+                f"the column {self.of!r} holds dates or times, which are cut by periods",
+                expected="by: " + ", ".join(get_args(Period)),
+                found="another rule",
+                where=where,
+                remedy=f"write bins: {{{self.name}: {{by: month}}}}",
+            )
         from evenkeel.tasks.signal.groups import numbers_of
 
         numbers = numbers_of(column, self.of, where)
