@@ -40,10 +40,11 @@ def read_entries(uri: str | list[str], column: str, values: Sequence[str], scrat
     _, found = Phrases.of(texts)
     names = pc.utf8_trim_whitespace(texts.filter(pa.array(found == np.arange(len(texts)))))
     if not len(names):
+        files = uri if isinstance(uri, str) else ", ".join(uri)
         raise RecipeError(
             "the list of entries is empty",
             found=f"{len(texts):,} line(s), all of them blank" if len(texts) else "no line",
-            where=where,
+            where=f"{where}, {files}" if files else where,
             remedy="name a file with one entry a line, or give values",
         )
     phrases, _ = Phrases.of(names)

@@ -87,7 +87,7 @@ def test_what_cannot_be_meant_is_named(tmp_path: Path) -> None:
         ({"filters": [{"drop": "loss >= 0 or loss is null"}]}, ["leaves no row", "all 600 rows"]),
         (
             {"entries": [{"name": "words", "uri": str(tmp_path / "blank.txt")}]},
-            ["list of entries is empty", "3 line(s)"],
+            ["list of entries is empty", "3 line(s)", "blank.txt"],
         ),
     ]
     for parts, messages in wrong:
