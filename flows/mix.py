@@ -1,12 +1,16 @@
 """The flow `mix`: one step of the loop between versions and training, as often as it is run."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Scheduled
 
 from evenkeel.flows.artifacts import artifact_key, show
 from evenkeel.flows.events import emit_proposed, emit_settled
@@ -36,6 +40,8 @@ def mix(
     late: bool = False,
     again: bool = False,
     begin: bool = True,
+    only_round: int | None = None,
+    wait_hours: float = 0.0,
     if_busy: Literal["wait", "drop"] = "wait",
 ) -> dict[str, Any]:
     """Do the next step of a mixture's loop: publish the trials of a round, or end the loop once all are scored.
@@ -45,6 +51,8 @@ def mix(
         late: Go on without the trials of the round that have no score.
         again: Begin a new loop, whatever the last one came to.
         begin: Begin the first loop where there is none; a schedule that only goes on with one says no.
+        only_round: Do nothing where another round is open, or none.
+        wait_hours: Hours after which this deployment goes on without the scores that a round lacks; 0 = it waits.
         if_busy: Where another run of this dataset goes on, wait until it has ended, or drop this run as Cancelled.
     """
     recipe = loaded(recipe)
@@ -53,26 +61,47 @@ def mix(
     check_destination(recipe.destination.uri, recipe.dataset)
     try:
         with one_at_a_time(recipe, wait=if_busy == "wait"), running(recipe) as run:
-            state = advance(recipe, run, AsTasks(run), late=late, again=again, begin=begin)
+            state = advance(recipe, run, AsTasks(run), late=late, again=again, begin=begin, only_round=only_round)
             page = write_page(recipe, run.workspace)
     except DatasetBusy as busy:
         return cast(dict[str, Any], Cancelled(message=f"dropped: {busy.message} ({busy.found})"))  # what Prefect takes
     get_run_logger().info(state.sentence)
     show_state(state, page)
-    if page:
-        announce(recipe, state)
+    if page and (state.trials or state.settled):
+        announce(recipe, state, wait_hours)
     found = {**state.model_dump(mode="json"), "page": page}
     return cast(dict[str, Any], Completed(message=state.sentence, data=found))
 
 
-def announce(recipe: Recipe, state: MixState) -> None:
-    """Emit once that the trials of the round are there, or that the loop has ended; twice where a run was killed."""
+def announce(recipe: Recipe, state: MixState, wait_hours: float = 0.0) -> None:
+    """Emit once that the trials of the round are there, or that the loop has ended; twice where a run was killed.
+
+    wait_hours: where a deployment runs this and trials wait for scores, it runs again after so many hours.
+    """
     folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
     ended = state.status == "settled"
     what = f"settled-{state.loop:03d}" if ended else f"round-{state.round:03d}"
     if not records.is_announced(folder, what):
         (emit_settled if ended else emit_proposed)(recipe, state)
+        if wait_hours and not ended:
+            schedule_late(state.round, wait_hours)
         records.save_announced(folder, what)
+
+
+def schedule_late(number: int, hours: float) -> None:
+    """Schedule a run of this deployment, if it is one, that goes on without the scores that the round lacks by then.
+
+    No automation waits for the silence: of one that expects the event which another acts on, Prefect may lose the event
+    for both where its SQLite is busy.
+    """
+    here = FlowRunContext.get()
+    run = None if here is None else here.flow_run
+    if run is None or run.deployment_id is None:
+        return
+    parameters = {**run.parameters, "late": True, "again": False, "only_round": number}
+    due: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=hours))
+    with get_client(sync_client=True) as client:
+        client.create_flow_run_from_deployment(run.deployment_id, parameters=parameters, state=due)
 
 
 def show_state(state: MixState, page: str) -> None:

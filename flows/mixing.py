@@ -83,17 +83,29 @@ def mixture_of(recipe: Recipe) -> MixtureConfig:
 
 
 def advance(
-    recipe: Recipe, run: Run, run_step: RunStep, *, late: bool = False, again: bool = False, begin: bool = True
+    recipe: Recipe,
+    run: Run,
+    run_step: RunStep,
+    *,
+    late: bool = False,
+    again: bool = False,
+    begin: bool = True,
+    only_round: int | None = None,
 ) -> MixState:
     """Do what comes next, and say where the loop stands.
 
     Where trials of the last round are not published yet, because a run was killed, these are published; where scores
     are missing it waits, or with `late` goes on without them; else it proposes the next round or ends the loop. again:
-    begin a new loop, whatever the last one came to. begin: begin the first one where there is none.
+    begin a new loop, whatever the last one came to. begin: begin the first one where there is none. only_round: do
+    nothing where another round is open, or none.
     """
     config = mixture_of(recipe)
     folder = records.mixture_folder(recipe.destination.uri, recipe.dataset)
     known = records.read_rounds(folder)
+    if only_round is not None and (not known.open or known.open[-1].round != only_round):
+        loop = 0 if known.last is None else known.last.loop
+        over = f"round {only_round} is over, or never was"
+        return MixState(dataset=recipe.dataset, status="waiting", round=only_round, loop=loop, sentence=over)
     if again or not known.open:
         if known.last is not None and not again:
             return _ended(recipe, known)

@@ -65,7 +65,7 @@ def changed(recipe: Recipe, **mixture: Any) -> Recipe:
     return parse({**plain, "mixture": {**plain["mixture"], **mixture}})
 
 
-def step(recipe: Recipe, **options: bool) -> MixState:
+def step(recipe: Recipe, **options: Any) -> MixState:
     run = Run(recipe.workspace, recipe.dataset, Path(recipe.workspace).parent / "scratch")
     return advance(recipe, run, InProcess(run), **options)
 
@@ -108,7 +108,9 @@ def test_a_loop_ends_with_what_beats_stratified_and_curate_goes_by_it_once_it_is
 
     train(recipe, first, skip=("trial-0-3",))
     assert step(recipe).waits_for == ["trial-0-3"]
-    second = step(recipe, late=True)
+    assert step(recipe, late=True, only_round=1).sentence == "round 1 is over, or never was"
+    assert len(known(recipe).rounds) == 1
+    second = step(recipe, late=True, only_round=0)
     assert (second.status, second.round) == ("proposed", 1)
     assert known(recipe).rounds[1].without == ["trial-0-3"]
     assert [trial.role for trial in known(recipe).rounds[1].trials][:2] == ["stratified", "proposed"]
