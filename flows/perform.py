@@ -97,13 +97,14 @@ class _Call(Generic[ConfigT, InputsT]):
 def _step_task(call: _Call[ConfigT, InputsT]) -> Json:
     without_tracebacks()
     ref = call.ref()
+    told = in_words(ref) + (", found in the workspace" if call.finished else "")
     if isinstance(call.run.progress, StepProgress):
-        call.run.progress.end(in_words(ref))
-    get_run_logger().info("%s: %s", call.step.called(call.config), in_words(ref))
+        call.run.progress.end(told)
+    get_run_logger().info("%s: %s", call.step.called(call.config), told)
     return ref.model_dump(mode="json")
 
 
 def in_words(ref: StepRef) -> str:
-    """Return what a step came to as its counts: "pool 1,540, quarantined 11; 12.0 s"."""
-    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in ref.counts.items())
+    """Return what a step came to as those of its counts that are not 0: "pool 1,540, quarantined 11; 12.0 s"."""
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in ref.counts.items() if count)
     return "; ".join(filter(None, [counts, f"{ref.seconds:,.1f} s"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from prefect.runtime import deployment, flow_run
+from prefect.utilities.urls import url_for
 
 from evenkeel.flows.places import absolute
 from evenkeel.flows.recipe import Recipe
@@ -24,7 +25,7 @@ HOSTED = re.compile(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.g
 
 def run_link() -> tuple[str, str] | None:
     """Return name and address of the run of this process, None in one that no server keeps."""
-    return (str(flow_run.name), flow_run.ui_url or "") if deployment.id else None
+    return (str(flow_run.name), url_for("flow-run", obj_id=flow_run.id) or "") if deployment.id else None
 
 
 def commit_link() -> tuple[str, str] | None:
