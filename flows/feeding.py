@@ -5,8 +5,9 @@ from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateDetails
 from prefect.context import FlowRunContext
+from prefect.states import Completed
 
 from evenkeel.infra.workspace import StepRef
 
@@ -21,12 +22,16 @@ def made_before(inputs: Iterable[StepRef]) -> list[State[Any]]:
 
 
 def remember_made(ref: StepRef, state: State[Any]) -> None:
-    """Remember which task of this run made an output."""
+    """Remember which task of this run made an output.
+
+    The state that is kept is a bare one: Prefect looks for inputs inside of what a task waits for, and takes what a
+    result has in common with that of another task for an input too.
+    """
     run, made = _MADE.get()
     if run != _flow_run():
         run, made = _flow_run(), {}
         _MADE.set((run, made))
-    made[ref.uri] = state
+    made[ref.uri] = Completed(data=True, state_details=StateDetails(task_run_id=state.state_details.task_run_id))
 
 
 def _flow_run() -> UUID | None:
