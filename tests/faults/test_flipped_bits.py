@@ -22,6 +22,7 @@ from evenkeel.tasks.publish.staging.inputs import StageInputs
 from evenkeel.tasks.publish.staging.order import Order
 from evenkeel.tasks.publish.staging.step import STAGE
 from evenkeel.tasks.reading.stream import RowStream
+from evenkeel.tasks.sample.balanced.steps import read_partitions
 from evenkeel.tasks.sample.selection import Selection
 from evenkeel.tasks.step import Run
 from tests.validate import pools
@@ -45,6 +46,10 @@ def readers(done: dict[str, StepRef], run: Run, version: str) -> dict[str, Read]
         "dedup/groups.parquet": lambda: Duplicates.open(done["dedup"]).sizes(pool.row_ids()),
         "cluster/rows/*.parquet": lambda: Hierarchy.open(done["cluster"]).rows(),
         **{f"cluster/level-*/{name}.npy": hierarchy for name in ("centroids", "parents", "counts", "radii")},
+        **{
+            f"partition/{name}.npy": lambda: read_partitions(done["partition"])
+            for name in ("leaf", "weight", "half", "cells")
+        },
         "sample/selection.parquet": selection.row_ids,
         "sample/quotas.parquet": selection.quotas,
         "sample/candidates.parquet": selection.candidates,
