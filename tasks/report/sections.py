@@ -149,7 +149,9 @@ def lead(facts: CardFacts) -> str:
     totals, leaves = facts.totals, facts.leaves
     there = leaves.before > 0
     covered = int((leaves.after[there] > 0).sum())
-    size = f"the median cluster has {np.median(leaves.after[there]):,.0f} rows, the largest {leaves.after.max():,.0f}"
+    median = f"{np.median(leaves.after[there]):,.0f}"
+    unit = "row" if median == "1" else "rows"
+    size = f"the median cluster has {median} {unit}, the largest {leaves.after.max():,.0f}"
     columns = ", ".join(counts.title for counts in facts.groups)
     groups = f" Balance is also reported by {columns}, which the clustering did not use." if columns else ""
     return (
