@@ -18,6 +18,7 @@ from evenkeel.infra.workspace import StepFolder
 from evenkeel.tasks.embed import post, reuse
 from evenkeel.tasks.embed.config import AnyEmbedding
 from evenkeel.tasks.embed.embedder import Embedder, EmbeddingConfig, Place, RawVectors
+from evenkeel.tasks.embed.embedders.column import ColumnEmbedding
 from evenkeel.tasks.embed.inputs import EmbedInputs
 from evenkeel.tasks.embed.post import PostProcessor
 from evenkeel.tasks.embed.vectors import Vectors
@@ -117,6 +118,12 @@ def embed_texts(vectors: Vectors, texts: pa.ChunkedArray, run: Run) -> RawVector
     """
     embedder, place = _embedder_of(vectors, run)
     return PostProcessor(embedder, place).apply(embedder.embed_texts(texts, place))
+
+
+def can_embed_texts(vectors: Vectors, run: Run) -> bool:
+    """Return whether the map that made the vectors of a pool makes vectors of texts from elsewhere too."""
+    own = type(_embedder_of(vectors, run)[0]).embed_texts
+    return own not in (Embedder.embed_texts, ColumnEmbedding.embed_texts)
 
 
 def embed_vectors(vectors: Vectors, raw: RawVectors, run: Run) -> RawVectors:

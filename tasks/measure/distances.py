@@ -19,7 +19,7 @@ from evenkeel.tasks.distance.record import Record
 from evenkeel.tasks.distance.rows import sum_rows
 from evenkeel.tasks.distance.space import Space
 from evenkeel.tasks.distance.sums import SetSummary, SetSums
-from evenkeel.tasks.embed.step import map_fingerprint
+from evenkeel.tasks.embed.step import can_embed_texts, map_fingerprint
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.measure.churn import in_both
 from evenkeel.tasks.measure.config import MeasureConfig
@@ -47,6 +47,7 @@ def measure_distances(
     pool, after: distances of the pool and of the version. random: the mean of what random rows come to. bound: where
     these end: none of eight random draws came nearer to the target; sampling noise hardly brings a draw further from
     the pool or from the last version. hashes: the sketch of the version. folder: for what workers read, removed after.
+    To a target of texts nothing is measured where the vectors of the pool came with its source.
     """
     hierarchy, vectors = Hierarchy.open(inputs.cluster), Vectors.open(inputs.embed, run.scratch)
     if not hierarchy.leaves:
@@ -63,7 +64,7 @@ def measure_distances(
     found = sum_rows(rows, vectors, sets, SETS, space, storage.join(folder, "space"), run, signed=2)
     histograms = Histograms(hierarchy, pool, version, frozenset(config.distances))
     lines: list[Line] = []
-    if config.target is not None:
+    if config.target is not None and (config.target.vector or can_embed_texts(vectors, run)):
         parts = config.target.vectors(vectors, run)
         aim, wanted = sum_parts(parts, space, hierarchy, storage.join(folder, "index"), run)
         lines += _to_target(found, aim.summary(0))

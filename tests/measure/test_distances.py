@@ -11,6 +11,7 @@ from evenkeel.expectations.expectation import NotApplicable
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.dedup.target_set import TargetSet
 from evenkeel.tasks.distance.measures import BY
 from evenkeel.tasks.measure.config import MeasureConfig
 from evenkeel.tasks.measure.inputs import MeasureInputs
@@ -55,6 +56,18 @@ def version(
 def ratio(profile: StepRef, to: str, by: str) -> float:
     gate = Distance.model_validate({"to": to, "by": by})
     return gate.measure(Profile.open(profile).distances).value
+
+
+@pytest.mark.parametrize("of", ["texts", "vectors"])
+def test_a_target_of_texts_is_no_stop_where_the_vectors_came_with_the_source(tmp_path: Path, of: str) -> None:
+    run, kind = make_run(tmp_path), np.arange(240) % 4
+    done = write_pool(tmp_path / "pool", CENTRES[kind], levels=[kind])
+    (tmp_path / "target.txt").write_text("a note\nanother one\n")
+    np.save(tmp_path / "target.npy", CENTRES[[0, 0, 1]].astype(np.float32))
+    target = TargetSet(uri=str(tmp_path / ("target.txt" if of == "texts" else "target.npy")))
+    inputs = {**done, "sample": sampled(SamplingConfig(target=40), done, run)}
+    found = Profile.open(MEASURE(MeasureConfig(target=target), MeasureInputs.of(inputs), run)).distances
+    assert set(found["to"]) == ({"pool"} if of == "texts" else {"pool", "target"})
 
 
 @pytest.mark.long
