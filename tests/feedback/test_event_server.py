@@ -34,7 +34,7 @@ def test_scores_of_an_event_are_recorded_and_the_last_of_a_round_brings_the_next
     document = loop_document(tmp_path, rounds=2, trials=TRIALS)
     config, workspace = DestinationConfig(uri=document["destination"]["uri"]), document["workspace"]
     with served_loop(tmp_path, document, ("mix", "feedback")) as server:
-        first = server.start("mix/mix")
+        first = server.start("mix/mix", {"wait_hours": 0})  # no late run among the runs
         assert server.ended(first, 1200)["type"] == "COMPLETED"
         trials = [trial.name for trial in read_rounds(mixture_folder(config.uri, "notes")).rounds[0].trials]
 
