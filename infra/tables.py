@@ -138,10 +138,15 @@ def _packed(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
         if count >= rows:
             yield pa.concat_tables(held)
             held, count = [], 0
-        elif len(held) == PACKED_TABLES:  # an Arrow table takes 4 kB, however few its rows
-            held = [pa.concat_tables(held).combine_chunks()]
+        else:
+            held = put_together(held)
     if held:
         yield pa.concat_tables(held)
+
+
+def put_together(held: list[pa.Table]) -> list[pa.Table]:
+    """Return tables that wait as they are, or as one where there are 64: one takes 4 kB, however few its rows."""
+    return [pa.concat_tables(held).combine_chunks()] if len(held) == PACKED_TABLES else held
 
 
 def write_table_into(

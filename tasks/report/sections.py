@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenkeel.expectations.wording import percent
-from evenkeel.infra.quantities import duration
+from evenkeel.infra.quantities import count, duration
 from evenkeel.tasks.dedup.drops import QUARANTINED
 from evenkeel.tasks.dedup.filtered import RuleCount
 from evenkeel.tasks.report import findings
@@ -149,9 +149,8 @@ def lead(facts: CardFacts) -> str:
     totals, leaves = facts.totals, facts.leaves
     there = leaves.before > 0
     covered = int((leaves.after[there] > 0).sum())
-    median = f"{np.median(leaves.after[there]):,.0f}"
-    unit = "row" if median == "1" else "rows"
-    size = f"the median cluster has {median} {unit}, the largest {leaves.after.max():,.0f}"
+    median = count(round(np.median(leaves.after[there])), "row")
+    size = f"the median cluster has {median}, the largest {leaves.after.max():,.0f}"
     columns = ", ".join(counts.title for counts in facts.groups)
     groups = f" Balance is also reported by {columns}, which the clustering did not use." if columns else ""
     return (
@@ -234,8 +233,7 @@ def _refused_lines(records: Sequence[Mapping[str, object]]) -> list[RefusedLine]
         of_reason.setdefault((str(one["what"]), str(one["reason"])), []).append(one)
     lines = []
     for (what, reason), found in of_reason.items():
-        count = len(found) if what == "shard" else int(str(found[0]["rows"]))
-        many = f"{count:,} {what}" + ("" if count == 1 else "s")
+        many = count(len(found) if what == "shard" else int(str(found[0]["rows"])), what)
         examples = [(str(one["where"]), shorten(str(one["found"]), 200)) for one in found]
         lines.append(RefusedLine(shorten(reason, 300), many, examples))
     return lines

@@ -29,9 +29,8 @@ MAP = "columns.json"
 QUANTILES = 1001
 FARTHEST_RANK = 3.0  # standard deviations that the greatest of a column's ranks comes to
 FARTHEST = 1e4  # standard deviations that any number may come to
-MIDDLE = (
-    1e-6  # the first number of a row that is in the middle in every column: a zero vector would say nothing is known
-)
+# The first number of a row that is in the middle in every column: a zero vector would say nothing is known.
+MIDDLE = 1e-6
 WIDTH = 32  # of columns that are not named, for an estimate
 
 

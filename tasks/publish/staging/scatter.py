@@ -11,7 +11,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
 from evenkeel.infra.sections import write_sections
-from evenkeel.infra.tables import PACKED_TABLES, read_range, write_batch
+from evenkeel.infra.tables import put_together, read_range, write_batch
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.annotate.columns import read_columns
 from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -78,9 +78,7 @@ def scatter(job: ScatterJob, blocks: tuple[str, ...]) -> Scattered:
         rows = (job.excerpt or pool).table(block, row_columns(pool))
         kept, places = _kept(job, order, rows, block, list(pool.signals))
         if kept.num_rows:
-            held.append(_published(job, job.excerpt or pool, block, kept, places))
-            if len(held) == PACKED_TABLES:  # a table of a few rows takes kilobytes
-                held = [pa.concat_tables(held).combine_chunks()]
+            held = put_together([*held, _published(job, job.excerpt or pool, block, kept, places)])
         if job.fates:
             others = dispositions.of_a_block(rows, places, _dropped(job, rows))
             result.dispositions.append(write_table(job.folder, f"{dispositions.FOLDER}/{block}.parquet", others))
