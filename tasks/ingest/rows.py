@@ -16,6 +16,7 @@ from evenkeel.tasks.ingest.pool import SHARD_BITS
 from evenkeel.tasks.ingest.reader import Batch, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.schemas import conform_table, stack
+from evenkeel.tasks.ingest.times import BEYOND, beyond_microseconds
 from evenkeel.tasks.ingest.vectors import check_matrix, to_matrix
 
 Refusal = tuple[int, str, Reason, str]
@@ -87,6 +88,7 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]
     measured = [name for name in payload.column_names if name not in unmeasured]
     sizes = sum((columns.row_bytes(payload[name]) for name in measured), np.zeros(rows, dtype=np.int64))
     columns.refuse(codes, sizes > job.max_row_bytes, Reason.OVERSIZE_ROW)
+    far = _refuse_far_times(payload, codes)
     matrix = _matrix(batch, plan, codes)
     extra: dict[str, pa.ChunkedArray] = {}
     for name in plan.groups:
@@ -99,9 +101,9 @@ def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]
     refusals = []
     for at in np.flatnonzero(codes):
         reason = Reason(int(codes[at]))
-        refusals.append(
-            (int(batch.rows[at]), ids[at].as_py() or "", reason, _detail(reason, batch, job, sizes, int(at)))
-        )
+        detail = far.get(int(at)) if reason is Reason.UNPARSABLE_ROW else None
+        detail = detail or _detail(reason, batch, job, sizes, int(at))
+        refusals.append((int(batch.rows[at]), ids[at].as_py() or "", reason, detail))
     sound = codes == Reason.SOUND
     shards = np.full(rows, job.number, dtype=np.int32)
     extras = pa.table(extra) if extra else pa.table({"": pa.nulls(rows)})
@@ -131,6 +133,17 @@ def _with_texts(table: pa.Table, plan: ColumnPlan, codes: npt.NDArray[np.uint8])
             texts = columns.conform(table[name], pa.string())
         table = table.set_column(table.column_names.index(name), name, texts)
     return table
+
+
+def _refuse_far_times(payload: pa.Table, codes: npt.NDArray[np.uint8]) -> dict[int, str]:
+    """Refuse the rows with times that no published version holds; return what is said of each."""
+    about: dict[int, str] = {}
+    for name in payload.column_names:
+        if (far := beyond_microseconds(payload[name])) is not None and far.any():
+            far &= codes == Reason.SOUND
+            columns.refuse(codes, far, Reason.UNPARSABLE_ROW)
+            about |= dict.fromkeys(np.flatnonzero(far).tolist(), f"{name!r} {BEYOND}")
+    return about
 
 
 def _ids(column: pa.ChunkedArray, codes: npt.NDArray[np.uint8]) -> pa.ChunkedArray:

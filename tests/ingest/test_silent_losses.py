@@ -168,27 +168,6 @@ def test_bytes_that_are_utf8_are_texts(tmp_path: Path) -> None:
     assert pool.quarantine()["detail"].to_pylist() == ["'text' is not UTF-8"]
 
 
-def test_dates_of_spark_are_read_as_written(tmp_path: Path) -> None:
-    far = pa.array([253402214400000000, 0], pa.timestamp("us"))
-    path = tmp_path / "pool" / "a.parquet"
-    path.parent.mkdir(parents=True)
-    # int96 as Spark writes it: nanoseconds of the day and the Julian day, beyond what 64 bits of nanoseconds hold
-    pq.write_table(
-        pa.table({**TEXTS, "until": pa.array([0, 0], pa.timestamp("ns"))}),
-        path,
-        use_deprecated_int96_timestamps=True,
-        compression="none",
-        use_dictionary=False,
-    )
-    days = [(2440588 + value // 86_400_000_000).to_bytes(4, "little") for value in far.cast(pa.int64()).to_pylist()]
-    epoch = b"\x00" * 8 + (2440588).to_bytes(4, "little")
-    content = path.read_bytes()
-    assert content.count(epoch * 2) == 1
-    path.write_bytes(content.replace(epoch * 2, b"\x00" * 8 + days[0] + b"\x00" * 8 + days[1]))
-    pool = read(tmp_path)
-    assert [str(value)[:10] for value in whole(pool)["until"]] == ["9999-12-31", "1970-01-01"]
-
-
 def test_a_csv_that_begins_with_blank_lines_keeps_its_rows(tmp_path: Path) -> None:
     (tmp_path / "pool").mkdir()
     for name, begin in (("a", b"\n"), ("b", b"\xef\xbb\xbf\r\n\r\n"), ("c", b"")):

@@ -134,12 +134,16 @@ def _by_arrow(piece: bytes, rows: int) -> pa.Table | None:
     return table if whole else None
 
 
-def _exact(column: pa.ChunkedArray) -> bool:
-    """Tell whether no whole number was too long for the double it was put in."""
-    if column.type != pa.float64():
+def _exact(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Tell whether every number, at any depth, is one, and no whole one was too long for the double it was put in."""
+    kind = column.type
+    if pa.types.is_list(kind):
+        return _exact(pc.list_flatten(column))
+    if pa.types.is_struct(kind):
+        return all(_exact(pc.struct_field(column, [at])) for at in range(kind.num_fields))
+    if kind != pa.float64():
         return True
-    largest = pc.max(pc.abs(column)).as_py()
-    return largest is None or largest < _EXACT or bool(np.isnan(largest))
+    return bool(pc.all(pc.less(pc.abs(column), _EXACT), min_count=0).as_py())
 
 
 def _has_time(kind: pa.DataType) -> bool:
@@ -177,7 +181,7 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
         try:
             if _nesting(_TEXT.sub(b"", line)) > DEEPEST:
                 raise ValueError(f"nested deeper than {DEEPEST} levels")
-            value = json.loads(line, parse_constant=_no_number, parse_float=_finite)
+            value = json.loads(line.decode(), parse_constant=_no_number, parse_float=_finite)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, found {type(value).__name__}")
             if b"\\u" in line:

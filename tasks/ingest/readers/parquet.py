@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from evenkeel.tasks.ingest.device_columns import decoded_groups, decodes, device_place
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
+from evenkeel.tasks.ingest.times import BEYOND, wrapped
 from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
 BATCH_BYTES = 256 << 20
@@ -41,6 +42,11 @@ class ParquetReader(Reader):
 
     def batches(self, shard: LocalShard) -> Iterator[Batch]:
         """Yield batches of at most `shard.batch` rows."""
+        with pq.ParquetFile(shard.path) as file:
+            times = _int96_columns(file)
+        if times:  # cuDF reads them as nanoseconds
+            yield from _with_checked_times(shard, times)
+            return
         first = 0
         with device_place() if shard.backend == "gpu" else nullcontext(False) as on_device:
             for table in _on_gpu(shard) if on_device else _on_cpu(shard):
@@ -66,15 +72,36 @@ def _consistent(footer: pq.FileMetaData) -> None:
         raise ValueError(f"the footer says {footer.num_rows:,} rows, its row groups {rows:,}")
 
 
-def _on_cpu(shard: LocalShard) -> Iterator[pa.Table]:
+def _int96_columns(file: pq.ParquetFile) -> list[str]:
+    """Return the columns of a file that are, or hold at any depth, INT96 times."""
+    schema = file.schema
+    leaves = [schema.column(at) for at in range(len(schema.names))]
+    paths = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
+    return [name for name in file.schema_arrow.names if any(f"{path}.".startswith(f"{name}.") for path in paths)]
+
+
+def _with_checked_times(shard: LocalShard, times: list[str]) -> Iterator[Batch]:
+    """Yield batches without the rows that have a time in INT96 which microseconds do not hold: these are rejects."""
+    first = 0
+    for table, seconds in zip(_on_cpu(shard), _on_cpu(shard, times, "s"), strict=True):
+        rows = np.arange(first, first + table.num_rows, dtype=np.int64)
+        bad = {name: wrapped(table[name], seconds[name]) for name in times}
+        sound = ~np.logical_or.reduce(list(bad.values()))
+        rejects = {row: f"{name!r} {BEYOND}" for name in times for row in rows[bad[name]].tolist()}
+        yield Batch(rows=rows[sound], table=table.filter(pa.array(sound)), rejects=sorted(rejects.items()))
+        first += table.num_rows
+
+
+def _on_cpu(shard: LocalShard, columns: list[str] | None = None, int96_unit: str = "us") -> Iterator[pa.Table]:
     with pq.ParquetFile(
         shard.path,
         memory_map=True,
         buffer_size=1 << 20,
         page_checksum_verification=True,
-        coerce_int96_timestamp_unit="us",
+        coerce_int96_timestamp_unit=int96_unit,
     ) as file:
-        for batch in file.iter_batches(batch_size=min(shard.batch, _fitting_rows(file.metadata)), use_threads=False):
+        size = min(shard.batch, _fitting_rows(file.metadata))
+        for batch in file.iter_batches(batch_size=size, columns=columns, use_threads=False):
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
 
