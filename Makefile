@@ -35,6 +35,9 @@ test: $(READY) ## the tests (under 10 minutes on 2 cores)
 test-all: $(READY) ## the slow tests too, and properties on more examples
 	EVENKEEL_THOROUGH_TESTS=1 $(PYTEST) -m "not gpu" $(ARGS)
 
+test-suites: $(READY) ## DIR=FOLDER: the test suites of other projects, of which FOLDER holds checkouts (CONTRIBUTING.md)
+	EVENKEEL_SUITES=$(abspath $(DIR)) $(PYTEST) -m slow tests/suites $(ARGS)
+
 test-gpu: $(READY) ## the device loop on NumPy's arrays, and what needs a CUDA device and the gpu extra where there is one
 	$(PYTEST) -m "gpu or not gpu" tests/gpu tests/infra/test_gpu.py $(ARGS)
 
@@ -106,4 +109,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel .site *.egg-info
 
-.PHONY: help setup run check test test-all test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock docs dist serve serve-down clean
+.PHONY: help setup run check test test-all test-suites test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock docs dist serve serve-down clean
