@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from importlib import import_module
 
-from evenkeel.flows.server.serve import free_port
 from evenkeel.infra.errors import ResourceError
+from evenkeel.infra.imports import without_collector
+from evenkeel.infra.ports import free_port
 
 OURS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 PROCESS = "evenkeel.flows.own_server_process"
@@ -31,12 +33,13 @@ def wanted() -> bool:
     return not settings.api.url and settings.server.ephemeral.enabled
 
 
-def start_own_server(*, quiet: bool = False) -> Callable[[], None]:
+def start_own_server(*, quiet: bool = False, meanwhile: Iterable[str] = ()) -> Callable[[], None]:
     """Start a server that ends with this process; return what waits until it answers, to be called before a flow.
 
     The server is begun before Prefect is imported here, so that both go on at once. Where settings name a server
     already, or forbid one of our own, none is left. quiet: what the server writes on the terminal is not shown, such as
-    the events that it drops when it is ended.
+    the events that it drops when it is ended. meanwhile: modules that the flow imports at some time; they are imported
+    as long as nothing else is to do but to wait.
     """
     if os.environ.get("PREFECT_API_URL") or ("prefect" in sys.modules and not wanted()):
         return lambda: None
@@ -47,7 +50,7 @@ def start_own_server(*, quiet: bool = False) -> Callable[[], None]:
         if not wanted():
             server.stop()
             return
-        server.ready()
+        server.ready(meanwhile)
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         _entered.enter_context(temporary_settings({PREFECT_API_URL: server.url}))
@@ -73,11 +76,15 @@ class OwnServer:
             stderr=written,
         )
 
-    def ready(self) -> None:
-        """Return when the server answers. Raises ResourceError where it ends, or takes longer than Prefect allows."""
+    def ready(self, meanwhile: Iterable[str] = ()) -> None:
+        """Return when the server answers; import the modules `meanwhile`, one after another, as long as it does not.
+
+        Raises ResourceError where the server ends, or takes longer than Prefect allows.
+        """
         import httpx
         from prefect.settings import get_current_settings
 
+        later = iter(meanwhile)
         deadline = time.monotonic() + get_current_settings().server.ephemeral.startup_timeout_seconds
         with httpx.Client() as client:
             while time.monotonic() < deadline and self._process.poll() is None:
@@ -85,7 +92,11 @@ class OwnServer:
                     if client.get(f"{self.url}/health").is_success:
                         return
                 except httpx.TransportError:
-                    time.sleep(POLL_SECONDS)
+                    if (module := next(later, None)) is None:
+                        time.sleep(POLL_SECONDS)
+                        continue
+                    with without_collector():
+                        import_module(module)
         raise ResourceError(
             "the temporary Prefect server does not start",
             found="nothing answers" if self._process.poll() is None else f"it ended with {self._process.returncode}",

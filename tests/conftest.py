@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenkeel.infra.environment import set_defaults
+from evenkeel.infra.ports import free_port
 
 set_defaults()
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
@@ -115,7 +116,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     (project / "prefect.yaml").write_text(yaml.safe_dump(document))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVENKEEL_COMMIT", commit(ROOT))
-        addresses = serve.up(home, port=serve.free_port(), s3_port=serve.free_port(), project=project)
+        addresses = serve.up(home, port=free_port(), s3_port=free_port(), project=project)
     server = Served(home, project, addresses)
     yield server
     server.api.close()

@@ -78,7 +78,7 @@ def test_parquet_and_arrays_go_through_one_door() -> None:
     assert {place: name for place, name in others.items() if not place.startswith(DOORS)} == {}
 
 
-@pytest.mark.parametrize("module", ["evenkeel.flows.cli.main", "evenkeel.flows.recipe"])
+@pytest.mark.parametrize("module", ["evenkeel.flows.cli.main", "evenkeel.flows.cli.run", "evenkeel.flows.recipe"])
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

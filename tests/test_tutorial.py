@@ -10,7 +10,7 @@ import duckdb
 import httpx
 import pytest
 
-from evenkeel.flows.server.serve import free_port
+from evenkeel.infra.ports import free_port
 
 PAGE = (Path(__file__).parent.parent / "docs" / "TUTORIAL.md").read_text()
 BLOCK = re.compile(r"(?:^`([\w.]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.S | re.M)

@@ -3,7 +3,11 @@
 Exit codes: 0 published (or unchanged, or answered), 2 a bad recipe or bad usage, 3 a gate failed, 1 anything else.
 """
 
+import atexit
+import logging
 import os
+import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -113,5 +117,28 @@ def main(debug: bool) -> None:
         os.environ["EVENKEEL_DEBUG"] = "1"
 
 
+def command() -> None:
+    """Call `main` and end the process with its exit code, as `evenkeel` does.
+
+    When all is done and said the process ends there and then: to take its modules to pieces, as Python does otherwise,
+    takes a second or two after a run.
+    """
+    code: object = 1
+
+    def leave() -> None:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # whoever read it is gone
+                stream.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+    atexit.register(leave)  # the first that is registered is the last that is called
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    command()

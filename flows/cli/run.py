@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+LATER = ("evenkeel.expectations.great", "sklearn.manifold", "fastapi.encoders", "dask.utils", "scipy.special")
+"""What the steps of a run import when they come to need it, of what takes long to import."""
 
 
 def start_server(verbose: bool) -> Callable[[], None]:
@@ -33,7 +35,7 @@ def start_server(verbose: bool) -> Callable[[], None]:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     end_children_with_this_process(mark=True)
-    return start_own_server(quiet=not verbose)
+    return start_own_server(quiet=not verbose, meanwhile=LATER)
 
 
 def begin(values: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from evenkeel.flows.web import PAGES_URL
 from evenkeel.infra.bucket import make_bucket
 from evenkeel.infra.environment import set_defaults
 from evenkeel.infra.errors import ResourceError, StorageError
+from evenkeel.infra.ports import free_port
 
 HOME = Path(".evenkeel/serve")
 BUCKET = "evenkeel"
@@ -161,14 +162,6 @@ def server_environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_HOME": home_of_prefect,
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
     }
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _register(environment: dict[str, str], project: Path, tell: Tell) -> None:

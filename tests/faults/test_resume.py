@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from evenkeel.flows.server import serve
+from evenkeel.infra.ports import free_port
 from tests.faults.curation import STEPS, Curation, killed
 from tests.flows.conftest import write_shards
 from tests.s3.servers import BUCKET, free_ports, seaweed
@@ -127,7 +128,7 @@ def test_the_s3_server_killed_in_every_step(
 def lonely(served: Served, tmp_path: Path) -> Iterator[Served]:
     """A server of this test's own: it is going to be killed."""
     home = tmp_path / "home"
-    own = Served(home, served.project, serve.up(home, port=serve.free_port(), project=served.project))
+    own = Served(home, served.project, serve.up(home, port=free_port(), project=served.project))
     yield own
     own.api.close()
     serve.down(home)

@@ -13,6 +13,7 @@ from evenkeel.flows.server import serve
 from evenkeel.flows.server.automations import HEARTBEAT_SETTING, SECOND_LOOK, SILENCE_SETTING
 from evenkeel.flows.server.project import ROOT
 from evenkeel.flows.server.silence import GONE
+from evenkeel.infra.ports import free_port
 from tests.served import Served
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -33,7 +34,7 @@ def small(tmp_path: Path) -> Iterator[Served]:
     (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": jobs}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SILENCE_SETTING, str(SILENT_SECONDS))
-        served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
+        served = Served(home, project, serve.up(home, port=free_port(), project=project))
     yield served
     served.api.close()
     serve.down(home)

@@ -12,6 +12,7 @@ import yaml
 from evenkeel.flows.server import serve
 from evenkeel.flows.server.automations import SILENCE_SETTING
 from evenkeel.flows.server.project import ROOT
+from evenkeel.infra.ports import free_port
 from tests.flows.conftest import write_shards
 from tests.served import Served
 
@@ -49,7 +50,7 @@ def served_loop(folder: Path, document: dict[str, Any], deployments: Collection[
     (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": found}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SILENCE_SETTING, "75")
-        served = Served(home, project, serve.up(home, port=serve.free_port(), project=project))
+        served = Served(home, project, serve.up(home, port=free_port(), project=project))
     try:
         yield served
     finally:

@@ -85,7 +85,7 @@ def test_a_ready_recipe_runs_from_the_wheel(fresh: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_server_from_the_wheel_has_every_deployment_and_runs_them_here(fresh: Path) -> None:
     python, evenkeel = fresh / "venv" / "bin" / "python", fresh / "venv" / "bin" / "evenkeel"
-    free = "from evenkeel.flows.server.serve import free_port; print(free_port())"
+    free = "from evenkeel.infra.ports import free_port; print(free_port())"
     port, pages = (call(fresh, python, "-c", free).strip() for _ in range(2))
     try:
         call(fresh, evenkeel, "serve", "--port", port, "--pages-port", pages)

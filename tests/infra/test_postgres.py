@@ -15,6 +15,7 @@ import pytest
 
 from evenkeel.flows.server import serve
 from evenkeel.infra.catalog import open_catalog
+from evenkeel.infra.ports import free_port
 
 pytestmark = pytest.mark.server
 
@@ -42,7 +43,7 @@ def postgres() -> Iterator[Database]:
     folder = Path(tempfile.mkdtemp(prefix="evenkeel-postgres-"))  # pytest's own folders are closed to other users
     if user is not None:
         shutil.chown(folder, user)
-    data, port = folder / "data", serve.free_port()
+    data, port = folder / "data", free_port()
 
     def run(tool: str, *arguments: str) -> None:
         subprocess.run([str(tools[tool]), *arguments], user=user, cwd="/", check=True, capture_output=True, text=True)
@@ -72,7 +73,7 @@ def test_everything_runs_on_postgres_and_ends_alone(
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", postgres.url("postgresql+asyncpg", "prefect"))
     bystander = subprocess.Popen(["sleep", "600"])
     try:
-        addresses = serve.up(home, port=serve.free_port(), project=project)
+        addresses = serve.up(home, port=free_port(), project=project)
         assert not (home / "prefect" / "prefect.db").exists()
         started = [member for each in serve.processes(home).values() for member in (each, *each.children(True))]
         assert len(started) >= 2

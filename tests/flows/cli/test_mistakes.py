@@ -47,17 +47,13 @@ def test_a_server_that_does_not_answer_is_named(recipe_file: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_a_pool_without_workers_is_said(served: Served, recipe_file: Path) -> None:
-    command = (
-        "-m",
-        "evenkeel.flows.cli.main",
-        "curate",
-        str(recipe_file),
-        "--deployment",
-        "curate/on-demand-gpu",
-        "--json",
+    evenkeel = ("-m", "evenkeel.flows.cli.main")
+    served.prefect("work-pool", "create", "idle", "--type", "process")
+    deployed = json.loads(served.call(*evenkeel, "deploy", str(recipe_file), "--pool", "idle", "--json"))
+    found = json.loads(
+        served.call(*evenkeel, "curate", str(recipe_file), "--deployment", deployed["deployments"][0], "--json")
     )
-    found = json.loads(served.call(*command))
-    assert found["waits"].startswith("no worker polls the pool 'gpu'")
+    assert found["waits"].startswith("no worker polls the pool 'idle'")
     served.ask("POST", f"/flow_runs/{found['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 

@@ -10,6 +10,7 @@ from botocore.session import get_session  # type: ignore[import-untyped]
 
 from evenkeel.flows.server import serve
 from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.ports import free_port
 from tests.served import Served
 
 pytestmark = pytest.mark.server
@@ -59,7 +60,7 @@ def test_everything_listens_on_this_machine_only(served: Served) -> None:
 
 def test_starting_twice_is_refused(served: Served) -> None:
     with pytest.raises(ResourceError, match=r"already serving\n  found: pages, s3, server, worker"):
-        serve.up(served.home, port=serve.free_port())
+        serve.up(served.home, port=free_port())
     assert set(serve.processes(served.home)) == {"pages", "s3", "server", "worker"}
 
 
@@ -74,7 +75,7 @@ def test_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
 
 def test_folder_without_deployments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"expected: prefect\.yaml"):
-        serve.up(tmp_path / "home", port=serve.free_port(), project=tmp_path)
+        serve.up(tmp_path / "home", port=free_port(), project=tmp_path)
 
 
 def test_s3_server_has_a_bucket_and_says_its_keys(served: Served) -> None:
@@ -110,6 +111,6 @@ def test_what_has_ended_is_started_again_as_it_was(served: Served) -> None:
 def test_a_server_that_ends_early_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://")
     with pytest.raises(ResourceError, match="the server did not come up") as caught:
-        serve.up(tmp_path, port=serve.free_port())
+        serve.up(tmp_path, port=free_port())
     assert "nonsense" in str(caught.value)
     assert serve.processes(tmp_path) == {}
