@@ -13,6 +13,7 @@ from evenkeel.tasks.filter.rules import check_types
 from evenkeel.tasks.ingest.column_types import plain_type
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.named import OWN, unknown_column
+from evenkeel.tasks.ingest.partitions import FROM_PATH
 from evenkeel.tasks.ingest.plan import inspect_shard
 from evenkeel.tasks.ingest.reader import Harvester, reader_of
 from evenkeel.tasks.signal.kinds.expression import ExpressionSignal
@@ -123,5 +124,7 @@ class _SourceColumns:
             schema, declared, sampled = seen.schema, reader.types == "declared", seen.sample
         self.names += [name for name in schema.names if name not in self.names]
         for name in wanted.intersection(schema.names):
-            self.types.setdefault(name, plain_type(schema.field(name).type) if declared else None)
+            item = schema.field(name)
+            known = declared and not (item.metadata and FROM_PATH in item.metadata)
+            self.types.setdefault(name, plain_type(item.type) if known else None)
         self.complete = not sampled

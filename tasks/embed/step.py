@@ -91,6 +91,7 @@ def resolve(config: EmbeddingConfig, pool: Pool) -> Embedder:
     if not (pool.has_vectors or pool.has_text) and not isinstance(config, Embedder):
         raise InputError(
             "there is nothing to embed: the source has neither vectors nor texts",
+            found=", ".join(repr(name) for name in list(pool.info.payload)[:30]),
             where="source",
             remedy="name a column: source.vector or source.text",
         )

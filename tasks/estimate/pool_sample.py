@@ -14,7 +14,8 @@ from evenkeel.infra.errors import InputError
 from evenkeel.tasks.ingest.compressed import decompressed
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.listing import ListedShard
-from evenkeel.tasks.ingest.plan import inspect_shard, plan_columns
+from evenkeel.tasks.ingest.partitions import with_columns
+from evenkeel.tasks.ingest.plan import ColumnPlan, inspect_shard, plan_columns
 from evenkeel.tasks.ingest.reader import (
     Batch,
     Harvester,
@@ -88,7 +89,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
     counts = [_rows_in(shard, seen) for shard, seen in found]
     sampled = sum(shard.bytes for shard, _ in found)
     total = sum(shard.bytes for shard in shards)
-    table, speed = _first_rows([shard for shard, _ in found], rows, plan.vector, folder)
+    table, speed = _first_rows([shard for shard, _ in found], rows, plan, folder)
     source = source.model_copy(update={"vector": plan.vector})
     text = _bytes_per_row(table, plan.text)
     size = PoolSize(
@@ -146,7 +147,7 @@ def _count_lines(plain: BinaryIO) -> tuple[int, int]:
     return lines + (read < COUNTED_BYTES and last != b"\n"), read
 
 
-def _first_rows(shards: Sequence[ListedShard], rows: int, vector: str | None, folder: Path) -> tuple[pa.Table, float]:
+def _first_rows(shards: Sequence[ListedShard], rows: int, plan: ColumnPlan, folder: Path) -> tuple[pa.Table, float]:
     """Return up to `rows` rows of a medium-sized shard as a table, and the source bytes read per second."""
     by_size = sorted(shards, key=lambda shard: shard.bytes)
     fitting = [shard for shard in by_size if shard.bytes <= MAX_FETCH or storage.is_local(shard.uri)]
@@ -157,8 +158,9 @@ def _first_rows(shards: Sequence[ListedShard], rows: int, vector: str | None, fo
         fetched = time.monotonic() - begun
         parts: list[pa.Table] = []
         try:
-            for batch in read_batches(shard.format, LocalShard(path, rows, vector, ids)):
-                parts.append(_as_table(batch, vector or "vector"))
+            for batch in read_batches(shard.format, LocalShard(path, rows, plan.vector, ids)):
+                table = _as_table(batch, plan.vector or "vector")
+                parts.append(with_columns(table, table.num_rows, shard.partition, plan.partitions))
                 if sum(part.num_rows for part in parts) >= rows:
                     break
         except ShardUnreadable:

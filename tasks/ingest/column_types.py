@@ -10,13 +10,13 @@ _LONGEST_DECIMAL = 38
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type of the values of a column, at every depth without dictionaries, views, extensions and `not null`.
 
-    A UUID is a text, any other extension is what it is stored as.
+    A UUID and a duration are texts, any other extension is what it is stored as.
     """
     if isinstance(kind, pa.BaseExtensionType):
         return pa.string() if kind.extension_name == "arrow.uuid" else plain_type(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return plain_type(kind.value_type)
-    if pa.types.is_string_view(kind):
+    if pa.types.is_string_view(kind) or pa.types.is_duration(kind):
         return pa.string()
     if pa.types.is_binary_view(kind):
         return pa.binary()
@@ -77,6 +77,31 @@ def may_lose(one: pa.DataType, common: pa.DataType) -> bool:
     if is_list(one) and is_list(common):
         return may_lose(one.value_type, common.value_type)
     return bool(pa.types.is_temporal(one) and pa.types.is_temporal(common))
+
+
+def lasting_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that versions have for a type, at every depth: microseconds for nanoseconds, 38 digits for 76."""
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_decimal256(kind):
+        return pa.decimal128(_LONGEST_DECIMAL, min(kind.scale, _LONGEST_DECIMAL))
+    if pa.types.is_struct(kind):
+        return pa.struct([child.with_type(lasting_type(child.type)) for child in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(lasting_type(kind.key_type), lasting_type(kind.item_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(lasting_type(kind.value_type))
+    return pa.list_(lasting_type(kind.value_type)) if pa.types.is_list(kind) else kind
+
+
+def twice_named(kind: pa.DataType, place: str) -> str:
+    """Return what is wrong where a struct, at any depth, has two fields of one name, else ""."""
+    children = [kind.field(number) for number in range(kind.num_fields)]
+    if pa.types.is_struct(kind) and len(names := [child.name for child in children]) > len(set(names)):
+        return f"two fields of {place!r} are named {next(name for name in names if names.count(name) > 1)!r}"
+    return next((wrong for child in children if (wrong := twice_named(child.type, f"{place}.{child.name}"))), "")
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -12,6 +12,7 @@ import xxhash
 
 from evenkeel.infra.dtypes import Int64Array
 from evenkeel.tasks.ingest.column_types import is_bytes, is_list, plain_type
+from evenkeel.tasks.ingest.durations import as_iso, as_seconds
 from evenkeel.tasks.ingest.reasons import Reason
 
 NO_GROUP = "(none)"
@@ -81,7 +82,8 @@ def decoded(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, npt.NDArray[np.bo
 
 
 def _objects(column: pa.Array) -> list[object]:
-    """Return nested values as Python objects; times that Python cannot hold as texts."""
+    """Return nested values as Python objects; durations, and times that Python cannot hold, as texts."""
+    column = _cast(column, plain_type(column.type))
     try:
         values: list[object] = column.to_pylist()
     except (OverflowError, ValueError):
@@ -106,6 +108,8 @@ def _json(value: object) -> str:
 def as_score(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, npt.NDArray[np.bool_]]:
     """Return a column as float32 (null where unknown), and (n,) bool: True where a value is no number."""
     kind = plain_type(column.type)
+    if pa.types.is_duration(column.type):
+        column, kind = as_seconds(column), pa.float64()
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -225,7 +229,7 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Return an array without dictionary, view or extension on its outside; UUIDs as texts."""
+    """Return an array without dictionary, view or extension on its outside; UUIDs and durations as texts."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         if kind.extension_name != "arrow.uuid":
@@ -236,6 +240,8 @@ def _plain(column: pa.Array) -> pa.Array:
         return _plain(column.dictionary_decode())
     if pa.types.is_nested(kind) and not pa.types.is_run_end_encoded(kind):
         return column.cast(_without_views(kind)) if _without_views(kind) != kind else column
+    if pa.types.is_duration(kind):
+        return as_iso(column)
     wanted = plain_type(kind)
     return column if wanted == kind else column.cast(wanted)
 

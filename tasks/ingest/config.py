@@ -44,6 +44,11 @@ class SourceConfig(BaseModel):
     scores: list[str] = Field(
         default_factory=list, description="Columns of numbers that rank rows: quality, length, ..."
     )
+    partitions: bool = Field(
+        True,
+        description="Whether folders named `key=value` give columns, as in `lang=en/part-0.parquet`. A column that a "
+        "file has itself stays as it is.",
+    )
     ids: str | list[str] | None = Field(
         None,
         description="With .npy shards: the files whose row i belongs to vector i. `.txt` and `.npy` hold ids alone; "

@@ -107,7 +107,7 @@ def _try(asked: Json) -> Json:
 
 
 class WrittenPlan(BaseModel):
-    """A `ColumnPlan` as JSON; types: an Arrow schema in base64. refused: by shard, why it is refused."""
+    """A `ColumnPlan` as JSON; types and partitions: Arrow schemas in base64. refused: by shard, why it is refused."""
 
     id: str | None
     text: str | None
@@ -119,6 +119,7 @@ class WrittenPlan(BaseModel):
     types: str
     refused: dict[int, tuple[int, str, int | None]]
     guessed: tuple[str, ...]
+    partitions: str
 
 
 class WrittenPack(BaseModel):
@@ -138,19 +139,28 @@ class WrittenPack(BaseModel):
     def of(cls, pack: Pack) -> "WrittenPack":
         """Return the jobs, to be written."""
         job, plan = pack[0], pack[0].plan.of({one.number for one in pack})
-        types = base64.b64encode(pa.schema(list(plan.types.items())).serialize()).decode()
         about = {one.name: getattr(plan, one.name) for one in fields(plan)}
-        written = WrittenPlan.model_validate(about | {"types": types})
+        types = {"types": _types_as_text(plan.types), "partitions": _types_as_text(plan.partitions)}
+        written = WrittenPlan.model_validate(about | types)
         shared = {one.name: getattr(job, one.name) for one in fields(job)} | {"plan": written}
         return cls.model_validate(shared | {"shards": [one.shard for one in pack]})
 
     def jobs(self) -> Pack:
         """Return the jobs that were written."""
-        schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(self.plan.types)))
         plan = ColumnPlan(
-            **self.plan.model_dump(exclude={"types", "refused"}),
-            types={item.name: item.type for item in schema},
+            **self.plan.model_dump(exclude={"types", "partitions", "refused"}),
+            types=_types_from_text(self.plan.types),
+            partitions=_types_from_text(self.plan.partitions),
             refused={number: (Reason(why[0]), why[1], why[2]) for number, why in self.plan.refused.items()},
         )
         shared = {name: getattr(self, name) for name in type(self).model_fields if name != "shards"} | {"plan": plan}
         return tuple(ShardJob(number=shard.number, shard=shard, **shared) for shard in self.shards)
+
+
+def _types_as_text(types: dict[str, pa.DataType]) -> str:
+    return base64.b64encode(pa.schema(list(types.items())).serialize()).decode()
+
+
+def _types_from_text(text: str) -> dict[str, pa.DataType]:
+    schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+    return {item.name: item.type for item in schema}

@@ -15,4 +15,5 @@ class ListedShard(BaseModel):
     fingerprint: str
     ids: str | None = Field(None, description="The file with the ids (or all other columns) of an .npy shard.")
     ids_fingerprint: str = ""
+    partition: dict[str, str | None] = Field({}, description="Columns that folders named `key=value` give.")
     number: int = Field(0, ge=0, lt=1 << 24, description="What its row ids begin with; kept while the dataset lives.")

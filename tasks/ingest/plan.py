@@ -15,6 +15,7 @@ from evenkeel.infra.errors import EvenkeelError, InputError
 from evenkeel.tasks.ingest.column_types import common_type, is_bytes, plain_type
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.partitions import partition_types, with_fields, with_types
 from evenkeel.tasks.ingest.reader import ShardSchema, describe, format_of, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.vectors import binary_dtype, is_list_of_floats, is_vector
@@ -26,7 +27,7 @@ class ColumnPlan:
 
     dtype: of the vectors, "float16" where every shard has that, else "float32". types: of the user's other columns, as
     far as known before reading. refused: by shard number, why none of its rows can be used. guessed: roles that the
-    recipe left open and that were found.
+    recipe left open and that were found. partitions: the types of the columns that paths of shards give.
     """
 
     id: str | None = None
@@ -39,6 +40,7 @@ class ColumnPlan:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     refused: dict[int, tuple[Reason, str, int | None]] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+    partitions: dict[str, pa.DataType] = field(default_factory=dict)
 
     def of(self, shards: Collection[int]) -> "ColumnPlan":
         """Return the plan with what it says of some shards alone."""
@@ -84,7 +86,8 @@ class ShardJob:
 def inspect_shard(shard: ListedShard) -> ShardSchema | str:
     """Return the schema of a shard, from its footer, header or first rows, or why it cannot be read."""
     try:
-        return _inspect(shard.uri, shard.format, shard.ids)
+        found = _inspect(shard.uri, shard.format, shard.ids)
+        return replace(found, schema=with_fields(found.schema, shard.partition))
     except EvenkeelError:
         raise
     except Exception as error:  # whatever a reader stumbles on is that shard's alone
@@ -120,13 +123,14 @@ def plan_columns(
     """
     refused: dict[int, tuple[Reason, str, int | None]] = {}
     fit: dict[int, ShardSchema] = {}
+    partitions = partition_types(shards)
     for number, found in enumerate(schemas):
         if isinstance(found, str):
             refused[number] = (Reason.UNREADABLE_SHARD, found, None)
         elif found.rows == 0:
             continue
         else:
-            fit[number] = found
+            fit[number] = replace(found, schema=with_types(found.schema, partitions))
     if not fit:
         return ColumnPlan(refused={shards[at].number: why for at, why in refused.items()})
     roles, guessed = _roles(source, fit)
@@ -154,6 +158,7 @@ def plan_columns(
         types=types,
         refused={shards[at].number: why for at, why in refused.items()},
         guessed=guessed,
+        partitions=partitions,
     )
 
 

@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
@@ -157,6 +158,22 @@ def format_of(uri: str) -> str | None:
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
     return suffixes().get(posixpath.splitext(name)[1])
+
+
+def named(names: Sequence[str]) -> list[str]:
+    """Return names of columns, with `unnamed`, `unnamed_2`, ... for those that have none."""
+    found, taken = list[str](), set(names)
+    for name in names:
+        if not name:
+            name = next(new for at in count(1) if (new := f"unnamed_{at}" if at > 1 else "unnamed") not in taken)
+            taken.add(name)
+        found.append(name)
+    return found
+
+
+def with_names(table: "pa.Table") -> "pa.Table":
+    """Return a table whose columns all have a name."""
+    return table.rename_columns(named(table.column_names)) if "" in table.column_names else table
 
 
 def read_batches(form: str, shard: LocalShard) -> Iterator[Batch]:

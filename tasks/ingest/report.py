@@ -7,7 +7,8 @@ class BlockReport(BaseModel):
     """A block as it was written; `schema_` is its payload's Arrow schema in base64.
 
     packed: (shard, rows) of each shard in a block that may hold several, else empty. mixed: columns that had several
-    types in these, which they are.
+    types in these, which they are. written: columns of numbers that came as text and do not give it back (`1.50`); the
+    texts lie in `written/`, with the row ids.
     """
 
     name: str
@@ -16,6 +17,7 @@ class BlockReport(BaseModel):
     schema_: str
     packed: list[tuple[int, int]] = []
     mixed: dict[str, list[str]] = {}
+    written: list[str] = []
 
 
 class ShardReport(BaseModel):

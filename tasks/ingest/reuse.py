@@ -18,8 +18,8 @@ from evenkeel.tasks.ingest.plan import ShardJob, inspect_shard
 from evenkeel.tasks.ingest.reader import READERS, ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
-BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin"}
-INSPECTION = 3  # raise it when `inspect_shard` returns something else for the same shard
+BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin", "written": "parquet"}
+INSPECTION = 4  # raise it when `inspect_shard` returns something else for the same shard
 
 
 def rules_key(job: ShardJob) -> str:
@@ -30,6 +30,7 @@ def rules_key(job: ShardJob) -> str:
         "columns": [plan.id, plan.text, plan.vector, plan.dimension, plan.dtype, plan.scores],
         "limits": [job.rows_per_block, job.max_row_bytes],
         "ids": job.shard.ids_fingerprint,
+        "partition": job.shard.partition,
         "name": job.shard.name if plan.id is None else "",
     }
     return content_key("rules", job.version, rules, {})
@@ -42,6 +43,7 @@ def reading_key(job: ShardJob) -> str:
         "rules": rules_key(job),
         "groups": job.plan.groups,
         "kept_vector": job.plan.kept_vector,
+        "partitions": {name: str(kind) for name, kind in job.plan.partitions.items()},
         "types": {name: str(kind) for name, kind in job.plan.types.items()},
         "order": list(job.plan.types),
         "refused": str(job.plan.refused.get(job.number, "")),
@@ -83,8 +85,9 @@ def take_over(jobs: Sequence[ShardJob], key: str) -> list[ShardReport]:
         if any(report.key != key for report in reports) or earlier == first.out:
             return []
         for block in (block for report in reports for block in report.blocks):
+            there = {"vectors": first.plan.vector, "keys": first.plan.id, "written": block.written}
             for part, suffix in BLOCK_FILES.items():
-                if (part != "vectors" or first.plan.vector) and (part != "keys" or first.plan.id):
+                if there.get(part, True):
                     _take_file(earlier, first.out, part, f"{block.name}.{suffix}")
         for name in dict.fromkeys(name for report in reports for name in report.refusals):
             place = storage.join("quarantine", name)

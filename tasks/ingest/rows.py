@@ -61,12 +61,16 @@ def together(parts: list[CheckedRows]) -> CheckedRows:
     )
 
 
-def typed(payload: pa.Table, plan: ColumnPlan) -> pa.Table:
-    """Return a payload of strings with numbers as numbers; the recipe's id, text and groups stay as written."""
+def typed(payload: pa.Table, plan: ColumnPlan) -> tuple[pa.Table, list[str]]:
+    """Return a payload of strings with numbers as numbers, and the columns that would not be written back as they were.
+
+    The recipe's id, text and groups stay as written.
+    """
     kept = {plan.id, plan.text, *plan.groups}
     names = payload.column_names
-    arrays = {name: payload[name] if name in kept else columns.plain_types(payload[name]) for name in names}
-    return pa.table(arrays)
+    table = pa.table({name: payload[name] if name in kept else columns.plain_types(payload[name]) for name in names})
+    numbers = [name for name in names if table[name].type == pa.float64() and payload[name].type == pa.string()]
+    return table, [name for name in numbers if columns.as_text(table[name]) != payload[name]]
 
 
 def check_rows(batch: Batch, job: ShardJob) -> tuple[CheckedRows, list[Refusal]]:
@@ -180,8 +184,8 @@ def _matrix(batch: Batch, plan: ColumnPlan, codes: npt.NDArray[np.uint8]) -> Arr
 
 def _payload(payload: pa.Table, plan: ColumnPlan, shard: ListedShard) -> pa.Table:
     """Return the user's columns in the planned types, dictionaries and views decoded."""
-    kinds = [(item.name, _kind(plain_type(item.type), plan.types.get(item.name))) for item in payload.schema]
     if reader_of(shard.format).types == "declared":
+        kinds = [(item.name, _kind(plain_type(item.type), plan.types.get(item.name))) for item in payload.schema]
         names = {name for name, _ in kinds}
         kinds += [(name, kind) for name, kind in plan.types.items() if name not in names]
         order = {name: at for at, name in enumerate(plan.types)}

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from evenkeel.tasks.ingest import columns
-from evenkeel.tasks.ingest.column_types import common_type, has_empty_struct, may_lose
+from evenkeel.tasks.ingest.column_types import common_type, has_empty_struct, lasting_type, may_lose
 
 
 def stack(tables: list[pa.Table]) -> pa.Table:
@@ -50,9 +50,19 @@ def with_texts(schema: pa.Schema, names: set[str]) -> pa.Schema:
 
 
 def storable(table: pa.Table) -> pa.Table:
-    """Return a table that a Parquet file can hold: columns with structs without any field as JSON."""
+    """Return a table that a Parquet file can hold: columns with structs without any field as JSON.
+
+    Nanoseconds and decimals of 76 digits have a type that versions have where that holds every value.
+    """
     kinds = {item.name: pa.string() if has_empty_struct(item.type) else item.type for item in table.schema}
+    lasting = {name: lasting_type(kind) for name, kind in kinds.items()}
+    kinds |= {name: new for name, new in lasting.items() if new != kinds[name] and columns.fits(table[name], new)}
     return conform_table(table, pa.schema(list(kinds.items())))
+
+
+def without_lasting_type(schema: pa.Schema) -> set[str]:
+    """Return the columns of blocks whose values no type of a version holds: nanoseconds, more than 38 digits."""
+    return {item.name for item in schema if lasting_type(item.type) != item.type}
 
 
 def _fits(table: pa.Table, schema: pa.Schema, name: str) -> bool:

@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
+from evenkeel.tasks.ingest.partitions import with_columns
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, ShardUnreadable, describe, read_batches, reader_of
 from evenkeel.tasks.ingest.reasons import Reason
@@ -84,7 +85,7 @@ def read_alone(job: ShardJob) -> ShardReport:
         try:
             if job.number in job.plan.refused:
                 return refused(job, shard.digest, *job.plan.refused[job.number])
-            for batch in read_batches(job.shard.format, shard.local):
+            for batch in _batches(job, shard.local):
                 writer.add(batch)
             _require_all(job, shard.path, writer.rows)
             return writer.finish(shard.digest)
@@ -100,7 +101,7 @@ def read_small(job: ShardJob) -> SmallShard | None:
             if job.number in job.plan.refused:
                 return _refused_whole(job, shard.digest, *job.plan.refused[job.number])
             rows, parts, refusals = 0, list[CheckedRows](), list[Refusal]()
-            for batch in read_batches(job.shard.format, shard.local):
+            for batch in _batches(job, shard.local):
                 rows += len(batch.rows) + len(batch.rejects)
                 _check(job, batch, parts, refusals)
                 if rows > job.rows_per_block or sum(part.payload.nbytes for part in parts) > BLOCK_BYTES:
@@ -112,6 +113,13 @@ def read_small(job: ShardJob) -> SmallShard | None:
     report = _report(job, shard.digest, rows, reasons)
     sound = together(parts) if parts else None
     return SmallShard(report, sound, [refused_rows(job.number, refusals)] if refusals else [])
+
+
+def _batches(job: ShardJob, local: LocalShard) -> Iterator[Batch]:
+    """Yield the batches of a shard, with the columns that its path gives."""
+    for batch in read_batches(job.shard.format, local):
+        table = with_columns(batch.table, len(batch.rows), job.shard.partition, job.plan.partitions)
+        yield replace(batch, table=table)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from evenkeel.infra.errors import InputError, RecipeError
 from evenkeel.tasks.ingest.config import IngestRequest, SourceConfig
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.partitions import partition_of
 from evenkeel.tasks.ingest.reader import READERS, Harvester, format_of, reader_of, suffixes
 
 
@@ -46,7 +47,9 @@ def find_shards(source: SourceConfig, field: str = "source.uri") -> list[ListedS
                     expected=", ".join(sorted(suffixes())) + " (also .gz, .zst)",
                     remedy="set source.format",
                 )
-            shards.setdefault(uri, ListedShard(uri=uri, name=name, format=form, bytes=size, fingerprint=fingerprint))
+            columns = partition_of(uri, name) if source.partitions else {}
+            found = ListedShard(uri=uri, name=name, format=form, bytes=size, fingerprint=fingerprint, partition=columns)
+            shards.setdefault(uri, found)
     if not shards:
         raise InputError(
             f"{field} holds no shard", where=str(source.uri), remedy=f"check {field}: a file, a folder or a glob"

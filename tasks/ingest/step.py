@@ -36,8 +36,9 @@ from evenkeel.tasks.ingest.schemas import (
     lossy_columns,
     unfit_columns,
     with_texts,
+    without_lasting_type,
 )
-from evenkeel.tasks.ingest.writing import block_name
+from evenkeel.tasks.ingest.writing import as_written, block_name
 from evenkeel.tasks.inputs import NoInputs
 from evenkeel.tasks.step import Outcome, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -123,7 +124,7 @@ def cost(request: IngestRequest, work: Workload) -> float:
     return 0.04 + 3e-6 * work.rows + 0.02 * megabytes + 4e-8 * work.rows * work.source_dimension
 
 
-INGEST = Step(name="ingest", version=5, function=ingest, retries=2, cost=cost)
+INGEST = Step(name="ingest", version=6, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:
@@ -190,14 +191,16 @@ def _same_columns(blocks: Sequence[BlockReport], out: StepFolder, run: Run) -> t
     schema = with_texts(schema, {item.name for item in schema if pa.types.is_null(item.type)})
     lossy = [block.name for block, one in zip(blocks, schemas, strict=True) if lossy_columns(one, schema)]
     found = run.compute.map(partial(_unfit, out.uri, schema), lossy, work=_BLOCK_BYTES * len(lossy))
-    schema = with_texts(schema, {name for names in found for name in names})
+    fine = without_lasting_type(schema)
+    schema = with_texts(schema, {name for names in found for name in names} | fine)
     mixed = kinds_of(unlike)
+    mixed |= {name: [str(one.field(name).type)] for one in unlike for name in fine - mixed.keys() if name in one.names}
     for block in blocks:
         for name, kinds in block.mixed.items():
             own = mixed.get(name) or [str(one.field(name).type) for one in unlike if name in one.names][:1]
             mixed[name] = list(dict.fromkeys([*kinds, *own]))
     about = {item.name: f"{', '.join(mixed[item.name])} -> {item.type}" for item in schema if item.name in mixed}
-    unequal = [block.name for block, one in zip(blocks, schemas, strict=True) if one != schema]
+    unequal = [(block.name, bool(block.written)) for block, one in zip(blocks, schemas, strict=True) if one != schema]
     run.compute.map(partial(_conform_block, out.uri, schema), unequal, work=_BLOCK_BYTES * len(unequal))
     return schema, about
 
@@ -212,10 +215,13 @@ def _payload(out: str, name: str) -> str:
     return storage.join(out, "payload", f"{name}.parquet")
 
 
-def _conform_block(out: str, schema: pa.Schema, name: str) -> None:
+def _conform_block(out: str, schema: pa.Schema, block: tuple[str, bool]) -> None:
+    """Write a block's payload in a schema; block: its name, and whether some numbers were written as others are."""
+    name, written = block
     uri = _payload(out, name)
     keep_original(out, "payload", name)
-    write_table(uri, conform_table(read_table(uri), schema))
+    table = read_table(uri)
+    write_table(uri, conform_table(as_written(out, name, table, schema) if written else table, schema))
 
 
 def _info(

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import write_array
-from evenkeel.infra.tables import write_table
+from evenkeel.infra.tables import read_table, write_table
 from evenkeel.tasks.ingest import columns
 from evenkeel.tasks.ingest.duplicates import write_keys
 from evenkeel.tasks.ingest.plan import ShardJob
@@ -23,6 +23,8 @@ from evenkeel.tasks.ingest.schemas import storable
 
 BLOCK_BYTES = 512 << 20
 PART_ROWS = 1 << 18
+ID = "row_id"
+ROW_ID = "ek_row_id"  # beside columns of the user's, none of which has such a name
 
 
 @dataclass
@@ -70,7 +72,7 @@ def quarantined(
 def write_block(job: ShardJob, name: str, rows: CheckedRows) -> BlockReport:
     """Write the files of a block and return what it is; job: one of those that read its shards."""
     table = row_table(rows, job.plan)
-    payload = typed(rows.payload, job.plan) if _is_text(job) else rows.payload
+    payload, written = typed(rows.payload, job.plan) if _is_text(job) else (rows.payload, [])
     if "" in payload.column_names:
         payload = payload.drop_columns([""])
     if payload.num_columns == 0:
@@ -78,13 +80,28 @@ def write_block(job: ShardJob, name: str, rows: CheckedRows) -> BlockReport:
     write_table(storage.join(job.out, "rows", f"{name}.parquet"), table)
     payload = storable(payload)
     write_table(storage.join(job.out, "payload", f"{name}.parquet"), payload)
+    if written:
+        texts = rows.payload.select(written).append_column(ROW_ID, table[ID])
+        write_table(storage.join(job.out, "written", f"{name}.parquet"), texts)
     if rows.vectors is not None:
         write_array(storage.join(job.out, "vectors", f"{name}.npy"), rows.vectors)
     if job.plan.id is not None:
         keys = storage.join(job.out, "keys", f"{name}.bin")
-        write_keys(keys, columns.id_keys(rows.ids), table["row_id"].to_numpy())
+        write_keys(keys, columns.id_keys(rows.ids), table[ID].to_numpy())
     schema = base64.b64encode(payload.schema.serialize()).decode()
-    return BlockReport(name=name, rows=table.num_rows, first=int(table["row_id"][0].as_py()), schema_=schema)
+    first = int(table[ID][0].as_py())
+    return BlockReport(name=name, rows=table.num_rows, first=first, schema_=schema, written=written)
+
+
+def as_written(out: str, name: str, payload: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the payload of a block with numbers as the texts they were read as, where they are texts in a schema."""
+    texts = read_table(storage.join(out, "written", f"{name}.parquet"))
+    row_ids = read_table(storage.join(out, "rows", f"{name}.parquet"), [ID])[ID].to_numpy()
+    places = pa.array(np.searchsorted(texts[ROW_ID].to_numpy(), row_ids))  # rows may have been taken out since
+    for at, column in enumerate(payload.column_names):
+        if column in texts.column_names and pa.types.is_string(schema.field(column).type):
+            payload = payload.set_column(at, column, texts[column].take(places))
+    return payload
 
 
 def block_name(shard: int, number: int = 0) -> str:

@@ -117,7 +117,9 @@ def test_a_job_travels_as_json() -> None:
     nested = pa.list_(pa.struct([("x", pa.decimal128(9, 2))]))
     types: dict[str, pa.DataType] = {"a b": nested, "": pa.uuid(), "n": pa.null()}
     refused: dict[int, tuple[Reason, str, int | None]] = {7: (Reason.TYPE_MISMATCH, "no vector", None)}
-    plan = ColumnPlan("id", groups=("g",), types=types, refused=refused, guessed=("vector",))
+    plan = ColumnPlan(
+        "id", groups=("g",), types=types, refused=refused, guessed=("vector",), partitions={"lang": pa.string()}
+    )
     shard = ListedShard(number=7, uri="s3://a/b", name="b", format="parquet", bytes=3, fingerprint="f")
     job = ShardJob(7, shard, plan, "out", Path("scratch"), 10, 20, "gpu", 3, "registry")
     assert WrittenPack.model_validate_json(WrittenPack.of((job,)).model_dump_json()).jobs() == (job,)

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest.compressed import decompressed
-from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, ShardUnreadable
+from evenkeel.tasks.ingest.reader import COMPRESSED, Batch, LocalShard, Reader, ShardSchema, ShardUnreadable, named
 
 _PIECE = 8 << 20
 _LONGEST_RECORD = 256 << 20
@@ -180,7 +180,7 @@ def _records_by_line(content: bytes, delimiter: str, ended: bool, line: int) -> 
 def _header(plain: BinaryIO, name: str) -> list[str]:
     """Return the fields of the first line that is not blank."""
     text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
-    names = next((record for record in csv.reader(text, delimiter=_delimiter(name)) if record), [])
+    names = named(next((record for record in csv.reader(text, delimiter=_delimiter(name)) if record), []))
     text.detach()
     if len(set(names)) < len(names):
         raise ValueError(f"two columns have one name in the header {names[:20]}")
@@ -188,4 +188,7 @@ def _header(plain: BinaryIO, name: str) -> list[str]:
 
 
 def _delimiter(name: str) -> str:
-    return "\t" if ".tsv" in name.lower() else ","
+    plain = name.lower()
+    for suffix in COMPRESSED:
+        plain = plain.removesuffix(suffix)
+    return "\t" if plain.endswith(".tsv") else ","

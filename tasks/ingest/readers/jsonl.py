@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from evenkeel.tasks.ingest.compressed import decompressed
-from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, ShardUnreadable
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, ShardUnreadable, with_names
 from evenkeel.tasks.ingest.vectors import is_list_of_numbers, vector_lengths
 
 PIECE = 4 << 20
@@ -131,7 +131,7 @@ def _by_arrow(piece: bytes, rows: int) -> pa.Table | None:
     except (pa.ArrowException, ValueError):
         return None
     whole = table.num_rows == rows and table.num_columns and all(map(_exact, table.itercolumns()))
-    return table if whole else None
+    return with_names(table) if whole else None
 
 
 def _exact(column: pa.ChunkedArray | pa.Array) -> bool:
@@ -173,6 +173,14 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) is not value and found[name] != value:
+            raise ValueError(f"the key {name[:40]!r} has two values")
+    return found
+
+
 def _by_line(lines: list[bytes], first: int) -> Batch:
     rows: list[int] = []
     objects: list[dict[str, object]] = []
@@ -181,7 +189,7 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
         try:
             if _nesting(_TEXT.sub(b"", line)) > DEEPEST:
                 raise ValueError(f"nested deeper than {DEEPEST} levels")
-            value = json.loads(line.decode(), parse_constant=_no_number, parse_float=_finite)
+            value = json.loads(line.decode(), parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_object)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, found {type(value).__name__}")
             if b"\\u" in line:
@@ -193,19 +201,19 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
             objects.append(value)
     names = dict.fromkeys(name for value in objects for name in value)
     columns = {name: _column([value.get(name) for value in objects]) for name in names}
-    table = pa.table(columns) if columns else pa.table({"": pa.nulls(len(rows))})
+    table = with_names(pa.table(columns)) if columns else pa.table({"": pa.nulls(len(rows))})
     return Batch(rows=np.array(rows, dtype=np.int64), table=table, rejects=rejects)
 
 
 def _column(values: list[object]) -> pa.Array:
-    """Return values as one Arrow column; values of no common type as the JSON they were."""
+    """Return values as one Arrow column; values of no common type as texts, numbers as Arrow writes them."""
     try:
         return pa.array(values)
     except (pa.ArrowException, TypeError, OverflowError):
-        return pa.array(
-            [
-                value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                for value in values
-            ],
-            pa.string(),
-        )
+        return pa.array([value if value is None or isinstance(value, str) else _text(value) for value in values])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):  # as where the whole piece holds doubles, so that pieces do not differ
+        return str(pa.scalar(value).cast(pa.string()).as_py())
+    return json.dumps(value, ensure_ascii=False)

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evenkeel.tasks.ingest.column_types import twice_named
 from evenkeel.tasks.ingest.device_columns import decoded_groups, decodes, device_place
-from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, named, with_names
 from evenkeel.tasks.ingest.times import BEYOND, wrapped
 from evenkeel.tasks.ingest.vectors import SAMPLE, is_list_of_numbers, vector_lengths
 
@@ -29,16 +30,20 @@ class ParquetReader(Reader):
         """Return the schema and row count of the footer, and the lengths of the first vectors."""
         file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
         _consistent(file.metadata)
-        schema = file.schema_arrow
-        if len(set(schema.names)) < len(schema.names):
-            twice = next(name for name, times in Counter(schema.names).items() if times > 1)
+        names = named(file.schema_arrow.names)
+        if len(set(names)) < len(names):
+            twice = next(name for name, times in Counter(names).items() if times > 1)
             raise ValueError(f"two columns are named {twice!r}")
+        wrong = next((why for item in file.schema_arrow if (why := twice_named(item.type, item.name))), "")
+        if wrong:
+            raise ValueError(wrong)
+        schema = pa.schema([item.with_name(name) for item, name in zip(file.schema_arrow, names, strict=True)])
         lengths: dict[str, dict[int, int]] = {}
-        for column in (field.name for field in schema if is_list_of_numbers(field.type)):
+        for column in (field.name for field in file.schema_arrow if field.name and is_list_of_numbers(field.type)):
             for batch in file.iter_batches(batch_size=SAMPLE, columns=[column], use_threads=False):
                 lengths[column] = vector_lengths(batch.column(0))
                 break
-        return ShardSchema(schema=schema.remove_metadata(), rows=file.metadata.num_rows, lengths=lengths)
+        return ShardSchema(schema=schema, rows=file.metadata.num_rows, lengths=lengths)
 
     def batches(self, shard: LocalShard) -> Iterator[Batch]:
         """Yield batches of at most `shard.batch` rows."""
@@ -50,7 +55,8 @@ class ParquetReader(Reader):
         first = 0
         with device_place() if shard.backend == "gpu" else nullcontext(False) as on_device:
             for table in _on_gpu(shard) if on_device else _on_cpu(shard):
-                yield Batch(rows=np.arange(first, first + table.num_rows, dtype=np.int64), table=table)
+                rows = np.arange(first, first + table.num_rows, dtype=np.int64)
+                yield Batch(rows=rows, table=with_names(table))
                 first += table.num_rows
 
     def count_rows(self, path: Path) -> int:
@@ -88,7 +94,8 @@ def _with_checked_times(shard: LocalShard, times: list[str]) -> Iterator[Batch]:
         bad = {name: wrapped(table[name], seconds[name]) for name in times}
         sound = ~np.logical_or.reduce(list(bad.values()))
         rejects = {row: f"{name!r} {BEYOND}" for name in times for row in rows[bad[name]].tolist()}
-        yield Batch(rows=rows[sound], table=table.filter(pa.array(sound)), rejects=sorted(rejects.items()))
+        kept = with_names(table.filter(pa.array(sound)))
+        yield Batch(rows=rows[sound], table=kept, rejects=sorted(rejects.items()))
         first += table.num_rows
 
 
