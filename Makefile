@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+FILES ?= 20000
 RECIPE ?= digits
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
@@ -37,6 +38,9 @@ test-all: $(READY) ## the slow tests too, and properties on more examples
 
 test-suites: $(READY) ## DIR=FOLDER: the test suites of other projects, of which FOLDER holds checkouts (CONTRIBUTING.md)
 	EVENKEEL_SUITES=$(abspath $(DIR)) $(PYTEST) -m slow tests/suites $(ARGS)
+
+fuzz: $(READY) ## damaged files of every format through ingest, as many as FILES says
+	$(BIN)/python -m tests.fuzz --files $(FILES) $(ARGS)
 
 test-gpu: $(READY) ## the device loop on NumPy's arrays, and what needs a CUDA device and the gpu extra where there is one
 	$(PYTEST) -m "gpu or not gpu" tests/gpu tests/infra/test_gpu.py $(ARGS)
@@ -109,4 +113,4 @@ serve-down: ## end exactly what `make serve` started
 clean: ## remove the environment and the local workspace
 	rm -rf .venv .evenkeel .site *.egg-info
 
-.PHONY: help setup run check test test-all test-suites test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock docs dist serve serve-down clean
+.PHONY: help setup run check test test-all test-suites fuzz test-gpu bench-gpu bench-setup bench bench-cluster bench-balance bench-dedup bench-text bench-publish bench-readers bench-gates lint lock docs dist serve serve-down clean

@@ -6,11 +6,14 @@ all before. A file that ends with its array, as others write them, is read unver
 
 import io
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from tokenize import TokenError
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -102,9 +105,29 @@ def plain_npy(uri: str) -> bytes:
 
 def map_foreign(path: Path) -> Array:
     """Return the array in a .npy file that others wrote, memory-mapped."""
-    with _ONE_AT_A_TIME:  # numpy parses the header as Python; where two threads do, CPython 3.11 may raise SystemError
+    with _parsing():
         mapped: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
+
+
+def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, DType]:
+    """Return shape, whether the order is Fortran's, and type of an array; the stream stands behind the header then."""
+    with _parsing():
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, kind = read(stream)
+    return shape, fortran, kind
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Let one thread at a time read a header: numpy parses it as Python, which CPython 3.11 may fail at in two threads.
+
+    What numpy says of a header that looks like Python 2's is for nobody.
+    """
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*additional header parsing", UserWarning)
+        yield
 
 
 def _header(shape: tuple[int, ...], kind: DType) -> bytes:
@@ -145,8 +168,4 @@ def _array_in(uri: str, body: Bytes) -> Array:
 def _parsed(head: bytes) -> tuple[tuple[int, ...], bool, DType, int]:
     """Return shape, whether the order is Fortran's, and type of an array by its header, and where the array begins."""
     stream = io.BytesIO(head)
-    with _ONE_AT_A_TIME:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, kind = read(stream)
-    return shape, fortran, kind, stream.tell()
+    return *read_header(stream), stream.tell()

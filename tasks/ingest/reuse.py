@@ -19,7 +19,7 @@ from evenkeel.tasks.ingest.reader import READERS, ShardSchema
 from evenkeel.tasks.ingest.report import ShardReport
 
 BLOCK_FILES = {"rows": "parquet", "payload": "parquet", "vectors": "npy", "keys": "bin", "written": "parquet"}
-INSPECTION = 4  # raise it when `inspect_shard` returns something else for the same shard
+INSPECTION = 5  # raise it when `inspect_shard` returns something else for the same shard
 
 
 def rules_key(job: ShardJob) -> str:

@@ -32,6 +32,7 @@ from evenkeel.tasks.ingest.writing import (
     write_block,
 )
 
+_ROWS_PER_BYTE = 64  # a damaged header or footer that says more is not believed
 # What values of a shard may make of our own code; a disk that is full or a store that is gone is not the shard's doing.
 UNUSABLE = (
     ShardUnreadable,
@@ -157,6 +158,8 @@ def refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int |
 
 def _refused_whole(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> SmallShard:
     tables = []
+    if rows is not None and not 0 <= rows <= job.shard.bytes * _ROWS_PER_BYTE:
+        rows = None
     for begin in range(0, rows or 0, PART_ROWS):
         numbers = np.arange(begin, min(begin + PART_ROWS, rows or 0), dtype=np.int64)
         ids, details = pa.nulls(len(numbers), pa.string()).fill_null(""), [detail] * len(numbers)

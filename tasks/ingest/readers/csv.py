@@ -42,11 +42,12 @@ class CsvReader(Reader):
         path = shard.path
         with path.open("rb") as raw, decompressed(raw, path.name) as plain:
             names = _header(plain, path.name)
-        if not names:
-            return
         first = -1  # the header
         with path.open("rb") as raw, decompressed(raw, path.name) as plain:
-            for piece, records in _pieces(plain, _delimiter(path.name).encode()):
+            for piece, records, line in _pieces(plain, _delimiter(path.name).encode()):
+                _require_text(piece, line)
+                if not names:
+                    raise ShardUnreadable("there is no header")
                 batch = _parse(piece, names, _delimiter(path.name), records, first)
                 first += records
                 if len(batch.rows) or batch.rejects:
@@ -94,8 +95,17 @@ def _empty(names: list[str]) -> pa.Table:
     return pa.table({name: pa.array([], pa.string()) for name in names})
 
 
-def _pieces(plain: BinaryIO, delimiter: bytes) -> Iterator[tuple[bytes, int]]:
-    """Cut a stream at the ends of records into pieces of about 8 MiB, with the number of records in each.
+def _require_text(piece: bytes, line: int) -> None:
+    """Raise ShardUnreadable where a piece, which begins at a line, is not UTF-8."""
+    try:
+        piece.decode()
+    except UnicodeDecodeError as error:
+        line += piece.count(b"\n", 0, error.start)
+        raise ShardUnreadable(f"line {line:,} is not UTF-8: {error.reason} {piece[error.start]:#04x}") from error
+
+
+def _pieces(plain: BinaryIO, delimiter: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Cut a stream at the ends of records into pieces of about 8 MiB, with the number of records and the first line.
 
     Blank lines are none. Raises ShardUnreadable where it is open which quotes belong together.
     """
@@ -105,12 +115,13 @@ def _pieces(plain: BinaryIO, delimiter: bytes) -> Iterator[tuple[bytes, int]]:
         ended = not read
         rest += read
         if not begun and rest:
-            rest = rest.removeprefix(_BOM).lstrip(b"\r\n")  # blank lines above the header
-            begun = bool(rest)
+            header = rest.removeprefix(_BOM).lstrip(b"\r\n")  # blank lines above it
+            line += rest.count(b"\n", 0, len(rest) - len(header))
+            rest, begun = header, bool(header)
         found = _records(rest, delimiter, ended)
         cut, records = found if found is not None else _records_by_line(rest, delimiter.decode(), ended, line)
         if cut:
-            yield rest[:cut], records
+            yield rest[:cut], records, line
             line += rest.count(b"\n", 0, cut)
             rest = rest[cut:]
         if len(rest) > _LONGEST_RECORD:
@@ -179,7 +190,7 @@ def _records_by_line(content: bytes, delimiter: str, ended: bool, line: int) -> 
 
 def _header(plain: BinaryIO, name: str) -> list[str]:
     """Return the fields of the first line that is not blank."""
-    text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
+    text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
     names = named(next((record for record in csv.reader(text, delimiter=_delimiter(name)) if record), []))
     text.detach()
     if len(set(names)) < len(names):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evenkeel.infra.arrays import CHECKSUM, map_foreign
+from evenkeel.infra.arrays import CHECKSUM, map_foreign, read_header
 from evenkeel.infra.dtypes import Array, DType
 from evenkeel.tasks.ingest.id_files import read_lines
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, format_of, read_batches
@@ -26,9 +26,7 @@ class NpyReader(Reader):
 
     def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
         """Return the number of vectors and their length."""
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        shape, _, dtype = read_header(stream)
         _check(shape, dtype)
         kind = pa.float16() if dtype == np.float16 else pa.float32()
         schema = pa.schema([pa.field(VECTOR, pa.list_(kind, shape[1]))])

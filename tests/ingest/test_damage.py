@@ -1,0 +1,44 @@
+"""What fuzzing found: damage that was said where it should not be, believed, or taken for an empty file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.ingest.pools import ingest
+
+
+def refusals(folder: Path) -> dict[str, str]:
+    """Return why shards are refused, beside a sound one."""
+    (folder / "pool" / "sound.csv").write_text("id,text\n1,x\n")
+    pool = ingest(folder, uri=str(folder / "pool"), max_quarantined=1.0, text="text")
+    assert pool.rows == 1
+    return {shard.name: shard.reason for shard in pool.shards if shard.reason}
+
+
+def test_a_csv_that_is_not_utf8_is_refused_by_line_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "a.csv").write_bytes(b"\n\nid,text\n1,x\n2,\xff,too many\n3,y\n")
+    (tmp_path / "pool" / "b.csv").write_bytes(b"\xef\xbb")  # half a byte order mark, and nothing else
+    (tmp_path / "pool" / "c.csv").write_bytes(b"\xef\xbb\xbf\n\n")  # an empty file
+    assert refusals(tmp_path) == {
+        "a.csv": "unreadable shard: line 5 is not UTF-8: invalid start byte 0xff",
+        "b.csv": "unreadable shard: line 1 is not UTF-8: unexpected end of data 0xef",
+    }
+    assert capfd.readouterr() == ("", "")
+
+
+def test_rows_that_a_small_file_cannot_hold_are_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    with (tmp_path / "pool" / "a.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (10**15, 2)})
+    assert refusals(tmp_path) == {"a.npy": "missing column: 'text'"}
+
+
+def test_a_header_as_python_2_wrote_it_is_read_without_a_word(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 2), np.float32))
+    path = tmp_path / "a.npy"
+    path.write_bytes(path.read_bytes().replace(b"(3, 2), }  ", b"(3L, 2L), }"))
+    assert ingest(tmp_path, uri=str(path)).rows == 3
