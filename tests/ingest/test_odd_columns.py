@@ -16,7 +16,7 @@ from evenkeel.tasks.ingest.durations import as_iso
 from evenkeel.tasks.ingest.partitions import partition_of
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.ingest.source import find_shards
-from tests.ingest.pools import ingest, refused, whole, write
+from tests.ingest.pools import ingest, whole, write
 
 
 def read(folder: Path, **options: Any) -> Pool:
@@ -96,16 +96,6 @@ def test_columns_and_fields_of_one_name_refuse_the_shard(tmp_path: Path) -> None
         "c.parquet": "two columns are named 'x'",
         "d.csv": "two columns have one name in the header ['id', 'text', 'x', 'x']",
     }
-
-
-def test_a_key_with_two_values_refuses_the_line(tmp_path: Path) -> None:
-    rows = ['{"id": "a", "text": "x", "n": 1, "n": 1}', '{"id": "b", "text": "x", "n": 1, "n": 2}']
-    rows += ['{"id": "c", "text": "x", "m": [{"k": 1, "k": null}]}', '{"id": "d", "text": "x", "n": 3}']
-    texts(tmp_path, a__jsonl="\n".join(rows))
-    pool = read(tmp_path)
-    assert (whole(pool)["id"], whole(pool)["n"]) == (["a", "d"], [1, 3])
-    assert refused(pool) == [(0, 1, "unparsable row"), (0, 2, "unparsable row")]
-    assert pool.quarantine()["detail"][0].as_py().startswith("the key 'n' has two values in")
 
 
 def test_folders_give_columns(tmp_path: Path) -> None:

@@ -173,14 +173,6 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in pairs:
-        if found.setdefault(name, value) is not value and found[name] != value:
-            raise ValueError(f"the key {name[:40]!r} has two values")
-    return found
-
-
 def _by_line(lines: list[bytes], first: int) -> Batch:
     rows: list[int] = []
     objects: list[dict[str, object]] = []
@@ -189,7 +181,7 @@ def _by_line(lines: list[bytes], first: int) -> Batch:
         try:
             if _nesting(_TEXT.sub(b"", line)) > DEEPEST:
                 raise ValueError(f"nested deeper than {DEEPEST} levels")
-            value = json.loads(line.decode(), parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_object)
+            value = json.loads(line.decode(), parse_constant=_no_number, parse_float=_finite)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, found {type(value).__name__}")
             if b"\\u" in line:
