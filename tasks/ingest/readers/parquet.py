@@ -48,13 +48,13 @@ class ParquetReader(Reader):
     def batches(self, shard: LocalShard) -> Iterator[Batch]:
         """Yield batches of at most `shard.batch` rows."""
         with pq.ParquetFile(shard.path) as file:
-            times = _int96_columns(file)
+            times, footer = _int96_columns(file), file.metadata
         if times:  # cuDF reads them as nanoseconds
             yield from _with_checked_times(shard, times)
             return
         first = 0
         with device_place() if shard.backend == "gpu" else nullcontext(False) as on_device:
-            for table in _on_gpu(shard) if on_device else _on_cpu(shard):
+            for table in _on_gpu(shard) if on_device else _on_cpu(shard, footer=footer):
                 rows = np.arange(first, first + table.num_rows, dtype=np.int64)
                 yield Batch(rows=rows, table=with_names(table))
                 first += table.num_rows
@@ -99,9 +99,15 @@ def _with_checked_times(shard: LocalShard, times: list[str]) -> Iterator[Batch]:
         first += table.num_rows
 
 
-def _on_cpu(shard: LocalShard, columns: list[str] | None = None, int96_unit: str = "us") -> Iterator[pa.Table]:
+def _on_cpu(
+    shard: LocalShard,
+    columns: list[str] | None = None,
+    int96_unit: str = "us",
+    footer: pq.FileMetaData | None = None,
+) -> Iterator[pa.Table]:
     with pq.ParquetFile(
         shard.path,
+        metadata=footer,
         memory_map=True,
         buffer_size=1 << 20,
         page_checksum_verification=True,
