@@ -10,7 +10,7 @@ lengths differ or are unknown. Types that cuDF does not know (float16, text, bin
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,9 @@ def decodes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
 
 
-def decoded_groups(path: Path, columns: Sequence[str], vector: str | None, groups: int) -> Iterator[pa.Table]:
+def decoded_groups(
+    path: Path, columns: Sequence[str], vector: str | None, groups: int
+) -> Generator[pa.Table, None, None]:
     """Return the columns of every row group, in order; up to two more are being decoded meanwhile.
 
     vector: one of the columns, of a type that `decodes`; None where there is none.

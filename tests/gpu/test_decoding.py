@@ -133,3 +133,31 @@ def test_float16_is_left_to_arrow(reads: list[int], tmp_path: Path) -> None:
     matrix, _ = to_matrix(pa.concat_tables(tables)["vector"], 2, np.float16)
     assert matrix.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert len(reads) == 4
+
+
+def test_a_reader_that_stops_early_gives_up_its_place_last(
+    reads: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    table = pa.table({"vector": pa.array(ROWS * 3, pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "shard.parquet", row_group_size=1)
+    begun, go_on, ended = threading.Event(), threading.Event(), list[bool]()
+    sound = sys.modules["cudf"].read_parquet
+
+    def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
+        if row_groups[0] < 2:
+            return sound(path, columns, row_groups)  # type: ignore[no-any-return]
+        begun.set()
+        go_on.wait(timeout=30)
+        with device_place() as first, device_place() as second:  # the reader still has the other place
+            ended.append(first and not second)
+        return sound(path, columns, row_groups)  # type: ignore[no-any-return]
+
+    monkeypatch.setitem(sys.modules, "cudf", types.SimpleNamespace(read_parquet=read_parquet))
+    batches = ParquetReader().batches(LocalShard(tmp_path / "shard.parquet", 100, "vector", None, "gpu"))
+    next(batches)
+    assert begun.wait(timeout=30)
+    threading.Timer(0.05, go_on.set).start()
+    batches.close()  # type: ignore[attr-defined]
+    assert ended
+    assert ended[0]

@@ -1,8 +1,8 @@
 """Read Parquet shards: the schema from the footer, the rows in batches."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
 
@@ -53,8 +53,10 @@ class ParquetReader(Reader):
             yield from _with_checked_times(shard, times)
             return
         first = 0
-        with device_place() if shard.backend == "gpu" else nullcontext(False) as on_device:
-            for table in _on_gpu(shard) if on_device else _on_cpu(shard, footer=footer):
+        place = device_place() if shard.backend == "gpu" else nullcontext(False)
+        # Closed before the place on the device is given up, wherever a caller stops: nothing decodes without one.
+        with place as there, closing(_on_gpu(shard) if there else _on_cpu(shard, footer=footer)) as tables:
+            for table in tables:
                 rows = np.arange(first, first + table.num_rows, dtype=np.int64)
                 yield Batch(rows=rows, table=with_names(table))
                 first += table.num_rows
@@ -104,7 +106,7 @@ def _on_cpu(
     columns: list[str] | None = None,
     int96_unit: str = "us",
     footer: pq.FileMetaData | None = None,
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     with pq.ParquetFile(
         shard.path,
         metadata=footer,
@@ -119,7 +121,7 @@ def _on_cpu(
                 yield pa.Table.from_batches([batch])
 
 
-def _on_gpu(shard: LocalShard) -> Iterator[pa.Table]:
+def _on_gpu(shard: LocalShard) -> Generator[pa.Table, None, None]:
     """Decode the row groups on the device, as `device_columns` does; vectors of other types stay with Arrow."""
     path, vector = shard.path, shard.vector
     with pq.ParquetFile(
@@ -132,9 +134,10 @@ def _on_gpu(shard: LocalShard) -> Iterator[pa.Table]:
             yield from _on_cpu(shard)
             return
         there = vector if vector in columns else None
-        for group, table in enumerate(decoded_groups(path, columns, there, file.num_row_groups)):
-            if apart:
-                table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
-            table = table.select(schema.names)
-            for begin in range(0, table.num_rows, shard.batch):
-                yield table.slice(begin, shard.batch)
+        with closing(decoded_groups(path, columns, there, file.num_row_groups)) as decoded:
+            for group, table in enumerate(decoded):
+                if apart:
+                    table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
+                table = table.select(schema.names)
+                for begin in range(0, table.num_rows, shard.batch):
+                    yield table.slice(begin, shard.batch)
