@@ -51,7 +51,9 @@ def listing(base: str) -> dict[str, FileInfo]:
     fs, path = storage.filesystem(base)
     fs.invalidate_cache()
     found = fs.find(path, detail=True) if fs.exists(path) else {}
-    return {name[len(path.rstrip("/")) + 1 :]: info for name, info in found.items()}
+    # a folder whose files a store does not list yet is listed itself
+    files = {name: info for name, info in found.items() if info.get("type") != "directory"}
+    return {name[len(path.rstrip("/")) + 1 :]: info for name, info in files.items()}
 
 
 def store_time(folder: str, *, write: bool = True) -> datetime:

@@ -1,6 +1,7 @@
 """Read, write, list and remove files on any store, named by a local path or by any URI that fsspec knows."""
 
 import hashlib
+import io
 import json
 import mimetypes
 import os
@@ -21,6 +22,8 @@ from evenkeel.infra.whole import create_whole, draft_name, is_draft, open_whole
 CHUNK = 8 << 20
 NO_KEYS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
 """What the client of S3 raises where it finds no keys."""
+OBJECT_LOCK = "MissingUploadObjectWithObjectLockHeaders"
+"""What S3 says where a file goes without a checksum into a bucket that locks files."""
 CLIENTS = {"botocore", "aiohttp", "gcsfs", "google", "azure"}  # whose errors about connections are no OSError
 
 
@@ -110,6 +113,17 @@ def exists(uri: str) -> bool:
         return bool(fs.exists(path))
 
 
+def size(uri: str) -> int | None:
+    """Return the bytes of the file at `uri`, None where there is none, asking the store anew."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with store_errors("look at", uri):
+        try:
+            return int(fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+
 def list_files(uri: str) -> list[str]:
     """Return the full URIs of all files below `uri`, sorted; empty where nothing is there.
 
@@ -154,6 +168,48 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
     fs, path = filesystem(uri)
     with store_errors("read", uri), fs.open(path, "rb") as stream:
         yield stream
+
+
+@contextmanager
+def open_source(uri: str) -> Iterator[BinaryIO]:
+    """Open `uri` for who judges its content: what a store refuses raises StorageError, other errors stay what they are.
+
+    Those of a local disk are left, too: a file there that cannot be read is like one that is damaged.
+    """
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        with fs.open(path, "rb") as stream:
+            yield stream
+        return
+    with store_errors("read", uri):
+        stream = fs.open(path, "rb")
+    with stream, io.BufferedReader(_Asked(stream, uri), CHUNK >> 3) as asked:
+        yield asked
+
+
+class _Asked(io.RawIOBase):
+    """A file on a store whose refusals to be read raise StorageError."""
+
+    def __init__(self, stream: BinaryIO, uri: str) -> None:
+        self._stream, self._uri = stream, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        with store_errors("read", self._uri):
+            found = self._stream.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
 
 
 @contextmanager
@@ -265,5 +321,7 @@ def store_errors(verb: str, uri: str) -> Iterator[None]:
         raise StorageError(
             f"cannot {verb} {uri}",
             found=f"{type(error).__name__}: {error}",
-            remedy="check that the store is reachable and has room",
+            remedy="set AWS_REQUEST_CHECKSUM_CALCULATION=when_supported: the bucket locks files, which need one"
+            if OBJECT_LOCK in str(error)
+            else "check that the store is reachable, has room, and that keys have not expired",
         ) from error

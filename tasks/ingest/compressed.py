@@ -36,9 +36,9 @@ def _open(raw: BinaryIO, name: str) -> BinaryIO:
     if name.endswith(".zst"):
         return cast(BinaryIO, io.BufferedReader(_WholeZstd(raw), 1 << 20))
     if name.endswith(".bz2"):
-        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, bz2.BZ2Decompressor), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, bz2.BZ2Decompressor, 0), 1 << 20))
     if name.endswith(".xz"):
-        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, lzma.LZMADecompressor), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, lzma.LZMADecompressor, 4), 1 << 20))
     return cast(BinaryIO, _Kept(raw))
 
 
@@ -59,10 +59,16 @@ class _Kept(io.BufferedIOBase):
 
 
 class _WholeStreams(io.RawIOBase):
-    """bzip2 or xz streams one after another; what follows the last and is none raises, where the library ignores it."""
+    """bzip2 or xz streams one after another; what follows the last and is none raises, where the library ignores it.
 
-    def __init__(self, raw: BinaryIO, begin: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+    padding: of how many zero bytes, or a multiple of them, may lie behind a stream; 0: none.
+    """
+
+    def __init__(
+        self, raw: BinaryIO, begin: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor], padding: int
+    ) -> None:
         self._raw = raw
+        self._padding = padding
         self._begin = begin
         self._stream = begin()
         self._rest = b""
@@ -73,11 +79,9 @@ class _WholeStreams(io.RawIOBase):
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
         while True:
             if self._stream.eof:
-                rest = (self._stream.unused_data or self._raw.read(1 << 17)).lstrip(b"\0")  # xz allows such padding
+                rest = self._behind()
                 if not rest:
-                    if not self._raw.read(1):
-                        return 0
-                    raise EOFError("bytes follow the last stream")
+                    return 0
                 self._stream, self._rest = self._begin(), rest
             if not self._rest and self._stream.needs_input:
                 self._rest = self._raw.read(1 << 17)
@@ -88,6 +92,19 @@ class _WholeStreams(io.RawIOBase):
             if plain:
                 buffer[: len(plain)] = plain
                 return len(plain)
+
+    def _behind(self) -> bytes:
+        """Return what follows a stream and its padding, empty where nothing does."""
+        zeros, part = 0, self._stream.unused_data or self._raw.read(1 << 17)
+        while part and not (rest := part.lstrip(b"\0")):
+            zeros += len(part)
+            part = self._raw.read(1 << 17)
+        if not part:
+            rest = b""
+        zeros += len(part) - len(rest)
+        if zeros and (not self._padding or zeros % self._padding):
+            raise EOFError(f"{zeros:,} zero bytes follow a stream")
+        return rest
 
 
 def _zstd_frame() -> "zstandard.ZstdDecompressionObj":

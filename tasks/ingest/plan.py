@@ -95,8 +95,7 @@ def inspect_shard(shard: ListedShard) -> ShardSchema | str:
 
 
 def _inspect(uri: str, form: str, ids: str | None) -> ShardSchema:
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as stream:
+    with storage.open_source(uri) as stream:
         found = reader_of(form).inspect(stream, posixpath.basename(uri))
     if ids is None:
         return found

@@ -125,21 +125,33 @@ def _batches(job: ShardJob, local: LocalShard) -> Iterator[Batch]:
 
 @contextmanager
 def opened(job: ShardJob) -> Iterator[OpenShard]:
-    """Yield a shard, copied to this machine where it is not here. Raises InputError where it has changed."""
-    if fingerprint_of(job.shard.uri) != (job.shard.bytes, job.shard.fingerprint):
-        raise InputError(
-            "a shard changed while the run was reading the source",
-            where=job.shard.uri,
-            remedy="run again when nobody writes to the source; write new shards under new names",
-        )
+    """Yield a shard, copied to this machine where it is not here. Raises InputError where it has changed or is gone."""
     folder = scratch_of(job)
     try:
+        yield _here(job, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _here(job: ShardJob, folder: Path) -> OpenShard:
+    try:
+        if fingerprint_of(job.shard.uri) != (job.shard.bytes, job.shard.fingerprint):
+            raise InputError(
+                "a shard changed while the run was reading the source",
+                where=job.shard.uri,
+                remedy="run again when nobody writes to the source; write new shards under new names",
+            )
         path = storage.local_copy(job.shard.uri, folder)
         digest = storage.sha256(str(path))
         ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
-        yield OpenShard(path, digest, LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except FileNotFoundError as error:
+        raise InputError(
+            "a shard is gone since the source was listed",
+            found=str(error),
+            where=job.shard.uri,
+            remedy="run again: what the store lists then is read",
+        ) from error
+    return OpenShard(path, digest, LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend))
 
 
 def scratch_of(job: ShardJob) -> Path:

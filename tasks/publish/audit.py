@@ -10,17 +10,22 @@ from evenkeel.tasks.publish.manifest import FileEntry
 
 
 def require_files(folder: str, files: Sequence[FileEntry]) -> None:
-    """Raise StagedFilesMissing unless every file is in the folder in full length and no prune has marked the folder."""
+    """Raise StagedFilesMissing unless every file is in the folder in full length and no prune has marked the folder.
+
+    What a listing lacks is asked for by name: some stores list new files only after a while.
+    """
     fs, path = storage.filesystem(folder)
     fs.invalidate_cache()
     sizes = {name[len(path.rstrip("/")) + 1 :]: info["size"] for name, info in fs.find(path, detail=True).items()}
-    if PRUNED in sizes:
+    if PRUNED in sizes or storage.exists(storage.join(folder, PRUNED)):
         raise missing(storage.join(folder, PRUNED), "the mark of a prune")
     for entry in files:
-        if entry.path not in sizes:
-            raise missing(storage.join(folder, entry.path), "not there")
-        if sizes[entry.path] != entry.bytes:
-            raise missing(storage.join(folder, entry.path), f"{sizes[entry.path]:,} of {entry.bytes:,} bytes")
+        place = storage.join(folder, entry.path)
+        size = sizes[entry.path] if entry.path in sizes else storage.size(place)
+        if size is None:
+            raise missing(place, "not there")
+        if size != entry.bytes:
+            raise missing(place, f"{size:,} of {entry.bytes:,} bytes")
 
 
 def in_trash(folder: str) -> bool:

@@ -23,7 +23,8 @@ def plain(content: bytes, suffix: str) -> bytes:
     if suffix == ".bz2":
         return bz2.decompress(content)
     if suffix == ".xz":
-        return lzma.decompress(content.rstrip(b"\0") if content.endswith(b"\0" * 4) else content)  # xz allows padding
+        kept = content.rstrip(b"\0")  # xz allows padding, in fours behind streams, which are of fours themselves
+        return lzma.decompress(content if len(content) % 4 else kept + b"\0" * (-len(kept) % 4))
     if suffix == ".zst":
         with zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(content, read_across_frames=True) as it:
             return it.read()

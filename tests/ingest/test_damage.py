@@ -1,5 +1,8 @@
 """What fuzzing found: damage that was said where it should not be, believed, or taken for an empty file."""
 
+import bz2
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +45,19 @@ def test_a_header_as_python_2_wrote_it_is_read_without_a_word(tmp_path: Path) ->
     path = tmp_path / "a.npy"
     path.write_bytes(path.read_bytes().replace(b"(3, 2), }  ", b"(3L, 2L), }"))
     assert ingest(tmp_path, uri=str(path)).rows == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "zeros", "sound"), [("xz", 4, True), ("xz", 300_000, True), ("xz", 3, False), ("bz2", 4, False)]
+)
+def test_zeros_behind_a_compressed_stream_are_padding_where_the_format_has_it(
+    tmp_path: Path, suffix: str, zeros: int, sound: bool
+) -> None:
+    (tmp_path / "pool").mkdir()
+    compress: Callable[[bytes], bytes] = lzma.compress if suffix == "xz" else bz2.compress
+    content = compress(b"id,text\n2,y\n") + b"\0" * zeros + compress(b"3,z\n")
+    (tmp_path / "pool" / f"a.csv.{suffix}").write_bytes(content)
+    (tmp_path / "pool" / "sound.csv").write_text("id,text\n1,x\n")
+    pool = ingest(tmp_path, uri=str(tmp_path / "pool"), max_quarantined=1.0)
+    assert pool.rows == (3 if sound else 1)
+    assert (f"{zeros} zero bytes follow a stream" in pool.shards[0].reason) is not sound
