@@ -63,7 +63,9 @@ class NoWorseThan(Expectation):
 
     def reason(self, found: Measurement) -> str:
         where = f" in {found.offenders[0].scope}" if self.scope in ("levels", "groups") and found.offenders else ""
-        return f"{self.show(found.value)}, {self.baseline} {self.show(found.limit or 0.0)}{where}"
+        limit = found.limit or 0.0
+        allowed = f"; up to {self.show(found.margin)} less is tolerance and sampling noise" if found.value < limit else ""
+        return f"{self.show(found.value)}, {self.baseline} {self.show(limit)}{where}{allowed}"
 
     @property
     def label(self) -> str:

@@ -213,6 +213,15 @@ def test_a_faulty_version_fails_and_the_offender_is_named(
         assert found.offenders[0].why
 
 
+def test_less_even_than_random_and_passed_is_said_to_be_noise() -> None:
+    one = made({"expect": "no_worse_than", "tolerance": 0.05})
+    less, no_less = (one.measure(stage("after", entropy)["baselines"]) for entropy in (0.79, 0.9))
+    assert one.holds(less)
+    assert less.value < (less.limit or 0)
+    assert one.reason(less).endswith("less is tolerance and sampling noise")
+    assert "noise" not in one.reason(no_less)
+
+
 @pytest.mark.parametrize("model", EXPECTATIONS.ours().values(), ids=EXPECTATIONS.ours())
 def test_every_expectation_says_what_it_is(model: type[Expectation]) -> None:
     assert model.__doc__
