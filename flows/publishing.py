@@ -136,6 +136,7 @@ def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: 
         "card": storage.join(published.location, "card.html"),
         "totals": profile.records("totals")[0],
         "balance": profile.records("balance"),
+        "headline": proven.report.facts["headline"],
         "held_out": proven.report.facts.get("held_out", {}),
         "shards": lineage.changes.model_dump(mode="json"),
         "clusters": lineage.why,

@@ -64,7 +64,9 @@ class NoWorseThan(Expectation):
     def reason(self, found: Measurement) -> str:
         where = f" in {found.offenders[0].scope}" if self.scope in ("levels", "groups") and found.offenders else ""
         limit = found.limit or 0.0
-        allowed = f"; up to {self.show(found.margin)} less is tolerance and sampling noise" if found.value < limit else ""
+        allowed = (
+            f"; up to {self.show(found.margin)} less is tolerance and sampling noise" if found.value < limit else ""
+        )
         return f"{self.show(found.value)}, {self.baseline} {self.show(limit)}{where}{allowed}"
 
     @property

@@ -62,7 +62,7 @@ def balance_table(rows: list[dict[str, Any]], held_out: dict[str, float]) -> Tab
 
 
 def show_result(console: Console, result: dict[str, Any]) -> None:
-    """Print what a run came to: rows by disposition, balance before and after, the card, how to read the version."""
+    """Print what a run came to: rows by disposition, the card's headline, balance, the card, how to read it."""
     totals = result["totals"]
     console.print(
         f"{totals['read']:,} rows read = {totals['kept']:,} kept + {totals['deduplicated']:,} deduplicated "
@@ -72,6 +72,8 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     )
     for note in result["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False)
+    console.print()
+    console.print(result["headline"], style="bold", highlight=False, markup=False)
     console.print()
     held_out = result.get("held_out", {})
     console.print(balance_table(result["balance"], held_out))

@@ -6,9 +6,7 @@ from evenkeel.expectations.wording import percent
 from evenkeel.tasks.report.facts import name_of
 from evenkeel.tasks.report.held_out import SCOPE
 
-HELD_OUT = (
-    "held out: over stable partitions of the space, which the clusters had no part in; the strategy is judged by it"
-)
+HELD_OUT = "held out: over stable partitions of the space, which the clusters had no part in"
 
 
 def balance_in_words(rows: Iterable[Mapping[str, object]], held_out: Mapping[str, float]) -> list[dict[str, str]]:

@@ -60,7 +60,7 @@ def map_clusters(facts: CardFacts, inputs: ReportInputs, pool: Pool) -> ClusterM
     examples = {place: [known[row] for row in ids if row in known] for place, ids in rows.items()}
     texts = {place: [one.text for one in found] for place, found in examples.items()} if pool.has_text else {}
     places, parents = _places(hierarchy, number, shown)
-    before = counts.share_before[shown]
+    before, after = counts.share_before[shown], counts.share_after[shown]
     return ClusterMap(
         level=number + 1,
         clusters=shown.astype(np.int64),
@@ -68,9 +68,9 @@ def map_clusters(facts: CardFacts, inputs: ReportInputs, pool: Pool) -> ClusterM
         before=counts.before[shown],
         after=counts.after[shown],
         share_before=before,
-        share_after=counts.share_after[shown],
+        share_after=after,
         words=distinctive_words(texts),
-        labels=_labels(places, before, parents, texts),
+        labels=_labels(places, before, after, parents, texts),
         examples=_examples(pool, before, examples, _newest(inputs, number + 1, shown, counts.before)),
         partial="" if len(shown) == clusters else f" of {clusters:,}, the largest",
     )
@@ -141,20 +141,26 @@ def _newest(inputs: ReportInputs, level: int, shown: npt.NDArray[np.int64], befo
 
 
 def _labels(
-    places: npt.NDArray[np.float32], shares: Shares, regions: npt.NDArray[np.int32], texts: Mapping[int, list[str]]
+    places: npt.NDArray[np.float32],
+    before: Shares,
+    after: Shares,
+    regions: npt.NDArray[np.int32],
+    texts: Mapping[int, list[str]],
 ) -> dict[int, str]:
     """Return a word for some regions (clusters of the level above) by their middle cluster, the largest regions first.
 
-    A region is named only where its word lies clear of the others, and each word is used once.
+    The larger share counts, before or after, and the middle is that of the clusters on both maps, where there are any:
+    a word stands on both. A region is named only where its word lies clear of the others, and each word is used once.
     """
     of_region: dict[int, list[str]] = {}
     for place, found in texts.items():
         of_region.setdefault(int(regions[place]), []).extend(found)
     words = distinctive_words(of_region, 1)
-    share = np.bincount(regions, weights=shares)
+    share = np.maximum(np.bincount(regions, weights=before), np.bincount(regions, weights=after))
     chosen: dict[int, str] = {}
     for region in np.argsort(-share, kind="stable"):
         members = np.flatnonzero(regions == region)
+        members = kept if len(kept := members[after[members] > 0]) else members
         word = words.get(int(region), "")
         if not len(members) or not word or any(word[:5] == other[:5] for other in chosen.values()):
             continue

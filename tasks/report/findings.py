@@ -52,16 +52,16 @@ def _of_target(facts: CardFacts) -> str:
     """Return how near rows that a target asked for came to it."""
     if not (between := nearness(facts.distances)):
         return f"{facts.totals['kept']:,.0f} rows were chosen for their nearness to the target"
-    return f"Drawn towards the target, at {between} of the pool's distance to it"
+    return f"Drawn towards the target: {between} of the pool's distance to it is left"
 
 
 def nearness(distances: pd.DataFrame) -> str:
-    """Return the version's distances to the target as shares of the pool's: "0.41 to 0.52", "" where there are none."""
+    """Return the version's distances to the target as shares of the pool's: "41 % to 52 %", "" where there are none."""
     near = distances[distances["to"].eq(TARGET)].dropna(subset=["pool", "after"]) if len(distances) else distances
     if not len(near) or not (near["pool"] > 0).any():
         return ""
     near = near[near["pool"] > 0]
-    least, most = (f"{share:.2f}" for share in np.sort(near["after"] / near["pool"])[[0, -1]])
+    least, most = (percent(float(share)) for share in np.sort(near["after"] / near["pool"])[[0, -1]])
     return least if least == most else f"{least} to {most}"
 
 

@@ -17,7 +17,7 @@ def lines(to: str, pool: float | None, after: float, bound: float | None) -> pd.
 def test_what_the_distances_say() -> None:
     near, still = lines("target", 1.0, 0.2, 0.9), lines("last-version", 0.5, 0.01, 0.04)
     moved, of_pool = lines("last-version", 0.5, 0.06, 0.04), lines("pool", None, 0.3, 0.1)
-    assert title(pd.concat([near, still])) == "At 0.20 to 0.40 of the pool's distance to the target"
+    assert title(pd.concat([near, still])) == "At 20\xa0% to 40\xa0% of the pool's distance to the target"
     assert title(pd.concat([of_pool, still])) == "No further from the last version than two draws of one set are"
     assert title(moved) == "3.0 times as far from the last version as sampling noise brings it"
     assert title(of_pool) == title(pd.DataFrame()) == ""
