@@ -41,6 +41,7 @@ UNUSABLE = (
     TypeError,
     ArithmeticError,
     LookupError,
+    AttributeError,
     NotImplementedError,
     RecursionError,
 )

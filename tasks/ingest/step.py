@@ -124,7 +124,7 @@ def cost(request: IngestRequest, work: Workload) -> float:
     return 0.04 + 3e-6 * work.rows + 0.02 * megabytes + 4e-8 * work.rows * work.source_dimension
 
 
-INGEST = Step(name="ingest", version=6, function=ingest, retries=2, cost=cost)
+INGEST = Step(name="ingest", version=7, function=ingest, retries=2, cost=cost)
 
 
 def _real_shards(request: IngestRequest, run: Run) -> tuple[list[ListedShard], dict[str, int]]:

@@ -83,6 +83,9 @@ def _matrix(column: pa.Array, dimension: int) -> tuple[Array, Codes]:
         return np.zeros((rows, dimension), dtype=np.float32), reasons
     if pa.types.is_fixed_size_binary(kind):
         return _from_binary(column, dimension, reasons)
+    if not is_list_of_numbers(kind):
+        reasons[reasons == Reason.SOUND] = Reason.UNPARSABLE_VECTOR
+        return np.zeros((rows, dimension), dtype=np.float32), reasons
     if pa.types.is_fixed_size_list(kind):
         width = kind.list_size
         starts = (np.arange(rows, dtype=np.int64) + column.offset) * width

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ingest.pools import ingest
+from tests.ingest.pools import ingest, refused
 
 
 def refusals(folder: Path) -> dict[str, str]:
@@ -61,3 +61,13 @@ def test_zeros_behind_a_compressed_stream_are_padding_where_the_format_has_it(
     pool = ingest(tmp_path, uri=str(tmp_path / "pool"), max_quarantined=1.0)
     assert pool.rows == (3 if sound else 1)
     assert (f"{zeros} zero bytes follow a stream" in pool.shards[0].reason) is not sound
+
+
+@pytest.mark.parametrize("value", ["{}", "5", "true", '{"a": 1}', '["1.5", "2.5"]', "[[1.5], [2.5]]", '[{"x": 1}]'])
+def test_what_is_no_vector_in_a_piece_of_its_own_refuses_its_rows(tmp_path: Path, value: str) -> None:
+    (tmp_path / "pool").mkdir()
+    rows = "".join(f'{{"id": "{row}", "v": [{row}.5, 1.0]}}\n' for row in range(3))
+    (tmp_path / "pool" / "a.jsonl").write_text(f'{rows}{{"id": "last", "v": {value}}}')  # no line end: a piece alone
+    pool = ingest(tmp_path, uri=str(tmp_path / "pool"), vector="v", max_quarantined=1.0)
+    assert refused(pool) == [(0, 3, "unparsable vector")]
+    assert pool.rows == 3
