@@ -133,7 +133,7 @@ def _from_text(column: pa.Array, dimension: int, reasons: Codes) -> tuple[Array,
     matrix = np.zeros((len(column), dimension), dtype=np.float32)
     for row, text in enumerate(column.to_pylist()):
         try:
-            vector = None if text is None else np.asarray(json.loads(text), dtype=np.float64)
+            vector = None if text is None else np.asarray(_no_texts(json.loads(text)), dtype=np.float64)
         except (ValueError, TypeError):
             reasons[row] = Reason.UNPARSABLE_VECTOR
             continue
@@ -145,3 +145,10 @@ def _from_text(column: pa.Array, dimension: int, reasons: Codes) -> tuple[Array,
             with np.errstate(over="ignore"):
                 matrix[row] = vector
     return matrix, reasons
+
+
+def _no_texts(value: object) -> object:
+    """Return a value. Raises TypeError where it is a list with texts, which numpy would read as numbers."""
+    if isinstance(value, list) and any(isinstance(one, str) for one in value):
+        raise TypeError("a text is no number")
+    return value

@@ -68,6 +68,7 @@ def test_what_is_no_vector_in_a_piece_of_its_own_refuses_its_rows(tmp_path: Path
     (tmp_path / "pool").mkdir()
     rows = "".join(f'{{"id": "{row}", "v": [{row}.5, 1.0]}}\n' for row in range(3))
     (tmp_path / "pool" / "a.jsonl").write_text(f'{rows}{{"id": "last", "v": {value}}}')  # no line end: a piece alone
+    (tmp_path / "pool" / "b.csv").write_text('id,v\ntext,"[""1.5"", ""2.5""]"\n')
     pool = ingest(tmp_path, uri=str(tmp_path / "pool"), vector="v", max_quarantined=1.0)
-    assert refused(pool) == [(0, 3, "unparsable vector")]
+    assert refused(pool) == [(0, 3, "unparsable vector"), (1, 0, "unparsable vector")]
     assert pool.rows == 3
