@@ -101,7 +101,7 @@ class OwnServer:
             "the temporary Prefect server does not start",
             found="nothing answers" if self._process.poll() is None else f"it ended with {self._process.returncode}",
             where=self.url,
-            remedy="see what --verbose says, or start one (make serve) and set PREFECT_API_URL",
+            remedy="see what --verbose says, or start one (evenkeel serve) and set PREFECT_API_URL",
         )
 
     def stop(self) -> None:

@@ -92,7 +92,8 @@ def show_version(recipe: Recipe, published: PublishResult) -> None:
     """Say which version came out and where it lies."""
     lines = [f"**{recipe.dataset} v{published.version}**: {outcome(published)}", ""]
     catalog = storage.join(recipe.destination.uri, recipe.dataset, "index.html")
-    places = {"all versions": catalog, "location": published.location, "data": published.data}
-    lines += [f"- [{name}]({address(recipe, place)}): `{place}`" for name, place in places.items()]
+    pages = {"card": storage.join(published.location, "card.html"), "all versions": catalog}
+    lines += [f"- [{name}]({address(recipe, place)})" for name, place in pages.items()]
+    lines += [f"- {name}: `{place}`" for name, place in {"folder": published.location, "data": published.data}.items()]
     key = artifact_key(recipe.dataset, "version")
     show(create_markdown_artifact, "\n".join(lines), key=key, description=f"v{published.version}, and where it lies")

@@ -190,14 +190,14 @@ def _server_client() -> Iterator[SyncPrefectClient]:
     if not address:
         raise ResourceError(
             "no Prefect server is named; runs here start a temporary one",
-            remedy="for schedules and the UI: make serve, then export PREFECT_API_URL=http://127.0.0.1:4200/api",
+            remedy="for schedules and the UI: evenkeel serve, then export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
     with get_client(sync_client=True) as client:
         if (error := client.api_healthcheck()) is not None:
             raise ResourceError(
                 f"no Prefect server answers at {address}",
                 found=f"{type(error).__name__}: {error}",
-                remedy="start it (make serve), or correct PREFECT_API_URL",
+                remedy="start it (evenkeel serve), or correct PREFECT_API_URL",
             )
         yield client
 

@@ -6,33 +6,43 @@ from pathlib import Path
 from typing import Any
 
 from prefect.automations import Automation
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events import Posture
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger
+from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
 from evenkeel.flows.answer import Answer
+from evenkeel.flows.columns import require_columns
 from evenkeel.flows.known import remember
 from evenkeel.flows.places import FOLDER
-from evenkeel.flows.recipe import READY, load
+from evenkeel.flows.recipe import READY, Recipe, load
 from evenkeel.flows.server.automations import HEARTBEAT_SETTING, TAG, put
 from evenkeel.flows.server.deploying import Entry, deploy, require_pool
 from evenkeel.flows.server.project import ROOT, commit
 from evenkeel.flows.server.submit import missing_worker, require_server
-from evenkeel.infra.errors import RecipeError
+from evenkeel.infra.errors import InputError, RecipeError, StorageError
+from evenkeel.tasks.ingest.plan import inspect_shard, plan_columns
+from evenkeel.tasks.ingest.source import ingest_request
 
 HEARTBEAT_SECONDS = "30"
+LOOKED_AT = 20
+"""Shards that are opened to look for the columns of a recipe before it is deployed."""
 
 
 class Deployed(BaseModel):
-    """What `deploy` put on a server: the names of the deployments, what starts them, and what they wait for."""
+    """What `deploy` put on a server: the names of the deployments, what starts them, and what they wait for.
+
+    noticed: what may keep a run from reading the source, as far as is seen from here; "" where nothing does.
+    """
 
     deployments: list[str]
     url: str
     starts: list[str]
     paused: bool
     waits: str
+    noticed: str = ""
 
 
 def deploy_recipe(
@@ -54,11 +64,13 @@ def deploy_recipe(
     but nothing starts until a person resumes it; what a person paused or resumed on the server stays so. folder: where
     runs start, so that relative paths of the recipe mean what they mean there; the current one by default.
 
-    Raises RecipeError where the recipe or the schedule cannot be read, ResourceError where no server answers.
+    Raises RecipeError where the recipe or the schedule cannot be read, InputError where the source has no such columns,
+    ResourceError where no server answers.
     """
     address = require_server()
     place = (folder or Path.cwd()).absolute()
     recipe = load(path, overrides)
+    noticed = _look(recipe)
     file = path if not (place / path).is_file() and (READY / f"{path}.yaml").is_file() else str(place / path)
     document = {"file": file, "overrides": overrides}
     entries = [_curating(recipe.dataset, document, cron, timezone, paused, pool)]
@@ -73,11 +85,13 @@ def deploy_recipe(
             ids = [deploy(client, entry, place, variables) for entry in entries]
         except ValueError as error:
             raise RecipeError(
-                "the schedule cannot be read", found=str(error)[:500], expected='such as "0 3 * * 1"'
+                "the schedule cannot be read", found=f"{cron} ({timezone})", expected='such as "0 3 * * 1" (Etc/UTC)'
             ) from error
         if fresh_hours is not None:
             _keep_fresh(recipe.dataset, ids[0], fresh_hours)
             starts.append(f"when it has not completed for {fresh_hours:g} hours")
+        if not on_new_files and _watched(client, recipe.dataset):
+            starts.append(f"when files are added to or changed in the source (watch/{recipe.dataset}, made before)")
         state = client.read_deployment(ids[0])
     remember(recipe)
     found = Deployed(
@@ -86,11 +100,41 @@ def deploy_recipe(
         starts=starts,
         paused=bool(state.paused),
         waits=missing_worker(pool),
+        noticed=noticed,
     )
     when = " and ".join(starts) or "when somebody starts it"
     lines = [f"{' and '.join(found.deployments)}: {recipe.dataset} is curated {when}", found.url]
     lines += ["it is paused: resume it in the UI, or with `prefect deployment resume`"] if found.paused else []
-    return Answer(found, "\n".join([*lines, *([found.waits] if found.waits else [])]))
+    return Answer(found, "\n".join([*lines, *filter(None, [found.noticed, found.waits])]))
+
+
+def _look(recipe: Recipe) -> str:
+    """Return why a run might not be able to read the source, "" where nothing is seen that would keep it from that.
+
+    A source may be there for workers alone, or not yet; of many shards only some are opened, and later ones may have
+    more columns. Raises InputError or RecipeError where columns are named that no shard has.
+    """
+    try:
+        shards = ingest_request(recipe.source).shards
+    except (InputError, StorageError) as error:
+        return f"the source cannot be read here and now: {str(error).splitlines()[0]}"
+    first = shards[:LOOKED_AT]
+    try:
+        plan_columns(recipe.source, first, [inspect_shard(shard) for shard in first])
+        require_columns(recipe, shards)
+    except InputError as error:
+        if len(first) == len(shards):
+            raise
+        return f"of {len(shards):,} shards the first {LOOKED_AT} were opened: {str(error).splitlines()[0]}"
+    return ""
+
+
+def _watched(client: SyncPrefectClient, dataset: str) -> bool:
+    """Tell whether an earlier call made a deployment that looks for new shards, and nobody paused it."""
+    try:
+        return not client.read_deployment_by_name(f"watch/{dataset}").paused
+    except ObjectNotFound:
+        return False
 
 
 def _entry(flow: str, dataset: str, document: dict[str, Any], paused: bool, pool: str) -> Entry:

@@ -62,7 +62,10 @@ def up(
     missing = {"server", "pages", "worker", *(["s3"] if s3_port is not None else [])} - running
     if not missing:
         raise ResourceError(
-            "already serving", found=", ".join(sorted(running)), where=str(home), remedy="make serve-down, then again"
+            "already serving",
+            found=", ".join(sorted(running)),
+            where=str(home),
+            remedy="evenkeel serve --down, then again",
         )
     if running:
         tell(f"starting again what has ended: {', '.join(sorted(missing))}")

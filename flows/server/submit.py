@@ -1,11 +1,13 @@
 """Submit a recipe to a Prefect server, whose workers run it."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
@@ -70,12 +72,12 @@ def require_server() -> str:
         raise ResourceError(
             "no Prefect server is named",
             expected="PREFECT_API_URL=http://host:4200/api",
-            remedy="`make serve` starts one here; `evenkeel run` needs none",
+            remedy="`evenkeel serve` starts one here; `evenkeel run` needs none",
         )
     with get_client(sync_client=True) as client:
         if (error := client.api_healthcheck()) is not None:
             raise ResourceError(
-                "the Prefect server does not answer", found=str(error), where=address, remedy="start it: make serve"
+                "the Prefect server does not answer", found=str(error), where=address, remedy="start it: evenkeel serve"
             )
     return address
 
@@ -96,8 +98,17 @@ def ended(submission: Submission, tell: Callable[[str], None], seconds: float = 
             if state.is_final():
                 break
             time.sleep(seconds)
-    message = f"{submission.name} is {said}: {state.message or submission.url}"
+        card = _card_of(client, submission.id) if state.is_completed() else ""
+    message = f"{submission.name} is {said}: {state.message or submission.url}" + (f"\ncard: {card}" if card else "")
     return Answer(submission.model_copy(update={"state": said}), message, ok=state.is_completed())
+
+
+def _card_of(client: SyncPrefectClient, run: str) -> str:
+    """Return the address of the card that a run made, from its page on the server; "" where it made none."""
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]))
+    links = [one for one in client.read_artifacts(artifact_filter=of_run) if (one.key or "").endswith("-card-link")]
+    found = re.search(r"\]\((.+?)\)", str(links[0].data)) if links else None
+    return found[1] if found else ""
 
 
 def missing_worker(pool: str | None) -> str:

@@ -128,7 +128,7 @@ def test_curate_without_a_server_says_how_to_start_one(recipe_file: Path, monkey
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     code, output = invoke("curate", recipe_file)
     assert code == 1
-    assert "make serve" in output
+    assert "evenkeel serve" in output
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_a_server_that_does_not_answer_is_named(recipe_file: Path, monkeypatch: 
     assert code == 1
     assert "the Prefect server does not answer" in output
     assert address in output
-    assert "make serve" in output
+    assert "evenkeel serve" in output
 
 
 @pytest.mark.slow

@@ -42,11 +42,11 @@ def test_everything_that_is_wrong_is_named(findings: Any, document: dict[str, An
     wrong = {name: each for name, each in found.items() if not each.ok}
     assert set(wrong) == {"server", "workers", "source", "destination", "catalog", "compute"}
     assert "no Prefect server answers at http://127.0.0.1:9/api" in wrong["server"].found
-    assert "make serve" in wrong["server"].remedy
+    assert "evenkeel serve" in wrong["server"].remedy
     assert "no shard" in wrong["source"].found
     assert "the catalog does not answer" in wrong["catalog"].found
     assert "unknown compute 'nowhere'" in wrong["compute"].found
 
 
 def test_a_run_without_a_server_is_told_how_to_get_one(findings: Any, document: dict[str, Any]) -> None:
-    assert "make serve" in findings(document, None)["server"].remedy
+    assert "evenkeel serve" in findings(document, None)["server"].remedy

@@ -24,15 +24,18 @@ compute: inline
 """
 
 
-def deploy(folder: Path, served: Served, patch: pytest.MonkeyPatch, *options: str) -> Any:
+def invoke_at(served: Served, *arguments: str) -> Any:
     from click.testing import CliRunner
-
-    patch.chdir(folder)
-    patch.setenv("PREFECT_API_URL", served.addresses["api"])
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: served.addresses["api"]}):
-        done = CliRunner().invoke(main, ["deploy", "recipe.yaml", *options, "--json"], catch_exceptions=False)
+        return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def deploy(folder: Path, served: Served, patch: pytest.MonkeyPatch, *options: str) -> Any:
+    patch.chdir(folder)
+    patch.setenv("PREFECT_API_URL", served.addresses["api"])
+    done = invoke_at(served, "deploy", "recipe.yaml", *options, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.output)
 
@@ -76,6 +79,21 @@ def test_a_recipe_of_ones_own_is_curated_from_its_folder_on_new_files(
     assert (schedule["schedule"]["cron"], schedule["active"], again["paused"]) == ("0 4 * * 1", False, True)
     assert found["paused"]
     assert served.ask("GET", f"/automations/{watched['id']}")["enabled"] is False
+
+    # What an earlier call made and this one does not ask for is not hidden; a column that is not there is refused.
+    found = deploy(tmp_path, served, monkeypatch)
+    assert found["starts"] == ["when files are added to or changed in the source (watch/own, made before)"]
+    (tmp_path / "wrong.yaml").write_text(RECIPE.replace("topic", "topik"))
+    refused = invoke_at(served, "deploy", str(tmp_path / "wrong.yaml"))
+    assert refused.exit_code == 1
+    assert "did you mean 'topic'?" in refused.output
+    (tmp_path / "later.yaml").write_text(RECIPE.replace("uri: pool", "uri: not-yet").replace("own", "later"))
+    told = invoke_at(served, "deploy", str(tmp_path / "later.yaml"))
+    assert told.exit_code == 0
+    assert "the source cannot be read here and now: " in told.output
+    told = invoke_at(served, "deploy", "recipe.yaml", "--cron", "every monday")
+    assert "the schedule cannot be read" in told.output
+    assert "pydantic" not in told.output
 
     # A mistake of the person's is a reason and a remedy on the page of the run, and no traceback in its log.
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("240", "ten percent"))
