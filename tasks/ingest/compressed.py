@@ -38,7 +38,7 @@ def _open(raw: BinaryIO, name: str) -> BinaryIO:
     if name.endswith(".bz2"):
         return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, bz2.BZ2Decompressor, 0), 1 << 20))
     if name.endswith(".xz"):
-        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, lzma.LZMADecompressor, 4), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(_WholeStreams(raw, _xz_stream, 4), 1 << 20))
     return cast(BinaryIO, _Kept(raw))
 
 
@@ -105,6 +105,11 @@ class _WholeStreams(io.RawIOBase):
         if zeros and (not self._padding or zeros % self._padding):
             raise EOFError(f"{zeros:,} zero bytes follow a stream")
         return rest
+
+
+def _xz_stream() -> lzma.LZMADecompressor:
+    """Return what reads a stream of xz alone: to the older format .lzma, which it could be, zeros are an empty file."""
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ)
 
 
 def _zstd_frame() -> "zstandard.ZstdDecompressionObj":

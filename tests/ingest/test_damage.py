@@ -72,3 +72,11 @@ def test_what_is_no_vector_in_a_piece_of_its_own_refuses_its_rows(tmp_path: Path
     pool = ingest(tmp_path, uri=str(tmp_path / "pool"), vector="v", max_quarantined=1.0)
     assert refused(pool) == [(0, 3, "unparsable vector"), (1, 0, "unparsable vector")]
     assert pool.rows == 3
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst", "bz2", "xz"])
+def test_a_compressed_file_of_zeros_is_no_empty_one(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "pool").mkdir()
+    for size in (64, 70, 4096):  # what a full disk leaves; 70 zeros are an empty file of the older format .lzma
+        (tmp_path / "pool" / f"{size}.csv.{suffix}").write_bytes(b"\0" * size)
+    assert set(refusals(tmp_path)) == {f"{size}.csv.{suffix}" for size in (64, 70, 4096)}
