@@ -43,9 +43,12 @@ def without_defaults(value: object) -> object:
 
 
 def short_form() -> Schema:
-    """Return the JSON schema of a form that asks for the file of a recipe; a whole recipe is an object to it."""
-    about = "All fields of a recipe, as an object; the flow checks them."
-    return {"anyOf": [_file(), {"title": "Recipe", "type": "object", "description": about, "required": ["dataset"]}]}
+    """Return the JSON schema of a form that asks for the file of a recipe; the flow checks what it is given.
+
+    A whole recipe is accepted too, for programs: as one alternative of two the form would show it as a box of JSON.
+    """
+    open_to_more = {name: value for name, value in _file().items() if name not in ("additionalProperties", "required")}
+    return {**open_to_more, "minProperties": 1}
 
 
 @cache

@@ -42,7 +42,8 @@ def deploy(client: SyncPrefectClient, entry: Entry, folder: Path, variables: Map
     known = _known(client, f"{flow.name}/{plain['name']}")
     schema = flow.parameters.model_dump_for_openapi()
     if (plain.get("parameters") or {}).get("recipe"):  # nobody fills in a recipe here
-        schema["properties"]["recipe"] = {**schema["properties"]["recipe"], **short_form()}
+        place = schema["properties"]["recipe"].get("position", 0)
+        schema["properties"]["recipe"] = {**short_form(), "title": "recipe", "position": place}
     limit = plain.get("concurrency_limit")
     pool = plain.get("work_pool") or {}
     found = client.create_deployment(
