@@ -61,7 +61,7 @@ def test_deployments_are_registered_as_written(served: Served) -> None:
         assert found["job_variables"] == {"env": {"EVENKEEL_COMMIT": commit(ROOT), HEARTBEAT_SETTING: "30"}}
         fields = found["parameter_openapi_schema"]["properties"]
         assert {"recipe", "dataset"} & set(fields) or flow == "crash_silent"
-        whole = "recipe" in fields and len(fields["recipe"]["anyOf"][1].get("properties", {})) > 4
+        whole = "anyOf" in fields.get("recipe", {})
         assert whole == each["name"].startswith("on-demand")
         limit = each.get("concurrency_limit")
         assert (found["concurrency_options"] or {}).get("collision_strategy") == (limit or {}).get("collision_strategy")
