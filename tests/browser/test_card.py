@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
 import pytest
 
 from evenkeel.infra.tables import read_table
@@ -159,3 +160,23 @@ def test_a_wide_and_a_narrow_drawing_are_never_both_shown(browser: "Browser", pa
         assert page.locator(shown).first.is_visible()
         assert not page.locator(hidden).first.is_visible()
         page.close()
+
+
+def test_the_catalog_shows_the_first_clusters_of_what_is_searched_for_and_the_rest_when_asked(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    page = browser.new_page()
+    names = [f"{'rare' if number % 50 == 7 else 'common'} {number}" for number in range(300)]
+    clusters = pa.table({"level": [1] * 300, "name": names, "kept": [1] * 300})
+    place = tmp_path / "index.html"
+    place.write_text(render("/out/notes", "notes", [version(1, 0.5, "latest")], clusters))
+    page.goto(place.as_uri())
+    shown = page.locator("#clusters tbody tr:not([hidden])")
+    assert shown.count() == 25
+    page.fill("#search", "rare")
+    assert shown.count() == 6
+    assert page.locator("#found").inner_text() == "6 of 300 clusters"
+    page.fill("#search", "")
+    page.get_by_role("button", name="Show all 300").click()
+    assert shown.count() == 300
+    page.close()
