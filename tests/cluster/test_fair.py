@@ -60,6 +60,7 @@ def test_sibling_masses_stay_within_their_ratio_at_every_level(
     assert both.facts["repaired"]["level-2"]["rows_outside"] == 0
 
 
+@pytest.mark.slow  # in a fresh clone most of it is compiling
 def test_a_protected_group_has_about_its_share_in_every_cluster(
     pool: tuple[dict[str, StepRef], Run, np.ndarray],
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_target_larger_than_the_pool_says_so(document: dict[str, Any], tmp_pat
     assert not list((tmp_path / "published").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_all_rows_equal_keep_one(document: dict[str, Any], tmp_path: Path) -> None:
     pool = tmp_path / "equal"
     pool.mkdir()
