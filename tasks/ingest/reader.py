@@ -162,13 +162,10 @@ def format_of(uri: str) -> str | None:
 
 def named(names: Sequence[str]) -> list[str]:
     """Return names of columns, with `unnamed`, `unnamed_2`, ... for those that have none."""
-    found, taken = list[str](), set(names)
-    for name in names:
-        if not name:
-            name = next(new for at in count(1) if (new := f"unnamed_{at}" if at > 1 else "unnamed") not in taken)
-            taken.add(name)
-        found.append(name)
-    return found
+    taken = set(names)
+    numbered = (f"unnamed_{at}" if at > 1 else "unnamed" for at in count(1))
+    free = (name for name in numbered if name not in taken)
+    return [name or next(free) for name in names]
 
 
 def with_names(table: "pa.Table") -> "pa.Table":

@@ -23,12 +23,26 @@ def plain(content: bytes, suffix: str) -> bytes:
     if suffix == ".bz2":
         return bz2.decompress(content)
     if suffix == ".xz":
-        kept = content.rstrip(b"\0")  # xz allows padding, in fours behind streams, which are of fours themselves
-        return lzma.decompress(content if len(content) % 4 else kept + b"\0" * (-len(kept) % 4))
+        return _xz(content)
     if suffix == ".zst":
         with zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(content, read_across_frames=True) as it:
             return it.read()
     return content
+
+
+def _xz(content: bytes) -> bytes:
+    """Return the streams of a file one after another; zeros may lie behind each, in fours (`lzma` stops at them)."""
+    found, rest = b"", content
+    while True:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        found += stream.decompress(rest)
+        if not stream.eof:
+            raise EOFError("cut off")
+        rest = stream.unused_data.lstrip(b"\0")
+        if (len(stream.unused_data) - len(rest)) % 4:
+            raise ValueError("zeros that are no padding")
+        if not rest:
+            return found
 
 
 def json_rows(content: bytes) -> Rows:
