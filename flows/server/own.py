@@ -1,6 +1,7 @@
 """Deployments of a person's own recipe, from any folder: on a schedule, on new files, and kept fresh."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from evenkeel.flows.server.deploying import Entry, deploy, require_pool
 from evenkeel.flows.server.project import ROOT, commit
 from evenkeel.flows.server.submit import missing_worker, require_server
 from evenkeel.infra.errors import InputError, RecipeError, StorageError
+from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import inspect_shard, plan_columns
+from evenkeel.tasks.ingest.reader import Harvester, reader_of
 from evenkeel.tasks.ingest.source import ingest_request
 
 HEARTBEAT_SECONDS = "30"
@@ -114,18 +117,20 @@ def _look(recipe: Recipe) -> str:
     A source may be there for workers alone, or not yet; of many shards only some are opened, and later ones may have
     more columns. Raises InputError or RecipeError where columns are named that no shard has.
     """
+    shards: Sequence[ListedShard] = []
     try:
         shards = ingest_request(recipe.source).shards
-    except (InputError, StorageError) as error:
-        return f"the source cannot be read here and now: {str(error).splitlines()[0]}"
-    first = shards[:LOOKED_AT]
-    try:
-        plan_columns(recipe.source, first, [inspect_shard(shard) for shard in first])
+        first = shards[:LOOKED_AT]
+        if not isinstance(reader_of(first[0].format), Harvester):  # such a source has its columns by itself
+            plan_columns(recipe.source, first, [inspect_shard(shard) for shard in first])
         require_columns(recipe, shards)
-    except InputError as error:
-        if len(first) == len(shards):
+    except (InputError, StorageError) as error:
+        why = str(error).splitlines()[0]
+        if not shards or isinstance(error, StorageError):
+            return f"the source cannot be read here and now: {why}"
+        if len(shards) <= LOOKED_AT:
             raise
-        return f"of {len(shards):,} shards the first {LOOKED_AT} were opened: {str(error).splitlines()[0]}"
+        return f"of {len(shards):,} shards the first {LOOKED_AT} were opened: {why}"
     return ""
 
 

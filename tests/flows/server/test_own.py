@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from evenkeel.flows.cli.main import main
+from evenkeel.flows.recipe import load
+from evenkeel.flows.server import own
 from evenkeel.flows.server.watch import LONGEST, SHORTEST, changes
 from tests.flows.conftest import write_shards
 from tests.served import Served
@@ -107,6 +109,11 @@ def test_a_recipe_of_ones_own_is_curated_from_its_folder_on_new_files(
     assert "RecipeError" in shown["data"]
     lines = served.ask("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
     assert [line["message"] for line in lines if "Traceback" in line["message"]] == []
+
+
+@pytest.mark.parametrize("name", ["digits", "tumours", "pictures"])
+def test_a_source_that_is_made_and_not_of_files_can_be_deployed(name: str) -> None:
+    assert own._look(load(name)) == ""
 
 
 def test_looks_are_rarer_while_nothing_changes_and_a_change_counts_once_it_is_whole() -> None:
