@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+from evenkeel.tasks.ingest.reader import COMPRESSED
 
 
 @contextmanager

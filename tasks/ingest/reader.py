@@ -154,10 +154,15 @@ def suffixes() -> Mapping[str, str]:
 
 def format_of(uri: str) -> str | None:
     """Return the format of a file by its suffix, None where the suffix is unknown."""
+    return suffixes().get(plain_suffix(uri))
+
+
+def plain_suffix(uri: str) -> str:
+    """Return the suffix of a file in small letters, that of its content where it is compressed."""
     name = uri.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    return suffixes().get(posixpath.splitext(name)[1])
+    return posixpath.splitext(name)[1]
 
 
 def named(names: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from evenkeel.infra.dtypes import Array
 from evenkeel.tasks.ingest.compressed import decompressed
-from evenkeel.tasks.ingest.reader import COMPRESSED, Batch, LocalShard, Reader, ShardSchema, ShardUnreadable, named
+from evenkeel.tasks.ingest.reader import Batch, LocalShard, Reader, ShardSchema, ShardUnreadable, named, plain_suffix
 
 _PIECE = 8 << 20
 _LONGEST_RECORD = 256 << 20
@@ -199,7 +199,4 @@ def _header(plain: BinaryIO, name: str) -> list[str]:
 
 
 def _delimiter(name: str) -> str:
-    plain = name.lower()
-    for suffix in COMPRESSED:
-        plain = plain.removesuffix(suffix)
-    return "\t" if plain.endswith(".tsv") else ","
+    return "\t" if plain_suffix(name) == ".tsv" else ","
