@@ -96,9 +96,7 @@ class Plan(BaseModel):
             f"clusters: {self.clusters}",
             f"{'' if found.exact else 'about '}{found.rows:,} rows x {found.dimension}, {found.clusters:,} clusters, "
             f"{found.kept:,} rows to keep{'' if found.left is not None else ' at most'}: {found.target}",
-            f"memory: {size(found.memory)} in all, {size(found.requirements.driver)} of it in the driver process and "
-            f"{size(found.requirements.worker)} in each of {count(found.workers, 'worker')}; "
-            f"disk: {size(found.requirements.disk)}",
+            f"memory: {size(found.memory)} in all, {_processes(found)}; disk: {size(found.requirements.disk)}",
             f"time: about {duration(found.total)} on this machine as busy as it is now"
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
@@ -218,6 +216,8 @@ def _estimate(
         found.size.itemsize if found.size.dimension else 4,
         run.compute,
         recipe.clustering.resampling_share if recipe.clustering.resampling else 0.0,
+        clusters="cluster" in costs,
+        asked=recipe.memory_gib,
     )
     required = requirements(work, limits)
     ingest = None if "ingest" in costs else pool.ingest
@@ -234,7 +234,7 @@ def _estimate(
         left=left,
         requirements=required,
         workers=run.compute.workers,
-        memory=required.driver + run.compute.workers * required.worker,
+        memory=required.memory(run.compute.workers),
         seconds=seconds,
         total=total,
         price=price,
@@ -253,6 +253,15 @@ def _estimate(
         note=found.note,
         target=_target_in_words(recipe, left),
     )
+
+
+def _processes(found: Estimate) -> str:
+    """Return what each process of a run takes, in words."""
+    needs = found.requirements
+    parts = [f"{size(needs.driver)} of it in the driver process"]
+    parts += [f"{size(needs.worker)} in each of {count(found.workers, 'worker')}"] if needs.worker else []
+    parts += [f"{size(needs.reader)} in each of {count(needs.readers, 'reader')} of shards"] if needs.readers else []
+    return ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + parts[-1]
 
 
 def _target_in_words(recipe: Recipe, left: int | None) -> str:

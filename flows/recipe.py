@@ -99,6 +99,12 @@ class Recipe(BaseModel):
     compute: str = Field(
         "local", description="Where work runs: inline, local, gpu, kubernetes, slurm or tcp://host:port."
     )
+    memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="GiB of memory that one process of a run may take, the driver and each worker; no row depends on "
+        "it. null = the processes share 80 % of the machine, and workers elsewhere take what they have.",
+    )
     ownership: Ownership | None = Field(
         None, description="Rows that must be kept, and where the keys are that prove whose rows a model was trained on."
     )
@@ -261,6 +267,16 @@ class Recipe(BaseModel):
             raise ValueError("sampling: rehydrate: auto goes by what filters remove, and the recipe has no filters")
         if "clusters" in needed_parts(self.signals).get(self.dedup.best or "", frozenset()):
             raise ValueError(f"dedup: best: the signal {self.dedup.best!r} needs clusters, which come after")
+        return self
+
+    @model_validator(mode="after")
+    def _a_k_means_fits_a_process(self) -> "Recipe":
+        """Refuse one k-means that may take more than a process may."""
+        if (most := self.memory_gib) is not None and self.clustering.memory_gib > most:
+            raise ValueError(
+                f"clustering: one k-means may take {self.clustering.memory_gib:g} GiB, and a process {most:g} "
+                f"(memory_gib); set clustering.memory_gib to {most / 2:g}, or raise memory_gib"
+            )
         return self
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ def running(recipe: Recipe) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(prefix="evenkeel-") as scratch:
         report = Path(scratch) / "dask-report.html"
         try:
-            with open_compute(recipe.compute, Path(scratch), report) as compute:
+            with open_compute(recipe.compute, Path(scratch), report, recipe.memory_gib) as compute:
                 yield Run(workspace, recipe.dataset, Path(scratch), compute)
         finally:
             if report.exists():

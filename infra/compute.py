@@ -6,20 +6,17 @@ A cluster is a small YAML file in `infra/clusters/`; `open_compute("local")` rea
 
 import logging
 import os
-import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-import psutil
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from evenkeel.infra.errors import RecipeError, ResourceError
+from evenkeel.infra.cluster_files import ClusterConfig, Products, kubernetes_options, read_cluster, slurm_options
+from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.gpu_worker import gpu_plugin
+from evenkeel.infra.memory import Budget, Within, bytes_of_a_task, piece_bytes
 from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.reduction import map_on, reduce_here, reduce_on, results_here
 
@@ -29,41 +26,16 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["cpu", "gpu"]
-Products = Literal["float32", "tf32", "tf32x3"]
-CLUSTERS = Path(__file__).parent / "clusters"
-CONTROL_GROUP = Path("/sys/fs/cgroup")
-MEMORY_LIMITS = (
-    "memory/memory.limit_in_bytes",
-    "memory/memory.soft_limit_in_bytes",
-    "memory.max",
-    "memory.high",
-    "memory.low",
-)
 AHEAD = 64  # items a thread that wait in a map of this process: enough that one slow item holds up no other thread
-
-
-class ClusterConfig(BaseModel):
-    """Describes one named cluster: what to start, and below how many bytes a job runs in the calling process."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Literal["inline", "local", "gpu", "address", "kubernetes", "slurm"]
-    description: str = ""
-    workers: int = Field(0, ge=0, description="number of workers; 0 = one per core (local) or per device (gpu)")
-    threads: int = Field(1, ge=1, description="threads per worker; kind: gpu has at least its share of the cores")
-    memory: str = Field("auto", description="memory limit of one worker, such as 4GiB; auto = an equal share")
-    inline_below: str = Field("512MiB", description="a map over less data than this runs in the calling process")
-    address: str = Field("", description="scheduler address, for kind: address")
-    gpus: int = Field(0, ge=0, le=1, description="CUDA devices of each worker, for kind: kubernetes or slurm")
-    products: Products = Field("tf32", description="how exact products on a GPU are; results do not depend on it")
-    options: dict[str, object] = Field(default_factory=dict, description="passed on to the cluster class")
 
 
 @dataclass
 class Compute:
     """A place to run functions; the default Compute() is this process.
 
-    backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). memory_limit: bytes that one worker may use.
+    backend: "cpu" (numpy, pandas) or "gpu" (cupy, cudf). threads: of this process; worker_threads: of a worker.
+    memory_limit: bytes that one worker may take; driver_limit: that this process may. here: whether they share
+    a machine.
     isolated: whether readers of shards run in processes of their own, so that a crash loses a shard and not the run.
     driver_device: whether this process has a CUDA device of its own, as workers of the backend "gpu" have.
     products: how exact matrix products are on a GPU; what comes out does not depend on it.
@@ -75,7 +47,10 @@ class Compute:
     backend: Backend = "cpu"
     workers: int = 1
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    worker_threads: int = 1
     memory_limit: int = 2 << 30
+    driver_limit: int = field(default_factory=lambda: Budget.of(0, here=True).driver)
+    here: bool = True
     inline_below: int = 0
     isolated: bool = False
     driver_device: bool = False
@@ -90,6 +65,11 @@ class Compute:
         """What keeps outputs of different devices apart: "cpu", "cuda", or "cuda-workers" where the driver has none."""
         cuda = "cuda" if self.driver_device else "cuda-workers"
         return cuda if self.backend == "gpu" else self.backend
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether this process does everything."""
+        return self.start is None and self._client is None
 
     @property
     def client(self) -> "Client | None":
@@ -109,15 +89,20 @@ class Compute:
         items: Sequence[Item],
         *,
         work: int | None = None,
+        each: float | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Result]:
         """Return `[function(item) for item in items]`, in order, computed on the workers.
 
         `function` is a module-level function or a functools.partial of one; items and results are small (paths, names,
         sums), never blocks of data. `work` is the number of bytes that the items name: below `inline_below` the map
-        runs here, in threads. `on_done` is called with the number of finished items. Failures are raised unchanged.
+        runs here, in threads. `each` is what one of them takes, else a few times what one names: no more run at a time
+        in a process than its memory allows. `on_done` is called with the number of finished items. Failures are raised
+        unchanged.
         """
-        if self._small(items, work) or self.client is None:
+        here = self._small(items, work) or self.client is None
+        function = self._within(function, items, work, each, here=here)
+        if here or self.client is None:
             return self._map_here(function, items, on_done)
         from distributed import as_completed
 
@@ -145,9 +130,31 @@ class Compute:
         from the number of items, so that sums of floats do not depend on the workers. `function`, `merge` and `work` as
         in `map`; a result that is merged is not used again, so `merge` may change it. Failures are raised unchanged.
         """
-        if self._small(items, work) or self.client is None:
+        here = self._small(items, work) or self.client is None
+        function = self._within(function, items, work, None, here=here)
+        if here or self.client is None:
             return reduce_here(function, merge, items, self.threads)
         return reduce_on(self.client, function, merge, items)
+
+    def piece_bytes(self, work: int) -> int:
+        """Return how many bytes of rows a task of a map over so many may hold before it writes them."""
+        here = self.alone or work < self.inline_below
+        threads, budget = (self.threads, self.driver_limit) if here else (self.worker_threads, self.memory_limit)
+        return piece_bytes(budget, threads)
+
+    def _within(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        work: int | None,
+        each: float | None,
+        *,
+        here: bool,
+    ) -> Callable[[Item], Result]:
+        """Return a function that waits for the memory it takes, where several run at a time in a process."""
+        threads, budget = (self.threads, self.driver_limit) if here else (self.worker_threads, self.memory_limit)
+        size = bytes_of_a_task(work, len(items)) if each is None else each
+        return Within(function, size, budget) if threads > 1 and size else function
 
     def _small(self, items: Sequence[Item], work: int | None) -> bool:
         """Tell whether work is done here: where it is little, and no CUDA device is missing here."""
@@ -177,36 +184,17 @@ class Compute:
                 cluster.close()
 
 
-def cluster_names() -> list[str]:
-    """Return the names that `open_compute` knows, sorted."""
-    return sorted(path.stem for path in CLUSTERS.glob("*.yaml"))
-
-
-def read_cluster(name: str) -> ClusterConfig:
-    """Return the config of a named cluster, or of an address. Raises RecipeError for an unknown name."""
-    if "://" in name:
-        return ClusterConfig(kind="address", address=name.replace("dask://", "tcp://"))
-    path = Path(name) if name.endswith(".yaml") else CLUSTERS / f"{name}.yaml"
-    if not path.is_file():
-        raise RecipeError(
-            f"unknown compute {name!r}",
-            expected=f"one of {', '.join(cluster_names())}, the path of a cluster YAML, or tcp://host:port",
-            where="compute",
-        )
-    try:
-        return ClusterConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} is not a cluster file", found=str(error), where="compute") from error
-
-
 @contextmanager
-def open_compute(name: str, scratch: Path | None = None, report: Path | None = None) -> Iterator[Compute]:
+def open_compute(
+    name: str, scratch: Path | None = None, report: Path | None = None, memory_gib: float | None = None
+) -> Iterator[Compute]:
     """Yield the Compute called `name`; a cluster starts when first needed and ends with the block.
 
+    memory_gib: what the driver and each worker may take; None = a share of the machine, and what the workers have.
     Raises RecipeError for an unknown name and ResourceError where the machine asked for is not there: `gpu` without a
     device is an error, never a quiet fallback to the CPU.
     """
-    compute = _compute(name, read_cluster(name), scratch)
+    compute = _compute(name, read_cluster(name), scratch, memory_gib)
     compute.report = report
     try:
         yield compute
@@ -225,13 +213,20 @@ def gpu_count() -> int:
         return 0
 
 
-def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
+def _compute(name: str, config: ClusterConfig, scratch: Path | None, memory_gib: float | None = None) -> Compute:
     from dask.utils import parse_bytes
 
-    cores, memory = os.cpu_count() or 1, machine_memory()
+    cores = os.cpu_count() or 1
     inline_below = int(parse_bytes(config.inline_below))
     if config.kind == "inline":
-        return Compute(name=name, threads=cores, memory_limit=memory // 2, isolated=isolates())
+        budget = Budget.of(0, here=True, asked=memory_gib)
+        return Compute(
+            name=name,
+            threads=cores,
+            memory_limit=budget.worker,
+            driver_limit=budget.driver,
+            isolated=isolates(),
+        )
     if config.kind == "gpu" and gpu_count() == 0:
         raise ResourceError(
             "compute: gpu asked for, but this machine has no CUDA device",
@@ -240,36 +235,29 @@ def _compute(name: str, config: ClusterConfig, scratch: Path | None) -> Compute:
         )
     on_gpu = config.kind == "gpu" or config.gpus > 0
     workers = config.workers or (gpu_count() if config.kind == "gpu" else cores)
-    limit = int(memory * 0.8) // workers if config.memory == "auto" else int(parse_bytes(config.memory))
+    here = config.kind in ("local", "gpu")
+    own = None if config.memory == "auto" else int(parse_bytes(config.memory))
+    budget = Budget.of(workers, here=here, own=own, asked=memory_gib)
     return Compute(
         name=name,
         backend="gpu" if on_gpu else "cpu",
         workers=workers,
-        threads=config.threads if config.kind not in ("local", "gpu") else cores,
-        memory_limit=limit,
+        threads=cores if here else config.threads,
+        worker_threads=max(config.threads, cores // workers) if config.kind == "gpu" else config.threads,
+        memory_limit=budget.worker,
+        driver_limit=budget.driver,
+        here=here,
         inline_below=inline_below,
         isolated=isolates(),
         driver_device=config.kind == "gpu",
         products=config.products,
-        start=lambda: _start(config, workers, limit, scratch),
+        start=lambda: _start(config, workers, budget.worker, scratch),
     )
 
 
 def isolates() -> bool:
     """Return whether readers run in processes of their own: unless EVENKEEL_ISOLATE_READERS=0, for a debugger."""
     return os.environ.get("EVENKEEL_ISOLATE_READERS") != "0"
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory this process may use, as `distributed` reckons it, without the second to import that.
-
-    The least of the machine's memory, the limits of its control group, and the limit on the process.
-    """
-    limits = [int(psutil.virtual_memory().total), resource.getrlimit(resource.RLIMIT_RSS)[1]]
-    for name in MEMORY_LIMITS:
-        with suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int((CONTROL_GROUP / name).read_text()))
-    return min(limit for limit in limits if limit > 0)
 
 
 def _silence() -> None:
@@ -326,31 +314,6 @@ def _start(config: ClusterConfig, workers: int, limit: int, scratch: Path | None
     if config.gpus:
         client.register_plugin(gpu_plugin())
     return client
-
-
-def kubernetes_options(config: ClusterConfig) -> dict[str, Any]:
-    """Return what `KubeCluster` is made with: the image of this commit; with a GPU, the limit that asks for it.
-
-    EVENKEEL_REGISTRY, such as registry.example.com/team, is where the image is pulled from.
-    """
-    registry = os.environ.get("EVENKEEL_REGISTRY", "").strip("/")
-    commit = os.environ.get("EVENKEEL_COMMIT", "latest")
-    image = str(config.options["image"]).format(commit=commit, registry=f"{registry}/" if registry else "")
-    options: dict[str, Any] = {**config.options, "image": image}
-    if config.gpus:
-        resources: Any = options.get("resources", {})
-        limits = {**resources.get("limits", {}), "nvidia.com/gpu": str(config.gpus)}
-        options["resources"] = {**resources, "limits": limits}
-    return options
-
-
-def slurm_options(config: ClusterConfig) -> dict[str, Any]:
-    """Return what `SLURMCluster` is made with; with a GPU, the directive that asks for it."""
-    options: dict[str, Any] = {"cores": config.threads, "memory": config.memory, **config.options}
-    if config.gpus:
-        given: Any = options.get("job_extra_directives", [])
-        options["job_extra_directives"] = [*given, f"--gres=gpu:{config.gpus}"]
-    return options
 
 
 def _start_on_gpus(config: ClusterConfig, workers: int, limit: int, spill: str | None) -> "Client":

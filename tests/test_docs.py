@@ -16,7 +16,7 @@ from evenkeel.expectations.expectation import EXPECTATIONS
 from evenkeel.flows.cli.main import VERBS, main
 from evenkeel.flows.recipe import load, ready_recipes
 from evenkeel.flows.recipe_docs import PAGE, field_rows, with_table
-from evenkeel.infra.compute import cluster_names
+from evenkeel.infra.cluster_files import cluster_names
 from tests import api_reference
 
 ROOT = Path(__file__).parent.parent

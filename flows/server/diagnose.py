@@ -23,8 +23,10 @@ from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.flows.server.automations import CRASH_DEPLOYMENT, HEARTBEAT_SETTING, TAG, silence_in_force
 from evenkeel.flows.server.submit import online_workers
 from evenkeel.infra.catalog import address, is_missing, open_catalog
-from evenkeel.infra.compute import gpu_count, machine_memory, open_compute, read_cluster
+from evenkeel.infra.cluster_files import read_cluster
+from evenkeel.infra.compute import gpu_count, open_compute
 from evenkeel.infra.errors import EvenkeelError, ResourceError
+from evenkeel.infra.memory import machine_memory
 from evenkeel.infra.writable import require_writable
 from evenkeel.tasks.ingest.source import ingest_request
 
@@ -171,7 +173,7 @@ def catalog(recipe: Recipe) -> str:
 
 def compute(recipe: Recipe) -> str:
     """Open the compute that the recipe names; where a Dask scheduler runs already, compare its packages with ours."""
-    with open_compute(recipe.compute) as opened:
+    with open_compute(recipe.compute, memory_gib=recipe.memory_gib) as opened:
         if read_cluster(recipe.compute).kind == "address" and (client := opened.client) is not None:
             client.get_versions(check=True)
             return f"{len(client.scheduler_info()['workers'])} Dask workers at {recipe.compute}"

@@ -19,6 +19,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.infra.memory import GIB
 from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
@@ -35,7 +36,6 @@ from evenkeel.tasks.kmeans.options import Device, Options
 from evenkeel.tasks.kmeans.prepare import prepare
 from evenkeel.tasks.kmeans.seeding import apportion
 
-GIB = 1 << 30
 SAMPLE_PER_GROUP = 256
 MAX_CLUSTERS_PER_GROUP = 50_000
 RUN_COPIES = 4  # of a run of blocks: as read, as copied, as sorted, and what is found of each row
@@ -227,8 +227,8 @@ def fit_split(
     def share_of(first: float, share: float, total: int, message: str) -> Callable[[int], None]:
         return lambda done: progress(first + share * done / total, f"{message} {done} of {total}")
 
-    report = share_of(0.0, 0.2, len(runs), "split run")
-    sums = compute.map(partial(split_run, level), list(enumerate(runs)), work=work, on_done=report)
+    report, each = share_of(0.0, 0.2, len(runs), "split run"), config.memory_gib * GIB
+    sums = compute.map(partial(split_run, level), list(enumerate(runs)), work=work, each=each, on_done=report)
     rows_of = np.array([one["rows"] for one in sums]).sum(axis=0)
     error_of = np.array([one["error"] for one in sums]).sum(axis=0)
     share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
@@ -236,7 +236,7 @@ def fit_split(
     groups = range(len(clusters))
     plan = GroupPlan(clusters, max_rows, rows_of.astype(np.int64).tolist(), len(runs))
     report = share_of(0.2, 0.6, len(groups), "clustered group")
-    compute.map(partial(fit_group, level, plan), list(groups), work=work, on_done=report)
+    compute.map(partial(fit_group, level, plan), list(groups), work=work, each=each, on_done=report)
     centroids = np.concatenate([read_array(level.path(f"group-{group}.npy")) for group in groups])
     for group in groups:
         log.entries += storage.read_json(level.path(f"group-{group}-log.json"))

@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from evenkeel.infra import storage
+from evenkeel.infra.memory import BLOCK_BYTES
 from evenkeel.infra.workspace import content_key
 from evenkeel.tasks.ingest.listing import ListedShard
 from evenkeel.tasks.ingest.plan import ShardJob
@@ -20,7 +21,7 @@ from evenkeel.tasks.ingest.reuse import reading_key, register, report_place, rul
 from evenkeel.tasks.ingest.rows import CheckedRows, together
 from evenkeel.tasks.ingest.schemas import kinds_of
 from evenkeel.tasks.ingest.shard import UNUSABLE, SmallShard, read_alone, read_shard, read_small, refused
-from evenkeel.tasks.ingest.writing import BLOCK_BYTES, RefusedRows, block_name, remove_block, write_block
+from evenkeel.tasks.ingest.writing import RefusedRows, block_name, remove_block, write_block
 
 PACKED = 64  # shard numbers in a span
 SMALL_BYTES = 1 << 20  # of a shard that may be packed

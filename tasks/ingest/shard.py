@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import InputError
+from evenkeel.infra.memory import BLOCK_BYTES
 from evenkeel.tasks.ingest.fingerprints import fingerprint_of
 from evenkeel.tasks.ingest.partitions import with_columns
 from evenkeel.tasks.ingest.plan import ShardJob
@@ -22,7 +23,6 @@ from evenkeel.tasks.ingest.report import BlockReport, ShardReport
 from evenkeel.tasks.ingest.reuse import reading_key, register, report_place, rules_key, take_over
 from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, check_rows, together
 from evenkeel.tasks.ingest.writing import (
-    BLOCK_BYTES,
     PART_ROWS,
     RefusedRows,
     block_name,

@@ -21,7 +21,6 @@ from evenkeel.tasks.ingest.reuse import BLOCK_FILES
 from evenkeel.tasks.ingest.rows import CheckedRows, Refusal, row_table, typed
 from evenkeel.tasks.ingest.schemas import storable
 
-BLOCK_BYTES = 512 << 20
 PART_ROWS = 1 << 18
 ID = "row_id"
 ROW_ID = "ek_row_id"  # beside columns of the user's, none of which has such a name

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,7 +58,9 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
         )
     }
     assert found.total == pytest.approx(sum(found.seconds.values()), abs=0.01)
-    assert found.memory == found.requirements.driver + found.workers * found.requirements.worker
+    needs = found.requirements
+    assert needs.worker == 0, "the driver does everything"
+    assert found.memory == needs.driver + needs.readers * needs.reader == needs.memory(1)
     assert found.money == pytest.approx(2.0 * found.total / 3600, abs=1e-4)
     assert found.shortfalls == []
     assert not (tmp_path / "workspace" / "notes").exists()
@@ -128,9 +131,28 @@ def test_what_cannot_fit_names_the_setting(
     document: dict[str, Any], tmp_path: Path, memory: int, rows_per_block: int, memory_gib: float, setting: str
 ) -> None:
     work = workload_of(parse(document, ["clustering.levels=[10000, 100]"]), HUGE, 768)
-    limits = ResourceLimits(rows_per_block, memory_gib, 4, Compute(memory_limit=memory))
+    compute = Compute(memory_limit=memory, start=lambda: pytest.fail("nothing is started"))
+    limits = ResourceLimits(rows_per_block, memory_gib, 4, compute)
     found = shortfalls(requirements(work, limits), work, limits, str(tmp_path))
     assert setting in "; ".join(one.setting for one in found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "rows", "what", "setting"),
+    [
+        (2 << 30, 2.0, 10**6, "memory of the driver process", "clustering.memory_gib to 1.04 or less, or raise memory"),
+        (2 << 30, None, 10**6, "memory of the driver process", "or less, or start the run on a larger machine"),
+        (2 << 30, None, 10**8, "memory of the driver process", "curate part of the source"),
+        (1 << 50, 2.0**20, 10**6, "memory of this machine", "or less, or leave it out"),
+    ],
+)
+def test_what_passes_the_budget_of_a_process_names_the_setting(
+    document: dict[str, Any], tmp_path: Path, limit: int, asked: float | None, rows: int, what: str, setting: str
+) -> None:
+    work = workload_of(parse(document), replace(HUGE, rows=rows), 768)
+    limits = ResourceLimits(1000, 8.0, 4, Compute(driver_limit=limit), asked=asked)
+    found = [one for one in shortfalls(requirements(work, limits), work, limits, str(tmp_path)) if "mem" in one.what]
+    assert [(what in one.what, setting in one.setting) for one in found] == [(True, True)], found
 
 
 def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: Path) -> None:

@@ -15,17 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenkeel.infra.compute import (
-    Compute,
-    _compute,
-    cluster_names,
-    gpu_count,
-    kubernetes_options,
-    machine_memory,
-    open_compute,
-    read_cluster,
-    slurm_options,
-)
+from evenkeel.infra.cluster_files import cluster_names, kubernetes_options, read_cluster, slurm_options
+from evenkeel.infra.compute import Compute, _compute, gpu_count, open_compute
 from evenkeel.infra.errors import RecipeError, ResourceError
 from evenkeel.infra.reduction import results_here
 
@@ -72,12 +63,6 @@ def test_reduce_holds_few_results_at_a_time() -> None:
     assert merged is not None
     assert merged[0] == 15_259 * 15_258 // 2
     assert peak < 2e6
-
-
-def test_memory_is_reckoned_as_dask_does() -> None:
-    from distributed.system import memory_limit
-
-    assert machine_memory() == memory_limit()
 
 
 def sketch(item: int) -> np.ndarray:

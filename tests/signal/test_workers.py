@@ -62,10 +62,11 @@ class Weighed(Compute):
         items: Sequence[Item],
         *,
         work: int | None = None,
+        each: float | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Result]:
         self._weigh(function, items)
-        return super().map(function, items, work=work, on_done=on_done)
+        return super().map(function, items, work=work, each=each, on_done=on_done)
 
     def reduce(
         self,

@@ -8,6 +8,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import AccountingError, InputError
+from evenkeel.infra.memory import bytes_of_a_task
 from evenkeel.infra.tables import read_footer
 from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.annotate.columns import schema_of, written_columns
@@ -91,7 +92,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         groups=tuple(pool.info.groups),
         signals=dict(inputs.signals),
         annotations=dict(inputs.annotations),
-        memory=run.compute.memory_limit // 8,
+        memory=run.compute.piece_bytes(pool.rows * row_bytes),
         fates=config.fates,
         excerpt=None if inputs.excerpt is None else Excerpt(inputs.excerpt.uri),
     )
@@ -101,6 +102,7 @@ def _stage(config: StageConfig, inputs: StageInputs, out: StepFolder, run: Run, 
         partial(scatter, work),
         groups,
         work=pool.rows * row_bytes,
+        each=2 * work.memory + bytes_of_a_task(pool.rows * row_bytes, len(pool.blocks)),
         on_done=lambda n: run.progress(0.05 + 0.45 * n / len(groups), "sorting kept rows"),
     )
     counts = _counts(scattered, pool, inputs.excerpt)
