@@ -23,6 +23,7 @@ from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
 from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
+from evenkeel.tasks.ingest.packs import packs_of
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
 
@@ -210,6 +211,7 @@ def _estimate(
         seconds["ingest"] = round(fresh * (seconds["ingest"] + found.size.bytes / found.bytes_per_second), 1)
     seconds[START_AND_END] = round(START * speed.other * speed.busy, 1)
     total = round(sum(seconds.values()), 1)
+    packs = [sum(shard.bytes for shard in pack) for pack in packs_of(request.shards)]
     limits = ResourceLimits(
         recipe.source.rows_per_block,
         recipe.clustering.memory_gib,
@@ -218,6 +220,7 @@ def _estimate(
         recipe.clustering.resampling_share if recipe.clustering.resampling else 0.0,
         clusters="cluster" in costs,
         asked=recipe.memory_gib,
+        largest=max(packs) / max(1, sum(packs)),
     )
     required = requirements(work, limits)
     ingest = None if "ingest" in costs else pool.ingest

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from evenkeel.infra.cluster_files import ClusterConfig, Products, kubernetes_options, read_cluster, slurm_options
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.gpu_worker import gpu_plugin
-from evenkeel.infra.memory import Budget, Within, bytes_of_a_task, piece_bytes
+from evenkeel.infra.memory import Budget, Within, bytes_of_a_task, piece_bytes, rows_of_a_task
 from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.reduction import map_on, reduce_here, reduce_on, results_here
 
@@ -138,9 +138,15 @@ class Compute:
 
     def piece_bytes(self, work: int) -> int:
         """Return how many bytes of rows a task of a map over so many may hold before it writes them."""
-        here = self.alone or work < self.inline_below
-        threads, budget = (self.threads, self.driver_limit) if here else (self.worker_threads, self.memory_limit)
-        return piece_bytes(budget, threads)
+        return piece_bytes(*self._process(here=self.alone or work < self.inline_below))
+
+    def rows_of_a_task(self, work: int, each: float, most: int) -> int:
+        """Return how many rows of `each` bytes a task of a map over `work` bytes may hold; at most `most`."""
+        return rows_of_a_task(*self._process(here=self.alone or work < self.inline_below), each, most)
+
+    def _process(self, *, here: bool) -> tuple[int, int]:
+        """Return the bytes that this process or a worker may take, and its threads."""
+        return (self.driver_limit, self.threads) if here else (self.memory_limit, self.worker_threads)
 
     def _within(
         self,
@@ -152,7 +158,7 @@ class Compute:
         here: bool,
     ) -> Callable[[Item], Result]:
         """Return a function that waits for the memory it takes, where several run at a time in a process."""
-        threads, budget = (self.threads, self.driver_limit) if here else (self.worker_threads, self.memory_limit)
+        budget, threads = self._process(here=here)
         size = bytes_of_a_task(work, len(items)) if each is None else each
         return Within(function, size, budget) if threads > 1 and size else function
 

@@ -24,7 +24,9 @@ USED = 0.8  # of a machine: the rest is for Prefect's server, the page cache and
 DRIVER_LEAST = 0.25  # of what is used, where many workers share the machine with the driver
 TASKS = 0.5  # of a process: what all tasks in it take at a time, with the readers of shards that they wait for
 PIECES = 0.125  # of a process: rows that all tasks in it hold for the next piece of a version
+FEWEST_ROWS = 1 << 16  # of a task, however little memory there is
 COPIES = 4  # of the data that a task names, while it is read, checked, typed and written
+READER = 190 << 20  # a process that reads shards: its libraries, and what Arrow keeps of the shards before
 BLOCK_BYTES = 512 << 20  # most of a block, which is what a task holds of its data at a time
 UNPACKED = 10  # bytes of rows for one of a shard, as compression goes
 CONTROL_GROUP = Path("/sys/fs/cgroup")
@@ -71,6 +73,11 @@ def usable_memory() -> int:
 def tasks_at_once(budget: int, each: float, threads: int) -> int:
     """Return how many tasks of `each` bytes a process with so many threads works on at a time; one at least."""
     return max(1, min(threads, int(TASKS * budget / max(each, 1.0))))
+
+
+def rows_of_a_task(budget: int, threads: int, each: float, most: int) -> int:
+    """Return how many rows of `each` bytes a task holds where all threads of its process have one; at most `most`."""
+    return max(min(FEWEST_ROWS, most), min(most, int(TASKS * budget / threads / each)))
 
 
 def piece_bytes(budget: int, threads: int) -> int:

@@ -21,7 +21,8 @@ from evenkeel.tasks.ingest.pool import Block
 from evenkeel.tasks.step import Run
 
 RECORD = np.dtype([("hash", "<u8"), ("more", "<u8"), ("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
-RECORDS_PER_RANGE = 1 << 24
+RECORDS_PER_RANGE = 1 << 24  # fewer where the process has less memory
+RECORD_BYTES = 4.2 * RECORD.itemsize  # of a range: cut from all runs, put together, sorted, and their order
 
 
 def exact_duplicates(stage: Stage, run: Run) -> Drops:
@@ -29,7 +30,7 @@ def exact_duplicates(stage: Stage, run: Run) -> Drops:
     pool = stage.pool
     size = pool.rows * RECORD.itemsize
     run.compute.map(partial(_write_run, stage, rank_columns(pool, stage.best)), pool.blocks, work=size)
-    ranges = -(-pool.rows // RECORDS_PER_RANGE)
+    ranges = -(-pool.rows // run.compute.rows_of_a_task(size, RECORD_BYTES, RECORDS_PER_RANGE))
     runs = [storage.join(stage.folder, f"{block.name}.npy") for block in pool.blocks]
     work = partial(_group_range, runs, ranges, run.scratch)
     parts = run.compute.map(work, range(ranges), work=size)

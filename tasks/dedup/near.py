@@ -29,7 +29,8 @@ from evenkeel.tasks.step import Run
 
 BUCKET = np.dtype([("bucket", "<u8"), ("row", "<u4")])
 RANK = np.dtype([("priority", "<u4"), ("identity", "<u8"), ("row_id", "<u8")])
-ROWS_PER_RANGE = 1 << 24
+ROWS_PER_RANGE = 1 << 24  # fewer where the process has less memory
+ROW_BYTES = 64  # of a range: bucket and row, put together, sorted, and their order
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def near_duplicates(stage: Stage, config: NearConfig, run: Run) -> tuple[Drops, 
     pool = stage.pool
     bands = choose_bands(config.threshold, config.recall)
     starts = np.cumsum([0, *(block.rows for block in pool.blocks)], dtype=np.int64)
-    ranges = -(-pool.rows // ROWS_PER_RANGE)
+    work = sum(shard.bytes for shard in pool.shards)
+    ranges = -(-pool.rows // run.compute.rows_of_a_task(work, ROW_BYTES, ROWS_PER_RANGE))
     near = _Near(pool, config, bands, ranges, stage.folder, run.scratch, tuple(starts.tolist()), run.compute.backend)
     blocks = range(len(pool.blocks))
-    work = sum(shard.bytes for shard in pool.shards)
 
     run.progress(0.1, "near-duplicates: hashing texts")
     run.compute.map(partial(_hash_block, near, rank_columns(pool, stage.best), stage.before), blocks, work=work)

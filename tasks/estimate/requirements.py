@@ -8,15 +8,16 @@ from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.memory import BLOCK_BYTES, COPIES, GIB, tasks_at_once, usable_memory
+from evenkeel.infra.memory import BLOCK_BYTES, COPIES, GIB, READER, TASKS, tasks_at_once, usable_memory
 from evenkeel.infra.quantities import count, size
+from evenkeel.tasks.dedup.exact import RECORD_BYTES, RECORDS_PER_RANGE
 from evenkeel.tasks.kmeans.cost import k_means_bytes
 from evenkeel.tasks.workload import Workload
 
 PER_ROW = 96  # bytes of ids, leaves, distances and hashes that a step holds in one process for each row
-SLACK = 0.3e9  # an interpreter with its libraries
-READER = 0.17e9  # of a reader of shards
-DRIVER = 0.75e9  # the driver's, with Prefect, Great Expectations and compiled code: measured on 800 and 12,000 rows
+SLACK = 0.34e9  # a worker: an interpreter with its libraries and compiled code
+DRIVER = 0.45e9  # the driver until the pool is clustered, with Prefect
+DRIVER_AT_END = 0.8e9  # and then with the probe of partitions, Great Expectations and the card: on 800 to 600,000 rows
 
 
 class Shortfall(BaseModel):
@@ -33,7 +34,7 @@ class Shortfall(BaseModel):
 
 
 class Requirements(BaseModel):
-    """Bytes that a run takes at most: memory of the driver process, of a worker, of a reader of shards; disk.
+    """Bytes that a run takes: memory of the driver process, of a worker, of a reader of shards; disk.
 
     readers: processes that read shards at a time, wherever. worker: 0 where the driver does everything.
     """
@@ -54,7 +55,8 @@ class ResourceLimits:
     """What the recipe lets a step hold in memory, the bytes of a stored vector component, and the compute.
 
     kept: the share of the rows that a round of resampling fits on, 0 without resampling. clusters: whether the pool is
-    to be clustered. asked: what the recipe says that a process may take, in GiB.
+    to be clustered. asked: what the recipe says that a process may take, in GiB. largest: the share of the rows
+    that lie in the largest shard, or pack of small ones: a block has rows of one.
     """
 
     rows_per_block: int
@@ -64,38 +66,52 @@ class ResourceLimits:
     kept: float = 0.5
     clusters: bool = True
     asked: float | None = None
+    largest: float = 1.0
 
 
 @dataclass(frozen=True)
 class _Needs:
-    """Bytes: of rows of a block; of a group of rows that is clustered, 0 = none; of all rows in the driver."""
+    """Bytes that are held at a time.
+
+    block: by a task on a block. group: by a k-means of a part of the rows, 0 = none. k_means: by one of all rows, in
+    the driver, 0 = none. repeats: by the search for rows that repeat others. ids: of every row, and of the centroids.
+    """
 
     block: float
     group: float
-    held: float
+    k_means: float
+    repeats: float
+    ids: float
 
     @classmethod
     def of(cls, work: Workload, limits: ResourceLimits) -> "_Needs":
         row = work.payload_bytes + work.text_bytes + 4 * work.dimension
-        block = COPIES * min(min(limits.rows_per_block, work.rows) * row, BLOCK_BYTES)
+        in_block = min(limits.rows_per_block, limits.largest * work.rows)
         centroids = 3 * work.leaves * work.dimension * 4
-        held = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept) if limits.clusters else 0.0
-        most = limits.memory_gib * GIB
-        split = held > most
-        return cls(block, most + centroids if split else 0.0, PER_ROW * work.rows + centroids if split else held)
+        k_means = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept) if limits.clusters else 0.0
+        split = k_means > limits.memory_gib * GIB
+        return cls(
+            block=COPIES * min(in_block * row, BLOCK_BYTES),
+            group=limits.memory_gib * GIB + centroids if split else 0.0,
+            k_means=0.0 if split else k_means,
+            repeats=RECORD_BYTES * min(work.rows, RECORDS_PER_RANGE),
+            ids=PER_ROW * work.rows + centroids,
+        )
 
 
 def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
-    """Return upper bounds of the memory and disk of a run, by what each step holds at once."""
+    """Return the memory of the processes of a run and the disk it takes, by what each step holds at once."""
     compute, needs = limits.compute, _Needs.of(work, limits)
-    rows = PER_ROW * work.rows + 3 * work.leaves * work.dimension * 4
-    reading = tasks_at_once(compute.driver_limit, needs.block, compute.threads)
-    driver, worker = DRIVER + max(rows, needs.held), 0.0
-    if compute.alone:
-        driver = DRIVER + max(rows, needs.held, _at_once(needs, compute.driver_limit, compute.threads))
-    else:
+    # What is too little for the workers, or is one task, the driver does.
+    reads_here = compute.alone or work.rows * (work.payload_bytes + 4 * work.dimension) < compute.inline_below
+    repeats = min(needs.repeats, TASKS * compute.driver_limit)
+    tasks = _at_once(needs, compute.driver_limit, compute.threads) if reads_here else 0.0
+    driver = max(DRIVER_AT_END + needs.ids, DRIVER + max(needs.k_means, repeats, tasks))
+    worker, readers = 0.0, tasks_at_once(compute.driver_limit, READER + needs.block, compute.threads)
+    if not compute.alone:
         worker = SLACK + _at_once(needs, compute.memory_limit, compute.worker_threads)
-        reading = compute.workers * tasks_at_once(compute.memory_limit, needs.block, compute.worker_threads)
+    if not reads_here:
+        readers = compute.workers * tasks_at_once(compute.memory_limit, READER + needs.block, compute.worker_threads)
     stored = work.rows * (work.payload_bytes + work.dimension * limits.itemsize)
     disk = 1.2 * stored + (work.rows * work.dimension * 4 if needs.group else 0) + 64 * work.rows
     return Requirements(
@@ -103,7 +119,7 @@ def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
         driver=int(driver),
         disk=int(disk),
         reader=int(READER + needs.block) if compute.isolated else 0,
-        readers=reading if compute.isolated else 0,
+        readers=readers if compute.isolated else 0,
     )
 
 
@@ -122,10 +138,10 @@ def shortfalls(required: Requirements, work: Workload, limits: ResourceLimits, w
         found.append(Shortfall(what="memory of a worker", required=required.worker, available=limit, setting=setting))
     if required.driver > (limit := compute.driver_limit):
         more = "raise memory_gib" if limits.asked is not None else "start the run on a larger machine"
-        if PER_ROW * work.rows + DRIVER > limit:
+        if needs.ids + DRIVER_AT_END > limit:
             setting = f"{more}, or curate part of the source (source.uri) at a time"
         else:
-            setting = _smaller(needs, limits, limit - DRIVER, needs.held) + f", or {more}"
+            setting = _smaller(needs, limits, limit - DRIVER, needs.k_means) + f", or {more}"
         found.append(
             Shortfall(what="memory of the driver process", required=required.driver, available=limit, setting=setting)
         )
@@ -156,9 +172,9 @@ def shortfalls(required: Requirements, work: Workload, limits: ResourceLimits, w
     return found
 
 
-def _smaller(needs: _Needs, limits: ResourceLimits, spare: float, held: float) -> str:
-    """Return the setting with which what takes most takes no more than `spare` bytes; held: beside tasks on blocks."""
-    if max(needs.group, held) > needs.block:
+def _smaller(needs: _Needs, limits: ResourceLimits, spare: float, k_means: float) -> str:
+    """Return the setting with which no more than `spare` bytes are taken; k_means: bytes beside tasks on blocks."""
+    if max(needs.group, k_means) > needs.block:
         return f"set clustering.memory_gib to {_down(0.8 * max(0.0, spare) / GIB):g} or less"
     rows = max(1, int(limits.rows_per_block * min(1.0, max(0.0, spare) / needs.block) * 0.8))
     return f"set source.rows_per_block to {rows:,} or less"

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
-from evenkeel.infra.memory import BLOCK_BYTES, COPIES, UNPACKED
+from evenkeel.infra.memory import BLOCK_BYTES, COPIES, READER, UNPACKED
 from evenkeel.infra.quantities import count
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
@@ -90,7 +90,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         read,
         jobs,
         work=sum(shard.bytes for shard in shards),
-        each=COPIES * min(UNPACKED * max(sum(shard.bytes for shard in pack) for pack in packs), BLOCK_BYTES),
+        each=READER + COPIES * min(UNPACKED * max(sum(shard.bytes for shard in pack) for pack in packs), BLOCK_BYTES),
         on_done=_counter(run, len(packs), len(shards), (begin, 0.9)),
     )
     reports = [report for pack in found for report in pack]

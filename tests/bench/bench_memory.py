@@ -1,7 +1,8 @@
 """The memory that `evenkeel plan` says a run takes, beside the run: `python -m tests.bench.bench_memory [--rows N]`.
 
-Every size runs twice: all work in the driver's process, and every map on two Dask workers, however small. Prints what
-the plan says of the driver and of a worker, the most that each held, and the ratio.
+Every size runs with all work in the driver's process, and with every map on two Dask workers, however small; as one
+k-means, and in parts of so little memory that there are many. Prints the most that the driver, a worker and a reader of
+shards held, and how many times that the plan says.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,23 +20,28 @@ import psutil
 from evenkeel.flows.plan import plan
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.running import running
+from evenkeel.tasks.estimate.requirements import Requirements
 from tests.bench.bench_overhead import CHILD, make_pool, recipe_over
 
 SIZES = (20_000, 200_000, 600_000)
+IN_GROUPS = 0.05  # GiB of one k-means: 200,000 rows take four times that
 WORKERS = {"kind": "local", "description": "two workers", "workers": 2, "threads": 1, "memory": "auto"}
 
 
 class Held(NamedTuple):
-    """The most bytes that a process held, and those that the plan says it takes: of the driver and of one worker."""
+    """The most bytes that the driver, a worker and a reader of shards held; worker is 0 where there is none."""
 
     driver: int
-    planned_driver: int
     worker: int
-    planned_worker: int
+    reader: int
+
+    def within(self, planned: Requirements) -> dict[str, float]:
+        """Return how many times the bytes that a process held a plan says, for each process there was."""
+        return {name: getattr(planned, name) / held for name, held in self._asdict().items() if held}
 
 
-def measure(folder: Path, rows: int, on_workers: bool, **clustering: Any) -> Held:
-    """Plan and run a pool of `rows` vectors of 64 numbers below a folder; worker is 0 where all is done in the driver.
+def measure(folder: Path, rows: int, on_workers: bool, **clustering: Any) -> tuple[Held, Requirements]:
+    """Plan and run a pool of `rows` vectors of 64 numbers below a folder.
 
     Raises RuntimeError with what the run said where it failed.
     """
@@ -52,15 +59,15 @@ def measure(folder: Path, rows: int, on_workers: bool, **clustering: Any) -> Hel
     assert found is not None
     with (folder / "said").open("w") as said:
         child = subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(document), "flow"], stdout=said, stderr=said)
-        driver, worker = _watch(psutil.Process(child.pid))
+        held = _watch(psutil.Process(child.pid))
     if child.wait():
         raise RuntimeError((folder / "said").read_text()[-3000:])
-    return Held(driver, found.requirements.driver, worker if on_workers else 0, found.requirements.worker)
+    return held, found.requirements
 
 
-def _watch(run: psutil.Process) -> tuple[int, int]:
-    """Wait until a process ends; return the most bytes that it held, and any Dask worker below it."""
-    driver = worker = 0
+def _watch(run: psutil.Process) -> Held:
+    """Wait until a process ends; return the most bytes that it held, and any worker and reader below it."""
+    driver = worker = reader = 0
     while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
         for process in [run, *run.children(recursive=True)]:
             try:
@@ -71,8 +78,10 @@ def _watch(run: psutil.Process) -> tuple[int, int]:
                 driver = max(driver, held)
             elif "spawn_main" in words:
                 worker = max(worker, held)
+            elif "evenkeel.infra.isolation" in words:
+                reader = max(reader, held)
         time.sleep(0.3)
-    return driver, worker
+    return Held(driver, worker, reader)
 
 
 def _most(process: int) -> int:
@@ -84,14 +93,17 @@ def main() -> None:
     """Measure each size and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
-    for rows in parser.parse_args().rows:
-        for on_workers in (False, True):
-            with tempfile.TemporaryDirectory() as folder:
-                held = measure(Path(folder), rows, on_workers)
-            said = f"driver {held.driver / 1e6:,.0f} MB, planned {held.planned_driver / held.driver:.2f} of it"
-            if held.worker:
-                said += f"; worker {held.worker / 1e6:,.0f} MB, planned {held.planned_worker / held.worker:.2f} of it"
-            print(f"{rows:,} x 64, {'two workers' if on_workers else 'inline'}: {said}", flush=True)
+    parser.add_argument("--memory-gib", type=float, nargs="+", default=(2.0, IN_GROUPS))
+    asked = parser.parse_args()
+    for rows, memory_gib, on_workers in product(asked.rows, asked.memory_gib, (False, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            held, planned = measure(Path(folder), rows, on_workers, memory_gib=memory_gib)
+        ratios = held.within(planned).items()
+        said = "; ".join(
+            f"{name} {getattr(held, name) / 1e6:,.0f} MB, planned {ratio:.2f} of it" for name, ratio in ratios
+        )
+        how = "two workers" if on_workers else "inline"
+        print(f"{rows:,} x 64, a k-means of {memory_gib:g} GiB, {how}: {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,18 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shards(tmp_path_factory.mktemp("pool"), rows=6000)
 
 
-@pytest.fixture
-def curation(served: Served, pool: Path, tmp_path: Path) -> Curation:
-    return Curation(served.addresses["api"], served.project, str(pool), tmp_path)
+@pytest.fixture(params=["inline", "workers"])
+def curation(served: Served, pool: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Curation:
+    """Runs that do all in one process, or all maps on two Dask workers."""
+    compute = "inline" if request.param == "inline" else two_workers(tmp_path)
+    return Curation(served.addresses["api"], served.project, str(pool), tmp_path, compute=compute)
+
+
+def two_workers(folder: Path) -> str:
+    """Write the file of a cluster that has every map, however small, and return its path."""
+    cluster = folder / "two.yaml"
+    cluster.write_text("kind: local\nworkers: 2\nmemory: 1GiB\ninline_below: 1B\n")
+    return str(cluster)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +79,8 @@ def test_flow_killed_in_every_step_publishes_once(curation: Curation, undisturbe
 def test_a_dask_worker_killed_in_every_step_is_replaced(
     served: Served, pool: Path, undisturbed: str, tmp_path: Path
 ) -> None:
-    cluster = tmp_path / "two.yaml"
-    cluster.write_text("kind: local\nworkers: 2\nmemory: 1GiB\ninline_below: 1B\n")
-    curation = Curation(served.addresses["api"], served.project, str(pool), tmp_path, compute=str(cluster))
+    cluster = two_workers(tmp_path)
+    curation = Curation(served.addresses["api"], served.project, str(pool), tmp_path, compute=cluster)
     victims: list[int] = []
 
     def kill_a_worker(flow: psutil.Process) -> None:

@@ -140,7 +140,7 @@ def test_what_cannot_fit_names_the_setting(
 @pytest.mark.parametrize(
     ("limit", "asked", "rows", "what", "setting"),
     [
-        (2 << 30, 2.0, 10**6, "memory of the driver process", "clustering.memory_gib to 1.04 or less, or raise memory"),
+        (2 << 30, 2.0, 10**6, "memory of the driver process", "clustering.memory_gib to 1.26 or less, or raise memory"),
         (2 << 30, None, 10**6, "memory of the driver process", "or less, or start the run on a larger machine"),
         (2 << 30, None, 10**8, "memory of the driver process", "curate part of the source"),
         (1 << 50, 2.0**20, 10**6, "memory of this machine", "or less, or leave it out"),

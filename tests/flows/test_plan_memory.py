@@ -1,19 +1,23 @@
-"""The memory that a plan says of the driver and of a worker is what they take."""
+"""The memory that a plan says of the driver, of a worker and of a reader of shards is what they take."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.bench.bench_memory import measure
+from tests.bench.bench_memory import SIZES, measure
 
-ROWS, WITHIN = 20_000, 1.3
+WITHIN = 1.3
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("on_workers", [False, True])
-def test_memory_is_planned_within_a_third(tmp_path: Path, on_workers: bool) -> None:
-    held = measure(tmp_path, ROWS, on_workers)
-    assert 1 / WITHIN <= held.planned_driver / held.driver <= WITHIN
-    if on_workers:
-        assert 1 / WITHIN <= held.planned_worker / held.worker <= WITHIN
+@pytest.mark.parametrize(("rows", "memory_gib"), [(rows, 2.0) for rows in SIZES])
+def test_memory_is_planned_within_a_third(
+    tmp_path: Path, rows: int, memory_gib: float, on_workers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENKEEL_ISOLATE_READERS", "1")
+    held, planned = measure(tmp_path, rows, on_workers, memory_gib=memory_gib)
+    ratios = held.within(planned)
+    assert len(ratios) == (3 if on_workers else 2)
+    assert all(1 / WITHIN <= ratio <= WITHIN for ratio in ratios.values()), (held, planned)

@@ -113,3 +113,5 @@ def test_what_a_task_takes_follows_from_the_data_it_names() -> None:
     assert memory.bytes_of_a_task(3000, 3) == memory.COPIES * 1000
     assert memory.bytes_of_a_task(10**15, 3) == memory.COPIES * memory.BLOCK_BYTES, "no task holds more than a block"
     assert piece_bytes(8 * GIB, 2) == GIB // 2
+    ranges = [Compute(threads=2, driver_limit=limit * GIB).rows_of_a_task(0, 100, 1 << 24) for limit in (1, 2, 100)]
+    assert ranges == [int(TASKS * GIB / 200), int(TASKS * GIB / 100), 1 << 24]
