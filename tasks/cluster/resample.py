@@ -8,7 +8,7 @@ import numpy as np
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.kmeans.bounds import bound_sizes
-from evenkeel.tasks.kmeans.engine import open_engine
+from evenkeel.tasks.kmeans.engine import Engine, open_engine
 from evenkeel.tasks.kmeans.fit import KMeans, finish
 from evenkeel.tasks.kmeans.options import CPU, Device, Fit, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.prepare import Matrix
@@ -52,16 +52,21 @@ def fit_level(
             None if checkpoint is None else partial(checkpoint.save_state, turn),
             None if checkpoint is None else checkpoint.load_state(turn),
         )
-        part = engine
-        if fit is not None:
+        if fit is None:
+            fit = _fitted(engine, k, options, rng, hooks, final=not config.resampling)
+        else:
             kept_each = max(1, round(config.resampling_share * len(fit.labels) / k))
-            part = engine.subset(engine.nearest_members(fit.centroids, fit.labels, kept_each))
-        centroids = part.seed(k, options.seeding, rng) if hooks.resume is None else hooks.resume.centroids
-        refit = part.fit(centroids, options, rng, hooks)
-        fit = refit if part is engine else refit._replace(labels=engine.assign(refit.centroids))
+            members = engine.nearest_members(fit.centroids, fit.labels, kept_each)
+            refit = _fitted(engine.subset(members, fit), k, options, rng, hooks, final=False)
+            fit = refit._replace(labels=engine.follow(fit, members, refit))
         if checkpoint is not None:
             checkpoint.save_round(turn, engine.home(fit.centroids), engine.home(fit.labels))
     assert fit is not None
     if max_rows is not None:
         fit = bound_sizes(engine, fit, max_rows, np.random.default_rng([seed, 2]))
     return finish(engine, fit)
+
+
+def _fitted(engine: Engine, k: int, options: Options, rng: np.random.Generator, hooks: Hooks, final: bool) -> Fit:
+    centroids = engine.seed(k, options.seeding, rng) if hooks.resume is None else hooks.resume.centroids
+    return engine.fit(centroids, options, rng, hooks, final)

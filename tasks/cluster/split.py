@@ -1,8 +1,9 @@
 """Level 1 of a pool too large for one k-means: rows are split into a few groups, each clustered on its own.
 
 Run by run of blocks, rows are sorted by their nearest of G group centroids, fitted on a sample; then every group is one
-k-means in the memory it may use; then every row finds its nearest centroid among all. Every part is one file, so work
-already done is found again after a crash; a group reads its section of the file of every run, one file open at a time.
+k-means in the memory it may use; then every row finds its nearest centroid among all, beginning with that of its group.
+Every part is one file, so work already done is found again after a crash; a group reads its section of the file of
+every run, one file open at a time.
 Memory of a worker: one run or one group of rows, at most `memory_gib`, and all centroids.
 """
 
@@ -133,7 +134,7 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
     x = read[0] if len(read) == 1 else np.concatenate(read)
     del read
     sums: GroupSums = {"rows": [0.0] * len(groups), "error": [0.0] * len(groups)}
-    order, starts = np.empty(0, np.int64), np.zeros(len(groups) + 1, np.int64)
+    labels, order, starts = np.empty(0, np.int32), np.empty(0, np.int64), np.zeros(len(groups) + 1, np.int64)
     if len(x):
         rows = prepare(x, None, level.config.metric, 1)
         inside = rows.frame.inside(groups)
@@ -148,6 +149,7 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
     sorted_rows = (x[order[first:last]].astype(kind, copy=False) for first, last in pairwise(starts))
     sections = [rows_of.reshape(-1).view(np.uint8).data for rows_of in sorted_rows]
     write_sections(level.path(run_file(number)), sections)
+    write_array(level.path(groups_file(number)), labels.astype(np.uint16 if len(groups) <= 1 << 16 else np.int32))
     storage.write_json(done, sums)
     return sums
 
@@ -155,6 +157,16 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
 def run_file(number: int) -> str:
     """Return the name of the file with the rows of a run, one section for each group."""
     return f"run-{number:06d}.bin"
+
+
+def groups_file(number: int) -> str:
+    """Return the name of the file with the group of every row of a run."""
+    return f"run-{number:06d}-groups.npy"
+
+
+def labels_file(group: int) -> str:
+    """Return the name of the file with the cluster of every row of a group, run by run; -1 of one left out."""
+    return f"group-{group}-labels.npy"
 
 
 def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
@@ -169,31 +181,78 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
     rows = plan.rows[group]
     step = int(np.ceil(rows * memory_of(dimension, kind.itemsize, config) / (config.memory_gib * GIB)))
     parts: list[Array] = []
+    first, fitted = 0, np.zeros(rows, np.bool_)
     for number in range(plan.runs):
         (section,) = read_sections(level.path(run_file(number)), group, group + 1)
         part = np.frombuffer(section, kind).reshape(-1, dimension)
+        fitted[first : first + len(part)][::step] = True
+        first += len(part)
         parts.append(part if step <= 1 else part[::step].copy())
     centroids, log = np.empty((0, dimension), np.float32), IterationLog(group=group)
+    labels = np.full(rows, -1, np.int32)
     checkpoint = Checkpoint(level.path(f"group-{group}"))
     if plan.clusters[group] and rows:
         max_rows = None if plan.max_rows is None else max(1, plan.max_rows // step)
         x, seed = Stacked(parts, dimension), level.seed + 1 + group
-        centroids = fit_level(x, plan.clusters[group], config, seed, level.device, log, checkpoint, max_rows).centroids
+        model = fit_level(x, plan.clusters[group], config, seed, level.device, log, checkpoint, max_rows)
+        centroids, labels[fitted] = model.centroids, model.labels
+    write_array(level.path(labels_file(group)), labels)
     storage.write_json(level.path(f"group-{group}-log.json"), log.entries)
     write_array(target, centroids)
     storage.remove(checkpoint.folder)
     return len(centroids)
 
 
-def label_block(level: SplitLevel, block: str) -> LeafSums:
+class Place(NamedTuple):
+    """Where the rows of a block are: its name, the number of its run, and which of the run's rows is its first."""
+
+    block: str
+    run: int
+    first: int
+
+
+def places_of(runs: Sequence[tuple[str, ...]], sizes: list[int]) -> list[Place]:
+    """Return the place of every block, given the blocks of every run and the rows of every block."""
+    places, block = [], 0
+    for run, names in enumerate(runs):
+        first = 0
+        for name in names:
+            places.append(Place(name, run, first))
+            first += sizes[block]
+            block += 1
+    return places
+
+
+def label_block(level: SplitLevel, place: Place) -> LeafSums:
     """Write the nearest centroid of every kept row of a block; return what each leaf got."""
-    config, (row_ids, _) = level.config, level.source.kept(block)
-    index = open_index(level.path("index"), config.metric, level.scratch)
-    labels, squared = index.nearest(level.source.read(block), config.precision == "exact", level.device)
-    write_rows(level.out, block, row_ids, labels, np.sqrt(squared).astype(np.float32))
-    leaves, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    error = np.bincount(place, weights=squared).astype(np.float64)
+    config, (row_ids, _) = level.config, level.source.kept(place.block)
+    index, x = open_index(level.path("index"), config.metric, level.scratch), level.source.read(place.block)
+    if config.precision == "exact":
+        labels, squared = index.nearest(x, exact=True, device=level.device)
+    else:
+        neighbours = map_array(level.path("neighbours.npy"), level.scratch)
+        labels, squared = index.nearest_from(x, labels_in_groups(level, place, len(x)), neighbours, level.device)
+    write_rows(level.out, place.block, row_ids, labels, np.sqrt(squared).astype(np.float32))
+    leaves, found, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    error = np.bincount(found, weights=squared).astype(np.float64)
     return LeafSums(leaves.astype(np.int64), sizes.astype(np.int64), error)
+
+
+def labels_in_groups(level: SplitLevel, place: Place, rows: int) -> Int32Array:
+    """Return the centroid that every row of a block was given in its group, counted over all groups; -1 for none."""
+    groups = map_array(level.path(groups_file(place.run)), level.scratch)
+    before, mine = groups[: place.first], groups[place.first : place.first + rows]
+    sections = map_array(level.path("sections.npy"), level.scratch)[place.run]
+    firsts = map_array(level.path("firsts.npy"), level.scratch)
+    found = np.full(rows, -1, np.int32)
+    earlier = np.bincount(before, minlength=len(firsts))
+    members, starts = invert(mine.astype(np.int32), len(firsts))
+    for group in np.flatnonzero(np.diff(starts)):
+        which = members[starts[group] : starts[group + 1]]
+        begin = int(sections[group] + earlier[group])
+        labels = map_array(level.path(labels_file(int(group))), level.scratch)[begin : begin + len(which)]
+        found[which] = np.where(labels < 0, -1, labels + firsts[group])
+    return found
 
 
 def renumber_block(out: str, renumbered: Int32Array, block: str) -> None:
@@ -229,21 +288,27 @@ def fit_split(
 
     report, each = share_of(0.0, 0.2, len(runs), "split run"), config.memory_gib * GIB
     sums = compute.map(partial(split_run, level), list(enumerate(runs)), work=work, each=each, on_done=report)
-    rows_of = np.array([one["rows"] for one in sums]).sum(axis=0)
-    error_of = np.array([one["error"] for one in sums]).sum(axis=0)
+    in_runs = np.array([one["rows"] for one in sums])
+    rows_of, error_of = in_runs.sum(axis=0), np.array([one["error"] for one in sums]).sum(axis=0)
     share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
     clusters = apportion(share, k, rows_of.astype(np.int64)).tolist()
     groups = range(len(clusters))
     plan = GroupPlan(clusters, max_rows, rows_of.astype(np.int64).tolist(), len(runs))
     report = share_of(0.2, 0.6, len(groups), "clustered group")
     compute.map(partial(fit_group, level, plan), list(groups), work=work, each=each, on_done=report)
-    centroids = np.concatenate([read_array(level.path(f"group-{group}.npy")) for group in groups])
+    found = [read_array(level.path(f"group-{group}.npy")) for group in groups]
+    centroids = np.concatenate(found)
     for group in groups:
         log.entries += storage.read_json(level.path(f"group-{group}-log.json"))
-    write_index(level.path("index"), CentroidIndex.build(centroids, config.metric, level.seed, compute.threads))
+    index = CentroidIndex.build(centroids, config.metric, level.seed, compute.threads)
+    write_index(level.path("index"), index)
+    if config.precision != "exact":
+        write_array(level.path("neighbours.npy"), index.neighbours(compute.threads))
+        write_array(level.path("sections.npy"), (np.cumsum(in_runs, axis=0) - in_runs).astype(np.int64))
+        write_array(level.path("firsts.npy"), np.cumsum([0, *(len(one) for one in found[:-1])], dtype=np.int64))
     report = share_of(0.8, 0.2, len(names), "labelled block")
     counts, squared = np.zeros(len(centroids), np.int64), np.zeros(len(centroids))
-    for one in compute.map(partial(label_block, level), names, work=work, on_done=report):
+    for one in compute.map(partial(label_block, level), places_of(runs, sizes), work=work, on_done=report):
         counts[one.leaves] += one.rows
         squared[one.leaves] += one.squared
     if not counts.all():

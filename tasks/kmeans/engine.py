@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.assign import Cells, follow
 from evenkeel.tasks.kmeans.coarse import CoarseAssignment, fit_coarse
 from evenkeel.tasks.kmeans.device.engine import DeviceEngine
-from evenkeel.tasks.kmeans.inverted import assign_inverted
 from evenkeel.tasks.kmeans.lloyd import (
     HostExactSearch,
     assign_exact,
@@ -41,8 +41,8 @@ class Engine(Protocol):
     def frame(self) -> Frame:
         """Return the working coordinates."""
 
-    def subset(self, index: Int64Array) -> "Engine":
-        """Return an engine on a copy of the rows at `index`, which lies where the rows do."""
+    def subset(self, index: Int64Array, fit: Fit) -> "Engine":
+        """Return an engine on a copy of the rows at `index`, which lies where the rows do. fit: one of all rows."""
 
     def part(self, index: Int64Array) -> "Engine":
         """Return an exact engine on a copy of the rows at `index`, which is on this machine."""
@@ -53,17 +53,27 @@ class Engine(Protocol):
     def seed(self, k: int, seeding: Seeding, rng: np.random.Generator) -> Float32Array:
         """Return first centroids, (<= k, d); auto = grouped on the fast path, k-means++ on the exact one."""
 
-    def assign(self, centroids: Float32Array) -> Int32Array:
-        """Return the nearest centroid of every row, (n,) int32."""
+    def follow(self, fit: Fit, index: Int64Array, refit: Fit) -> Int32Array:
+        """Return the nearest centroid of a refit for every row, (n,) int32, given that of the rows at `index`.
 
-    def fit(self, centroids: Float32Array, options: Options, rng: np.random.Generator, hooks: Hooks = NO_HOOKS) -> Fit:
-        """Improve centroids in place."""
+        fit: an earlier one of all rows.
+        """
+
+    def fit(
+        self,
+        centroids: Float32Array,
+        options: Options,
+        rng: np.random.Generator,
+        hooks: Hooks = NO_HOOKS,
+        final: bool = True,
+    ) -> Fit:
+        """Improve centroids in place. final: look for the nearest of every row once more when none moves any longer."""
 
     def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
         """Return the squared distance of every row to its centroid, (n,) float32, in working units."""
 
     def nearest_members(self, centroids: Float32Array, labels: Int32Array, r: int) -> Int64Array:
-        """Return the rows among the r nearest to the centroid of their cluster, ascending; ties to the lowest row."""
+        """Return the rows among the r nearest to the centroid of their cluster; ties to the lowest row."""
 
     def inertia(self, squared: Float32Array) -> float:
         """Return the weighted sum of squared distances in the units of the caller's rows."""
@@ -99,22 +109,26 @@ def open_engine(
 class HostEngine:
     """Prepared rows in this machine's memory, in the order of their nearest coarse centroids where there are any.
 
-    order: (n,) int64, place in the caller's array of every row here. coarse: None = exact.
+    order: (n,) int64, place in the caller's array of every row here. coarse: None = exact. cells: an earlier
+    clustering of the rows, None where there is none.
     """
 
     rows: PreparedRows
     order: Int64Array
     coarse: CoarseAssignment | None
+    cells: Cells | None = None
 
     @property
     def frame(self) -> Frame:
         """The working coordinates."""
         return self.rows.frame
 
-    def subset(self, index: Int64Array) -> "HostEngine":
-        """Return an engine on a copy of some rows, with the same coarse centroids."""
+    def subset(self, index: Int64Array, fit: Fit) -> "HostEngine":
+        """Return an engine on a copy of some rows, with the same coarse centroids and the clusters of a fit."""
         coarse = None if self.coarse is None else self.coarse.take(index)
-        return HostEngine(self.rows.take(index), self.order[index], coarse)
+        return HostEngine(
+            self.rows.take(index), self.order[index], coarse, Cells(fit.centroids, fit.labels).take(index)
+        )
 
     def part(self, index: Int64Array) -> "HostEngine":
         """Return an exact engine on a copy of some rows."""
@@ -136,24 +150,32 @@ class HostEngine:
         groups = np.ascontiguousarray(self.coarse.lists[:, 0])
         return seed_grouped(self.rows, self.coarse.centroids, groups, k, rng)
 
-    def assign(self, centroids: Float32Array) -> Int32Array:
-        """Return the nearest centroid of every row: exactly, or found through the inverted lists."""
+    def follow(self, fit: Fit, index: Int64Array, refit: Fit) -> Int32Array:
+        """Return the nearest centroid of a refit for every row: exactly, or found from the clusters of a fit."""
         if self.coarse is None:
-            return assign_exact(self.rows, centroids)
-        return assign_inverted(self.rows, self.coarse, centroids)
+            return assign_exact(self.rows, refit.centroids)
+        cells = Cells(fit.centroids, fit.labels)
+        return follow(self.rows, self.coarse, refit.centroids, cells, index, refit.labels)
 
-    def fit(self, centroids: Float32Array, options: Options, rng: np.random.Generator, hooks: Hooks = NO_HOOKS) -> Fit:
+    def fit(
+        self,
+        centroids: Float32Array,
+        options: Options,
+        rng: np.random.Generator,
+        hooks: Hooks = NO_HOOKS,
+        final: bool = True,
+    ) -> Fit:
         """Improve centroids in place, by Lloyd iterations."""
         if self.coarse is None:
             return lloyd(HostExactSearch(self.rows), centroids, options, hooks)
-        return refine(PrunedSearch(self.rows, self.coarse), centroids, options, rng, hooks)
+        return refine(PrunedSearch(self.rows, self.coarse, self.cells), centroids, options, rng, hooks, final)
 
     def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
         """Return the squared distance of every row to its centroid."""
         return squared_distances(self.rows, centroids, labels)
 
     def nearest_members(self, centroids: Float32Array, labels: Int32Array, r: int) -> Int64Array:
-        """Return the rows among the r nearest to the centroid of their cluster, ascending; ties to the lowest row."""
+        """Return the rows among the r nearest to the centroid of their cluster; ties to the lowest row."""
         return nearest_members(labels, self.squared(centroids, labels), r)
 
     def inertia(self, squared: Float32Array) -> float:

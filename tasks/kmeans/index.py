@@ -6,13 +6,15 @@ from typing import TypedDict
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.tasks.kmeans.assign import farthest, walk
 from evenkeel.tasks.kmeans.coarse import assign_coarse, fit_coarse
 from evenkeel.tasks.kmeans.device.nearest import nearest_on_device
 from evenkeel.tasks.kmeans.inverted import build_inverted_file, search
 from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists
 from evenkeel.tasks.kmeans.lloyd import assign_exact, codebook, squared_distances
+from evenkeel.tasks.kmeans.neighbours import NEIGHBOURS, SPARE, Neighbours
 from evenkeel.tasks.kmeans.options import CPU, Device, Metric
-from evenkeel.tasks.kmeans.prepare import Frame, Matrix, prepare
+from evenkeel.tasks.kmeans.prepare import Frame, Matrix, PreparedRows, prepare
 from evenkeel.tasks.kmeans.pruned_kernels import InvertedFile
 
 MAX_UNINDEXED = 1024
@@ -96,3 +98,34 @@ class CentroidIndex:
         else:
             labels = search(rows, assign_coarse(rows, self.coarse), self.inverted)
         return labels, squared_distances(rows, centroids, labels).astype(np.float64) / rows.frame.scale**2
+
+    def neighbours(self, threads: int) -> Int32Array:
+        """Return the centroids near each, (k, 40) int32, for `nearest_from`; (0, 40) where all are compared."""
+        if not len(self.coarse):
+            return np.empty((0, NEIGHBOURS + SPARE), np.int32)
+        return Neighbours(self.inverted.codebook.centroids, self.coarse, threads).lists
+
+    def nearest_from(
+        self, x: Matrix, near: Int32Array, neighbours: Int32Array, device: Device = CPU
+    ) -> tuple[Int32Array, Float64Array]:
+        """Return what `nearest` does, for rows that have a centroid near them: 32 products in place of hundreds.
+
+        near: (n,) these centroids, -1 where none is known. neighbours: `neighbours` of the index. A row goes along the
+        neighbours of centroids; one that ends far from any searches the lists too.
+        """
+        centroids = self.inverted.codebook.centroids
+        if device.gpu or not len(self.coarse) or not x.shape[0]:
+            return self.nearest(x, device=device)
+        rows, labels = prepare(x, None, self.metric, 1, self.frame), near.copy()
+        unknown = np.flatnonzero(near < 0)
+        labels[unknown] = self._searched(rows, unknown, None)
+        labels = walk(rows, centroids, neighbours, labels)
+        far = farthest(squared_distances(rows, centroids, labels))
+        labels[far] = self._searched(rows, far, labels[far])
+        return labels, squared_distances(rows, centroids, labels).astype(np.float64) / rows.frame.scale**2
+
+    def _searched(self, rows: PreparedRows, which: Int64Array, labels: Int32Array | None) -> Int32Array:
+        if not which.size:
+            return np.empty(0, np.int32)
+        part = rows.take(which)
+        return search(part, assign_coarse(part, self.coarse), self.inverted, labels)

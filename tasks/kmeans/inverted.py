@@ -68,9 +68,14 @@ def assign_inverted(
     centroids: Float32Array,
     labels: Int32Array | None = None,
     nprobe: int = NPROBE,
+    sizes: Int64Array | None = None,
 ) -> Int32Array:
-    """Return the nearest centroid of every row, (n,) int32, by `search` in lists made for these centroids."""
-    sizes = None if labels is None else np.bincount(labels, minlength=len(centroids))
+    """Return the nearest centroid of every row, (n,) int32, by `search` in lists made for these centroids.
+
+    sizes: (k,) rows of each, None = as `labels` say, where there are any.
+    """
+    if sizes is None and labels is not None:
+        sizes = np.bincount(labels, minlength=len(centroids))
     return search(rows, coarse, build_inverted_file(centroids, coarse.centroids, sizes, rows.threads), labels, nprobe)
 
 
@@ -92,8 +97,8 @@ def search(
         scores = (squared_distances(rows, book.centroids, labels) - norms) * np.float32(0.5)
         nearest = Nearest(labels.copy(), scores)
     nprobe = min(nprobe, coarse.lists.shape[1])
-    for depth in (1, nprobe) if labels is None else (nprobe,):
-        probes = Probes(coarse.lists, coarse.distances, depth)
+    for searched, depth in ((0, 1), (1, nprobe)) if labels is None else ((0, nprobe),):
+        probes = Probes(coarse.lists, coarse.distances, searched, depth)
         parallel_for(
             lambda first, last, probes=probes: pruned_kernels.nearest_probed(  # type: ignore[misc]
                 rows.x, norms, first, last, probes, index, nearest

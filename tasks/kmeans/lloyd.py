@@ -126,13 +126,16 @@ def choose_fillers(labels: Int32Array, sizes: Int64Array, most: int) -> BoolArra
 
 
 def nearest_members(labels: Int32Array, squared: Float32Array, r: int) -> Int64Array:
-    """Return the rows among the r nearest to the centroid of their cluster, ascending; ties go to the lowest row."""
+    """Return the rows among the r nearest to the centroid of their cluster, cluster by cluster, nearest first.
+
+    Ties go to the lowest row.
+    """
     order = np.lexsort((squared, labels))
     ordered = labels[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     sizes = np.diff(np.concatenate((starts, [len(ordered)])))
     rank = np.arange(len(ordered)) - np.repeat(starts, sizes)
-    return np.sort(order[rank < r])
+    return order[rank < r]
 
 
 class HostSearch:

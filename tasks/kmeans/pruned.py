@@ -7,13 +7,12 @@ out: relocation moves centroids to where the error is, and a search of the inver
 import numpy as np
 
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans import pruned_kernels
+from evenkeel.tasks.kmeans.assign import Cells, look_further, nearest_by_cells, rank
 from evenkeel.tasks.kmeans.coarse import NPROBE, CoarseAssignment
 from evenkeel.tasks.kmeans.inverted import assign_inverted
 from evenkeel.tasks.kmeans.kernels import InvertedLists
-from evenkeel.tasks.kmeans.lloyd import HostSearch, codebook, invert, move_to_means
+from evenkeel.tasks.kmeans.lloyd import HostSearch, invert, move_to_means
 from evenkeel.tasks.kmeans.neighbours import Neighbours
-from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.prepare import PreparedRows
 from evenkeel.tasks.kmeans.pruned_kernels import Ranking
 from evenkeel.tasks.kmeans.relocation import relocate
@@ -23,12 +22,16 @@ REBUILD_SHARE = 0.02
 
 
 class PrunedSearch(HostSearch):
-    """Rows in this machine's memory, ranked by the neighbours of their centroid. One is made for every fit."""
+    """Rows in this machine's memory, ranked by the neighbours of their centroid. One is made for every fit.
+
+    cells: an earlier clustering of the rows, None where there is none.
+    """
 
     misassigned = 1.0
 
-    def __init__(self, rows: PreparedRows, coarse: CoarseAssignment) -> None:
+    def __init__(self, rows: PreparedRows, coarse: CoarseAssignment, cells: Cells | None = None) -> None:
         super().__init__(rows)
+        self.cells = cells
         n, none = len(rows.x), np.empty(0, np.int64)
         self.coarse = coarse
         self.ranking = Ranking(np.empty((n, 3), np.int32), np.empty((n, 3), np.float32))
@@ -42,8 +45,11 @@ class PrunedSearch(HostSearch):
         return self._neighbours
 
     def begin(self, centroids: Float32Array) -> Int32Array:
-        """Find first labels in the nearest lists, and move the centroids to the means of their rows."""
-        labels = assign_inverted(self.rows, self.coarse, centroids, nprobe=NPROBE // 4)
+        """Find first labels near the cell of a row, or in its nearest lists; move centroids to the means of rows."""
+        if self.cells is not None and self.cells.comparable(len(centroids)):
+            labels, _ = nearest_by_cells(self.rows, self.cells, centroids)
+        else:
+            labels = assign_inverted(self.rows, self.coarse, centroids, nprobe=NPROBE // 4)
         self.clusters, self.age = invert(labels, len(centroids)), 0
         move_to_means(self.rows, centroids, self.clusters)
         self._start(centroids)
@@ -75,8 +81,8 @@ class PrunedSearch(HostSearch):
         return relocate(self.rows, centroids, labels, self.ranking, squared, rng)
 
     def repair(self, centroids: Float32Array, labels: Int32Array) -> Int32Array:
-        """Search the nearest lists of every row."""
-        return assign_inverted(self.rows, self.coarse, centroids, labels)
+        """Look for nearer centroids than those that neighbour a row's."""
+        return look_further(self.rows, self.coarse, centroids, labels, self.cells)
 
     def update(
         self, centroids: Float32Array, previous: Int32Array, labels: Int32Array, moved: Int64Array, renew: bool
@@ -116,26 +122,3 @@ def update_changed(
     changed[previous[different]] = changed[labels[different]] = changed[moved] = True
     move_to_means(rows, centroids, clusters, np.flatnonzero(changed))
     return changed
-
-
-def rank(
-    rows: PreparedRows,
-    centroids: Float32Array,
-    clusters: InvertedLists,
-    neighbours: Int32Array,
-    which: Int64Array,
-    ranking: Ranking,
-) -> None:
-    """Rank, for the rows of clusters `which`, the neighbours of their present centroid; fills their part of `ranking`.
-
-    Rows of other clusters keep theirs: no centroid in their list has moved.
-    """
-    book = codebook(centroids)
-    parallel_for(
-        lambda first, last: pruned_kernels.rank_in_lists(
-            rows.x, clusters, which, first, last, neighbours, book, ranking
-        ),
-        len(which),
-        rows.threads,
-        part=128,
-    )

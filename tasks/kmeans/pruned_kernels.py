@@ -32,10 +32,14 @@ class Nearest(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """The lists nearest to every row, (n, p) int32, the distances to their coarse centroids, and how many to search."""
+    """The lists nearest to every row, (n, p) int32, the distances to their coarse centroids, and which to search.
+
+    searched: how many have been searched already, and with them, unless it is 0, the overflow list.
+    """
 
     lists: Int32Array
     distances: Float32Array
+    searched: int
     nprobe: int
 
 
@@ -60,22 +64,21 @@ def rank_in_lists(
 ) -> None:
     """Rank, for the rows of clusters which[first..last], the centroids that neighbour their cluster's.
 
-    neighbours: (k, q) int32 centroids, k where a list has ended.
+    neighbours: (k, q) int32 centroids, k where a list has ended. Of equal centroids the lowest index is the nearest.
     """
     order, starts = clusters
     centroids, half = codebook
     ids, scores = ranking
-    tile = np.empty((3, 4), np.float32)
-    near, who = np.empty((ROWS_AT_A_TIME, 3), np.float32), np.empty((ROWS_AT_A_TIME, 3), np.int32)
+    tile, width = np.empty((3, 4), np.float32), neighbours.shape[1]
+    score = np.empty((width + 1) * ROWS_AT_A_TIME, np.float32)
+    near, who = np.empty(3 * ROWS_AT_A_TIME, np.float32), np.empty(3 * ROWS_AT_A_TIME, np.int32)
     for at in range(first, last):
         g = which[at]
         q = 0
-        while q < neighbours.shape[1] and neighbours[g, q] < centroids.shape[0]:
+        while q < width and neighbours[g, q] < centroids.shape[0]:
             q += 1
         for low in range(starts[g], starts[g + 1], ROWS_AT_A_TIME):
             high = min(low + ROWS_AT_A_TIME, starts[g + 1])
-            near[: high - low] = np.inf
-            who[: high - low] = -1
             for start in range(0, q, CENTROIDS_IN_CACHE):
                 stop = min(start + CENTROIDS_IN_CACHE, q)
                 for i in range(low, high, 4):
@@ -86,24 +89,60 @@ def rank_in_lists(
                         c2 = neighbours[g, min(j + 2, stop - 1)]
                         dots(x[r0], x[r1], x[r2], x[r3], centroids[c0], centroids[c1], centroids[c2], tile)
                         for b in range(min(3, stop - j)):
-                            c = neighbours[g, j + b]
-                            for r in range(i - low, min(i + 4, high) - low):
-                                score = half[c] - tile[b, r - (i - low)]
-                                if score > near[r, 2]:
-                                    continue
-                                if score < near[r, 0] or (score == near[r, 0] and c < who[r, 0]):
-                                    near[r, 2], who[r, 2] = near[r, 1], who[r, 1]
-                                    near[r, 1], who[r, 1] = near[r, 0], who[r, 0]
-                                    near[r, 0], who[r, 0] = score, c
-                                elif score < near[r, 1]:
-                                    near[r, 2], who[r, 2] = near[r, 1], who[r, 1]
-                                    near[r, 1], who[r, 1] = score, c
-                                elif score < near[r, 2]:
-                                    near[r, 2], who[r, 2] = score, c
+                            h, place = half[neighbours[g, j + b]], (j + b) * ROWS_AT_A_TIME + i - low
+                            for a in range(4):
+                                score[place + a] = h - tile[b, a]
+            three_least(score, q, high - low, near, who)
             for r in range(high - low):
+                row = order[low + r]
                 for t in range(3):
-                    scores[order[low + r], t] = near[r, t]
-                    ids[order[low + r], t] = who[r, t]
+                    at_t = t * ROWS_AT_A_TIME + r
+                    scores[row, t] = near[at_t]
+                    ids[row, t] = neighbours[g, who[at_t]] if who[at_t] >= 0 else -1
+                if scores[row, 0] == scores[row, 1] or scores[row, 1] == scores[row, 2]:
+                    settle_ties(score, q, r, neighbours[g], ids[row], scores[row])
+
+
+@kernel
+def three_least(score: Float32Array, q: int, rows: int, near: Float32Array, who: Int32Array) -> None:
+    """Write the three least of q scores of each of some rows to near, and where they are to who; -1 where fewer are.
+
+    score, near, who: 64 rows beside each other, then the next score of the same, so that eight are compared at a time.
+    Of equal scores the last is named.
+    """
+    near[:] = np.inf
+    who[:] = -1
+    for t in range(q):
+        for r in range(rows):
+            s = score[t * ROWS_AT_A_TIME + r]
+            least, second = near[r], near[ROWS_AT_A_TIME + r]
+            beaten = max(least, s)
+            near[r] = min(least, s)
+            near[2 * ROWS_AT_A_TIME + r] = min(near[2 * ROWS_AT_A_TIME + r], max(second, beaten))
+            near[ROWS_AT_A_TIME + r] = min(second, beaten)
+    for t in range(q):
+        for r in range(rows):
+            s = score[t * ROWS_AT_A_TIME + r]
+            who[r] = t if s == near[r] else who[r]
+            who[ROWS_AT_A_TIME + r] = t if s == near[ROWS_AT_A_TIME + r] else who[ROWS_AT_A_TIME + r]
+            who[2 * ROWS_AT_A_TIME + r] = t if s == near[2 * ROWS_AT_A_TIME + r] else who[2 * ROWS_AT_A_TIME + r]
+
+
+@kernel
+def settle_ties(
+    score: Float32Array, q: int, r: int, candidates: Int32Array, ids: Int32Array, scores: Float32Array
+) -> None:
+    """Write the three nearest of q candidates of row r to ids (3,) and scores (3,); of equal ones the lowest first."""
+    ids[:], scores[:] = -1, np.inf
+    for t in range(q):
+        s, c = score[t * ROWS_AT_A_TIME + r], candidates[t]
+        place = 3
+        while place > 0 and (s < scores[place - 1] or (s == scores[place - 1] and c < ids[place - 1])):
+            place -= 1
+        for later in range(2, place, -1):
+            scores[later], ids[later] = scores[later - 1], ids[later - 1]
+        if place < 3:
+            scores[place], ids[place] = s, c
 
 
 @kernel
@@ -116,12 +155,12 @@ def nearest_probed(
     index: InvertedFile,
     nearest: Nearest,
 ) -> None:
-    """Search, for rows first..last, the lists that each probes and the overflow list; improves `nearest`.
+    """Search, for rows first..last, the lists that each probes and has not searched; improves `nearest`.
 
     norms: (n,) float32, |x|^2. A list all of whose centroids are farther than the best so far is left out. Ties go to
     the lowest index.
     """
-    lists, distances, depth = probes
+    lists, distances, searched, depth = probes
     centroids, half = index.codebook
     member, begin = index.lists
     radii = index.radii
@@ -131,12 +170,13 @@ def nearest_probed(
     wanted = np.empty((last - first, depth + 1), np.bool_)
     for i in range(first, last):
         farthest = np.sqrt(max(norms[i] + np.float32(2) * best[i], np.float32(0))) * SLACK
-        for t in range(depth):
+        wanted[i - first, :] = False
+        for t in range(searched, depth):
             g = lists[i, t]
             wanted[i - first, t] = distances[i, t] <= farthest + radii[g]
             count[g + 1] += wanted[i - first, t]
-        wanted[i - first, depth] = True
-    count[groups] += last - first
+        wanted[i - first, depth] = not searched
+        count[groups] += not searched
     for g in range(groups):
         count[g + 1] += count[g]
     cursor = count.copy()

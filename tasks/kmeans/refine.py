@@ -78,9 +78,14 @@ class RankedSearch(Search, Protocol):
 
 
 def refine(
-    search: RankedSearch, centroids: Float32Array, options: Options, rng: np.random.Generator, hooks: Hooks
+    search: RankedSearch,
+    centroids: Float32Array,
+    options: Options,
+    rng: np.random.Generator,
+    hooks: Hooks,
+    final: bool = True,
 ) -> Fit:
-    """Improve centroids, (k, d), in place, then assign every row to the nearest that the search finds.
+    """Improve centroids, (k, d), in place, then, where it is final, assign every row to the nearest that is found.
 
     Centroids are relocated in all but the last quarter of the iterations. Where a ranking may be wrong, a repair comes
     after the fourth, and again where the inertia settles although the last repair moved more than 1 % of the rows. It
@@ -124,4 +129,4 @@ def refine(
         if hooks.on_state is not None and ran % SAVE_EVERY == 0:
             random = dict(rng.bit_generator.state)
             hooks.on_state(FitState(ran, search.get(centroids), search.get(labels), inertia, misassigned, random))
-    return Fit(centroids, search.last(centroids, labels), ran)
+    return Fit(centroids, search.last(centroids, labels) if final else labels, ran)

@@ -189,10 +189,15 @@ def measure(blocks: int, compute: str = "inline") -> dict[str, Any]:
             Path(compute).write_text("kind: local\nworkers: 2\nthreads: 1\nmemory: 2GiB\ninline_below: 0MiB\n")
         document = recipe_over(folder / "pool", folder, compute)
         (folder / "recipe.json").write_text(json.dumps(document))
-        command = [sys.executable, "-m", __name__ if __name__ != "__main__" else "tests.bench.bench_blocks"]
-        subprocess.run([*command, "--child", str(folder)], check=True, stdout=sys.stderr, cwd=Path(__file__).parents[2])
-        found: dict[str, Any] = json.loads((folder / "found.json").read_text())
-        return found
+        return run_measured(folder)
+
+
+def run_measured(folder: Path) -> dict[str, Any]:
+    """Curate the recipe of the folder, recipe.json, in a process of its own, and return what every step took."""
+    command = [sys.executable, "-m", "tests.bench.bench_blocks", "--child", str(folder)]
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=Path(__file__).parents[2])
+    found: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return found
 
 
 def curate_measured(folder: Path) -> None:

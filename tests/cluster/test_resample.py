@@ -28,6 +28,6 @@ def test_more_levels_and_resampling_come_nearer_to_uniform() -> None:
 def test_the_nearest_members_are_kept_and_ties_go_to_the_first_row() -> None:
     labels = np.array([0, 1, 0, 0, 1, 2, 0], np.int32)
     squared = np.array([3, 1, 1, 2, 1, 9, 2], np.float32)
-    assert nearest_members(labels, squared, 2).tolist() == [1, 2, 3, 4, 5]
-    assert nearest_members(labels, squared, 1).tolist() == [1, 2, 5]
-    assert nearest_members(labels, squared, 99).tolist() == list(range(7))
+    assert nearest_members(labels, squared, 2).tolist() == [2, 3, 1, 4, 5]
+    assert nearest_members(labels, squared, 1).tolist() == [2, 1, 5]
+    assert nearest_members(labels, squared, 99).tolist() == [2, 3, 6, 0, 1, 4, 5]

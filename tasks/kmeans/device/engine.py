@@ -63,7 +63,7 @@ class DeviceEngine:
         """The working coordinates."""
         return self.rows.frame
 
-    def subset(self, index: Int64Array) -> "DeviceEngine":
+    def subset(self, index: Int64Array, fit: Fit) -> "DeviceEngine":
         """Return an engine on a copy of the rows at `index`, (m,) on the device, with the same groups."""
         groups = None if self.groups is None else self.groups.take(index)
         return replace(self, rows=self.rows.take(index), groups=groups)
@@ -89,29 +89,36 @@ class DeviceEngine:
                 return seed_plus_plus(self.rows, k, rng)
             return seed_grouped(self.rows, self.groups.coarse, self.groups.labels, k, rng)
 
-    def assign(self, centroids: Float32Array) -> Int32Array:
-        """Return the nearest centroid of every row."""
-        return self._search().assign(centroids)
+    def follow(self, fit: Fit, index: Int64Array, refit: Fit) -> Int32Array:
+        """Return the nearest centroid of a refit for every row."""
+        return self._search().assign(refit.centroids)
 
-    def fit(self, centroids: Float32Array, options: Options, rng: np.random.Generator, hooks: Hooks = NO_HOOKS) -> Fit:
+    def fit(
+        self,
+        centroids: Float32Array,
+        options: Options,
+        rng: np.random.Generator,
+        hooks: Hooks = NO_HOOKS,
+        final: bool = True,
+    ) -> Fit:
         """Improve centroids in place, by Lloyd iterations."""
         with enough_memory(self.rows.arrays, "to cluster the rows"):
             if self.groups is None:
                 return lloyd(self._search(), centroids, options, hooks)
-            return refine(self._search(), centroids, options, rng, hooks)
+            return refine(self._search(), centroids, options, rng, hooks, final)
 
     def squared(self, centroids: Float32Array, labels: Int32Array) -> Float32Array:
         """Return the squared distance of every row to its centroid."""
         return self.rows.squared(centroids, labels)
 
     def nearest_members(self, centroids: Float32Array, labels: Int32Array, r: int) -> Int64Array:
-        """Return the rows among the r nearest to the centroid of their cluster, ascending, on the device."""
+        """Return the rows among the r nearest to the centroid of their cluster, on the device, in the host's order."""
         xp = self.rows.arrays.xp
         by_distance = xp.argsort(self.squared(centroids, labels), kind="stable")
         order = by_distance[xp.argsort(labels[by_distance], kind="stable")]
         starts = segments_of(self.rows.arrays, labels, len(centroids)).starts
         place = xp.arange(len(labels)) - starts[labels[order]]
-        return xp.sort(order[place < r])  # type: ignore[no-any-return]
+        return order[place < r]  # type: ignore[no-any-return]
 
     def inertia(self, squared: Float32Array) -> float:
         """Return the weighted sum of squared distances in the units of the caller's rows."""
