@@ -112,15 +112,28 @@ def runs_of(names: Sequence[str], sizes: list[int], dimension: int, config: Clus
     return [tuple(name for _, name in part) for _, part in groupby(numbered, key=lambda pair: pair[0])]
 
 
-def sample_rows(source: Source, sizes: list[int], most: int) -> Array:
-    """Return up to `most` kept rows, evenly spaced over the pool, (m, d)."""
+def sample_rows(level: SplitLevel, sizes: list[int], most: int, compute: Compute) -> Array:
+    """Return up to `most` kept rows, evenly spaced over the pool, (m, d): workers read the blocks and leave theirs."""
     step = max(1, -(-sum(sizes) // most))
-    parts, skip = [], 0
-    for block, size in zip(source.names, sizes, strict=True):
+    jobs, skip = [], 0
+    for block, size in zip(level.source.names, sizes, strict=True):
         if size > skip:
-            parts.append(np.asarray(source.read(block)[skip::step]))
+            jobs.append((block, skip))
         skip = (skip - size) % step
-    return np.concatenate(parts)
+    work = sum(sizes) * level.source.dimension * level.source.dtype.itemsize
+    compute.map(partial(_sample_block, level, step), jobs, work=work)
+    return np.concatenate([read_array(level.path(sample_file(block))) for block, _ in jobs])
+
+
+def _sample_block(level: SplitLevel, step: int, job: tuple[str, int]) -> None:
+    """Write every `step`-th kept row of a block, after as many as are skipped."""
+    block, skip = job
+    write_array(level.path(sample_file(block)), np.asarray(level.source.read(block)[skip::step]))
+
+
+def sample_file(block: str) -> str:
+    """Return the name of the file with the rows of a block that the groups are fitted on."""
+    return f"sample-{block}.npy"
 
 
 def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
@@ -280,7 +293,7 @@ def fit_split(
     rows, names = sum(sizes), source.names
     itemsize = source.dtype.itemsize
     work = rows * source.dimension * itemsize
-    _fit_groups(level, sizes, group_count(rows, source.dimension, itemsize, k, config), compute.threads)
+    _fit_groups(level, sizes, group_count(rows, source.dimension, itemsize, k, config), compute)
     runs = runs_of(names, sizes, source.dimension, config)
 
     def share_of(first: float, share: float, total: int, message: str) -> Callable[[int], None]:
@@ -317,12 +330,12 @@ def fit_split(
     return centroids[counts > 0], counts[counts > 0], squared[counts > 0]
 
 
-def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, threads: int | None) -> None:
+def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, compute: Compute) -> None:
     """Write the group centroids, `groups.npy`, fitted on a sample of the rows that fits memory."""
     if storage.exists(level.path("groups.npy")):
         return
     needed = memory_of(level.source.dimension, level.source.dtype.itemsize, level.config)
     in_memory = int(level.config.memory_gib * GIB / needed)
-    sample = sample_rows(level.source, sizes, max(groups, min(SAMPLE_PER_GROUP * groups, in_memory)))
-    model = kmeans(sample, groups, Options(metric=level.config.metric), seed=level.seed, threads=threads)
+    sample = sample_rows(level, sizes, max(groups, min(SAMPLE_PER_GROUP * groups, in_memory)), compute)
+    model = kmeans(sample, groups, Options(metric=level.config.metric), seed=level.seed, threads=compute.threads)
     write_array(level.path("groups.npy"), model.centroids)

@@ -19,6 +19,7 @@ from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.embed.fit_sample import sample_rows
 from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.scatter import Scattered
 from evenkeel.tasks.embed.vectors import Vectors
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.fit import kmeans
@@ -38,19 +39,23 @@ MEMBER = np.dtype(
 )
 MIN_ROWS_PER_CELL, MAX_CELLS, ROWS_TO_FIT_A_CELL = 1000, 1 << 15, 32
 MAX_SCORES = 1 << 25
-ROWS_PER_BATCH = 1 << 16
+ROWS_PER_BATCH, MAX_BATCHES = 1 << 16, 1 << 12
 CELLS = Options(iterations=8, metric="cosine")
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The rows of each cell, in files. sizes: rows of each cell."""
+    """The rows of each cell, in files.
+
+    sizes: rows of each cell. gathered: members and vectors batch by batch, None where they are not gathered.
+    """
 
     pool: Pool
     vectors: Vectors
     folder: str
     scratch: Path
     sizes: tuple[int, ...]
+    gathered: Scattered | None = None
 
     def members(self, first: int, last: int) -> Array:
         """Return the members of cells first .. last - 1, sorted by cell."""
@@ -62,10 +67,6 @@ class Cells:
         members = np.concatenate(parts)
         return members[np.argsort(members["cell"], kind="stable")]
 
-    def rows(self, members: Array) -> Float32Array:
-        """Return the vectors of some members, scaled to length 1: (n, d) float32."""
-        return normalise(self.stored(members))
-
     def stored(self, members: Array) -> Array:
         """Return the vectors of some members as they are: (n, d) floats."""
         found = np.empty((len(members), self.vectors.dimension), self.vectors.dtype)
@@ -75,12 +76,14 @@ class Cells:
         return found
 
     def batches(self) -> list[tuple[int, int]]:
-        """Return ranges of cells, (first, last + 1), of about 65,536 rows each (more where one cell has more)."""
+        """Return ranges of cells, (first, last + 1), of about 65,536 rows each: more where one cell has more, or where
+        there were more than 4,096 ranges.
+        """
         ends = np.cumsum(self.sizes)
-        cuts = [0]
+        cuts, most = [0], max(ROWS_PER_BATCH, -(-sum(self.sizes) // MAX_BATCHES))
         while cuts[-1] < len(ends):
             done = ends[cuts[-1] - 1] if cuts[-1] else 0
-            cuts.append(max(int(np.searchsorted(ends, done + ROWS_PER_BATCH, side="right")), cuts[-1] + 1))
+            cuts.append(max(int(np.searchsorted(ends, done + most, side="right")), cuts[-1] + 1))
         return list(pairwise(cuts))
 
 

@@ -1,19 +1,20 @@
 """Exact duplicates: rows whose texts (or vectors, where there is no text) have one hash, over the whole pool.
 
-Each block leaves a run of records sorted by hash; then every range of hashes is gathered from all runs and grouped on
-its own. Memory is bounded by a block, then by a range, and nothing depends on how many workers there are.
+Each block leaves its records sorted by hash, a section for each range of hashes; then every range is gathered from the
+sections of all blocks and grouped on its own. Memory is bounded by a block, then by a range, every record is read once,
+and nothing depends on how many workers there are.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import xxhash
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.dtypes import Array, UInt64Array
+from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.dedup.drops import EXACT, Drops
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.dedup.stage import Stage
@@ -29,17 +30,21 @@ def exact_duplicates(stage: Stage, run: Run) -> Drops:
     """Return the rows that repeat another, each with the best row of its group."""
     pool = stage.pool
     size = pool.rows * RECORD.itemsize
-    run.compute.map(partial(_write_run, stage, rank_columns(pool, stage.best)), pool.blocks, work=size)
     ranges = -(-pool.rows // run.compute.rows_of_a_task(size, RECORD_BYTES, RECORDS_PER_RANGE))
-    runs = [storage.join(stage.folder, f"{block.name}.npy") for block in pool.blocks]
-    work = partial(_group_range, runs, ranges, run.scratch)
-    parts = run.compute.map(work, range(ranges), work=size)
+    run.compute.map(partial(_write_run, stage, rank_columns(pool, stage.best), ranges), pool.blocks, work=size)
+    runs = [_run_of(stage, block) for block in pool.blocks]
+    parts = run.compute.map(partial(_group_range, runs), range(ranges), work=size)
     dropped = np.concatenate([np.empty((2, 0), np.uint64), *parts], axis=1)
     return Drops.of(dropped[0], dropped[1], EXACT)
 
 
-def _write_run(stage: Stage, columns: Sequence[str], block: Block) -> None:
-    """Write the records of one block, sorted by hash."""
+def _run_of(stage: Stage, block: Block) -> str:
+    """Return the file of the records of a block."""
+    return storage.join(stage.folder, f"{block.name}.bin")
+
+
+def _write_run(stage: Stage, columns: Sequence[str], ranges: int, block: Block) -> None:
+    """Write the records of one block sorted by hash, a section for each of `ranges` equal ranges of hashes."""
     table = stage.pool.table(block, [*columns, "text_hash"])
     records = np.empty(table.num_rows, RECORD)
     if stage.pool.has_text:
@@ -51,7 +56,10 @@ def _write_run(stage: Stage, columns: Sequence[str], block: Block) -> None:
     records["identity"] = table["identity"].to_numpy()
     records["row_id"] = table["row_id"].to_numpy()
     records = records[stage.before.kept(records["row_id"])]
-    write_array(storage.join(stage.folder, f"{block.name}.npy"), records[np.argsort(records["hash"], kind="stable")])
+    records = records[np.argsort(records["hash"], kind="stable")]
+    lows = np.array([part * 2**64 // ranges for part in range(ranges)], np.uint64)
+    cuts = [*np.searchsorted(records["hash"], lows).tolist(), len(records)]
+    write_sections(_run_of(stage, block), [records[first:last].view(np.uint8).data for first, last in pairwise(cuts)])
 
 
 def _vector_hashes(vectors: Array) -> UInt64Array:
@@ -59,16 +67,9 @@ def _vector_hashes(vectors: Array) -> UInt64Array:
     return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
-def _group_range(runs: Sequence[str], ranges: int, scratch: Path, part: int) -> UInt64Array:
-    """Return dropped rows and their representatives, (2, n), of one of `ranges` equal ranges of hashes."""
-    low, high = part * 2**64 // ranges, (part + 1) * 2**64 // ranges - 1
-    pieces = []
-    for uri in runs:
-        records = map_array(uri, scratch)
-        start, stop = np.searchsorted(records["hash"], np.array([low, high], np.uint64))
-        stop += np.searchsorted(records["hash"][stop:], np.uint64(high), side="right")
-        pieces.append(np.array(records[start:stop]))
-    records = np.concatenate(pieces)
+def _group_range(runs: Sequence[str], part: int) -> UInt64Array:
+    """Return dropped rows and their representatives, (2, n), of one range of hashes."""
+    records = np.concatenate([np.frombuffer(read_sections(uri, part, part + 1)[0], RECORD) for uri in runs])
     records = records[np.argsort(records["hash"], kind="stable")]
     equal = records["hash"][1:] == records["hash"][:-1]
     records = records[np.append(equal, False) | np.append(False, equal)]

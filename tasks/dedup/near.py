@@ -1,8 +1,9 @@
 """Near-duplicates of texts over the whole pool, out of core: hash, pair, verify, choose.
 
-1. Every block leaves its rows' buckets, sorted, band by band. 2. Every (band, range of buckets) is gathered from all
-blocks; rows that share a bucket become pairs. 3. Pairs are verified on sketches of their shingles. 4. One row of each
-group is kept. Nothing depends on the number of workers; the memory of the driver grows with the pairs, not the pool.
+1. Every block leaves its rows' buckets, sorted, a section for each band and range. 2. Every (band, range of buckets) is
+gathered from the sections of all blocks; rows that share a bucket become pairs. 3. Pairs are verified on sketches of
+their shingles. 4. One row of each group is kept. Nothing depends on the number of workers; the memory of the driver
+grows with the pairs, not the pool.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Array, Float32Array, Int64Array, UInt64Array
+from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.drops import NEAR, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -48,6 +50,10 @@ class _Near:
 
     def path(self, part: str, block: int) -> str:
         return storage.join(self.folder, part, f"{self.pool.blocks[block].name}.npy")
+
+    def buckets(self, block: int) -> str:
+        """Return the file of the buckets of a block: sections of `BUCKET`, band by band, in each range by range."""
+        return storage.join(self.folder, "buckets", f"{self.pool.blocks[block].name}.bin")
 
     def array(self, part: str, block: int) -> Array:
         return map_array(self.path(part, block), self.scratch)
@@ -83,8 +89,8 @@ def near_duplicates(stage: Stage, config: NearConfig, run: Run) -> tuple[Drops, 
 
 
 def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: int) -> None:
-    """Write the sorted buckets of each band, (bands, rows with words), and the ranks of the block's rows."""
-    if storage.exists(near.path("buckets", block)):
+    """Write the sorted buckets of each band, of the rows with words, and the ranks of the block's rows."""
+    if storage.exists(near.buckets(block)):
         return
     table = near.pool.table(near.pool.blocks[block], columns)
     ranks = np.empty(table.num_rows, RANK)
@@ -99,20 +105,22 @@ def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: 
     buckets["bucket"] = np.take_along_axis(hashes, order, axis=1)
     buckets["row"] = rows[order]
     write_array(near.path("ranks", block), ranks)
-    write_array(near.path("buckets", block), buckets)
+    lows = np.array([part * 2**64 // near.ranges for part in range(near.ranges)], np.uint64)
+    sections = []
+    for band in buckets:
+        cuts = [*np.searchsorted(band["bucket"], lows).tolist(), len(band)]
+        sections += [band[first:last].view(np.uint8).data for first, last in pairwise(cuts)]
+    write_sections(near.buckets(block), sections)
 
 
 def _pairs_of_range(near: _Near, part: tuple[int, int]) -> Int64Array:
     """Return distinct pairs of rows, (pairs, 2) int64, better row first, that share a bucket of one band and range."""
     band, range_ = part
-    low, high = (np.uint64(range_ * 2**64 // near.ranges), np.uint64((range_ + 1) * 2**64 // near.ranges - 1))
-    buckets, rows = [], []
+    section, buckets, rows = band * near.ranges + range_, [], []
     for block, start in enumerate(near.starts[:-1]):
-        run = near.array("buckets", block)[band]
-        first = np.searchsorted(run["bucket"], low)
-        last = np.searchsorted(run["bucket"], high, side="right")
-        buckets.append(np.array(run["bucket"][first:last]))  # a view would keep the file of the block open
-        rows.append(run["row"][first:last].astype(np.int64) + start)
+        found = np.frombuffer(read_sections(near.buckets(block), section, section + 1)[0], BUCKET)
+        buckets.append(found["bucket"])
+        rows.append(found["row"].astype(np.int64) + start)
     bucket, row = np.concatenate(buckets), np.concatenate(rows)
     order = np.argsort(bucket, kind="stable")
     bucket, row = bucket[order], row[order]

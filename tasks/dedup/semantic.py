@@ -2,14 +2,13 @@
 
 SemDeDup (Abbas et al. 2023, arXiv 2303.09540): cluster the vectors, then compare only inside clusters. Rows of a cell
 are taken in the order of `keep`, a block at a time; a row is dropped if a row kept before it is similar enough, and the
-most similar of these represents it. Memory is bounded by a block of rows times a block of kept ones, however large a
-cell is.
+most similar of these represents it. Memory is bounded by a batch of cells,
+and by a block of rows times a block of kept ones, however large a cell is.
 """
 
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
-from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from evenkeel.tasks.dedup.cells import Cells, make_cells, most_similar
 from evenkeel.tasks.dedup.config import SemanticConfig
 from evenkeel.tasks.dedup.device_cells import spans_of, thin_on_device
 from evenkeel.tasks.dedup.drops import SEMANTIC, Drops
+from evenkeel.tasks.dedup.gathered import Batch, gather, open_batch, space_for
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.kmeans.options import Device
@@ -49,6 +49,7 @@ def semantic_duplicates(stage: Stage, config: SemanticConfig, run: Run) -> tuple
     with threadpool_limits(1):  # the number of BLAS threads would show in the last bits
         cells = make_cells(stage, config, run)
         epsilon = epsilon_for(cells, config, driver_device(run.compute))
+        cells = gather(cells, run)
         compare = partial(_compare, cells, config.keep, 1 - epsilon, worker_device(run.compute))
         work = stage.pool.rows * stage.vectors.dimension * 4
         parts = run.compute.map(compare, cells.batches(), work=work)
@@ -91,27 +92,28 @@ def _compare(
     cells: Cells, keep: str, threshold: float, device: Device, batch: tuple[int, int]
 ) -> tuple[UInt64Array, UInt64Array, Float32Array]:
     """Return the dropped rows of some cells, their representatives and the cosine similarities to these."""
-    members = in_order(cells.members(*batch), keep)
+    opened = open_batch(cells, batch)
+    members = in_order(opened.members, keep)
     edges = np.flatnonzero(np.diff(members["cell"], prepend=-1, append=-1))
     thin = _thin_cells_on_device if device.gpu else _thin_cells
-    representative, similarity = thin(cells, members, edges, np.float32(threshold))
+    representative, similarity = thin(opened, members, edges, np.float32(threshold))
     gone = np.flatnonzero(representative != np.arange(len(members)))
     return members["row_id"][gone], members["row_id"][representative[gone]], similarity[gone]
 
 
 def _thin_cells(
-    cells: Cells, members: Array, edges: Int64Array, threshold: np.float32
+    batch: Batch, members: Array, edges: Int64Array, threshold: np.float32
 ) -> tuple[Int64Array, Float32Array]:
     """Return the representative of each member (itself where kept), and their similarity; edges: where cells begin."""
     representative, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
     for first, last in pairwise(edges):
-        inside, similarity[first:last] = _thin(cells, members[first:last], threshold)
+        inside, similarity[first:last] = _thin(batch, members[first:last], threshold)
         representative[first:last] = inside + first
     return representative, similarity
 
 
 def _thin_cells_on_device(
-    cells: Cells, members: Array, edges: Int64Array, threshold: np.float32
+    batch: Batch, members: Array, edges: Int64Array, threshold: np.float32
 ) -> tuple[Int64Array, Float32Array]:
     """Return what `_thin_cells` returns; threads read the next rows while the device compares.
 
@@ -119,17 +121,17 @@ def _thin_cells_on_device(
     """
     sizes = np.diff(edges).tolist()
     parts = [members[start:stop] for _, start, stop in spans_of(sizes)]
-    space = partial(_space_for, cells=cells)
-    with closing(results_here(cells.stored, parts, READERS, ahead=1)) as blocks:
-        return thin_on_device(sizes, blocks, cells.vectors.dimension, threshold, space)
+    space = partial(_space_for, cells=batch.cells)
+    with closing(results_here(batch.stored, parts, READERS, ahead=1)) as blocks:
+        return thin_on_device(sizes, blocks, batch.cells.vectors.dimension, threshold, space)
 
 
-def _thin(cells: Cells, members: Array, threshold: np.float32) -> tuple[Int64Array, Float32Array]:
+def _thin(batch: Batch, members: Array, threshold: np.float32) -> tuple[Int64Array, Float32Array]:
     """Return the representative of each member of one cell, in order (itself where kept), and their similarity."""
     representative, similarity = np.arange(len(members)), np.ones(len(members), np.float32)
-    kept, places, count = _space_for(len(members), cells), np.zeros(len(members), np.int64), 0
+    kept, places, count = _space_for(len(members), batch.cells), np.zeros(len(members), np.int64), 0
     for start in range(0, len(members), ROWS_PER_BLOCK):
-        rows = cells.rows(members[start : start + ROWS_PER_BLOCK])
+        rows = batch.rows(members[start : start + ROWS_PER_BLOCK])
         blocks = (kept[first : min(first + KEPT_PER_BLOCK, count)] for first in range(0, count, KEPT_PER_BLOCK))
         nearest, closeness = most_similar(rows, blocks)
         inside, closeness = _greedy(rows @ rows.T, closeness, threshold)
@@ -143,12 +145,7 @@ def _thin(cells: Cells, members: Array, threshold: np.float32) -> tuple[Int64Arr
 
 def _space_for(rows: int, cells: Cells) -> Float32Array:
     """Return an empty (rows, d) array for the kept rows of a cell: in memory, or on disk where they may be many."""
-    shape = (rows, cells.vectors.dimension)
-    if rows * shape[1] * 4 <= MAX_BYTES_IN_MEMORY:
-        return np.empty(shape, np.float32)
-    cells.scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=cells.scratch) as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    return space_for(rows, cells, np.float32, MAX_BYTES_IN_MEMORY)
 
 
 @compiled

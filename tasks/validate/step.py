@@ -42,10 +42,9 @@ def validate(config: GatesConfig, inputs: ValidateInputs, out: StepFolder, run: 
         inputs.sample,
         inputs.embed,
         pool,
-        str(run.scratch),
         config.scan_rows,
-        config.near_duplicate_jaccard,
-        config.near_duplicate_cosine,
+        (config.near_duplicate_jaccard, config.near_duplicate_cosine),
+        run,
     )
     expectations = config.expectations(inputs.sample.facts.get("goal", "balance"))
     run.progress(0.3, "scanning the version for stated properties")

@@ -1,11 +1,14 @@
 """Rows are found by their ids, whatever ids are asked for."""
 
+from operator import itemgetter
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from evenkeel.infra.compute import Compute
 from evenkeel.tasks.ingest.pool import Pool
-from evenkeel.tasks.validate.locate import locate
+from evenkeel.tasks.validate.locate import for_located, locate
 from tests.validate.pools import Curated
 
 
@@ -14,6 +17,7 @@ def found(pool: Pool, row_ids: npt.NDArray[np.uint64]) -> list[int]:
     for block, ids, places in locate(pool, row_ids):
         assert (pool.table(block, ["row_id"])["row_id"].to_numpy()[places] == ids).all()
         held += ids.tolist()
+    assert np.concatenate([[], *for_located(itemgetter(1), pool, row_ids, Compute(), 0)]).tolist() == held
     return held
 
 

@@ -38,7 +38,7 @@ def test_planted_near_duplicates_are_found_and_others_are_not(tmp_path: Path, wi
         tmp_path, write(tmp_path / "shards", texts if with_text else None, vectors), target=200, levels=(4,), groups=[]
     )
     pool = Pool.open(found.done["ingest"])
-    rates = near_duplicates_left(found.done["sample"], found.done["embed"], pool, str(tmp_path), 1000, 0.7, 0.999)
+    rates = near_duplicates_left(found.done["sample"], found.done["embed"], pool, 1000, (0.7, 0.999), found.run)
     assert rates is not None
     rows = np.bincount(Selection.open(found.done["sample"]).table()["leaf"].to_numpy())
     assert (rates * rows[rates.index]).sum() / rows.sum() == pytest.approx(0.25, abs=0.01)

@@ -34,7 +34,7 @@ def draw_probe(rows: CandidateRows, tree: ClusterTree, size: int, seed: int, com
     found, leaf = found.take(order[inside]), leaf[inside]
     half = uniform(SEED + seed + 1, found["identity"].to_numpy()) < 0.5
     weight = 1.0 / np.bincount(leaf, minlength=tree.leaves)[leaf]
-    return Probe(_vectors(rows, found), leaf, weight, half)
+    return Probe(_vectors(rows, found, compute), leaf, weight, half)
 
 
 def _together(one: pa.Table, other: pa.Table) -> pa.Table:
@@ -56,14 +56,18 @@ def _first_rows(
     return found.filter(pa.array(likely & (needed > 0)))
 
 
-def _vectors(rows: CandidateRows, found: pa.Table) -> NDArray[np.float32]:
-    """Return the vectors of some rows in the order given, (n, d) float32, reading every block once."""
+def _vectors(rows: CandidateRows, found: pa.Table, compute: Compute) -> NDArray[np.float32]:
+    """Return the vectors of some rows in the order given, (n, d) float32; workers read the blocks, each once."""
     blocks, row_id = np.array(found["block"].to_pylist()), found["row_id"].to_numpy()
-    picked: NDArray[np.float32] = np.empty((0, 1), np.float32)
-    for block in np.unique(blocks):
-        here = np.flatnonzero(blocks == block)
-        vectors = rows.vectors(str(block), row_id[here])
-        if not picked.size:
-            picked = np.empty((len(blocks), vectors.shape[1]), np.float32)
-        picked[here] = vectors
-    return picked
+    order = np.argsort(blocks, kind="stable")
+    names, starts = np.unique(blocks[order], return_index=True)
+    jobs = [(str(name), row_id[here]) for name, here in zip(names, np.split(order, starts[1:]), strict=True)]
+    picked = np.concatenate(compute.map(partial(_vectors_of_block, rows), jobs, work=rows.pool.rows * 30))
+    back: NDArray[np.float32] = np.empty(picked.shape, np.float32)
+    back[order] = picked
+    return back
+
+
+def _vectors_of_block(rows: CandidateRows, job: tuple[str, NDArray[np.uint64]]) -> NDArray[np.float32]:
+    """Return the vectors of a few rows of a block, given its name and their ids, (m, d) float32."""
+    return np.asarray(rows.vectors(*job), np.float32)

@@ -1,10 +1,11 @@
 """Rows in cells: every row is placed in a cell, and the rows of each cell are gathered from all blocks.
 
 The cells are those of a quick k-means on a sample of the pool, or the leaves of its clustering. Files hold where a row
-is, never its vector. Rows of a cell are sorted by the hash of their id, so that any split into blocks gives the same.
+is, and its vector: those of a cell lie side by side. Rows of a cell are sorted by the hash of their id, so that any
+split into blocks gives the same.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +15,10 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, read_array, write_array
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array, UInt64Array
+from evenkeel.infra.sections import Sections, write_sections
 from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.scatter import Scattered, scatter
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.kmeans.options import Metric, Options
@@ -26,9 +29,20 @@ from evenkeel.tasks.signal.sample import sample_rows, vectors_of
 from evenkeel.tasks.signal.source import SignalSource
 from evenkeel.tasks.step import Run
 
-MEMBER = np.dtype([("cell", "<i4"), ("block", "<i4"), ("row", "<u4"), ("label", "<i4"), ("identity", "<u8")])
+MEMBER = np.dtype(
+    [
+        ("cell", "<i4"),
+        ("place", "<u4"),  # among the rows of the cell
+        ("block", "<i4"),
+        ("row", "<u4"),
+        ("label", "<i4"),
+        ("identity", "<u8"),
+        ("row_id", "<u8"),
+    ]
+)
 ROWS_TO_FIT_A_CELL = 32
-ROWS_PER_BATCH, MAX_BATCHES, MAX_COUNTERS = 1 << 18, 512, 1 << 16
+ROWS_PER_BATCH, MAX_BATCHES, MAX_COUNTERS = 1 << 16, 1 << 12, 1 << 16
+MAX_OPEN = 1 << 9
 SEED = 0xCE11
 
 
@@ -45,6 +59,7 @@ class Cells:
     metric: Metric
     clusters: bool
     edges: tuple[int, ...]
+    _vectors: dict[int, Sections] = field(default_factory=dict, repr=False, compare=False)
 
     def batches(self) -> range:
         """Return the numbers of the files."""
@@ -59,18 +74,29 @@ class Cells:
         return OpenCells(self)
 
     def rows(self, members: Array) -> Float32Array:
-        """Return the vectors of some members, (n, d) float32."""
-        found = vectors_of(self.source, members)
+        """Return the vectors of some members, (n, d) float32; those of one cell in a row are read at once."""
+        kind, dimension = self.source.vectors.dtype.newbyteorder("<"), self.source.vectors.dimension
+        found = np.empty((len(members), dimension), np.float32)
+        edges = np.flatnonzero(np.diff(members["cell"], prepend=-1, append=-1))
+        for first, last in pairwise(edges):
+            (held,) = self._read(int(members["cell"][first]))
+            found[first:last] = np.frombuffer(held, kind).reshape(-1, dimension)[members["place"][first:last]]
         return normalise(found) if self.metric == "cosine" else found
 
     def row_ids(self, members: Array) -> UInt64Array:
         """Return the row ids of some members, (n,) uint64, in their order."""
-        found = np.empty(len(members), np.uint64)
-        for block in np.unique(members["block"]):
-            mine = np.flatnonzero(members["block"] == block)
-            ids = self.source.pool.table(self.source.blocks[block], ["row_id"])["row_id"].to_numpy()
-            found[mine] = ids[members["row"][mine]]
-        return found
+        return np.array(members["row_id"])
+
+    def _read(self, cell: int) -> list[memoryview]:
+        """Return the vectors of a cell as they are stored."""
+        batch = int(np.searchsorted(self.edges, cell, side="right")) - 1
+        opened = self._vectors.get(batch)
+        if opened is None:
+            if len(self._vectors) >= MAX_OPEN:
+                self._vectors.clear()
+            opened = self._vectors[batch] = Sections(self._path(f"vectors-{batch}.bin"))
+        place = cell - self.edges[batch]
+        return opened.read(place, place + 1)
 
     def _path(self, name: str) -> str:
         return storage.join(self.folder, name)
@@ -111,13 +137,16 @@ def make_cells(source: SignalSource, folder: str, run: Run, *, metric: Metric, l
     place = partial(place_block, cells, step)
     sizes = run.compute.reduce(place, np.add, range(len(source.blocks)), work=work)
     cells = replace(cells, edges=edges_of(sizes, step, len(centroids)))
-    run.compute.map(partial(gather, cells), cells.batches(), work=work)
-    storage.remove(storage.join(folder, "placed"))
+    placed, scratch = storage.join(folder, "placed"), Path(source.pool.scratch)
+    wanted = Scattered(source.vectors, MEMBER, placed, placed, scratch, cells.edges)
+    scattered = scatter(wanted, source.blocks, [block.rows for block in source.pool.blocks], run.compute)
+    run.compute.map(partial(gather, cells, scattered), cells.batches(), work=work)
+    storage.remove(placed)
     return cells
 
 
 def edges_of(sizes: Int64Array | None, step: int, cells: int) -> tuple[int, ...]:
-    """Cut cells into at most 512 ranges of about equally many rows, 262,144 or more; return where they begin and end.
+    """Cut cells into at most 4,096 ranges of about equally many rows, 65,536 or more; return where they begin and end.
 
     sizes: the rows of every `step` consecutive cells.
     """
@@ -131,8 +160,10 @@ def edges_of(sizes: Int64Array | None, step: int, cells: int) -> tuple[int, ...]
 def place_block(cells: Cells, step: int, number: int) -> Int64Array:
     """Write the members of a block, sorted by cell; return how many every `step` consecutive cells got."""
     source, block = cells.source, cells.source.blocks[number]
-    identity = source.pool.table(block, ["identity"])["identity"].to_numpy()
+    table = source.pool.table(block, ["identity", "row_id"])
+    identity = table["identity"].to_numpy()
     members = np.zeros(len(identity), MEMBER)
+    members["row_id"] = table["row_id"].to_numpy()
     members["block"], members["row"], members["identity"] = number, np.arange(len(members)), identity
     members["cell"] = _cells_of_block(cells, block)
     groups = read_groups(cells.folder)
@@ -146,19 +177,21 @@ def place_block(cells: Cells, step: int, number: int) -> Int64Array:
     return np.bincount(members["cell"] // step, minlength=-(-cells.edges[-1] // step))
 
 
-def gather(cells: Cells, batch: int) -> None:
-    """Write the members of the cells of a batch, from all blocks."""
+def gather(cells: Cells, scattered: Scattered, batch: int) -> None:
+    """Write the members of the cells of a batch, and their vectors, a section for each cell."""
     first, last = cells.edges[batch], cells.edges[batch + 1]
-    parts = [np.empty(0, MEMBER)]
-    for block in cells.source.blocks:
-        run = map_array(storage.join(cells.folder, "placed", f"{block}.npy"), Path(cells.source.pool.scratch))
-        start, stop = np.searchsorted(run["cell"], [first, last])
-        parts.append(np.array(run[start:stop]))
-    members = np.concatenate(parts)
-    members = members[np.lexsort((members["identity"], members["cell"]))]
-    write_array(storage.join(cells.folder, f"members-{batch}.npy"), members)
+    parts = list(scattered.parts(batch))
+    members = np.concatenate([np.empty(0, MEMBER), *(found for found, _ in parts)])
+    order = np.lexsort((members["identity"], members["cell"]))
+    members = members[order]
     starts = np.searchsorted(members["cell"], np.arange(first, last + 1)).astype(np.int64)
+    members["place"] = np.arange(len(members)) - starts[members["cell"] - first]
+    write_array(storage.join(cells.folder, f"members-{batch}.npy"), members)
     write_array(storage.join(cells.folder, f"starts-{batch}.npy"), starts)
+    rows = np.concatenate([vectors for _, vectors in parts]) if parts else np.empty((0, 1), np.float32)
+    del parts
+    sections = [rows[order[start:stop]].reshape(-1).view(np.uint8).data for start, stop in pairwise(starts)]
+    write_sections(storage.join(cells.folder, f"vectors-{batch}.bin"), sections)
 
 
 def _fit(source: SignalSource, metric: Metric, folder: str, run: Run) -> Float32Array:
