@@ -53,7 +53,7 @@ class _Near:
 
     def buckets(self, block: int) -> str:
         """Return the file of the buckets of a block: sections of `BUCKET`, band by band, in each range by range."""
-        return storage.join(self.folder, "buckets", f"{self.pool.blocks[block].name}.bin")
+        return storage.join(self.folder, f"buckets-{self.ranges}", f"{self.pool.blocks[block].name}.bin")
 
     def array(self, part: str, block: int) -> Array:
         return map_array(self.path(part, block), self.scratch)

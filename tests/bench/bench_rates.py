@@ -1,0 +1,209 @@
+"""What every step takes for a million rows of 768 numbers and 2 kB of text, and so what a billion rows cost.
+
+    python -m tests.bench.bench_rates [--rows 100000] [--dimension 768] [--only both texts vectors narrow parts]
+
+Every pool runs at two sizes, a quarter of the rows and all of them, each in a process of its own, without Prefect: what
+a row more takes is the difference. `parts` measures what depends on the size of the pool at the sizes that a billion
+rows have (`rates_at_scale`). `narrow` takes five times the rows with 8 numbers each through the same steps on two Dask
+workers, for the memory of the driver. Results are kept in docs/performance/rates.json, and written into docs/SCALE.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+from tests.bench.billion import BYTES_PER_SECOND, CORES, PRICES, WORKERS
+from tests.bench.performance_page import PAGE, write_section
+from tests.bench.rates_pool import Columns, recipe_over, write_pool
+
+ROOT = Path(__file__).resolve().parents[2]
+SCALE = PAGE.with_name("SCALE.md")
+RESULTS = ROOT / "docs" / "performance" / "rates.json"
+BILLION = 10**9
+FEWER = 4  # times, in the smaller of the two sizes
+NARROW, NARROWER = 5, 8  # times the rows, and numbers of a row
+WARM_UP = 5_000  # rows of a run that is not measured, so that machine code is on disk
+PARTS = ("both", "texts", "vectors", "narrow", "parts")
+
+
+def main() -> None:
+    """Measure what is asked for, keep it, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dimension", type=int, default=768)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child is not None:
+        _measure_here(arguments.child)
+        return
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if not found or found["dimension"] != arguments.dimension or found["sizes"][1] != arguments.rows:
+        sizes = [arguments.rows // FEWER, arguments.rows]
+        narrow = {"sizes": [NARROW * size for size in sizes], "flows": {}}
+        found = {"dimension": arguments.dimension, "sizes": sizes, "flows": {}, "narrow": narrow, "parts": {}}
+    found["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    with tempfile.TemporaryDirectory() as folder:
+        if "both" in arguments.only:
+            _curate(Path(folder) / "warm-up", WARM_UP, arguments.dimension, "both")
+        for part in arguments.only:
+            _measure(part, found, Path(folder))
+            RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    if missing := _missing(found):
+        print("the page is written once there is also:", ", ".join(missing))
+    else:
+        write_page(found)
+
+
+def _missing(found: dict[str, Any]) -> list[str]:
+    """Return the parts that are not measured yet."""
+    flows = {name: all(f"{name}-{rows}" in found["flows"] for rows in found["sizes"]) for name in PARTS[:3]}
+    there = {**flows, "parts": bool(found["parts"])}  # without `narrow` the memory of the driver is not measured
+    return [name for name in there if not there[name]]
+
+
+def _measure(part: str, found: dict[str, Any], folder: Path) -> None:
+    """Measure one part and put it among what was found."""
+    if part == "parts":
+        home = folder / f"both-{found['sizes'][1]}"
+        if not home.exists():
+            _curate(home, found["sizes"][1], found["dimension"], "both")
+        found["parts"] = _in_process(home, "parts")
+        return
+    narrow = part == "narrow"
+    for rows in found["narrow"]["sizes"] if narrow else found["sizes"]:
+        home = folder / f"{part}-{rows}"
+        columns = cast(Columns, "vectors" if narrow else part)
+        steps = _curate(
+            home, rows, NARROWER if narrow else found["dimension"], columns, whole=part in ("both", "narrow")
+        )
+        if narrow:
+            found["narrow"]["flows"][str(rows)] = steps
+        else:
+            found["flows"][f"{part}-{rows}"] = steps
+        RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        if part != "both" or rows == found["sizes"][0]:
+            shutil.rmtree(home)
+
+
+def _curate(home: Path, rows: int, dimension: int, columns: Columns, whole: bool = True) -> dict[str, Any]:
+    """Write a pool below `home`, run its recipe there in a process of its own, and return what every step took.
+
+    whole: False for the steps that read and embed alone.
+    """
+    home.mkdir(parents=True)
+    compute, narrow = "inline", dimension == NARROWER
+    if narrow:
+        compute = str(home / "local.yaml")
+        Path(compute).write_text("kind: local\nworkers: 2\nthreads: 1\nmemory: 2GiB\ninline_below: 0MiB\n")
+    write_pool(home / "pool", rows, dimension, columns)
+    recipe = recipe_over(home / "pool", home, (rows, dimension), columns, compute)
+    return _in_process(home, "whole" if whole else "read", recipe)
+
+
+def _in_process(home: Path, what: str, recipe: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Measure a recipe, or the parts over what it has left, in a process of its own."""
+    if recipe is not None:
+        (home / "recipe.json").write_text(json.dumps(recipe))
+    (home / "what").write_text(what)
+    command = [sys.executable, "-m", "tests.bench.bench_rates", "--child", str(home)]
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT)
+    measured: dict[str, Any] = json.loads((home / "found.json").read_text())
+    return measured
+
+
+def _measure_here(home: Path) -> None:
+    """Measure in this process what the folder asks for, and leave there what was found."""
+    from evenkeel.infra.environment import set_defaults
+
+    set_defaults()
+    recipe, what = json.loads((home / "recipe.json").read_text()), (home / "what").read_text()
+    if what == "parts":
+        from tests.bench.rates_at_scale import Shape, measure_parts
+
+        refs = json.loads((home / "steps.json").read_text())
+        dimension = json.loads((Path(refs["embed"]["uri"]) / "vectors.json").read_text())["dimension"]
+        parts = measure_parts(refs, home / "parts", Shape.of(BILLION, dimension))
+        (home / "found.json").write_text(json.dumps({name: vars(part) for name, part in parts.items()}))
+        return
+    steps, refs = take_steps(recipe, what == "whole")
+    (home / "found.json").write_text(json.dumps(steps))
+    (home / "steps.json").write_text(json.dumps(refs))
+
+
+def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take a recipe through its steps in this process, without Prefect; return what each took, and where each lies.
+
+    whole: up to the published version; False for the steps that read and embed.
+    """
+    from evenkeel.flows.lineage import resolve_lineage
+    from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
+    from evenkeel.flows.recipe import parse
+    from evenkeel.flows.running import running
+    from evenkeel.tasks.embed.inputs import EmbedInputs
+    from evenkeel.tasks.embed.step import EMBED
+    from evenkeel.tasks.ingest.step import INGEST
+    from evenkeel.tasks.inputs import NoInputs
+    from evenkeel.tasks.publish.publish import publish
+    from evenkeel.tasks.step import InProcess
+    from tests.bench.bench_blocks import REST
+    from tests.bench.rates_meter import RateMeter
+
+    recipe, meter = parse(document), RateMeter()
+    with running(recipe) as run:
+        lineage, run_step = resolve_lineage(recipe, run.workspace), InProcess(run)
+        meter.watch()
+        if whole:
+            staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
+            proven = prove_version(recipe, run.workspace, staged, run_step)
+            meter.turn("publish")
+            publish(recipe.destination, recipe.dataset, proven.stage, {}, {}, run.workspace)
+            meter.turn(REST)
+            refs = proven.steps()
+        else:
+            ingest = run_step(INGEST, lineage.request, NoInputs())
+            refs = {"ingest": ingest, "embed": run_step(EMBED, recipe.embedding, EmbedInputs(ingest))}
+    steps = {name: vars(one) for name, one in meter.steps.items()}
+    return steps, {name: ref.model_dump(mode="json") for name, ref in refs.items()}
+
+
+def write_page(found: dict[str, Any]) -> None:
+    """Write the table into docs/SCALE.md, and print it."""
+    from tests.bench.rates_at_scale import Shape
+    from tests.bench.rates_page import lines_of, stored, table, total
+
+    shape = Shape.of(BILLION, found["dimension"])
+    lines = lines_of(found, shape)
+    few, many = found["sizes"]
+    body = [
+        f"{BILLION:,} rows x {shape.dimension} numbers (float32), with 2 kB of text each where a step reads texts, a "
+        f"tenth of them kept, in {BILLION // 65_536 + 1:,} blocks; {shape.groups:,} groups of {shape.group_rows:,} "
+        f"rows, {shape.leaves:,} leaves. Measured on {few:,} and {many:,} rows ({found['machine']}, other work beside "
+        f"it): what a row more takes, so that what is fixed is not counted. Where the cost of a row depends on the "
+        f"pool, the part is measured at the sizes above, or scaled by the law named. Memory of the driver: "
+        f"{' and '.join(f'{rows:,}' for rows in found['narrow']['sizes'])} rows on two Dask workers, and growth from "
+        f"there.",
+        "",
+        *table(lines),
+        "",
+        f"Wall: on {WORKERS} workers of {CORES} cores, what it takes at least: CPU-hours of the workers over all "
+        f"cores, or their bytes at {BYTES_PER_SECOND / 1e9:g} GB/s a worker (assumed, not measured), and then the "
+        f"driver's. Money: {PRICES.source}, which changes: ${PRICES.vcpu_hour} for a vCPU-hour used, "
+        f"${PRICES.put * 1000:g} for 1,000 requests that write and ${PRICES.get * 1000:g} for 1,000 others. All that "
+        f"the steps write, kept for a month at ${PRICES.gb_month} for a GB, would be ${stored(lines):,.0f} more. "
+        f"{WORKERS} workers that are held through the wall of every step would be "
+        f"${total(lines).wall_hours() * WORKERS * CORES * PRICES.vcpu_hour:,.0f}.",
+    ]
+    write_section("At a billion rows", "python -m tests.bench.bench_rates", "\n".join(body), SCALE)
+    print("\n".join(body))
+
+
+if __name__ == "__main__":
+    main()

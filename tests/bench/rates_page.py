@@ -1,0 +1,239 @@
+"""The table of a billion rows, from measured rates: which step, by which law it grows, and what it costs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evenkeel.infra.memory import GIB
+from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.levels import FAN_IN
+from evenkeel.tasks.cluster.split import RUN_COPIES, memory_of
+from evenkeel.tasks.dedup.cells import ROWS_PER_BATCH, ROWS_TO_FIT_A_CELL
+from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
+from evenkeel.tasks.dedup.near import ROWS_PER_RANGE
+from evenkeel.tasks.ingest.config import SourceConfig
+from evenkeel.tasks.kmeans.cost import k_means_seconds
+from evenkeel.tasks.report.step import MAX_DRAWN
+from evenkeel.tasks.validate.config import GatesConfig
+from tests.bench.billion import CORES, PRICES, WORKERS, Cost, at, power_and_line, rate, through_root
+from tests.bench.rates_at_scale import FEW_LEAVES, FEW_MERGED, MANY_LEAVES, MANY_MERGED, Shape, grouping_growth
+from tests.bench.rates_pool import KEPT, ROWS_PER_BLOCK, ROWS_PER_LEAF
+
+ITEM = 4  # bytes of a number of a vector
+PASSES = 2  # of semantic deduplication
+
+# name in the table, where it was measured, the step, and the rows of the pool beyond which it does not grow
+LINEAR: tuple[tuple[str, str, str, float], ...] = (
+    ("ingest of vectors", "vectors", "ingest", float("inf")),
+    ("ingest of texts", "texts", "ingest", float("inf")),
+    ("embed: tf-idf and SVD", "texts", "embed", float("inf")),
+    ("signal: text statistics, words", "both", "signal words", float("inf")),
+    ("signal: gopher-repetition", "both", "signal repetition", float("inf")),
+    ("signal: personal data", "both", "signal personal", float("inf")),
+    ("signal: leverage", "both", "signal leverage", float("inf")),
+    ("signal: isolation forest", "both", "signal isolation", float("inf")),
+    ("signal: rank in a group", "both", "signal place", float("inf")),
+    ("signal: neighbour distance", "both", "signal far", float("inf")),
+    ("filters, one before and one after clustering", "both", "filter", float("inf")),
+    ("dedup: zero vectors, ledger", "both", "dedup", float("inf")),
+    ("dedup: exact", "both", "dedup exact", float("inf")),
+    ("dedup: MinHash", "both", "dedup near", float("inf")),
+    ("thin", "both", "thin", float("inf")),
+    ("partition, with its probe", "both", "partition", float("inf")),
+    ("kernel density of the leaves", "both", "kernel-density", float("inf")),
+    ("sample, balanced", "both", "sample", float("inf")),
+    ("splits", "both", "annotate splits", float("inf")),
+    ("order", "both", "annotate order", float("inf")),
+    ("stage", "both", "stage", float("inf")),
+    ("measure", "both", "measure", float("inf")),
+    ("validate", "both", "validate", GatesConfig().scan_rows / KEPT),
+    ("report", "both", "report", MAX_DRAWN * ROWS_PER_LEAF),
+    ("publish", "both", "publish", float("inf")),
+)
+VECTORS = ("ingest of vectors", "dedup: zero vectors, ledger", "dedup: exact")
+TEXTS = ("ingest of texts", "embed: tf-idf and SVD", "dedup: zero vectors, ledger", "dedup: exact", "dedup: MinHash")
+ALWAYS = (
+    "cluster: sort into groups", "cluster: k-means of the groups", "cluster: nearest leaf", "cluster: levels above",
+    "partition, with its probe", "kernel density of the leaves", "sample, balanced", "stage", "measure", "validate",
+    "report", "publish",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: a step, its law, CPU-seconds for a million rows as measured, and its cost."""
+
+    name: str
+    law: str
+    cost: Cost
+    measured: float | None = None
+
+
+def lines_of(found: Mapping[str, Any], shape: Shape) -> list[Line]:
+    """Return all steps in the order of a run. found: what `bench_rates` has measured."""
+    linear = {line.name: line for line in _linear(found, shape)}
+    before = [line for name, line in linear.items() if name not in ("thin",)]
+    order = [line.name for line in before]
+    cut = order.index("dedup: MinHash") + 1
+    clusters = [*_semantic(found["parts"], shape), *_cluster(found["parts"], shape)]
+    return [*before[:cut], *clusters, linear["thin"], *before[cut:]]
+
+
+def _linear(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+    blocks = shape.rows / SourceConfig.model_fields["rows_per_block"].default
+    for name, flow, step, most in LINEAR:
+        few, many = found["sizes"]
+        taken = [found["flows"][f"{flow}-{rows}"][step] for rows in (few, many)]
+        one = rate(taken[0], taken[1], (few, many), (few // ROWS_PER_BLOCK, many // ROWS_PER_BLOCK))
+        rows = min(shape.rows, most)
+        cost = at(one, rows, blocks if most == float("inf") else 0)
+        cost = cost + _between(name, shape, blocks)
+        law = "n" if rows == shape.rows else f"n, up to {rows:,.0f} rows"
+        yield Line(name, law, _remembered(cost, found, step, shape), 1e6 * (one.worker + one.driver))
+
+
+def _between(name: str, shape: Shape, blocks: float) -> Cost:
+    """Return the requests of files that every block writes and every range reads, beyond the one range measured."""
+    ranges = -(-shape.rows // (RECORDS_PER_RANGE if name == "dedup: exact" else ROWS_PER_RANGE))
+    if name == "dedup: exact":
+        return Cost(gets=2 * blocks * (ranges - 1))
+    return Cost()
+
+
+def _remembered(cost: Cost, found: Mapping[str, Any], step: str, shape: Shape) -> Cost:
+    """Return a cost with the memory of the driver: what it held of two narrow pools, and the growth from there on."""
+    few, many = found["narrow"]["sizes"]
+    if not found["narrow"]["flows"]:
+        return cost
+    held = [found["narrow"]["flows"][str(rows)].get(step, {}).get("driver") for rows in (few, many)]
+    if None in held:
+        return cost
+    grown = max(0.0, (held[1] - held[0]) / (many - few))
+    return Cost(**{**vars(cost), "memory": held[1] + grown * (shape.rows - many)})
+
+
+def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+    config, pool = ClusteringConfig(), shape.rows * shape.dimension * ITEM
+    centroids = shape.leaves * shape.dimension * ITEM
+    runs = -(-shape.rows // int(config.memory_gib * GIB / (RUN_COPIES * ITEM * shape.dimension)))
+    blocks = shape.rows / SourceConfig.model_fields["rows_per_block"].default
+    sorted_rows, fitted = parts["split: sort by group"], parts["split: fit groups"]
+    sample = config.memory_gib * GIB / memory_of(shape.dimension, ITEM, config)
+    fit = _scaled(fitted, sample, shape.groups, shape)
+    each = sorted_rows["seconds"] / sorted_rows["rows"]
+    yield Line(
+        "cluster: sort into groups",
+        f"n x groups (here {shape.groups:,}; groups grow with n)",
+        Cost(each * shape.rows, fit, pool, pool, 2 * blocks, 2.0 * runs, CORES),
+        1e6 * each,
+    )
+    group = parts["group: k-means"]
+    each = group["seconds"] / group["rows"]
+    yield Line(
+        "cluster: k-means of the groups",
+        f"n, at {shape.group_rows:,} rows and {shape.group_leaves:,} leaves a group",
+        Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 3.0 * shape.groups),
+        1e6 * each,
+    )
+    rows = [(leaves, parts[f"label: rows, {leaves:,} leaves"]) for leaves in (FEW_LEAVES, MANY_LEAVES)]
+    few, many = ((leaves, part["seconds"] / part["rows"]) for leaves, part in rows)
+    each = through_root(few, many, shape.leaves)
+    made = [parts[f"label: index of {leaves:,} leaves"] for leaves in (FEW_LEAVES, MANY_LEAVES)]
+    first, last = ((part["rows"], part["seconds"]) for part in made)
+    build = power_and_line(first, last, shape.leaves)
+    yield Line(
+        "cluster: nearest leaf",
+        "n x root of the leaves; its index: leaves^1.5",
+        Cost(
+            each * shape.rows, build, pool + WORKERS * centroids, shape.rows * 16.0 + centroids, 9 * blocks, blocks,
+            CORES, _copies(made[0], made[1], shape) * centroids,
+        ),
+        1e6 * each,
+    )  # fmt: skip
+    totals = [parts[f"upper: {count:,} leaves"] for count in (FEW_MERGED, MANY_MERGED)]
+    parting = [parts[f"upper: parting {count:,} leaves"]["seconds"] for count in (FEW_MERGED, MANY_MERGED)]
+    merging = [total["seconds"] - part for total, part in zip(totals, parting, strict=True)]
+    each = (merging[1] - merging[0]) / (MANY_MERGED - FEW_MERGED)
+    levels = shape.leaves / (1 - 1 / FAN_IN)  # a tenth of the leaves are merged again, and a tenth of those
+    grown = grouping_growth(MANY_MERGED, shape.leaves, shape.dimension)
+    yield Line(
+        "cluster: levels above",
+        "leaves; parting them: leaves^1.4",
+        Cost(
+            0, each * levels + grown * parting[1], 0, 2 * centroids, 0, 30, CORES,
+            _copies(totals[0], totals[1], shape) * centroids,
+        ),
+    )  # fmt: skip
+
+
+def _semantic(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+    pool, blocks = shape.rows * shape.dimension * ITEM, shape.rows / 65_536
+    place, compare, fitted = (parts[f"semantic: {name}"] for name in ("place", "compare", "fit cells"))
+    batches = shape.rows / ROWS_PER_BATCH
+    each = place["seconds"] / place["rows"] + compare["seconds"] / compare["rows"]
+    fit = _scaled(fitted, shape.cells * ROWS_TO_FIT_A_CELL, shape.cells, shape)
+    yield Line(
+        f"dedup: semantic, {PASSES} passes",
+        "n^1.5 up to 32,768 cells (a billion rows have 31,622), beyond that n^2",
+        Cost(each * shape.rows, fit, 3.0 * pool, pool, 3 * blocks + 2 * batches * blocks, 2 * blocks, CORES) * PASSES,
+        1e6 * each * PASSES,
+    )
+
+
+def _scaled(part: Mapping[str, Any], rows: float, clusters: float, shape: Shape) -> float:
+    """Return the seconds of a k-means, scaled from a measured one as the plan expects it to grow."""
+    measured = part["sizes"].get("groups") or part["sizes"]["cells"]
+    growth = k_means_seconds(rows, clusters, shape.dimension) / k_means_seconds(part["rows"], measured, shape.dimension)
+    return float(part["seconds"] * growth)
+
+
+def _copies(few: Mapping[str, Any], many: Mapping[str, Any], shape: Shape) -> float:
+    """Return how many times the centroids were in memory at most, by the peaks of two numbers of them."""
+    return float((many["memory"] - few["memory"]) / ((many["rows"] - few["rows"]) * shape.dimension * ITEM))
+
+
+def total(lines: Sequence[Line], names: Sequence[str] | None = None) -> Cost:
+    """Return the cost of some lines, or of all."""
+    found = Cost()
+    for line in lines:
+        if names is None or line.name in names:
+            found = found + line.cost
+    return found
+
+
+def table(lines: Sequence[Line]) -> list[str]:
+    """Return the lines of a Markdown table, with sums."""
+    head = (
+        "step", "grows with", "CPU-s for a million rows", "CPU-hours", "of the driver", "GPU-hours", "read, TB",
+        "written, TB", "requests, millions", "driver, GB", "wall, hours", "$",
+    )  # fmt: skip
+    rows = [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: |" * (len(head) - 2)]
+    for line in lines:
+        rows.append(_row(line.name, line.law, line.measured, line.cost))
+    sums = (
+        ("**vectors, default recipe**", [*VECTORS, *ALWAYS]),
+        ("**texts, default recipe**", [*TEXTS, *ALWAYS]),
+        ("**every step above**", None),
+    )
+    for name, some in sums:
+        rows.append(_row(name, "", None, total(lines, some)))
+    return rows
+
+
+def _row(name: str, law: str, measured: float | None, cost: Cost) -> str:
+    memory = "not measured" if cost.memory is None else f"{cost.memory / 1e9:,.1f}"
+    cells = (
+        name, law, "" if measured is None else _number(measured), _number(cost.cpu_hours), _number(cost.driver / 3600),
+        "not measured", f"{cost.read / 1e12:,.2f}", f"{cost.written / 1e12:,.2f}",
+        _number((cost.gets + cost.puts) / 1e6), memory, f"{cost.wall_hours():.2f}", f"{cost.dollars():,.2f}",
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def stored(lines: Sequence[Line]) -> float:
+    """Return the dollars a month for what the steps write, all kept."""
+    return total(lines).written / 1e9 * PRICES.gb_month
