@@ -31,7 +31,7 @@ from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
 from evenkeel.tasks.cluster.upper import Children, Upper
 from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.kmeans.bounds import bound_children
-from evenkeel.tasks.kmeans.cost import k_means_seconds
+from evenkeel.tasks.kmeans.cost import k_means_seconds, resampled
 from evenkeel.tasks.kmeans.options import Device, Iteration
 from evenkeel.tasks.kmeans.ward import ward_heights, ward_seconds
 from evenkeel.tasks.step import Outcome, Run, Step
@@ -242,7 +242,7 @@ def _level(
 
 def cost(config: ClusteringConfig, work: Workload) -> float:
     """Return the CPU-seconds of clustering a pool: a resampled k-means of the rows, and what lies above."""
-    rounds = 1 + config.resampling * config.resampling_share
+    rounds = resampled(config.resampling, config.resampling_share)
     below = (work.rows, *work.levels)
     levels = list(zip(below, work.levels, strict=False))
     if config.upper == "k-means":
