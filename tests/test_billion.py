@@ -1,10 +1,13 @@
-"""A known rate gives a known cost."""
+"""A known rate gives a known cost, and the table of a billion rows in the docs is that of the kept measurements."""
+
+import json
 
 import pytest
 
-from tests.bench.bench_rates import BILLION
+from tests.bench.bench_rates import BILLION, RESULTS, SCALE
 from tests.bench.billion import Cost, Prices, at, power_and_line, rate, through_root
 from tests.bench.rates_at_scale import Shape
+from tests.bench.rates_page import lines_of, table, total
 
 FEW = {"cpu": 3.0, "maps": {"a": 1.0}, "read": 5_000, "written": 900, "operations": 40, "writes": 10}
 MANY = {"cpu": 11.0, "maps": {"a": 4.0, "b": 1.0}, "read": 35_000, "written": 400, "operations": 130, "writes": 40}
@@ -47,3 +50,11 @@ def test_a_billion_rows_have_the_groups_leaves_and_cells_of_the_code() -> None:
     assert shape.leaves == 10_000_000
     assert shape.groups * shape.group_rows == pytest.approx(BILLION, rel=1e-4)
     assert shape.cells == 31_622
+
+
+def test_the_page_holds_the_table_of_the_measurements() -> None:
+    found = json.loads(RESULTS.read_text())
+    lines = lines_of(found, Shape.of(BILLION, found["dimension"]))
+    page = SCALE.read_text().splitlines()
+    assert [line for line in table(lines) if line not in page] == []
+    assert total(lines).cpu_hours == pytest.approx(sum(line.cost.cpu_hours for line in lines))

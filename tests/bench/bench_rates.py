@@ -28,6 +28,7 @@ SCALE = PAGE.with_name("SCALE.md")
 RESULTS = ROOT / "docs" / "performance" / "rates.json"
 BILLION = 10**9
 FEWER = 4  # times, in the smaller of the two sizes
+ROWS_OF_PARTS = 60_000  # of the pool that parts read from; groups and leaves are made beside it
 NARROW, NARROWER = 5, 8  # times the rows, and numbers of a row
 WARM_UP = 5_000  # rows of a run that is not measured, so that machine code is on disk
 PARTS = ("both", "texts", "vectors", "narrow", "parts")
@@ -45,10 +46,14 @@ def main() -> None:
         _measure_here(arguments.child)
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if not found or found["dimension"] != arguments.dimension or found["sizes"][1] != arguments.rows:
-        sizes = [arguments.rows // FEWER, arguments.rows]
-        narrow = {"sizes": [NARROW * size for size in sizes], "flows": {}}
-        found = {"dimension": arguments.dimension, "sizes": sizes, "flows": {}, "narrow": narrow, "parts": {}}
+    if not found or found["dimension"] != arguments.dimension:
+        found = {"dimension": arguments.dimension, "sizes": {}, "flows": {}, "parts": {}}
+    sizes = [arguments.rows // FEWER, arguments.rows]
+    if "both" in arguments.only:
+        found.pop("apart", None)
+    found["sizes"] |= {part: sizes for part in arguments.only if part not in ("narrow", "parts")}
+    if "narrow" in arguments.only:
+        found["sizes"]["narrow"] = [NARROW * size for size in sizes]
     found["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     with tempfile.TemporaryDirectory() as folder:
         if "both" in arguments.only:
@@ -64,7 +69,7 @@ def main() -> None:
 
 def _missing(found: dict[str, Any]) -> list[str]:
     """Return the parts that are not measured yet."""
-    flows = {name: all(f"{name}-{rows}" in found["flows"] for rows in found["sizes"]) for name in PARTS[:3]}
+    flows = {name: name in found["sizes"] for name in ("both", "texts", "vectors")}
     there = {**flows, "parts": bool(found["parts"])}  # without `narrow` the memory of the driver is not measured
     return [name for name in there if not there[name]]
 
@@ -72,25 +77,20 @@ def _missing(found: dict[str, Any]) -> list[str]:
 def _measure(part: str, found: dict[str, Any], folder: Path) -> None:
     """Measure one part and put it among what was found."""
     if part == "parts":
-        home = folder / f"both-{found['sizes'][1]}"
-        if not home.exists():
-            _curate(home, found["sizes"][1], found["dimension"], "both")
+        home = folder / "pool-of-parts"
+        _curate(home, ROWS_OF_PARTS, found["dimension"], "vectors", whole=False)
         found["parts"] = _in_process(home, "parts")
         return
     narrow = part == "narrow"
-    for rows in found["narrow"]["sizes"] if narrow else found["sizes"]:
+    for rows in found["sizes"][part]:
         home = folder / f"{part}-{rows}"
         columns = cast(Columns, "vectors" if narrow else part)
         steps = _curate(
             home, rows, NARROWER if narrow else found["dimension"], columns, whole=part in ("both", "narrow")
         )
-        if narrow:
-            found["narrow"]["flows"][str(rows)] = steps
-        else:
-            found["flows"][f"{part}-{rows}"] = steps
+        found["flows"][f"{part}-{rows}"] = steps
         RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-        if part != "both" or rows == found["sizes"][0]:
-            shutil.rmtree(home)
+        shutil.rmtree(home)
 
 
 def _curate(home: Path, rows: int, dimension: int, columns: Columns, whole: bool = True) -> dict[str, Any]:
@@ -177,19 +177,30 @@ def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], d
 def write_page(found: dict[str, Any]) -> None:
     """Write the table into docs/SCALE.md, and print it."""
     from tests.bench.rates_at_scale import Shape
-    from tests.bench.rates_page import lines_of, stored, table, total
+    from tests.bench.rates_page import lines_of, planned, stored, table, total
 
     shape = Shape.of(BILLION, found["dimension"])
     lines = lines_of(found, shape)
-    few, many = found["sizes"]
+    sizes = {part: " and ".join(f"{one:,}" for one in some) for part, some in found["sizes"].items()}
+    memory = (
+        f"Memory of the driver: what it held, and its growth, of {sizes['narrow']} rows on two workers."
+        if "narrow" in sizes
+        else "What a step holds in the driver was measured for clustering alone, by the copies of its centroids."
+    )
+    held = planned(shape)
+    apart = "".join(
+        f"The step `{step}` was measured apart, on {one['rows']:,} rows, its fixed part counted. "
+        for step, one in found.get("apart", {}).items()
+    )
     body = [
         f"{BILLION:,} rows x {shape.dimension} numbers (float32), with 2 kB of text each where a step reads texts, a "
         f"tenth of them kept, in {BILLION // 65_536 + 1:,} blocks; {shape.groups:,} groups of {shape.group_rows:,} "
-        f"rows, {shape.leaves:,} leaves. Measured on {few:,} and {many:,} rows ({found['machine']}, other work beside "
-        f"it): what a row more takes, so that what is fixed is not counted. Where the cost of a row depends on the "
-        f"pool, the part is measured at the sizes above, or scaled by the law named. Memory of the driver: "
-        f"{' and '.join(f'{rows:,}' for rows in found['narrow']['sizes'])} rows on two Dask workers, and growth from "
-        f"there.",
+        f"rows, {shape.leaves:,} leaves. Measured on {sizes['both']} rows (reading and embedding: {sizes['texts']} "
+        f"with texts, {sizes['vectors']} with vectors; {found['machine']}, other work beside it): what a row more "
+        "takes, so that what is fixed is not counted. Where the cost of a row depends on the pool, the part was "
+        f"measured at the sizes above, or scaled by the law named. {apart}What `evenkeel plan` says of memory: "
+        f"{held.driver / 1e9:,.0f} GB for the driver, {held.worker / 1e9:,.0f} GB for a worker. {memory} GPU-hours "
+        "were not measured at these shapes.",
         "",
         *table(lines),
         "",

@@ -20,13 +20,16 @@ from evenkeel.infra.arrays import write_array
 from evenkeel.infra.sections import write_sections
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.levels import derive_levels
 from evenkeel.tasks.cluster.source import Source
 from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, group_count, run_file, split_run
 from evenkeel.tasks.dedup import cells, semantic
+from evenkeel.tasks.dedup.drops import Drops
+from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.gathered import Batch
 from evenkeel.tasks.embed.post import normalise
+from evenkeel.tasks.embed.vectors import Vectors
+from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.kmeans.bounds import bound_sizes
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.engine import open_engine
@@ -99,9 +102,11 @@ def taken(parts: dict[str, Part], name: str, rows: int, **sizes: float) -> Itera
 
 
 def measure_parts(refs: dict[str, Any], folder: Path, shape: Shape) -> dict[str, Part]:
-    """Measure every part. refs: the steps of a run over `rates_pool`. folder: for what is written."""
-    steps = {name: StepRef.model_validate(refs[name]) for name in ("ingest", "embed", "dedup")}
-    source = Source.open(ClusterInputs(steps["ingest"], steps["embed"], steps["dedup"]), folder)
+    """Measure every part. refs: ingest and embed of a pool of `rates_pool`. folder: for what is written."""
+    steps = {name: StepRef.model_validate(refs[name]) for name in ("ingest", "embed")}
+    Drops.none().write(str(folder / "none"))
+    pool, vectors = Pool.open(steps["ingest"], folder), Vectors.open(steps["embed"], folder)
+    source = Source(pool, vectors, Duplicates.open(str(folder / "none")))
     parts: dict[str, Part] = {}
     measures: list[Callable[[dict[str, Part], Source, Path, Shape], None]] = [
         _split,

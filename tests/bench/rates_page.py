@@ -1,25 +1,38 @@
 """The table of a billion rows, from measured rates: which step, by which law it grows, and what it costs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from evenkeel.infra.compute import Compute
 from evenkeel.infra.memory import GIB
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.levels import FAN_IN
+from evenkeel.tasks.cluster.levels import FAN_IN, derive_levels
 from evenkeel.tasks.cluster.split import RUN_COPIES, memory_of
-from evenkeel.tasks.dedup.cells import ROWS_PER_BATCH, ROWS_TO_FIT_A_CELL
+from evenkeel.tasks.dedup.cells import MAX_BATCHES, ROWS_PER_BATCH, ROWS_TO_FIT_A_CELL
+from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
+from evenkeel.tasks.dedup.minhash import choose_bands
 from evenkeel.tasks.dedup.near import ROWS_PER_RANGE
+from evenkeel.tasks.embed.embedders.tfidf_svd import TfidfSvdEmbedding
+from evenkeel.tasks.embed.scatter import RUN_BYTES
+from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, requirements
 from evenkeel.tasks.ingest.config import SourceConfig
 from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.report.step import MAX_DRAWN
+from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES
+from evenkeel.tasks.signal.neighbours.size import NEXT
 from evenkeel.tasks.validate.config import GatesConfig
+from evenkeel.tasks.workload import Workload
 from tests.bench.billion import CORES, PRICES, WORKERS, Cost, at, power_and_line, rate, through_root
 from tests.bench.rates_at_scale import FEW_LEAVES, FEW_MERGED, MANY_LEAVES, MANY_MERGED, Shape, grouping_growth
 from tests.bench.rates_pool import KEPT, ROWS_PER_BLOCK, ROWS_PER_LEAF
 
-ITEM = 4  # bytes of a number of a vector
+if TYPE_CHECKING:
+    from distributed import Client
+
+ITEM, TEXT = 4, 2_000  # bytes of a number of a vector, and of a text
+BANDS = choose_bands(NearConfig().threshold, NearConfig().recall).bands
 PASSES = 2  # of semantic deduplication
 
 # name in the table, where it was measured, the step, and the rows of the pool beyond which it does not grow
@@ -40,7 +53,6 @@ LINEAR: tuple[tuple[str, str, str, float], ...] = (
     ("dedup: MinHash", "both", "dedup near", float("inf")),
     ("thin", "both", "thin", float("inf")),
     ("partition, with its probe", "both", "partition", float("inf")),
-    ("kernel density of the leaves", "both", "kernel-density", float("inf")),
     ("sample, balanced", "both", "sample", float("inf")),
     ("splits", "both", "annotate splits", float("inf")),
     ("order", "both", "annotate order", float("inf")),
@@ -61,12 +73,16 @@ ALWAYS = (
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: a step, its law, CPU-seconds for a million rows as measured, and its cost."""
+    """A row of the table: a step, its law, CPU-seconds for a million rows as measured, and its cost.
+
+    missing: nothing of it is measured.
+    """
 
     name: str
     law: str
     cost: Cost
     measured: float | None = None
+    missing: bool = False
 
 
 def lines_of(found: Mapping[str, Any], shape: Shape) -> list[Line]:
@@ -76,18 +92,38 @@ def lines_of(found: Mapping[str, Any], shape: Shape) -> list[Line]:
     order = [line.name for line in before]
     cut = order.index("dedup: MinHash") + 1
     clusters = [*_semantic(found["parts"], shape), *_cluster(found["parts"], shape)]
-    return [*before[:cut], *clusters, linear["thin"], *before[cut:]]
+    after = before[cut:]
+    at_probe = [line.name for line in after].index("partition, with its probe") + 1
+    return [*before[:cut], *clusters, linear["thin"], *after[:at_probe], _density(found, shape), *after[at_probe:]]
+
+
+def _density(found: Mapping[str, Any], shape: Shape) -> Line:
+    """Return the cost of comparing every leaf with at most 12,000, from that of a pair."""
+    leaves = [rows // ROWS_PER_LEAF for rows in found["sizes"]["both"]]
+    taken = [found["flows"][f"both-{rows}"]["kernel-density"]["cpu"] for rows in found["sizes"]["both"]]
+    pairs = [count * min(count, MAX_LEAVES) for count in leaves]
+    each = max(0.0, taken[1] - taken[0]) / (pairs[1] - pairs[0])
+    read = shape.leaves * shape.dimension * float(ITEM)
+    cost = Cost(driver=each * shape.leaves * min(shape.leaves, MAX_LEAVES), read=read, threads=CORES)
+    return Line("kernel density of the leaves", "leaves^2, from 12,000 on leaves", cost)
 
 
 def _linear(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
     blocks = shape.rows / SourceConfig.model_fields["rows_per_block"].default
     for name, flow, step, most in LINEAR:
-        few, many = found["sizes"]
-        taken = [found["flows"][f"{flow}-{rows}"][step] for rows in (few, many)]
+        few, many = found["sizes"][flow]
+        taken = [found["flows"].get(f"{flow}-{rows}", {}).get(step) for rows in (few, many)]
+        if None in taken:
+            yield Line(name, "n", Cost(), missing=True)
+            continue
         one = rate(taken[0], taken[1], (few, many), (few // ROWS_PER_BLOCK, many // ROWS_PER_BLOCK))
         rows = min(shape.rows, most)
+        if (apart := found.get("apart", {}).get(step)) is not None:
+            one = replace(one, worker=apart["seconds"] / apart["rows"], driver=0.0, read=0.0, written=0.0)
         cost = at(one, rows, blocks if most == float("inf") else 0)
         cost = cost + _between(name, shape, blocks)
+        if step == "embed":
+            cost = replace(cost, driver=one.driver * TfidfSvdEmbedding().sample)  # the map is fitted on no more rows
         law = "n" if rows == shape.rows else f"n, up to {rows:,.0f} rows"
         yield Line(name, law, _remembered(cost, found, step, shape), 1e6 * (one.worker + one.driver))
 
@@ -95,17 +131,38 @@ def _linear(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
 def _between(name: str, shape: Shape, blocks: float) -> Cost:
     """Return the requests of files that every block writes and every range reads, beyond the one range measured."""
     ranges = -(-shape.rows // (RECORDS_PER_RANGE if name == "dedup: exact" else ROWS_PER_RANGE))
+    pool = shape.rows * shape.dimension * ITEM
     if name == "dedup: exact":
         return Cost(gets=2 * blocks * (ranges - 1))
+    if name == "dedup: MinHash":
+        return Cost(gets=2 * blocks * (ranges - 1) * BANDS)
+    if name == "signal: neighbour distance":  # written by run and by cell; a cell is read for itself and eight others
+        return Cost(read=(2 + NEXT + 1) * pool, written=2.0 * pool, gets=(NEXT + 1.0) * shape.leaves)
     return Cost()
+
+
+def planned(shape: Shape) -> Requirements:
+    """Return the memory of the driver and of a worker, and the disk, that `evenkeel plan` says for such a pool."""
+    levels = tuple(derive_levels(shape.rows))
+    work = Workload(shape.rows, shape.dimension, shape.dimension, TEXT, TEXT, levels, int(KEPT * shape.rows))
+    compute = Compute(
+        workers=WORKERS, worker_threads=CORES, memory_limit=64 * GIB, driver_limit=1 << 40, here=False, start=_none
+    )
+    blocks = SourceConfig.model_fields["rows_per_block"].default
+    limits = ResourceLimits(blocks, ClusteringConfig().memory_gib, ITEM, compute, largest=1e-3)
+    return requirements(work, limits)
+
+
+def _none() -> "Client":
+    raise AssertionError("nothing is computed for a plan")
 
 
 def _remembered(cost: Cost, found: Mapping[str, Any], step: str, shape: Shape) -> Cost:
     """Return a cost with the memory of the driver: what it held of two narrow pools, and the growth from there on."""
-    few, many = found["narrow"]["sizes"]
-    if not found["narrow"]["flows"]:
+    if "narrow" not in found["sizes"]:
         return cost
-    held = [found["narrow"]["flows"][str(rows)].get(step, {}).get("driver") for rows in (few, many)]
+    few, many = found["sizes"]["narrow"]
+    held = [found["flows"][f"narrow-{rows}"].get(step, {}).get("driver") for rows in (few, many)]
     if None in held:
         return cost
     grown = max(0.0, (held[1] - held[0]) / (many - few))
@@ -132,7 +189,7 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
     yield Line(
         "cluster: k-means of the groups",
         f"n, at {shape.group_rows:,} rows and {shape.group_leaves:,} leaves a group",
-        Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 3.0 * shape.groups),
+        Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 4.0 * shape.groups),
         1e6 * each,
     )
     rows = [(leaves, parts[f"label: rows, {leaves:,} leaves"]) for leaves in (FEW_LEAVES, MANY_LEAVES)]
@@ -143,10 +200,10 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
     build = power_and_line(first, last, shape.leaves)
     yield Line(
         "cluster: nearest leaf",
-        "n x root of the leaves; its index: leaves^1.5",
+        "n x (a + b root of the leaves); its index: leaves^1.5",
         Cost(
-            each * shape.rows, build, pool + WORKERS * centroids, shape.rows * 16.0 + centroids, 9 * blocks, blocks,
-            CORES, _copies(made[0], made[1], shape) * centroids,
+            each * shape.rows, build, pool + WORKERS * centroids, shape.rows * 16.0 + centroids, shape.groups * blocks,
+            blocks, CORES, _held(made[0], made[1], shape),
         ),
         1e6 * each,
     )  # fmt: skip
@@ -161,7 +218,7 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
         "leaves; parting them: leaves^1.4",
         Cost(
             0, each * levels + grown * parting[1], 0, 2 * centroids, 0, 30, CORES,
-            _copies(totals[0], totals[1], shape) * centroids,
+            _held(totals[0], totals[1], shape),
         ),
     )  # fmt: skip
 
@@ -169,13 +226,13 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
 def _semantic(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
     pool, blocks = shape.rows * shape.dimension * ITEM, shape.rows / 65_536
     place, compare, fitted = (parts[f"semantic: {name}"] for name in ("place", "compare", "fit cells"))
-    batches = shape.rows / ROWS_PER_BATCH
+    batches, runs = min(shape.rows / ROWS_PER_BATCH, MAX_BATCHES), pool / RUN_BYTES
     each = place["seconds"] / place["rows"] + compare["seconds"] / compare["rows"]
     fit = _scaled(fitted, shape.cells * ROWS_TO_FIT_A_CELL, shape.cells, shape)
     yield Line(
         f"dedup: semantic, {PASSES} passes",
         "n^1.5 up to 32,768 cells (a billion rows have 31,622), beyond that n^2",
-        Cost(each * shape.rows, fit, 3.0 * pool, pool, 3 * blocks + 2 * batches * blocks, 2 * blocks, CORES) * PASSES,
+        Cost(each * shape.rows, fit, 3.0 * pool, pool, 3 * blocks + 2 * batches * runs, blocks + runs, CORES) * PASSES,
         1e6 * each * PASSES,
     )
 
@@ -187,9 +244,11 @@ def _scaled(part: Mapping[str, Any], rows: float, clusters: float, shape: Shape)
     return float(part["seconds"] * growth)
 
 
-def _copies(few: Mapping[str, Any], many: Mapping[str, Any], shape: Shape) -> float:
-    """Return how many times the centroids were in memory at most, by the peaks of two numbers of them."""
-    return float((many["memory"] - few["memory"]) / ((many["rows"] - few["rows"]) * shape.dimension * ITEM))
+def _held(few: Mapping[str, Any], many: Mapping[str, Any], shape: Shape) -> float | None:
+    """Return the bytes that work on all leaves holds, by the peaks of two numbers of them; None without these."""
+    if not (few["memory"] and many["memory"]):
+        return None
+    return float((many["memory"] - few["memory"]) / (many["rows"] - few["rows"]) * shape.leaves)
 
 
 def total(lines: Sequence[Line], names: Sequence[str] | None = None) -> Cost:
@@ -204,12 +263,13 @@ def total(lines: Sequence[Line], names: Sequence[str] | None = None) -> Cost:
 def table(lines: Sequence[Line]) -> list[str]:
     """Return the lines of a Markdown table, with sums."""
     head = (
-        "step", "grows with", "CPU-s for a million rows", "CPU-hours", "of the driver", "GPU-hours", "read, TB",
+        "step", "grows with", "CPU-s for a million rows", "CPU-hours", "of which the driver", "read, TB",
         "written, TB", "requests, millions", "driver, GB", "wall, hours", "$",
     )  # fmt: skip
     rows = [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: |" * (len(head) - 2)]
     for line in lines:
-        rows.append(_row(line.name, line.law, line.measured, line.cost))
+        row = _row(line.name, line.law, line.measured, line.cost)
+        rows.append(f"| {line.name} | {line.law} |" + " not measured |" * (len(head) - 2) if line.missing else row)
     sums = (
         ("**vectors, default recipe**", [*VECTORS, *ALWAYS]),
         ("**texts, default recipe**", [*TEXTS, *ALWAYS]),
@@ -224,7 +284,7 @@ def _row(name: str, law: str, measured: float | None, cost: Cost) -> str:
     memory = "not measured" if cost.memory is None else f"{cost.memory / 1e9:,.1f}"
     cells = (
         name, law, "" if measured is None else _number(measured), _number(cost.cpu_hours), _number(cost.driver / 3600),
-        "not measured", f"{cost.read / 1e12:,.2f}", f"{cost.written / 1e12:,.2f}",
+        f"{cost.read / 1e12:,.2f}", f"{cost.written / 1e12:,.2f}",
         _number((cost.gets + cost.puts) / 1e6), memory, f"{cost.wall_hours():.2f}", f"{cost.dollars():,.2f}",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
