@@ -29,7 +29,7 @@ from evenkeel.tasks.cluster.index import open_index, write_index
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
-from evenkeel.tasks.kmeans.cost import k_means_bytes
+from evenkeel.tasks.kmeans.cost import centroid_bytes, k_means_bytes
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.index import CentroidIndex
 from evenkeel.tasks.kmeans.lloyd import assign_exact, invert, squared_distances
@@ -96,9 +96,20 @@ def memory_of(dimension: int, itemsize: int, config: ClusteringConfig) -> float:
     return k_means_bytes(dimension, itemsize, config.resampling_share if config.resampling else 0.0)
 
 
+def rows_that_fit(k: int, dimension: int, itemsize: int, config: ClusteringConfig) -> int:
+    """Return how many rows one k-means of k clusters may have: those for which there is room beside the centroids.
+
+    A quarter of the memory is for rows, however many clusters there are.
+    """
+    memory = config.memory_gib * GIB
+    room = max(memory - k * centroid_bytes(dimension), memory / 4)
+    return max(1, int(room / memory_of(dimension, itemsize, config)))
+
+
 def group_count(rows: int, dimension: int, itemsize: int, k: int, config: ClusteringConfig) -> int:
     """Return into how many groups the rows are split: 1 where one k-means of them all takes at most `memory_gib`."""
-    need = rows * memory_of(dimension, itemsize, config) / (config.memory_gib * GIB)
+    taken = rows * memory_of(dimension, itemsize, config) + min(k, rows) * centroid_bytes(dimension)
+    need = taken / (config.memory_gib * GIB)
     return 1 if need <= 1 else int(max(2, np.ceil(GROUP_SPARE * need), np.ceil(k / MAX_CLUSTERS_PER_GROUP)))
 
 
@@ -192,7 +203,7 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
         return len(map_array(target, level.scratch))
     dimension, kind = level.source.dimension, np.dtype(level.source.dtype).newbyteorder("<")
     rows = plan.rows[group]
-    step = int(np.ceil(rows * memory_of(dimension, kind.itemsize, config) / (config.memory_gib * GIB)))
+    step = -(-rows // rows_that_fit(plan.clusters[group], dimension, kind.itemsize, config))
     parts: list[Array] = []
     first, fitted = 0, np.zeros(rows, np.bool_)
     for number in range(plan.runs):
@@ -334,8 +345,7 @@ def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, compute: Compu
     """Write the group centroids, `groups.npy`, fitted on a sample of the rows that fits memory."""
     if storage.exists(level.path("groups.npy")):
         return
-    needed = memory_of(level.source.dimension, level.source.dtype.itemsize, level.config)
-    in_memory = int(level.config.memory_gib * GIB / needed)
+    in_memory = rows_that_fit(groups, level.source.dimension, level.source.dtype.itemsize, level.config)
     sample = sample_rows(level, sizes, max(groups, min(SAMPLE_PER_GROUP * groups, in_memory)), compute)
     model = kmeans(sample, groups, Options(metric=level.config.metric), seed=level.seed, threads=compute.threads)
     write_array(level.path("groups.npy"), model.centroids)

@@ -252,4 +252,4 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=7, function=cluster, by_backend=True, cost=cost)
+CLUSTER = Step(name="cluster", version=8, function=cluster, by_backend=True, cost=cost)

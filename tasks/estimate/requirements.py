@@ -11,7 +11,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.memory import BLOCK_BYTES, COPIES, GIB, READER, TASKS, tasks_at_once, usable_memory
 from evenkeel.infra.quantities import count, size
 from evenkeel.tasks.dedup.exact import RECORD_BYTES, RECORDS_PER_RANGE
-from evenkeel.tasks.kmeans.cost import k_means_bytes
+from evenkeel.tasks.kmeans.cost import centroid_bytes, k_means_bytes
 from evenkeel.tasks.workload import Workload
 
 PER_ROW = 96  # bytes of ids, leaves, distances and hashes that a step holds in one process for each row
@@ -88,7 +88,8 @@ class _Needs:
         row = work.payload_bytes + work.text_bytes + 4 * work.dimension
         in_block = min(limits.rows_per_block, limits.largest * work.rows)
         centroids = 3 * work.leaves * work.dimension * 4
-        k_means = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept) if limits.clusters else 0.0
+        k_means = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept)
+        k_means = (k_means + work.leaves * centroid_bytes(work.dimension)) if limits.clusters else 0.0
         split = k_means > limits.memory_gib * GIB
         return cls(
             block=COPIES * min(in_block * row, BLOCK_BYTES),

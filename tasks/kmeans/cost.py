@@ -2,6 +2,8 @@
 
 SEARCHED = 290  # bytes of a row: its 16 lists and their distances, while they are found, norm, order, labels, ranking
 TAKEN = 200  # of them, bytes that a round has again for the rows that it keeps
+CENTROID_COPIES = 4  # as they are, as they were, those of the round before, and of the search
+LISTED = 600  # bytes of a centroid: its neighbours, before and after, the cells they lie in, and its sums
 
 
 def k_means_seconds(rows: float, clusters: float, dimension: int, rounds: float = 1.0) -> float:
@@ -27,3 +29,8 @@ def k_means_bytes(dimension: int, itemsize: int, kept: float = 0.0) -> float:
     rows that a round of resampling fits on beside all, 0 without resampling.
     """
     return dimension * itemsize + 4 * dimension + SEARCHED + kept * (4 * dimension + TAKEN)
+
+
+def centroid_bytes(dimension: int) -> float:
+    """Return the bytes of memory that a k-means takes for each of its centroids, all counted."""
+    return CENTROID_COPIES * 4 * dimension + LISTED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.bench_memory import SIZES, measure
+from tests.bench.bench_memory import IN_GROUPS, SIZES, measure
 
 WITHIN = 1.3
 
@@ -12,7 +12,7 @@ WITHIN = 1.3
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("on_workers", [False, True])
-@pytest.mark.parametrize(("rows", "memory_gib"), [(rows, 2.0) for rows in SIZES])
+@pytest.mark.parametrize(("rows", "memory_gib"), [*((rows, 2.0) for rows in SIZES), (200_000, IN_GROUPS)])
 def test_memory_is_planned_within_a_third(
     tmp_path: Path, rows: int, memory_gib: float, on_workers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
