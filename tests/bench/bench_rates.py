@@ -185,7 +185,9 @@ def write_page(found: dict[str, Any]) -> None:
     memory = (
         f"Memory of the driver: what it held, and its growth, of {sizes['narrow']} rows on two workers."
         if "narrow" in sizes
-        else "What a step holds in the driver was measured for clustering alone, by the copies of its centroids."
+        else "What a step holds in the driver was measured for clustering alone, by its peaks at two sizes."
+        if any(line.cost.memory for line in lines)
+        else "What a single step holds in the driver was not measured."
     )
     held = planned(shape)
     apart = "".join(
