@@ -1,6 +1,6 @@
 """Millions of vectors through the whole flow on this machine: wall, processor time and memory of every step.
 
-    python -m tests.bench.bench_vectors [--rows 10000000] [--dimension 64] [--levels 20000 2000 200] [--memory 2]
+    python -m tests.bench.bench_vectors [--rows 5000000 10000000] [--dimension 64] [--levels 20000 2000 200]
 
 The pool is a mixture of 5,000 components whose masses fall as 1, 1/2, 1/3, ...; a twentieth of the rows is kept. All
 work is done in the driver's process, on all cores. Memory is that of the driver, mapped files included.
@@ -8,15 +8,17 @@ work is done in the driver's process, on all cores. Memory is that of the driver
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.bench.bench_blocks import Spent, run_measured
+from tests.bench.performance_page import write_section
 
 COMPONENTS, NOISE, ROWS_PER_SHARD = 5000, 0.4, 500_000
+SIZES = [5_000_000, 10_000_000]
 
 
 def write_vectors(folder: Path, rows: int, dimension: int) -> None:
@@ -31,18 +33,12 @@ def write_vectors(folder: Path, rows: int, dimension: int) -> None:
         np.save(folder / f"shard-{shard:05}.npy", centres[component] + noise)
 
 
-def main() -> None:
-    """Write the pool, run the flow in a process of its own, and print what every step took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--dimension", type=int, default=64)
-    parser.add_argument("--levels", type=int, nargs="+", default=[20_000, 2000, 200])
-    parser.add_argument("--memory", type=float, default=2.0, help="GiB that one k-means may take")
-    asked = parser.parse_args()
+def measure(rows: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """Run the flow over so many vectors in a process of its own; return what every step took."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         (folder / "pool").mkdir()
-        write_vectors(folder / "pool", asked.rows, asked.dimension)
+        write_vectors(folder / "pool", rows, asked.dimension)
         document = {
             "dataset": "vectors",
             "source": {"uri": str(folder / "pool")},
@@ -53,17 +49,41 @@ def main() -> None:
             "compute": "inline",
         }
         (folder / "recipe.json").write_text(json.dumps(document))
-        found = run_measured(folder)
-    print(
-        f"{asked.rows:,} x {asked.dimension}, leaves {asked.levels[0]:,}, {found['kept']:,} kept: "
-        f"{found['wall'] / 60:.1f} minutes on {os.cpu_count()} cores"
+        return run_measured(folder)
+
+
+def table(found: dict[int, dict[str, Any]]) -> list[str]:
+    """Return what every step took at each number of rows, as the lines of a Markdown table."""
+    heads = [f"{rows:,} rows, {what}" for rows in found for what in ("CPU-s", "GB")]
+    lines = [f"| step | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(heads)]
+    steps = {rows: {name: Spent(**one) for name, one in run["steps"].items()} for rows, run in found.items()}
+    for name in next(iter(steps.values())):
+        cells = [f"{one[name].cpu:,.1f} | {one[name].peak / 1e9:.2f}" for one in steps.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    sums = [
+        (sum(spent.cpu for spent in one.values()), max(spent.peak for spent in one.values())) for one in steps.values()
+    ]
+    return [*lines, f"| **all** | {' | '.join(f'{cpu:,.0f} | {most / 1e9:.2f}' for cpu, most in sums)} |"]
+
+
+def main() -> None:
+    """Run each size, print what every step took, and write it to docs/PERFORMANCE.md where all is as by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--levels", type=int, nargs="+", default=[20_000, 2000, 200])
+    parser.add_argument("--memory", type=float, default=2.0, help="GiB that one k-means may take")
+    asked = parser.parse_args()
+    found = {rows: measure(rows, asked) for rows in asked.rows}
+    sizes = "; ".join(
+        f"{rows:,} rows in {run['wall'] / 60:.1f} minutes, {run['kept']:,} kept" for rows, run in found.items()
     )
-    print("| step | CPU-s | driver at most, GB |\n| --- | ---: | ---: |")
-    steps = {name: Spent(**values) for name, values in found["steps"].items()}
-    for name, one in steps.items():
-        print(f"| {name} | {one.cpu:,.1f} | {one.peak / 1e9:.2f} |")
-    total, most = sum(one.cpu for one in steps.values()), max(one.peak for one in steps.values())
-    print(f"| **all** | {total:,.0f} | {most / 1e9:.2f} |")
+    lines = [f"Vectors of {asked.dimension} numbers, levels {asked.levels}, two rounds of resampling: {sizes}.", ""]
+    lines += ["Processor seconds of every step, and the most memory the process held, mapped files included:", ""]
+    body = "\n".join([*lines, *table(found)])
+    print(body)
+    if vars(asked) == vars(parser.parse_args([])):
+        write_section("Millions of vectors", "python -m tests.bench.bench_vectors", body)
 
 
 if __name__ == "__main__":
