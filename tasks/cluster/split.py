@@ -7,7 +7,7 @@ every run, one file open at a time.
 Memory of a worker: one run or one group of rows, at most `memory_gib`, and all centroids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, pairwise
@@ -17,7 +17,7 @@ from typing import NamedTuple, TypedDict, cast
 import numpy as np
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import map_array, read_array, write_array
+from evenkeel.infra.arrays import map_array, read_array, stream_array, write_array
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.infra.memory import GIB
@@ -147,12 +147,12 @@ def sample_file(block: str) -> str:
     return f"sample-{block}.npy"
 
 
-def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
-    """Write the kept rows of a run of blocks, given its number, sorted by their nearest group; return what each got."""
+def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> None:
+    """Write the kept rows of a run of blocks, given its number, sorted by their nearest group, and what each got."""
     number, blocks = run
     done = level.path(f"run-{number:06d}.json")
     if storage.exists(done):
-        return cast(GroupSums, storage.read_json(done))
+        return
     groups = map_array(level.path("groups.npy"), level.scratch)
     read = [level.source.read(block) for block in blocks]
     x = read[0] if len(read) == 1 else np.concatenate(read)
@@ -175,7 +175,11 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> GroupSums:
     write_sections(level.path(run_file(number)), sections)
     write_array(level.path(groups_file(number)), labels.astype(np.uint16 if len(groups) <= 1 << 16 else np.int32))
     storage.write_json(done, sums)
-    return sums
+
+
+def sums_of(level: SplitLevel, run: int) -> GroupSums:
+    """Return what every group got of a run that is written."""
+    return cast(GroupSums, storage.read_json(level.path(f"run-{run:06d}.json")))
 
 
 def run_file(number: int) -> str:
@@ -262,21 +266,39 @@ def label_block(level: SplitLevel, place: Place) -> LeafSums:
     return LeafSums(leaves.astype(np.int64), sizes.astype(np.int64), error)
 
 
+def write_labels(level: SplitLevel, plan: GroupPlan, clusters: list[int]) -> None:
+    """Write the centroid that every row was given in its group, counted over all groups, and where a run's are.
+
+    clusters: of every group. labels.npy: (rows,) int32, group by group and in these run by run; -1 of a row left out.
+    sections.npy: (runs, groups) int64, where the rows of a group begin that are of a run.
+    """
+    firsts = np.cumsum([0, *clusters[:-1]])
+
+    def labels() -> Iterator[Array]:
+        for group, first in enumerate(firsts.tolist()):
+            found = read_array(level.path(labels_file(group)))
+            yield np.where(found < 0, -1, found + first).astype(np.int32)
+
+    def sections() -> Iterator[Array]:
+        begin = np.cumsum([0, *plan.rows[:-1]])
+        for run in range(plan.runs):
+            yield begin.astype(np.int64)
+            begin = begin + np.array(sums_of(level, run)["rows"], np.int64)
+
+    stream_array(level.path("labels.npy"), (sum(plan.rows),), np.int32, labels())
+    stream_array(level.path("sections.npy"), (plan.runs, len(clusters)), np.int64, sections())
+
+
 def labels_in_groups(level: SplitLevel, place: Place, rows: int) -> Int32Array:
     """Return the centroid that every row of a block was given in its group, counted over all groups; -1 for none."""
-    groups = map_array(level.path(groups_file(place.run)), level.scratch)
-    before, mine = groups[: place.first], groups[place.first : place.first + rows]
-    sections = map_array(level.path("sections.npy"), level.scratch)[place.run]
-    firsts = map_array(level.path("firsts.npy"), level.scratch)
-    found = np.full(rows, -1, np.int32)
-    earlier = np.bincount(before, minlength=len(firsts))
-    members, starts = invert(mine.astype(np.int32), len(firsts))
-    for group in np.flatnonzero(np.diff(starts)):
-        which = members[starts[group] : starts[group + 1]]
-        begin = int(sections[group] + earlier[group])
-        labels = map_array(level.path(labels_file(int(group))), level.scratch)[begin : begin + len(which)]
-        found[which] = np.where(labels < 0, -1, labels + firsts[group])
-    return found
+    run = map_array(level.path(groups_file(place.run)), level.scratch)
+    groups = run[place.first : place.first + rows].astype(np.int32)
+    begins = np.array(map_array(level.path("sections.npy"), level.scratch)[place.run])
+    begins += np.bincount(run[: place.first], minlength=len(begins))
+    members, starts = invert(groups, len(begins))
+    at = np.empty(rows, np.int64)
+    at[members] = begins[groups[members]] + np.arange(rows) - starts[groups[members]]
+    return np.asarray(map_array(level.path("labels.npy"), level.scratch)[at], np.int32)
 
 
 def renumber_block(out: str, renumbered: Int32Array, block: str) -> None:
@@ -311,9 +333,11 @@ def fit_split(
         return lambda done: progress(first + share * done / total, f"{message} {done} of {total}")
 
     report, each = share_of(0.0, 0.2, len(runs), "split run"), config.memory_gib * GIB
-    sums = compute.map(partial(split_run, level), list(enumerate(runs)), work=work, each=each, on_done=report)
-    in_runs = np.array([one["rows"] for one in sums])
-    rows_of, error_of = in_runs.sum(axis=0), np.array([one["error"] for one in sums]).sum(axis=0)
+    compute.map(partial(split_run, level), list(enumerate(runs)), work=work, each=each, on_done=report)
+    rows_of, error_of = np.zeros(1), np.zeros(1)
+    for run in range(len(runs)):
+        sums = sums_of(level, run)
+        rows_of, error_of = rows_of + sums["rows"], error_of + sums["error"]
     share = rows_of / rows_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
     clusters = apportion(share, k, rows_of.astype(np.int64)).tolist()
     groups = range(len(clusters))
@@ -328,8 +352,7 @@ def fit_split(
     write_index(level.path("index"), index)
     if config.precision != "exact":
         write_array(level.path("neighbours.npy"), index.neighbours(compute.threads))
-        write_array(level.path("sections.npy"), (np.cumsum(in_runs, axis=0) - in_runs).astype(np.int64))
-        write_array(level.path("firsts.npy"), np.cumsum([0, *(len(one) for one in found[:-1])], dtype=np.int64))
+        write_labels(level, plan, [len(one) for one in found])
     report = share_of(0.8, 0.2, len(names), "labelled block")
     counts, squared = np.zeros(len(centroids), np.int64), np.zeros(len(centroids))
     for one in compute.map(partial(label_block, level), places_of(runs, sizes), work=work, on_done=report):

@@ -24,7 +24,7 @@ class Prices:
     gb_month: float = 0.023
     put: float = 0.005 / 1000
     get: float = 0.0004 / 1000
-    source: str = "AWS us-east-1, on demand, as listed in June 2026"
+    source: str = "AWS us-east-1 on demand, as quoted by others in 2026"
 
 
 PRICES = Prices()

@@ -202,8 +202,9 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
         "cluster: nearest leaf",
         "n x (a + b root of the leaves); its index: leaves^1.5",
         Cost(
-            each * shape.rows, build, pool + WORKERS * centroids, shape.rows * 16.0 + centroids, shape.groups * blocks,
-            blocks, CORES, _held(made[0], made[1], shape),
+            each * shape.rows, build, pool + WORKERS * (centroids + ITEM * shape.rows),
+            (16.0 + ITEM) * shape.rows + centroids, 2.0 * blocks + shape.groups, blocks, CORES,
+            _held(made[0], made[1], shape),
         ),
         1e6 * each,
     )  # fmt: skip

@@ -47,7 +47,7 @@ import numpy as np
 from evenkeel.infra.arrays import write_array
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.index import open_index, write_index
-from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_run
+from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, split_run, sums_of
 from evenkeel.tasks.kmeans.index import CentroidIndex
 
 class Blocks:
@@ -63,8 +63,9 @@ config = ClusteringConfig(resampling=1, memory_gib=16 / 1024)
 def work(names, groups, k):
     level = SplitLevel(Blocks(names), config, 0, folder, folder, scratch)
     write_array(level.path("groups.npy"), np.load(f"{sys.argv[1]}/b0.npy", mmap_mode="r")[:groups].astype(np.float32))
-    sums = [split_run(level, (number, (name,))) for number, name in enumerate(names)]
-    rows = np.sum([one["rows"] for one in sums], axis=0).astype(int).tolist()
+    for number, name in enumerate(names):
+        split_run(level, (number, (name,)))
+    rows = np.sum([sums_of(level, number)["rows"] for number in range(len(names))], axis=0).astype(int).tolist()
     for group in range(groups):
         fit_group(level, GroupPlan([k] * groups, None, rows, len(names)), group)
     centroids = np.concatenate([np.load(level.path(f"group-{group}.npy")) for group in range(groups)])
