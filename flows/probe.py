@@ -82,6 +82,7 @@ def measure_speed(recipe: Recipe, whole: Workload, found: PoolSample, threads: i
     steps = {
         name: min(max(trial.used[name] / expected, other / MAX_DEVIATION), other * MAX_DEVIATION)
         for name, expected in trial.expected.items()
+        if expected > 0
     }
     return Speed(steps, other, trial.wall / used)
 

@@ -16,7 +16,7 @@ from evenkeel.flows.lineage import resolve_lineage
 from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
 from evenkeel.flows.plan import LookOnly, Plan, plan
 from evenkeel.flows.probe import workload_of
-from evenkeel.flows.recipe import parse
+from evenkeel.flows.recipe import load, parse
 from evenkeel.flows.running import running
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import ResourceError
@@ -160,6 +160,18 @@ def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: P
     refused = planned(document, f"compute={tmp_path / 'small.yaml'}", "clustering.memory_gib=2", probe=False)
     with pytest.raises(ResourceError, match=r"memory of a worker needs .*\n.*found: 268.4 MB"):
         refused.require_fit()
+
+
+@pytest.mark.long
+def test_a_step_that_costs_nothing_is_planned(tmp_path: Path) -> None:
+    """The vectors of `digits` are a column: to embed them is expected to take no time, by which a probe divides."""
+    recipe = load("digits", [f"workspace={tmp_path / 'workspace'}", f"destination.uri={tmp_path / 'published'}"])
+    with running(recipe) as run:
+        found = plan(recipe, run)
+    assert found.estimate is not None
+    assert found.estimate.seconds["embed"] == 0
+    assert found.estimate.total > 0
+    assert found.fits
 
 
 def test_gates_that_cannot_pass_are_said_before_the_work(document: dict[str, Any]) -> None:
