@@ -7,7 +7,6 @@ and nothing depends on how many workers there are.
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import xxhash
@@ -16,6 +15,7 @@ from evenkeel.infra import storage
 from evenkeel.infra.dtypes import Array, UInt64Array
 from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.dedup.drops import EXACT, Drops
+from evenkeel.tasks.dedup.ranges import cut_by_range
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.ingest.pool import Block
@@ -57,9 +57,7 @@ def _write_run(stage: Stage, columns: Sequence[str], ranges: int, block: Block) 
     records["row_id"] = table["row_id"].to_numpy()
     records = records[stage.before.kept(records["row_id"])]
     records = records[np.argsort(records["hash"], kind="stable")]
-    lows = np.array([part * 2**64 // ranges for part in range(ranges)], np.uint64)
-    cuts = [*np.searchsorted(records["hash"], lows).tolist(), len(records)]
-    write_sections(_run_of(stage, block), [records[first:last].view(np.uint8).data for first, last in pairwise(cuts)])
+    write_sections(_run_of(stage, block), cut_by_range(records, "hash", ranges))
 
 
 def _vector_hashes(vectors: Array) -> UInt64Array:

@@ -24,6 +24,7 @@ from evenkeel.tasks.dedup.drops import NEAR, Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
 from evenkeel.tasks.dedup.groups import bucket_pairs, direct_representatives, linked_representatives
 from evenkeel.tasks.dedup.minhash import Bands, Sketches, band_hashes, choose_bands, similarities, sketches
+from evenkeel.tasks.dedup.ranges import cut_by_range
 from evenkeel.tasks.dedup.rank import keep_priority, rank_columns
 from evenkeel.tasks.dedup.stage import Stage
 from evenkeel.tasks.ingest.pool import Pool
@@ -105,11 +106,7 @@ def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: 
     buckets["bucket"] = np.take_along_axis(hashes, order, axis=1)
     buckets["row"] = rows[order]
     write_array(near.path("ranks", block), ranks)
-    lows = np.array([part * 2**64 // near.ranges for part in range(near.ranges)], np.uint64)
-    sections = []
-    for band in buckets:
-        cuts = [*np.searchsorted(band["bucket"], lows).tolist(), len(band)]
-        sections += [band[first:last].view(np.uint8).data for first, last in pairwise(cuts)]
+    sections = [part for band in buckets for part in cut_by_range(band, "bucket", near.ranges)]
     write_sections(near.buckets(block), sections)
 
 
