@@ -14,6 +14,7 @@ from evenkeel.tasks.workload import Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evenkeel.infra.compute import Backend
     from evenkeel.tasks.dedup.target_set import TargetSet
     from evenkeel.tasks.signal.source import SignalSource
     from evenkeel.tasks.step import Run
@@ -24,11 +25,15 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fit:
-    """What `fit` left for the workers. folder: the URI of its files. facts: what it returned. scratch: local space."""
+    """What `fit` left for the workers. folder: the URI of its files. facts: what it returned. scratch: local space.
+
+    backend: whether workers have a CUDA device, which `compute` may use where the values are the same.
+    """
 
     folder: str
     scratch: str
     facts: Mapping[str, object] = field(default_factory=dict)
+    backend: "Backend" = "cpu"
 
 
 class Signal(BaseModel):

@@ -44,7 +44,8 @@ def signal(config: SignalRequest, inputs: SignalInputs, out: StepFolder, run: Ru
     source = SignalSource.open(inputs, run.scratch, f"signals, {one.name}")
     source.check(one.columns())
     one.check(source)
-    fit = Fit(out.path("fit"), str(run.scratch), one.fit(source, out.path("fit"), run))
+    facts = one.fit(source, out.path("fit"), run)
+    fit = Fit(out.path("fit"), str(run.scratch), facts, run.compute.backend)
     share = min(1.0, SAMPLE / max(source.pool.rows, 1))
     total = max(1, len(source.blocks))
     parts = run.compute.map(

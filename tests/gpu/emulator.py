@@ -5,11 +5,16 @@ that the source computes what it should, not that it is fast.
 """
 
 import ctypes
+import re
+import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 SHIM = r"""
 #include <ucontext.h>
@@ -72,6 +77,9 @@ static unsigned __ballot_sync(unsigned, bool value) {
   return found;
 }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
+static int __popcll(unsigned long long bits) { return __builtin_popcountll(bits); }
+static float __fadd_rn(float a, float b) { return a + b; }
+static float __fmul_rn(float a, float b) { return a * b; }
 static void __syncthreads() {
   unsigned me = running;
   unsigned long wanted = ++fibers[me].met_all;
@@ -147,3 +155,28 @@ class Emulated:
             launch(grid[0], block[0], *(converted[kind](one) for kind, one in zip(types, given, strict=True)))
 
         return call
+
+
+@cache
+def emulated(source: str) -> Emulated:
+    """Return the kernels of a source, compiled once in this process; the test is skipped where there is no g++."""
+    if shutil.which("g++") is None:
+        pytest.skip("there is no g++ to compile the kernels with")
+    folder = Path(tempfile.mkdtemp())
+    try:
+        return Emulated(source, signatures(source), folder)
+    finally:
+        shutil.rmtree(folder)  # what is loaded stays in memory
+
+
+def signatures(source: str) -> dict[str, str]:
+    """Return the types of the arguments of each kernel of a source, as `Emulated` takes them."""
+    found = re.findall(r"__global__ void (\w+)\(([^)]*)\)", source)
+    return {name: "".join(map(_kind, taken.split(","))) for name, taken in found}
+
+
+def _kind(argument: str) -> str:
+    if "*" in argument:
+        return "p"
+    kinds = {"long long": "q", "int": "i", "double": "f"}
+    return kinds[argument.rpartition(" ")[0].strip()]

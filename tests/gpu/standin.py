@@ -13,6 +13,7 @@ import numpy as np
 
 from evenkeel.tasks.kmeans.device.arrays import Seen
 from tests.gpu import reference
+from tests.gpu.emulator import Emulated, emulated
 
 # Every one of them is in CuPy, with these arguments.
 NAMES = frozenset(
@@ -43,6 +44,9 @@ NAMES = frozenset(
         "searchsorted",
         "sort",
         "sqrt",
+        "uint32",
+        "uint64",
+        "uint8",
         "where",
         "zeros",
     ]
@@ -140,6 +144,10 @@ class Namespace:
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
+
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Emulated:
+        assert options == ("--std=c++17",)
+        return emulated(code)
 
     def __getattr__(self, name: str) -> Any:
         if name not in NAMES:

@@ -21,6 +21,6 @@ class Language(IdentifiedSignal):
 
     def compute(self, source: SignalSource, block: str, fit: Fit) -> pa.Array:
         """Return the code of the language of each text (ISO 639), null where there is none."""
-        codes, found, confidence = self.identified(source, block)
+        codes, found, confidence = self.identified(source, block, fit.backend)
         known = (found >= 0) & (confidence >= self.min_confidence)
         return pa.array(codes, pa.string()).take(pa.array(np.where(known, found, 0), mask=~known))

@@ -14,4 +14,4 @@ class LanguageConfidence(IdentifiedSignal):
 
     def compute(self, source: SignalSource, block: str, fit: Fit) -> Numbers:
         """Return the probability of the language of each text, NaN where there is none."""
-        return self.identified(source, block).confidence
+        return self.identified(source, block, fit.backend).confidence

@@ -41,7 +41,7 @@ class TextStatistics(TextSignal):
         from evenkeel.tasks.signal.text.measure import text_statistics
 
         measures = Measures(stop_words=tuple(self.stop_words), short_line=self.short_line)
-        return text_statistics(self.texts(source, block), [self.of], measures)[self.of]
+        return text_statistics(self.texts(source, block), [self.of], measures, fit.backend)[self.of]
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool."""

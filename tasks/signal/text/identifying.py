@@ -9,6 +9,7 @@ from evenkeel.tasks.signal.text.signals import TextSignal
 from evenkeel.tasks.workload import Workload
 
 if TYPE_CHECKING:
+    from evenkeel.infra.compute import Backend
     from evenkeel.tasks.signal.source import SignalSource
     from evenkeel.tasks.signal.text.language import Languages
 
@@ -35,11 +36,11 @@ class IdentifiedSignal(TextSignal):
                 remedy="pip install 'evenkeel[language]', on the workers too",
             ) from error
 
-    def identified(self, source: "SignalSource", block: str) -> "Languages":
+    def identified(self, source: "SignalSource", block: str, backend: "Backend") -> "Languages":
         """Return the languages of the texts of a block."""
         from evenkeel.tasks.signal.text.language import languages_of
 
-        return languages_of(self.texts(source, block), self.max_characters)
+        return languages_of(self.texts(source, block), self.max_characters, backend)
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool."""

@@ -35,9 +35,9 @@ class Room(NamedTuple):
     line: Bytes
 
 
-def room_for(data: Bytes, offsets: Int64Array) -> Room:
-    """Return room for the texts data[offsets[i]:offsets[i + 1]]: some 60 bytes for each word of the longest."""
-    words, pieces = most_words(data, offsets)
+def room_for(data: Bytes, offsets: Int64Array, rows: Int64Array) -> Room:
+    """Return room for some texts data[offsets[i]:offsets[i + 1]]: some 60 bytes for each word of the longest."""
+    words, pieces = most_words(data, offsets, rows)
     slots = mask_for(max(words, pieces)) + 1
     count = words + 1
     return Room(
@@ -53,7 +53,7 @@ def room_for(data: Bytes, offsets: Int64Array) -> Room:
             firsts=np.empty(count, np.int32),
             ends=np.empty(count, np.int64),
         ),
-        np.empty(int(np.diff(offsets).max(initial=0)), np.uint8),
+        np.empty(int(np.diff(offsets)[rows].max(initial=0)), np.uint8),
     )
 
 
@@ -62,6 +62,7 @@ def measure(
     data: Bytes,
     offsets: Int64Array,
     valid: BoolArray,
+    rows: Int64Array,
     classes: Classes,
     stop_words: UInt64Array,
     limits: Int64Array,
@@ -71,10 +72,11 @@ def measure(
 ) -> None:
     """Fill in the statistics of texts, (n, statistics) float64.
 
-    valid: (n,) which texts are not null; the others become NaN. stop_words: their hashes. limits: (3,) characters of a
-    short line, fewest words of a line and longest word by C4. asked: (4,) which groups of statistics to fill in.
+    valid: (n,) which texts are not null; the others become NaN. rows: those to fill in. stop_words: their hashes.
+    limits: (3,) characters of a short line, fewest words of a line and longest word by C4. asked: (4,) which groups of
+    statistics to fill in.
     """
-    for row in range(len(offsets) - 1):
+    for row in rows:
         if not valid[row]:
             out[row] = np.nan
             continue

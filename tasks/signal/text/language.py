@@ -12,25 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evenkeel.infra.compiled import compiled
-from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array, UInt32Array
+from evenkeel.infra.compute import Backend
+from evenkeel.infra.dtypes import Float64Array, Int64Array
 from evenkeel.tasks.signal.text.characters import Bytes
+from evenkeel.tasks.signal.text.likelihood import Model, likeliest, log_count
 from evenkeel.tasks.signal.text.measure import text_buffers
-
-
-class Model(NamedTuple):
-    """An automaton over bytes that finds features, and the weights of languages.
-
-    moves: (rows * 256,) the next state. rows: (states,) the row of moves of a state. features: (states,) what is found
-    in a state, -1 for nothing. weights: (features, languages). prior: (languages,). same_as: (languages,) the first
-    column of the same language.
-    """
-
-    moves: UInt32Array
-    rows: Int64Array
-    features: Int32Array
-    weights: Float32Array
-    prior: Float32Array
-    same_as: Int64Array
 
 
 class Languages(NamedTuple):
@@ -44,10 +30,10 @@ class Languages(NamedTuple):
     confidence: Float64Array
 
 
-def languages_of(texts: pa.Array | pa.ChunkedArray, max_characters: int) -> Languages:
+def languages_of(texts: pa.Array | pa.ChunkedArray, max_characters: int, backend: Backend = "cpu") -> Languages:
     """Return the language of each text, by its first `max_characters`.
 
-    A null, and a text in which no feature is found, has none; its confidence is NaN.
+    A null, and a text in which no feature is found, has none; its confidence is NaN. Either backend gives the same.
     """
     codes, model = load_model()
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
@@ -55,7 +41,12 @@ def languages_of(texts: pa.Array | pa.ChunkedArray, max_characters: int) -> Lang
     for chunk in chunks:
         data, offsets, _ = text_buffers(_normalised(chunk, max_characters))
         best, sure = np.empty(len(chunk), np.int64), np.empty(len(chunk))
-        _identify(data, offsets, model, best, sure)
+        rows = np.arange(len(chunk))
+        if backend == "gpu":
+            from evenkeel.tasks.signal.text.device.language import identify_on_device
+
+            rows = identify_on_device(data, offsets, model, best, sure)
+        identify(data, offsets, rows, model, best, sure)
         found.append(best)
         confidence.append(sure)
     return Languages(codes, np.concatenate(found), np.concatenate(confidence))
@@ -91,13 +82,15 @@ def _normalised(texts: pa.Array, max_characters: int) -> pa.Array:
 
 
 @compiled
-def _identify(data: Bytes, offsets: Int64Array, model: Model, best: Int64Array, confidence: Float64Array) -> None:
-    """Write the number of the likeliest language of each text and its probability, softened by its length."""
+def identify(
+    data: Bytes, offsets: Int64Array, rows: Int64Array, model: Model, best: Int64Array, confidence: Float64Array
+) -> None:
+    """Write the number of the likeliest language of some texts and its probability, softened by the text's length."""
     languages = len(model.prior)
     counts = np.zeros(len(model.weights), np.int32)
     seen = np.empty(len(model.weights), np.int32)
     scores = np.empty(languages, np.float32)
-    for text in range(len(offsets) - 1):
+    for text in rows:
         state, distinct = 0, 0
         for at in range(offsets[text], offsets[text + 1]):
             state = model.moves[model.rows[state] * 256 + data[at]]
@@ -107,23 +100,11 @@ def _identify(data: Bytes, offsets: Int64Array, model: Model, best: Int64Array, 
                     seen[distinct] = feature
                     distinct += 1
                 counts[feature] += 1
-        best[text], confidence[text] = -1, np.nan
-        if distinct == 0:
-            continue
         scores[:] = model.prior
         for place in range(distinct):
-            weight = np.float32(np.log1p(np.float32(counts[seen[place]])))
+            weight = log_count(counts[seen[place]])
             weights = model.weights[seen[place]]
             counts[seen[place]] = 0
             for language in range(languages):
                 scores[language] += weight * weights[language]
-        softness = np.sqrt(np.float64(offsets[text + 1] - offsets[text]))
-        likely = np.exp((scores.astype(np.float64) - scores.max()) / softness)
-        likely /= likely.sum()
-        for language in range(languages):
-            first = model.same_as[language]
-            if first != language:
-                likely[first] += likely[language]
-                likely[language] = 0
-        best[text] = np.argmax(likely)
-        confidence[text] = likely[best[text]]
+        best[text], confidence[text] = likeliest(scores, distinct, offsets[text + 1] - offsets[text], model)

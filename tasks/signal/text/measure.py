@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Array, BoolArray, Float64Array, Int64Array, UInt64Array
 from evenkeel.tasks.signal.text.characters import Bytes, character_classes
 from evenkeel.tasks.signal.text.kernel import measure, room_for
@@ -17,31 +18,37 @@ GROUPS = (COUNTED, REPEATED, NGRAMS, CLEANED)
 
 
 def text_statistics(
-    texts: pa.Array | pa.ChunkedArray, names: Iterable[str], measures: Measures | None = None
+    texts: pa.Array | pa.ChunkedArray,
+    names: Iterable[str],
+    measures: Measures | None = None,
+    backend: Backend = "cpu",
 ) -> dict[str, Float64Array]:
     """Return statistics of texts by name, each (n,) float64; NaN where the text is null.
 
     texts: strings of any Arrow type of text, n rows. Nothing is copied but the offsets. Of an empty text every
-    statistic is 0.
+    statistic is 0. Either backend gives the same numbers.
     """
     wanted = list(names)
     measures = measures or Measures()
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    groups = [group for group in GROUPS if any(name in group for name in wanted)]
-    parts = [_measure(chunk, groups, measures) for chunk in chunks]
     columns = {name: place for place, name in enumerate(STATISTICS)}
+    parts = [_measure(chunk, {name: columns[name] for name in wanted}, measures, backend) for chunk in chunks]
     return {name: np.concatenate([np.empty(0), *(part[columns[name]] for part in parts)]) for name in wanted}
 
 
-def _measure(texts: pa.Array, groups: list[dict[str, str]], measures: Measures) -> Float64Array:
-    """Return all statistics of the asked groups, (statistics, n) float64."""
+def _measure(texts: pa.Array, columns: dict[str, int], measures: Measures, backend: Backend) -> Float64Array:
+    """Return the statistics of the groups that some columns are of, (statistics, n); on a device only theirs."""
     data, offsets, valid = text_buffers(texts)
     out = np.zeros((len(texts), len(STATISTICS)))
-    room = room_for(data, offsets)
-    stop_words = _stop_word_hashes(measures.stop_words)
     limits = np.array([measures.short_line, measures.min_words_per_line, measures.max_word_length])
-    asked = np.array([group in groups for group in GROUPS])
-    measure(data, offsets, valid, character_classes(), stop_words, limits, asked, room, out)
+    asked = np.array([any(name in group for name in columns) for group in GROUPS])
+    about = (_stop_word_hashes(measures.stop_words), limits, asked)
+    rows = np.arange(len(texts))
+    if backend == "gpu":
+        from evenkeel.tasks.signal.text.device.measure import measure_on_device
+
+        rows = measure_on_device(data, offsets, valid, *about, list(columns.values()), out)
+    measure(data, offsets, valid, rows, character_classes(), *about, room_for(data, offsets, rows), out)
     return np.ascontiguousarray(out.T)
 
 

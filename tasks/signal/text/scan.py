@@ -60,10 +60,10 @@ class Found(NamedTuple):
 
 
 @compiled
-def most_words(data: Bytes, offsets: Int64Array) -> tuple[int, int]:
-    """Return how many words and how many pieces a text of these may have at most."""
+def most_words(data: Bytes, offsets: Int64Array, rows: Int64Array) -> tuple[int, int]:
+    """Return how many words and how many pieces one of these texts may have at most."""
     words = pieces = 0
-    for row in range(len(offsets) - 1):
+    for row in rows:
         gaps = feeds = 0
         for at in range(offsets[row], offsets[row + 1]):
             byte = data[at]

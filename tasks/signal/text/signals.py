@@ -12,6 +12,7 @@ from pydantic import Field
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Int64Array
 from evenkeel.infra.errors import RecipeError
 from evenkeel.tasks.signal.signal import Fit, Numbers, Part, Signal
@@ -99,7 +100,10 @@ class RuleSignal(TextSignal):
 def try_rules(one: RuleSignal, source: "SignalSource", folder: str, run: "Run") -> dict[str, int]:
     """Write the number of the first rule that each text fails, by block, and return how many texts fail each first."""
     counts = run.compute.reduce(
-        partial(_try_block, one, source, folder), _added, source.blocks, work=source.pool.rows * 256
+        partial(_try_block, one, source, folder, run.compute.backend),
+        _added,
+        source.blocks,
+        work=source.pool.rows * 256,
     )
     names = map(str, one.rules())
     return {} if counts is None else dict(zip(names, counts.tolist(), strict=True))
@@ -110,16 +114,16 @@ def read_failed(block: str, fit: Fit) -> npt.NDArray[np.int8]:
     return read_array(storage.join(fit.folder, f"{block}.npy"))
 
 
-def failed_rules(one: RuleSignal, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int8]:
+def failed_rules(one: RuleSignal, texts: pa.Array | pa.ChunkedArray, backend: Backend = "cpu") -> npt.NDArray[np.int8]:
     """Return the number of the first rule that each text fails, (n,) int8; 0 passes, -1 is null."""
     from evenkeel.tasks.signal.text.measure import text_statistics
 
     rules = one.rules()
-    return first_failed(rules, text_statistics(texts, {rule.statistic for rule in rules}, one.measures()))
+    return first_failed(rules, text_statistics(texts, {rule.statistic for rule in rules}, one.measures(), backend))
 
 
-def _try_block(one: RuleSignal, source: "SignalSource", folder: str, block: str) -> Int64Array:
-    failed = failed_rules(one, one.texts(source, block))
+def _try_block(one: RuleSignal, source: "SignalSource", folder: str, backend: Backend, block: str) -> Int64Array:
+    failed = failed_rules(one, one.texts(source, block), backend)
     write_array(storage.join(folder, f"{block}.npy"), failed)
     return np.bincount(failed[failed > PASSES], minlength=len(one.rules()) + 1)[1:]
 
