@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
+MAX_HASHES = 144  # of a text, for `near`
+
 
 class NearConfig(BaseModel):
     """Near-duplicates of texts: MinHash, locality-sensitive hashing, verified Jaccard similarity."""

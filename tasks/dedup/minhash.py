@@ -14,10 +14,9 @@ import pyarrow as pa
 from evenkeel.infra.compiled import compiled, inlined
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import BoolArray, Float32Array, Int64Array, UInt32Array, UInt64Array
-from evenkeel.tasks.dedup.config import NearConfig
+from evenkeel.tasks.dedup.config import MAX_HASHES, NearConfig
 from evenkeel.tasks.embed.words import mix, word_hashes
 
-MAX_HASHES = 144
 SKETCH_SIZE = 512
 
 
@@ -61,20 +60,21 @@ def band_hashes(
 
     Either backend gives the same buckets.
     """
-    words, offsets = word_hashes(texts, config.max_characters)
     rng = np.random.default_rng([config.seed, 0x31A5])
     size = bands.bands * bands.rows
     turn = rng.integers(0, 2**32, size, np.uint32)
     factor = rng.integers(0, 2**32, size, np.uint32) | np.uint32(1)
-    buckets = np.empty((bands.bands, len(texts)), np.uint64)
+    buckets, wordy = np.empty((bands.bands, len(texts)), np.uint64), np.empty(len(texts), bool)
+    rows = np.arange(len(texts))
     if backend == "gpu":
-        from evenkeel.tasks.dedup.minhash_gpu import min_hashes
+        from evenkeel.tasks.dedup.minhash_gpu import band_hashes_on_device
 
-        shingles, ends = _shingles(words, offsets, config.shingle)
-        _bucket_rows(min_hashes(shingles, ends, turn, factor), buckets)
-    else:
-        _band_hashes(words, offsets, config.shingle, turn, factor, buckets)
-    return buckets, np.diff(offsets) > 0
+        rows = band_hashes_on_device(texts, config, turn, factor, buckets, wordy)
+    if len(rows):
+        words, offsets = word_hashes(texts.take(rows) if backend == "gpu" else texts, config.max_characters)
+        _band_hashes(words, offsets, config.shingle, turn, factor, rows, buckets)
+        wordy[rows] = np.diff(offsets) > 0
+    return buckets, wordy
 
 
 def sketches(texts: pa.ChunkedArray, config: NearConfig) -> Sketches:
@@ -103,10 +103,11 @@ def _band_hashes(
     width: int,
     turn: UInt32Array,
     factor: UInt32Array,
+    rows: Int64Array,
     buckets: UInt64Array,
 ) -> None:
     bands, size = buckets.shape[0], len(turn)
-    rows = size // bands
+    width_of_band = size // bands
     minima = np.empty(size, np.uint32)
     for text in range(len(offsets) - 1):
         start, stop = offsets[text], offsets[text + 1]
@@ -117,7 +118,7 @@ def _band_hashes(
                 hashed = np.uint32((value ^ turn[one]) * factor[one])
                 minima[one] = min(minima[one], hashed)
         for band in range(bands):
-            buckets[band, text] = _bucket(minima, band, rows)
+            buckets[band, rows[text]] = _bucket(minima, band, width_of_band)
 
 
 @inlined
@@ -126,30 +127,6 @@ def _bucket(minima: UInt32Array, band: int, rows: int) -> np.uint64:
     for one in range(band * rows, (band + 1) * rows):
         bucket = mix(bucket ^ np.uint64(minima[one]))
     return bucket
-
-
-@compiled
-def _bucket_rows(minima: UInt32Array, buckets: UInt64Array) -> None:
-    bands = buckets.shape[0]
-    for text in range(len(minima)):
-        for band in range(bands):
-            buckets[band, text] = _bucket(minima[text], band, minima.shape[1] // bands)
-
-
-@compiled
-def _shingles(words: UInt64Array, offsets: Int64Array, width: int) -> tuple[UInt32Array, Int64Array]:
-    """Return the hashes of all shingles, flat uint32, and where each text's begin, (n + 1,) int64."""
-    ends = np.zeros(len(offsets), np.int64)
-    for text in range(len(offsets) - 1):
-        size = offsets[text + 1] - offsets[text]
-        ends[text + 1] = ends[text] + max(size - width, 0) + 1
-    flat = np.empty(ends[-1], np.uint32)
-    for text in range(len(offsets) - 1):
-        for place in range(ends[text + 1] - ends[text]):
-            first = offsets[text] + place
-            value = _shingle(words, first, min(first + width, offsets[text + 1]))
-            flat[ends[text] + place] = np.uint32(value >> np.uint64(32))
-    return flat, ends
 
 
 @compiled

@@ -1,46 +1,61 @@
 """MinHash on a device gives the buckets of the CPU: its CUDA source runs here on the CPU."""
 
-import shutil
-import sys
-import types
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from evenkeel.infra.compute import Backend
 from evenkeel.tasks.dedup import minhash_gpu
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
-from tests.gpu.emulator import Emulated
+from tests.gpu.standin import StandIn
 
+BACKENDS: tuple[Backend, ...] = ("cpu", "gpu")
 HASHES = 132  # more than a block has threads
+ODD = [
+    "",
+    "one",
+    "two words",
+    "...",
+    None,
+    "漢字かな kana",
+    "ÄÖ straße\u2014x",
+    "ไทย ab\u00a0c",
+    "🙂 word🙂",
+    "K\u212a e\u0301",
+]
 
 
-def buckets(backend: str) -> tuple[np.ndarray, np.ndarray]:
+def texts() -> pa.ChunkedArray:
+    """Return texts of every length, in two chunks: some without a word, of other scripts, longer than a block."""
     rng = np.random.default_rng(0)
-    words = np.array([f"w{i}" for i in range(30)])
-    texts = ["", "one", "two words", "...", *(" ".join(rng.choice(words, size)) for size in (3, 4, 7, 40))]
-    return band_hashes(pa.chunked_array([texts]), NearConfig(shingle=3), Bands(HASHES // 4, 4), backend)  # type: ignore[arg-type]
+    words = np.array([f"w{i}" if i % 3 else f"Ümläut{i}" for i in range(30)])
+    made = [" ".join(rng.choice(words, size)) for size in (3, 4, 7, 40, 127, 130, 131, 300)]
+    return pa.chunked_array([pa.array([*ODD, *made[:3]]), pa.array(made[3:])])
+
+
+def same(config: NearConfig) -> np.ndarray:
+    host, there = (band_hashes(texts(), config, Bands(HASHES // 4, 4), backend) for backend in BACKENDS)
+    assert np.array_equal(there[0], host[0])
+    assert np.array_equal(there[1], host[1])
+    return host[0]
 
 
 @pytest.mark.long
-def test_a_device_finds_the_buckets_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++ to compile the kernel with")
-    emulated = Emulated(minhash_gpu.SOURCE, {"min_hashes": "ppppip"}, tmp_path)
-    monkeypatch.setattr(minhash_gpu, "kernel", lambda: emulated.get_function("min_hashes"))
-    copies = types.SimpleNamespace(asarray=np.asarray, asnumpy=np.asarray, empty=np.empty, int32=np.int32)
-    monkeypatch.setitem(sys.modules, "cupy", copies)
-    there, host = buckets("gpu"), buckets("cpu")
-    assert np.array_equal(there[0], host[0])
-    assert np.array_equal(there[1], host[1])
-    assert len(np.unique(host[0])) > 150
-    none = np.empty(0, np.uint32)
-    assert minhash_gpu.min_hashes(none, np.zeros(1, np.int64), none, none).shape == (0, 0)
+def test_a_device_finds_the_buckets_of_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, size = len(texts()), texts().nbytes
+    assert len(np.unique(same(NearConfig(shingle=3)))) > 300
+    traffic = device.traffic
+    assert traffic.up < 2 * size + 8 * (count + 2) + 4 * count + 2 * 8 * HASHES, "bytes of texts, and no words"
+    assert traffic.down == count * (HASHES // 4 * 8 + 4), "buckets, and which texts have words"
+    same(NearConfig(shingle=1, seed=3))
+    same(NearConfig(shingle=5, max_characters=1024))
+    monkeypatch.setattr(minhash_gpu, "LONGEST", 200)
+    same(NearConfig(shingle=3))
+    none = band_hashes(pa.chunked_array([], pa.string()), NearConfig(), Bands(2, 2), "gpu")
+    assert (none[0].shape, none[1].shape) == ((2, 0), (0,))
 
 
 @pytest.mark.gpu
 def test_a_device_finds_them_on_hardware() -> None:
-    there, host = buckets("gpu"), buckets("cpu")
-    assert np.array_equal(there[0], host[0])
+    same(NearConfig(shingle=3))

@@ -18,6 +18,7 @@ from evenkeel.tasks.signal.kinds.fineweb import FineWeb
 from evenkeel.tasks.signal.kinds.gopher_quality import GopherQuality
 from evenkeel.tasks.signal.kinds.gopher_repetition import GopherRepetition
 from evenkeel.tasks.signal.kinds.text_statistics import TextStatistics
+from evenkeel.tasks.signal.signal import Fit
 from evenkeel.tasks.signal.text.signals import RuleSignal, failed_rules
 from evenkeel.tasks.step import InProcess
 from tests.sample.pools import make_run, write_pool
@@ -148,7 +149,7 @@ def test_another_column_is_read_where_it_is_named_and_a_null_has_no_value() -> N
 
     signal = TextStatistics(name="x", of="words", column="title")
     assert (signal.needs(), signal.columns()) == (frozenset(), ("title",))
-    np.testing.assert_array_equal(signal.compute(Titles(), "block", None), [2, np.nan])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(signal.compute(Titles(), "block", Fit("", "")), [2, np.nan])  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match=r"'year' holds no texts(.|\n)*int64"):
         GopherQuality(name="x", column="year").check(Titles())  # type: ignore[arg-type]
 
