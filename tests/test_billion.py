@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.bench.bench_rates import BILLION, RESULTS, SCALE
-from tests.bench.billion import Cost, Prices, at, power_and_line, rate, through_root
+from tests.bench.bench_rates import BILLION, RESULTS, SCALE, device_rates
+from tests.bench.billion import Cost, DeviceRates, Prices, at, power_and_line, rate, through_root
 from tests.bench.rates_at_scale import Shape
 from tests.bench.rates_page import lines_of, table, total
 
@@ -32,6 +32,16 @@ def test_costs_add_up_and_the_driver_waits_for_its_own_threads() -> None:
     assert (Cost(worker=2.0, gets=3.0, memory=9.0) * 2) == Cost(worker=4.0, gets=6.0, memory=9.0)
 
 
+def test_seconds_of_a_device_are_those_measured_and_grow_with_the_work() -> None:
+    figures = {"machine": "A100, 16 cores", "rates": {"ranking, tf32": 50.0}}
+    device = DeviceRates.of(figures | {"200,000 x 384, k = 5,000: evenkeel": [1.0, 0.3]})
+    assert (device.machine, device.fit) == ("A100", 0.3)
+    assert device.compare(1e6, 1e3, 250) == pytest.approx(0.01)
+    assert device.k_means(200_000, 5_000, 384) == pytest.approx(0.3)
+    assert device.k_means(400_000, 1_000, 384) == pytest.approx(0.6)  # fewer clusters: the same rows go there
+    assert device.k_means(200_000, 10_000, 384) == pytest.approx(0.6)
+
+
 def test_laws_go_through_what_was_measured() -> None:
     def root(size: float) -> float:
         return float(2 + 3 * size**0.5)
@@ -54,7 +64,7 @@ def test_a_billion_rows_have_the_groups_leaves_and_cells_of_the_code() -> None:
 
 def test_the_page_holds_the_table_of_the_measurements() -> None:
     found = json.loads(RESULTS.read_text())
-    lines = lines_of(found, Shape.of(BILLION, found["dimension"]))
+    lines = lines_of(found, Shape.of(BILLION, found["dimension"]), device_rates())
     page = SCALE.read_text().splitlines()
     assert [line for line in table(lines) if line not in page] == []
     assert total(lines).cpu_hours == pytest.approx(sum(line.cost.cpu_hours for line in lines))

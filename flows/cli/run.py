@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 FORCE = click.option("--force", is_flag=True, help="Publish even where nothing has changed.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Show Prefect's own log.")
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
-LATER = ("evenkeel.expectations.great", "sklearn.manifold", "fastapi.encoders", "dask.utils", "scipy.special")
-"""What the steps of a run import when they come to need it, of what takes long to import."""
+LATER = ("fastapi.encoders", "dask.utils", "scipy.stats", "altair", "sklearn.manifold")
+"""What the steps of a run import when they come to need it, of what takes long to import.
+
+Each takes less than a second, since the import goes on when the server answers meanwhile. Great Expectations takes two
+more, so it is left to the step that checks.
+"""
 
 
 def start_server(verbose: bool) -> Callable[[], None]:

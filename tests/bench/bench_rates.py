@@ -19,13 +19,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, cast
 
-from tests.bench.billion import BYTES_PER_SECOND, CORES, PRICES, WORKERS
+from tests.bench.billion import BYTES_PER_SECOND, CORES, HOUR, PRICES, WORKERS, DeviceRates
 from tests.bench.performance_page import PAGE, write_section
 from tests.bench.rates_pool import Columns, recipe_over, write_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = PAGE.with_name("SCALE.md")
 RESULTS = ROOT / "docs" / "performance" / "rates.json"
+ON_A_DEVICE = RESULTS.with_name("gpu.json")
 BILLION = 10**9
 FEWER = 4  # times, in the smaller of the two sizes
 ROWS_OF_PARTS = 60_000  # of the pool that parts read from; groups and leaves are made beside it
@@ -174,13 +175,18 @@ def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], d
     return steps, {name: ref.model_dump(mode="json") for name, ref in refs.items()}
 
 
+def device_rates() -> DeviceRates:
+    """Return what was measured of a device."""
+    return DeviceRates.of(json.loads(ON_A_DEVICE.read_text()))
+
+
 def write_page(found: dict[str, Any]) -> None:
     """Write the table into docs/SCALE.md, and print it."""
     from tests.bench.rates_at_scale import Shape
     from tests.bench.rates_page import lines_of, planned, stored, table, total
 
-    shape = Shape.of(BILLION, found["dimension"])
-    lines = lines_of(found, shape)
+    shape, device = Shape.of(BILLION, found["dimension"]), device_rates()
+    lines = lines_of(found, shape, device)
     sizes = {part: " and ".join(f"{one:,}" for one in some) for part, some in found["sizes"].items()}
     memory = (
         f"Memory of the driver: what it held, and its growth, of {sizes['narrow']} rows on two workers."
@@ -190,6 +196,7 @@ def write_page(found: dict[str, Any]) -> None:
         else "What a single step holds in the driver was not measured."
     )
     held = planned(shape)
+    hours = sum(line.gpu or 0.0 for line in lines) / HOUR
     apart = "".join(
         f"The step `{step}` was measured apart, on {one['rows']:,} rows, its fixed part counted. "
         for step, one in found.get("apart", {}).items()
@@ -201,8 +208,7 @@ def write_page(found: dict[str, Any]) -> None:
         f"with texts, {sizes['vectors']} with vectors; {found['machine']}, other work beside it): what a row more "
         "takes, so that what is fixed is not counted. Where the cost of a row depends on the pool, the part was "
         f"measured at the sizes above, or scaled by the law named. {apart}What `evenkeel plan` says of memory: "
-        f"{held.driver / 1e9:,.0f} GB for the driver, {held.worker / 1e9:,.0f} GB for a worker. {memory} GPU-hours "
-        "were not measured at these shapes.",
+        f"{held.driver / 1e9:,.0f} GB for the driver, {held.worker / 1e9:,.0f} GB for a worker. {memory}",
         "",
         *table(lines),
         "",
@@ -213,6 +219,14 @@ def write_page(found: dict[str, Any]) -> None:
         f"the steps write, kept for a month at ${PRICES.gb_month} for a GB, would be ${stored(lines):,.0f} more. "
         f"{WORKERS} workers that are held through the wall of every step would be "
         f"${total(lines).wall_hours() * WORKERS * CORES * PRICES.vcpu_hour:,.0f}.",
+        "",
+        f"GPU-hours: of the parts of clustering, at most, by what `python -m tests.bench.bench_gpu` measured of an "
+        f"{device.machine}: {device.ranking / 1e12:.0f} TFLOP/s of ranking rows that are on the device, here with all "
+        f"groups and all leaves (it looks at those near a row's group alone, which is not measured at this size), and "
+        f"{device.fit:.2f} s of one k-means of {device.rows:,} x {device.dimension} into {device.clusters:,}, copies "
+        f"included, grown with the numbers, for the first fit and every round. Together {hours:,.0f} GPU-hours, "
+        f"${hours * PRICES.gpu_hour:,.0f} at ${PRICES.gpu_hour:.2f}. Copying rows to a device for the two others, and "
+        "what the other steps take on one, is not measured.",
     ]
     write_section("At a billion rows", "python -m tests.bench.bench_rates", "\n".join(body), SCALE)
     print("\n".join(body))

@@ -17,10 +17,12 @@ BYTES_PER_SECOND = 1e9  # that a worker reads or writes at best: an assumption, 
 class Prices:
     """List prices in US dollars, on demand.
 
-    vcpu_hour: Linux, m7g, 4 GiB to a vCPU. gb_month: of objects in S3 Standard. put, get: for one request.
+    vcpu_hour: Linux, m7g, 4 GiB to a vCPU. gpu_hour: an H200 of a large provider, the upper end of what is quoted.
+    gb_month: of objects in S3 Standard. put, get: for one request.
     """
 
     vcpu_hour: float = 0.0408
+    gpu_hour: float = 7.0
     gb_month: float = 0.023
     put: float = 0.005 / 1000
     get: float = 0.0004 / 1000
@@ -28,6 +30,37 @@ class Prices:
 
 
 PRICES = Prices()
+
+
+@dataclass(frozen=True)
+class DeviceRates:
+    """What a device did, as `bench_gpu` measured it.
+
+    machine: which one. ranking: floating-point operations a second of ranking rows that lie on it. fit: seconds of one
+    k-means of `rows` x `dimension` into `clusters`, copies included.
+    """
+
+    machine: str
+    ranking: float
+    fit: float
+    rows: int = 200_000
+    dimension: int = 384
+    clusters: int = 5_000
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "DeviceRates":
+        """Return the rates among the figures of docs/performance/gpu.json."""
+        fit = found[f"{cls.rows:,} x {cls.dimension}, k = {cls.clusters:,}: evenkeel"][1]
+        return cls(found["machine"].partition(",")[0], found["rates"]["ranking, tf32"] * 1e12, fit)
+
+    def compare(self, rows: float, centroids: float, dimension: int) -> float:
+        """Return the seconds of comparing every row with every centroid, rows being on the device."""
+        return 2 * rows * centroids * dimension / self.ranking
+
+    def k_means(self, rows: float, clusters: float, dimension: int) -> float:
+        """Return at most the seconds of one k-means: those measured, grown by numbers or by products."""
+        numbers = rows * dimension / (self.rows * self.dimension)
+        return self.fit * numbers * max(1.0, clusters / self.clusters)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES
 from evenkeel.tasks.signal.neighbours.size import NEXT
 from evenkeel.tasks.validate.config import GatesConfig
 from evenkeel.tasks.workload import Workload
-from tests.bench.billion import CORES, PRICES, WORKERS, Cost, at, power_and_line, rate, through_root
+from tests.bench.billion import CORES, HOUR, PRICES, WORKERS, Cost, DeviceRates, at, power_and_line, rate, through_root
 from tests.bench.rates_at_scale import FEW_LEAVES, FEW_MERGED, MANY_LEAVES, MANY_MERGED, Shape, grouping_growth
 from tests.bench.rates_pool import KEPT, ROWS_PER_BLOCK, ROWS_PER_LEAF
 
@@ -75,7 +75,7 @@ ALWAYS = (
 class Line:
     """A row of the table: a step, its law, CPU-seconds for a million rows as measured, and its cost.
 
-    missing: nothing of it is measured.
+    missing: nothing of it is measured. gpu: seconds of a device, by what was measured of one; None where nothing was.
     """
 
     name: str
@@ -83,15 +83,16 @@ class Line:
     cost: Cost
     measured: float | None = None
     missing: bool = False
+    gpu: float | None = None
 
 
-def lines_of(found: Mapping[str, Any], shape: Shape) -> list[Line]:
+def lines_of(found: Mapping[str, Any], shape: Shape, device: DeviceRates) -> list[Line]:
     """Return all steps in the order of a run. found: what `bench_rates` has measured."""
     linear = {line.name: line for line in _linear(found, shape)}
     before = [line for name, line in linear.items() if name not in ("thin",)]
     order = [line.name for line in before]
     cut = order.index("dedup: MinHash") + 1
-    clusters = [*_semantic(found["parts"], shape), *_cluster(found["parts"], shape)]
+    clusters = [*_semantic(found["parts"], shape), *_cluster(found["parts"], shape, device)]
     after = before[cut:]
     at_probe = [line.name for line in after].index("partition, with its probe") + 1
     return [*before[:cut], *clusters, linear["thin"], *after[:at_probe], _density(found, shape), *after[at_probe:]]
@@ -169,7 +170,7 @@ def _remembered(cost: Cost, found: Mapping[str, Any], step: str, shape: Shape) -
     return Cost(**{**vars(cost), "memory": held[1] + grown * (shape.rows - many)})
 
 
-def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+def _cluster(parts: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Iterator[Line]:
     config, pool = ClusteringConfig(), shape.rows * shape.dimension * ITEM
     centroids = shape.leaves * shape.dimension * ITEM
     runs = -(-shape.rows // int(config.memory_gib * GIB / (RUN_COPIES * ITEM * shape.dimension)))
@@ -183,6 +184,7 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
         f"n x groups (here {shape.groups:,}; groups grow with n)",
         Cost(each * shape.rows, fit, pool, pool, 2 * blocks, 2.0 * runs, CORES),
         1e6 * each,
+        gpu=device.compare(shape.rows, shape.groups, shape.dimension),
     )
     group = parts["group: k-means"]
     each = group["seconds"] / group["rows"]
@@ -191,6 +193,9 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
         f"n, at {shape.group_rows:,} rows and {shape.group_leaves:,} leaves a group",
         Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 4.0 * shape.groups),
         1e6 * each,
+        gpu=shape.groups
+        * (1 + config.resampling)
+        * device.k_means(shape.group_rows, shape.group_leaves, shape.dimension),
     )
     rows = [(leaves, parts[f"label: rows, {leaves:,} leaves"]) for leaves in (FEW_LEAVES, MANY_LEAVES)]
     few, many = ((leaves, part["seconds"] / part["rows"]) for leaves, part in rows)
@@ -207,6 +212,7 @@ def _cluster(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
             _held(made[0], made[1], shape),
         ),
         1e6 * each,
+        gpu=device.compare(shape.rows, shape.leaves, shape.dimension),
     )  # fmt: skip
     totals = [parts[f"upper: {count:,} leaves"] for count in (FEW_MERGED, MANY_MERGED)]
     parting = [parts[f"upper: parting {count:,} leaves"]["seconds"] for count in (FEW_MERGED, MANY_MERGED)]
@@ -265,11 +271,11 @@ def table(lines: Sequence[Line]) -> list[str]:
     """Return the lines of a Markdown table, with sums."""
     head = (
         "step", "grows with", "CPU-s for a million rows", "CPU-hours", "of which the driver", "read, TB",
-        "written, TB", "requests, millions", "driver, GB", "wall, hours", "$",
+        "written, TB", "requests, millions", "driver, GB", "wall, hours", "$", "GPU-hours at most",
     )  # fmt: skip
     rows = [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: |" * (len(head) - 2)]
     for line in lines:
-        row = _row(line.name, line.law, line.measured, line.cost)
+        row = _row(line.name, line.law, line.measured, line.cost, line.gpu)
         rows.append(f"| {line.name} | {line.law} |" + " not measured |" * (len(head) - 2) if line.missing else row)
     sums = (
         ("**vectors, default recipe**", [*VECTORS, *ALWAYS]),
@@ -281,12 +287,13 @@ def table(lines: Sequence[Line]) -> list[str]:
     return rows
 
 
-def _row(name: str, law: str, measured: float | None, cost: Cost) -> str:
+def _row(name: str, law: str, measured: float | None, cost: Cost, gpu: float | None = None) -> str:
     memory = "not measured" if cost.memory is None else f"{cost.memory / 1e9:,.1f}"
     cells = (
         name, law, "" if measured is None else _number(measured), _number(cost.cpu_hours), _number(cost.driver / 3600),
         f"{cost.read / 1e12:,.2f}", f"{cost.written / 1e12:,.2f}",
         _number((cost.gets + cost.puts) / 1e6), memory, f"{cost.wall_hours():.2f}", f"{cost.dollars():,.2f}",
+        "" if gpu is None else _number(gpu / HOUR),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
