@@ -1,7 +1,7 @@
 """What signals by nearest neighbours share: where neighbours are searched, and what that costs."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,14 +16,16 @@ from evenkeel.tasks.workload import Workload
 class Neighbouring(Signal):
     """A signal that looks at the nearest neighbours of a row, searched in its own cell and the eight next to it."""
 
-    by_backend: ClassVar[bool] = True
-
     metric: Literal["euclidean", "cosine"] = Field("euclidean", description="cosine = on vectors scaled to length 1.")
     cells: Literal["sample", "clusters"] = Field(
         "sample",
         description="Where neighbours are searched. sample = cells of a quick k-means, so that filters find the signal "
         "before clustering; clusters = the leaves, which costs less above about ten million rows.",
     )
+
+    def by_backend(self) -> bool:
+        """Return that distances are others on a device, in the last bits."""
+        return True
 
     def needs(self) -> frozenset[Part]:
         """Return the vectors, and the clusters where these are the cells."""

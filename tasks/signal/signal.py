@@ -41,8 +41,7 @@ class Signal(BaseModel):
 
     It is sent to workers, and must give the same values on each of them. version: raise it when the values change.
     tags: `compute` returns lists of strings, which are read as `tags.<name>`. makes_group: it returns strings, which
-    are read as the group column `group.<name>`. Else it returns numbers, read as `score.<name>`. by_backend: they are
-    others on a device in the last bits.
+    are read as the group column `group.<name>`. Else it returns numbers, read as `score.<name>`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +49,6 @@ class Signal(BaseModel):
     version: ClassVar[int] = 1
     tags: ClassVar[bool] = False
     makes_group: ClassVar[bool] = False
-    by_backend: ClassVar[bool] = False
 
     kind: str
     name: str = Field(
@@ -62,6 +60,10 @@ class Signal(BaseModel):
     def needs(self) -> frozenset[Part]:
         """Return what it reads besides columns of rows: text, vectors (after embedding), clusters (of kept rows)."""
         return frozenset()
+
+    def by_backend(self) -> bool:
+        """Return whether the values are others on a device, in the last bits."""
+        return False
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns it reads: other signals, scores, groups or the source's own columns."""

@@ -128,7 +128,7 @@ def label(config: SignalRequest) -> str:
 
 def by_backend(config: SignalRequest) -> bool:
     """Tell whether the values are others on a device."""
-    return config.signal.by_backend
+    return config.signal.by_backend()
 
 
 SIGNAL = Step("signal", 1, signal, by_backend=by_backend, cost=cost, label=label)

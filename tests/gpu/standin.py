@@ -38,6 +38,7 @@ NAMES = frozenset(
         "int32",
         "int64",
         "isfinite",
+        "log",
         "maximum",
         "minimum",
         "ones",

@@ -32,6 +32,10 @@ class TowardSignal(TowardOptions, Signal):
         """Return what the rule reads: texts, vectors, or the clusters."""
         return needs(self)
 
+    def by_backend(self) -> bool:
+        """Return whether rows are compared on a device, where there is one."""
+        return self.by == "transport"
+
     def current(self) -> Self:
         """Return it with the fingerprint of the target's files. Raises InputError where there are none."""
         return self if self.target is None else self.model_copy(update={"target": self.target.current()})

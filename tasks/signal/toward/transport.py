@@ -77,6 +77,10 @@ class TransportRule(Rule):
         b = np.full(len(wanted), 1 / len(wanted))
         epsilon = fit.facts["epsilon"]
         assert isinstance(epsilon, float)
+        if fit.backend == "gpu":
+            from evenkeel.tasks.signal.toward.device_transport import potential_on_device
+
+            return -potential_on_device(chunks(source, block), wanted, b, g, epsilon)
         parts = [-potential(x, wanted, b, g, epsilon) for x in chunks(source, block)]
         return np.concatenate([np.empty(0), *parts])
 
