@@ -6,16 +6,23 @@ import types
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from evenkeel.infra.compute import Backend, Compute
+from evenkeel.infra.errors import StorageError
 from evenkeel.tasks.ingest.device_columns import device_place
 from evenkeel.tasks.ingest.reader import LocalShard
 from evenkeel.tasks.ingest.readers.parquet import ParquetReader
 from evenkeel.tasks.ingest.vectors import to_matrix
+from tests.ingest.pools import ingest, refused, whole, write
+
+BACKENDS: tuple[Backend, ...] = ("cpu", "gpu")
 
 
 class Numbers:
@@ -161,3 +168,107 @@ def test_a_reader_that_stops_early_gives_up_its_place_last(
     batches.close()  # type: ignore[attr-defined]
     assert ended
     assert ended[0]
+
+
+@pytest.mark.long
+def test_a_shard_of_a_store_is_copied_once_and_decoded_from_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, decoded = list[str](), list[tuple[str, int]]()
+    sound = MemoryFileSystem.get_file
+
+    def get_file(store: MemoryFileSystem, rpath: str, lpath: str, **options: Any) -> None:
+        copied.append(rpath)
+        sound(store, rpath, lpath, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
+    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+
+    def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
+        decoded.extend((path.name, group) for group in row_groups)
+        return Frame(pq.ParquetFile(path).read_row_group(row_groups[0], columns=columns))
+
+    monkeypatch.setitem(sys.modules, "cudf", types.SimpleNamespace(read_parquet=read_parquet))
+    table = pa.table({"id": list("abcdef"), "vector": pa.array(ROWS, pa.list_(pa.float32()))})
+    for name in ("one", "two"):
+        path = write(tmp_path / f"{name}.parquet", table, row_group_size=1)
+        fsspec.filesystem("memory").put_file(str(path), f"/{tmp_path.name}/{name}.parquet")
+        table = table.set_column(0, "id", pa.array(list("ghijkl")))
+    columns = {"id": "id", "vector": "vector"}
+    found = {}
+    for backend in BACKENDS:
+        compute = Compute(threads=1, backend=backend, driver_device=True)
+        pool = ingest(tmp_path / backend, compute, uri=f"memory:///{tmp_path.name}", **columns)
+        found[backend] = (whole(pool), [shard.sha256 for shard in pool.shards])
+    assert found["cpu"] == found["gpu"]
+    names = [f"/{tmp_path.name}/{name}.parquet" for name in ("one", "two")]
+    assert sorted(copied) == sorted(2 * names), "once for a run"
+    assert sorted(decoded) == [(f"{name}.parquet", group) for name in ("one", "two") for group in range(6)]
+    assert not list(tmp_path.rglob("scratch/**/*.parquet"))
+
+
+def test_no_more_than_two_row_groups_are_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = list[int]()
+
+    def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
+        begun.extend(row_groups)
+        return Frame(pq.ParquetFile(path).read_row_group(row_groups[0], columns=columns))
+
+    monkeypatch.setitem(sys.modules, "cudf", types.SimpleNamespace(read_parquet=read_parquet))
+    table = pa.table({"vector": pa.array(ROWS * 2, pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "shard.parquet", row_group_size=1)
+    shard = LocalShard(tmp_path / "shard.parquet", 100, "vector", None, "gpu")
+    for group, _ in enumerate(ParquetReader().batches(shard)):
+        assert max(begun) <= group + 2
+    assert sorted(begun) == list(range(12))
+
+
+@pytest.mark.long
+def test_a_shard_that_breaks_on_the_device_is_refused_as_by_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+
+    def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
+        if path.name == "b.parquet" and row_groups == [2]:
+            raise RuntimeError("CUDF failure: a page ends early")
+        return Frame(pq.ParquetFile(path).read_row_group(row_groups[0], columns=columns))
+
+    monkeypatch.setitem(sys.modules, "cudf", types.SimpleNamespace(read_parquet=read_parquet))
+    vectors = np.random.default_rng(0).random((4000, 2), np.float32)
+    table = pa.table({"vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 2)})
+    write(tmp_path / "pool" / "a.parquet", table.slice(0, 10))
+    path = write(tmp_path / "pool" / "b.parquet", table, row_group_size=1000, write_page_checksum=True)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) * 5 // 8] ^= 1  # in the third of four row groups
+    path.write_bytes(raw)
+    pools = [
+        ingest(
+            tmp_path / backend,
+            Compute(threads=1, backend=backend, driver_device=True),
+            uri=str(tmp_path / "pool"),
+            vector="vector",
+            max_quarantined=1.0,
+            rows_per_block=500,
+        )
+        for backend in BACKENDS
+    ]
+    host, there = pools
+    assert refused(there) == refused(host) == [(1, row, "unreadable shard") for row in range(4000)]
+    assert (there.rows, there.info.quarantined) == (host.rows, host.info.quarantined) == (10, 4000)
+    assert "a page ends early" in str(there.shards[1].reason)
+
+
+def test_a_store_that_refuses_stops_the_run_with_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+
+    def get_file(store: MemoryFileSystem, rpath: str, lpath: str, **options: Any) -> None:
+        raise PermissionError(f"not today: {rpath}")
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
+    path = write(tmp_path / "one.parquet", {"id": ["a"], "vector": pa.array(ROWS[:1], pa.list_(pa.float32()))})
+    fsspec.filesystem("memory").put_file(str(path), f"/{tmp_path.name}/one.parquet")
+    for backend in BACKENDS:
+        compute = Compute(threads=1, backend=backend, driver_device=True)
+        with pytest.raises(StorageError, match="not allowed to read memory:"):
+            ingest(tmp_path / backend, compute, uri=f"memory:///{tmp_path.name}", vector="vector")
