@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Int64Array, UInt64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.infra.lookup import find_sorted
@@ -26,7 +27,7 @@ from evenkeel.tasks.dedup.groups import PARTNERS
 from evenkeel.tasks.dedup.ledger import ROWS_PER_GROUP
 from evenkeel.tasks.dedup.lists import read_texts, vector_parts
 from evenkeel.tasks.dedup.minhash import Sketches, band_hashes, choose_bands, similarities, sketches
-from evenkeel.tasks.dedup.ngrams import count_listed, listed_ngrams
+from evenkeel.tasks.dedup.ngrams import listed_ngrams, listed_ngrams_of
 from evenkeel.tasks.embed.post import normalise
 from evenkeel.tasks.embed.step import embed_texts, embed_vectors
 from evenkeel.tasks.embed.vectors import Vectors
@@ -78,7 +79,7 @@ def excluded_rows(
     """
     prepared = [prepare(one, vectors, storage.join(folder, f"list-{number}"), run) for number, one in enumerate(lists)]
     work = sum(shard.bytes for shard in pool.shards)
-    parts = run.compute.map(partial(_match_block, pool, vectors, prepared), pool.blocks, work=work)
+    parts = run.compute.map(partial(_match_block, pool, vectors, prepared, run.compute.backend), pool.blocks, work=work)
     row_id, number, similarity = (np.concatenate(column) for column in zip(*parts, strict=True))
     by = pa.array([lists[one].by for one in number], pa.string())
     table = pa.table({"row_id": row_id, "list": number.astype(np.int32), "by": by, "similarity": similarity})
@@ -201,7 +202,7 @@ def _reference_vectors(config: VectorList, vectors: Vectors, run: Run) -> Iterat
 
 
 def _match_block(
-    pool: Pool, vectors: Vectors, lists: list[Prepared], block: Block
+    pool: Pool, vectors: Vectors, lists: list[Prepared], backend: Backend, block: Block
 ) -> tuple[UInt64Array, Int64Array, Float32Array]:
     """Return the excluded rows of a block: row id, number of the list, similarity."""
     table = pool.table(block, ["row_id", "identity", "text_hash"])
@@ -220,23 +221,24 @@ def _match_block(
                 remedy="name the column: source.text",
             )
         elif isinstance(one.config, NgramList):
-            words, offsets = word_hashes(pool.text(block), MAX_CHARACTERS)
             listed = {int(length): np.asarray(one.array(f"ngrams-{length}")) for length in one.array("lengths")}
-            sharing = np.flatnonzero(count_listed(words, offsets, listed) >= one.config.min_shared)
+            counts = listed_ngrams_of(pool.text(block), MAX_CHARACTERS, listed, backend)
+            sharing = np.flatnonzero(counts >= one.config.min_shared)
             found.append((sharing, np.ones(len(sharing), np.float32)))
         else:
-            found.append(_similar_texts(one, one.config, table["text_hash"], pool.text(block)))
+            found.append(_similar_texts(one, one.config, table["text_hash"], pool.text(block), backend))
     rows = np.concatenate([rows for rows, _ in found])
     number = np.repeat(np.arange(len(lists)), [len(rows) for rows, _ in found])
     return row_ids[rows], number, np.concatenate([similarity for _, similarity in found])
 
 
 def _similar_texts(
-    one: Prepared, config: TextList, hashes: pa.ChunkedArray, texts: pa.ChunkedArray
+    one: Prepared, config: TextList, hashes: pa.ChunkedArray, texts: pa.ChunkedArray, backend: Backend
 ) -> tuple[Int64Array, Float32Array]:
     """Return the rows whose text equals or nearly equals one of the list, and how similar they are."""
     similarity, keys, near = np.zeros(len(texts), np.float32), _text_keys(hashes), config.near
-    banded = None if near is None else band_hashes(texts, near, choose_bands(near.threshold, near.recall))
+    bands = None if near is None else choose_bands(near.threshold, near.recall)
+    banded = None if near is None or bands is None else band_hashes(texts, near, bands, backend)
     for part in range(one.parts):
         similarity[find_sorted(one.array("hashes", part), keys)[1]] = 1
         if near is None or banded is None or len(one.array("offsets", part)) == 1:

@@ -11,8 +11,8 @@ import pyarrow as pa
 from evenkeel.infra.dtypes import BoolArray, Int64Array, UInt32Array, UInt64Array
 from evenkeel.tasks.dedup.config import MAX_HASHES, NearConfig
 from evenkeel.tasks.embed import device_words
-from evenkeel.tasks.embed.device_texts import LONGEST, THREADS, Part, for_each_part
-from evenkeel.tasks.embed.words import slices
+from evenkeel.tasks.embed.device_texts import THREADS
+from evenkeel.tasks.embed.device_words import WordsThere, for_each_part_of_words
 
 BYTES_EACH = 8  # of the device's memory for a byte of text
 SOURCE = (
@@ -78,23 +78,16 @@ def band_hashes_on_device(
 
     turn, factor: of every hash function, at most 144. Returns the texts that are left to the CPU, of more than 64 KiB.
     """
-    size, bands, left = len(turn), len(buckets), [np.empty(0, np.int64)]
-    for start, data, offsets in slices(texts, config.max_characters):
-        chosen = np.diff(offsets) <= LONGEST
-        left.append(start + np.flatnonzero(~chosen))
+    size, bands = len(turn), len(buckets)
 
-        def work(part: Part, start: int = start, chosen: BoolArray = chosen) -> None:
-            arrays, count, texts = part.arrays, len(part.rows), part.last - part.first
-            xp = arrays.xp
-            hashes = xp.empty(len(part.data) // 2 + texts, np.uint64)
-            counts, found = xp.zeros(texts, np.int32), xp.empty((bands, texts), np.uint64)
-            part.launch(SOURCE, "word_hashes", count, part.rows, hashes, counts)
-            functions = (arrays.put(turn), arrays.put(factor), np.int32(size), np.int32(bands))
-            about = (hashes, counts, np.int32(config.shingle), *functions, found, np.int64(texts))
-            part.launch(SOURCE, "band_hashes", count, part.rows, *about, threads=THREADS)
-            mine = np.flatnonzero(chosen[part.first : part.last])
-            rows = mine + start + part.first
-            buckets[:, rows], wordy[rows] = arrays.get(found)[:, mine], arrays.get(counts)[mine] > 0
+    def fill(words: WordsThere) -> None:
+        part = words.part
+        arrays, texts = part.arrays, part.last - part.first
+        found = arrays.xp.empty((bands, texts), np.uint64)
+        functions = (arrays.put(turn), arrays.put(factor), np.int32(size), np.int32(bands))
+        about = (words.hashes, words.counts, np.int32(config.shingle), *functions, found, np.int64(texts))
+        part.launch(SOURCE, "band_hashes", len(part.rows), part.rows, *about, threads=THREADS)
+        buckets[:, words.rows] = arrays.get(found)[:, words.mine]
+        wordy[words.rows] = arrays.get(words.counts)[words.mine] > 0
 
-        for_each_part(data, offsets, chosen, BYTES_EACH, work)
-    return np.concatenate(left)
+    return for_each_part_of_words(texts, config.max_characters, SOURCE, BYTES_EACH, fill)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 
 from evenkeel.infra.compiled import compiled, inlined
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Int64Array, UInt64Array
-from evenkeel.tasks.embed.words import mix
+from evenkeel.tasks.embed.words import mix, word_hashes
 
 
 def listed_ngrams(words: UInt64Array, offsets: Int64Array, length: int, min_words: int) -> dict[int, UInt64Array]:
@@ -24,6 +26,21 @@ def listed_ngrams(words: UInt64Array, offsets: Int64Array, length: int, min_word
             _hash_ngrams(words, offsets, chosen, size, hashes)
             found[size] = np.unique(hashes)
     return found
+
+
+def listed_ngrams_of(
+    texts: pa.ChunkedArray, max_characters: int, listed: Mapping[int, UInt64Array], backend: Backend = "cpu"
+) -> Int64Array:
+    """Return how many n-grams of each text are on the list, (n,) int64; either backend gives the same."""
+    counts, rows = np.zeros(len(texts), np.int64), np.arange(len(texts))
+    if backend == "gpu":
+        from evenkeel.tasks.dedup.ngrams_gpu import count_listed_on_device
+
+        rows = count_listed_on_device(texts, max_characters, listed, counts)
+    if len(rows):
+        words, offsets = word_hashes(texts.take(rows) if backend == "gpu" else texts, max_characters)
+        counts[rows] = count_listed(words, offsets, listed)
+    return counts
 
 
 def count_listed(words: UInt64Array, offsets: Int64Array, listed: Mapping[int, UInt64Array]) -> Int64Array:

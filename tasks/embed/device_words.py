@@ -3,6 +3,16 @@
 The words of text i lie from place offsets[i] / 2 + i on: two words never begin in fewer than two bytes.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from evenkeel.infra.dtypes import Array, BoolArray, Int64Array
+from evenkeel.tasks.embed.device_texts import LONGEST, Part, for_each_part
+from evenkeel.tasks.embed.words import slices
+
 SOURCE = r"""
 typedef unsigned char byte;
 typedef unsigned long long u64;
@@ -66,3 +76,40 @@ extern "C" __global__ void word_hashes(
   counts[text] = used;
 }
 """
+
+
+class WordsThere(NamedTuple):
+    """The words of a part of some texts, on the device.
+
+    part: the texts. hashes: uint64, of each text from its place on. counts: (m,) int32, words of each. rows: (r,) int64
+    on this machine, which of all texts are worked on; mine: the same, counted from the first of the part.
+    """
+
+    part: Part
+    hashes: Array
+    counts: Array
+    rows: Int64Array
+    mine: Int64Array
+
+
+def for_each_part_of_words(
+    texts: pa.ChunkedArray | pa.Array, max_characters: int, source: str, each: int, work: Callable[[WordsThere], None]
+) -> Int64Array:
+    """Call work(words) for the words of consecutive texts; return which texts are left out: those above 64 KiB.
+
+    source: of kernels that read them; `SOURCE` and more. each: about how many bytes of memory a byte of text takes.
+    """
+    left = [np.empty(0, np.int64)]
+    for start, data, offsets in slices(texts, max_characters):
+        chosen = np.diff(offsets) <= LONGEST
+        left.append(start + np.flatnonzero(~chosen))
+
+        def hashed(part: Part, start: int = start, chosen: BoolArray = chosen) -> None:
+            xp, texts = part.arrays.xp, part.last - part.first
+            hashes, counts = xp.empty(len(part.data) // 2 + texts, np.uint64), xp.zeros(texts, np.int32)
+            part.launch(source, "word_hashes", len(part.rows), part.rows, hashes, counts)
+            mine = np.flatnonzero(chosen[part.first : part.last])
+            work(WordsThere(part, hashes, counts, mine + start + part.first, mine))
+
+        for_each_part(data, offsets, chosen, each, hashed)
+    return np.concatenate(left)

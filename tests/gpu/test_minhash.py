@@ -1,13 +1,15 @@
-"""MinHash on a device gives the buckets of the CPU: its CUDA source runs here on the CPU."""
+"""MinHash and listed n-grams on a device are those of the CPU: its CUDA source runs here on the CPU."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from evenkeel.infra.compute import Backend
-from evenkeel.tasks.dedup import minhash_gpu
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
+from evenkeel.tasks.dedup.ngrams import listed_ngrams, listed_ngrams_of
+from evenkeel.tasks.embed import device_words
+from evenkeel.tasks.embed.words import word_hashes
 from tests.gpu.standin import StandIn
 
 BACKENDS: tuple[Backend, ...] = ("cpu", "gpu")
@@ -50,12 +52,29 @@ def test_a_device_finds_the_buckets_of_the_cpu(device: StandIn, monkeypatch: pyt
     assert traffic.down == count * (HASHES // 4 * 8 + 4), "buckets, and which texts have words"
     same(NearConfig(shingle=1, seed=3))
     same(NearConfig(shingle=5, max_characters=1024))
-    monkeypatch.setattr(minhash_gpu, "LONGEST", 200)
+    monkeypatch.setattr(device_words, "LONGEST", 200)
     same(NearConfig(shingle=3))
     none = band_hashes(pa.chunked_array([], pa.string()), NearConfig(), Bands(2, 2), "gpu")
     assert (none[0].shape, none[1].shape) == ((2, 0), (0,))
 
 
+def same_counts(longest: int) -> None:
+    words, offsets = word_hashes(texts(), longest)
+    listed = listed_ngrams(words, offsets, 4, 1)
+    part = {length: hashes[::2] if length == 4 else hashes for length, hashes in listed.items()}
+    host, there = (listed_ngrams_of(texts(), longest, part, backend) for backend in BACKENDS)
+    assert np.array_equal(there, host)
+    assert host.sum() > 50
+
+
+@pytest.mark.long
+def test_a_device_counts_listed_ngrams_as_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    same_counts(262_144)
+    monkeypatch.setattr(device_words, "LONGEST", 200)
+    same_counts(1024)
+
+
 @pytest.mark.gpu
 def test_a_device_finds_them_on_hardware() -> None:
     same(NearConfig(shingle=3))
+    same_counts(262_144)
