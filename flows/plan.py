@@ -20,6 +20,7 @@ from evenkeel.flows.unmet import seen_in_pool, seen_in_sample
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.quantities import count, duration, size
 from evenkeel.infra.workspace import StepRef
+from evenkeel.tasks.cluster.together import devices_together
 from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
 from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
@@ -48,7 +49,8 @@ class Estimate(BaseModel):
     they have run; kept: rows of the version, at most so many before that. memory: of the driver process and all workers
     together. seconds: of each step to do, and of start and end, on the compute asked for; total: of all of them. price:
     of one hour, in any currency; money: for all of it. note: what the user should know of the source: that a column was
-    guessed to be the vector. obstacles: gates that cannot pass.
+    guessed to be the vector. obstacles: gates that cannot pass. devices: over how many, at least, the rows are one
+    k-means, where one does not hold them and those of all workers do.
     """
 
     rows: int
@@ -68,6 +70,7 @@ class Estimate(BaseModel):
     obstacles: list[Obstacle] = []
     note: str = ""
     target: str = ""
+    devices: int | None = None
 
 
 class Plan(BaseModel):
@@ -102,6 +105,10 @@ class Plan(BaseModel):
             + ("" if found.money is None else f"; money: {found.money:,.2f} at {found.price:g} an hour"),
         ]
         about += [found.note] if found.note else []
+        if found.devices is not None:
+            about.append(
+                f"level 1 is one k-means over {count(found.workers, 'device')}: it takes {found.devices} at least"
+            )
         return [*about, *lines(found.obstacles), *(f"DOES NOT FIT: {one.summary()}" for one in found.shortfalls)]
 
     @property
@@ -254,6 +261,11 @@ def _estimate(
         )
         + without_values(recipe, pool.signals),
         note=found.note,
+        devices=devices_together(
+            work.rows, work.dimension, limits.itemsize, work.leaves, recipe.clustering, run.compute
+        )
+        if "cluster" in costs
+        else None,
         target=_target_in_words(recipe, left),
     )
 

@@ -67,6 +67,11 @@ class Compute:
         return cuda if self.backend == "gpu" else self.backend
 
     @property
+    def devices(self) -> int:
+        """How many CUDA devices the workers have together: one each; 0 on the CPU."""
+        return self.workers if self.backend == "gpu" else 0
+
+    @property
     def alone(self) -> bool:
         """Tell whether this process does everything."""
         return self.start is None and self._client is None

@@ -64,16 +64,18 @@ class Step(Generic[ConfigT, InputsT]):
     name: the folder under the dataset's workspace. version: raise it when the code changes what comes out.
     function: `(config, inputs, folder to write to, run) -> Outcome`; its annotations say which config and which inputs
     the step takes. by_backend: the output depends on whether a CPU or a GPU computed it, so the backend is part of the
-    key; a function tells for which configs. retries: how often a failure is worth another try. intact: tells whether
-    what a finished output points to, outside its own folder, is still there. cost: `(config, workload) -> CPU-seconds`
-    on a reference core. label: what the step is called where it runs with a config, for a step that runs several
-    times; None = its name.
+    key; a function tells for which configs. by_devices: it depends on how many CUDA devices there are, where there are
+    several, so their number is part of the key. retries: how often a failure is worth another try. intact: tells
+    whether what a finished output points to, outside its own folder, is still there. cost: `(config, workload) ->
+    CPU-seconds` on a reference core. label: what the step is called where it runs with a config, for a step that runs
+    several times; None = its name.
     """
 
     name: str
     version: int
     function: Callable[[ConfigT, InputsT, StepFolder, Run], Outcome]
     by_backend: bool | Callable[[ConfigT], bool] = False
+    by_devices: bool = False
     retries: int = 1
     timeout_seconds: float = 24 * 3600.0
     intact: Callable[[StepRef], bool] = lambda _: True
@@ -107,6 +109,8 @@ class Step(Generic[ConfigT, InputsT]):
         keys = {name: ref.key for name, ref in inputs.present().items()}
         if self.by_backend(config) if callable(self.by_backend) else self.by_backend:
             keys["backend"] = run.compute.kind_of_device
+        if self.by_devices and run.compute.devices > 1:
+            keys["devices"] = str(run.compute.devices)
         return content_key(self.name, self.version, config, keys)
 
     def folder(self, config: ConfigT, inputs: InputsT, run: Run) -> StepFolder:

@@ -32,9 +32,13 @@ class Checkpoint:
         self.folder = folder
         self.saved = time.monotonic()
 
+    def due(self) -> bool:
+        """Tell whether a state within a round is to be saved by now."""
+        return time.monotonic() >= self.saved + self.pause
+
     def save_state(self, turn: int, state: FitState) -> None:
-        """Save the state of the fit of round `turn`; it counts once `state.json` names it."""
-        if time.monotonic() < self.saved + self.pause:
+        """Save the state of the fit of round `turn`, where it is time; it counts once `state.json` names it."""
+        if not self.due():
             return
         last = self._last_state()
         write_array(self._state_array("centroids", turn, state.iterations), state.centroids)

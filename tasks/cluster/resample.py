@@ -39,8 +39,26 @@ def fit_level(
     0.04 on the 2-D toy. on_iteration: called with the round and what each of its iterations did. checkpoint: where the
     level is saved after each round, and within a long one. max_rows: most rows of a cluster.
     """
+    engine = open_engine(x, k, options_of(config), opening_rng(seed), device=device)
+    return fit_rounds(engine, k, config, seed, on_iteration, checkpoint, max_rows)
+
+
+def opening_rng(seed: int) -> np.random.Generator:
+    """Return what an engine draws from while it is opened."""
+    return np.random.default_rng([seed, 0])
+
+
+def fit_rounds(
+    engine: Engine,
+    k: int,
+    config: ClusteringConfig,
+    seed: int,
+    on_iteration: OnIteration | None = None,
+    checkpoint: Checkpoint | None = None,
+    max_rows: int | None = None,
+) -> KMeans:
+    """Cluster the rows of an engine as `fit_level` does."""
     options = options_of(config)
-    engine = open_engine(x, k, options, np.random.default_rng([seed, 0]), device=device)
     k = min(k, len(engine.order))
     saved = checkpoint.load_round() if checkpoint is not None else None
     first = 0 if saved is None else saved[0] + 1
@@ -51,6 +69,7 @@ def fit_level(
             None if on_iteration is None else partial(on_iteration, turn),
             None if checkpoint is None else partial(checkpoint.save_state, turn),
             None if checkpoint is None else checkpoint.load_state(turn),
+            None if checkpoint is None else checkpoint.due,
         )
         if fit is None:
             fit = _fitted(engine, k, options, rng, hooks, final=not config.resampling)

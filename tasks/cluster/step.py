@@ -28,6 +28,7 @@ from evenkeel.tasks.cluster.penalty import Labelling, LeafSums, penalise
 from evenkeel.tasks.cluster.resample import OnIteration, fit_level
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
+from evenkeel.tasks.cluster.together import devices_together, fit_together
 from evenkeel.tasks.cluster.upper import Children, Upper
 from evenkeel.tasks.embed.device import driver_device, worker_device
 from evenkeel.tasks.kmeans.bounds import bound_children
@@ -44,9 +45,9 @@ LEVEL_1_SHARE, UPPER_SHARE = 0.8, 0.2  # of the progress
 def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, run: Run) -> Outcome:
     """Cluster the kept rows level by level; write the levels and the leaf of every row.
 
-    Level 1 is one k-means where the rows fit `memory_gib`, else split; it is also split, into one group, where the
-    workers have CUDA devices and the driver has none. The levels above cluster the centroids below, unweighted.
-    Raises InputError where no row is kept.
+    Level 1 is one k-means where the rows fit `memory_gib`, or that of several workers' CUDA devices together, else it
+    is split; also, into one group, where the workers have devices and the driver has none. The levels above cluster
+    the centroids below, unweighted. Raises InputError where no row is kept.
     """
     source = Source.open(inputs, run.scratch)
     sizes = run.compute.map(source.count, source.names, work=source.pool.rows * 8)
@@ -158,8 +159,9 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
     rows, seed, folder = sum(sizes), job.seed(1), job.parts("level-1")
     max_rows = None if config.max_share is None else max(1, int(config.max_share * rows))
     run.progress(0.0, f"level 1: {rows:,} rows around {k:,} centroids")
-    there = worker_device(run.compute)
-    if group_count(rows, source.dimension, source.dtype.itemsize, k, config) > 1 or (there.gpu and not job.device.gpu):
+    there, shape = worker_device(run.compute), (rows, source.dimension, source.dtype.itemsize, k, config)
+    devices = devices_together(*shape, run.compute)
+    if devices is None and (group_count(*shape) > 1 or (there.gpu and not job.device.gpu)):
 
         def progress(done: float, message: str) -> None:
             run.progress(LEVEL_1_SHARE * done, f"level 1: {message}")
@@ -167,8 +169,12 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
         split = SplitLevel(source, config, seed, folder, job.out.uri, run.scratch, there)
         return _level(*fit_split(split, sizes, k, max_rows, run.compute, progress, job.log))
     follow = job.follow(rows, 0.0, LEVEL_1_SHARE)
-    x = Stacked([source.read(block) for block in source.names], source.dimension)
-    model = fit_level(x, k, config, seed, job.device, follow, Checkpoint(folder), max_rows)
+    checkpoint = Checkpoint(folder)
+    if devices is not None:
+        model = fit_together(source, sizes, k, config, seed, run.compute, devices, follow, checkpoint, max_rows)
+    else:
+        x = Stacked([source.read(block) for block in source.names], source.dimension)
+        model = fit_level(x, k, config, seed, job.device, follow, checkpoint, max_rows)
     first = 0
     for block, size in zip(source.names, sizes, strict=True):
         part = slice(first, first + size)
@@ -252,4 +258,4 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=8, function=cluster, by_backend=True, cost=cost)
+CLUSTER = Step(name="cluster", version=8, function=cluster, by_backend=True, by_devices=True, cost=cost)

@@ -10,7 +10,7 @@ from evenkeel.tasks.kmeans.kernels import Codebook, InvertedLists
 from evenkeel.tasks.kmeans.options import Fit, FitState, Hooks, Iteration, Options
 from evenkeel.tasks.kmeans.parallel import parallel_for
 from evenkeel.tasks.kmeans.prepare import PreparedRows
-from evenkeel.tasks.kmeans.refine import SAVE_EVERY, Search
+from evenkeel.tasks.kmeans.refine import Search
 
 MEANS_PER_PART = 256
 
@@ -218,6 +218,6 @@ def lloyd(search: ExactSearch, centroids: Float32Array, options: Options, hooks:
         if inertia >= before * (1 - options.tolerance) and not reseeded:
             break
         before, previous = inertia, labels
-        if hooks.on_state is not None and ran % SAVE_EVERY == 0:
-            hooks.on_state(FitState(ran, search.get(centroids), search.get(labels), inertia, 0.0, {}))
+        if (save := hooks.save_after(ran)) is not None:
+            save(FitState(ran, search.get(centroids), search.get(labels), inertia, 0.0, {}))
     return Fit(centroids, search.assign(centroids), ran)

@@ -10,6 +10,7 @@ Metric = Literal["euclidean", "cosine"]
 Precision = Literal["fast", "exact"]
 Products = Literal["float32", "tf32", "tf32x3"]
 Seeding = Literal["auto", "random", "k-means++", "grouped"]
+SAVE_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,18 @@ class FitState:
 class Hooks:
     """How a fit is followed, saved and resumed.
 
-    on_iteration: called after every iteration. on_state: called with the state after every fourth iteration. resume:
-    the state to go on from.
+    on_iteration: called after every iteration. on_state: called with the state after every fourth iteration, where
+    `due` is None or says so: labels come home for it. resume: the state to go on from.
     """
 
     on_iteration: Callable[[Iteration], object] | None = None
     on_state: Callable[[FitState], object] | None = None
     resume: FitState | None = None
+    due: Callable[[], bool] | None = None
+
+    def save_after(self, iteration: int) -> Callable[[FitState], object] | None:
+        """Return what the state after an iteration is to be given to, None where it is not asked for."""
+        return self.on_state if iteration % SAVE_EVERY == 0 and (self.due is None or self.due()) else None
 
 
 NO_HOOKS = Hooks()

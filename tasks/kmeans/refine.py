@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
-from evenkeel.tasks.kmeans.options import Fit, FitState, Hooks, Iteration, Options
+from evenkeel.tasks.kmeans.options import SAVE_EVERY, Fit, FitState, Hooks, Iteration, Options
 
 REPAIR_AT = 4
 MISASSIGNED = 0.01
-SAVE_EVERY = 4
 
 
 class Search(Protocol):
@@ -126,7 +125,7 @@ def refine(
         if settled and len(moved) <= k // 1000:
             break
         before = inertia
-        if hooks.on_state is not None and ran % SAVE_EVERY == 0:
+        if (save := hooks.save_after(ran)) is not None:
             random = dict(rng.bit_generator.state)
-            hooks.on_state(FitState(ran, search.get(centroids), search.get(labels), inertia, misassigned, random))
+            save(FitState(ran, search.get(centroids), search.get(labels), inertia, misassigned, random))
     return Fit(centroids, search.last(centroids, labels) if final else labels, ran)

@@ -67,6 +67,10 @@ def test_a_plan_counts_rows_and_prices_the_time(document: dict[str, Any], tmp_pa
     priced = planned(document, "price_per_hour=3", probe=False).estimate
     assert priced is not None
     assert priced.money == pytest.approx(3.0 * priced.total / 3600, abs=1e-4)
+    recipe = parse(json.loads(json.dumps(document)), ["clustering.memory_gib=4e-4"])
+    with running(recipe) as run:
+        together = plan(recipe, replace(run, compute=Compute(backend="gpu", workers=3)), probe=False)
+    assert "level 1 is one k-means over 3 devices: it takes 2 at least" in together.summary()
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "csv", "npy"])

@@ -102,6 +102,32 @@ def draw_seeds(
             chosen[group] = rows[np.searchsorted(prefix, aim, side="right")]
 
 
+def group_peaks(squared: Float32Array, order: Int64Array, starts: Int64Array, peaks: Float32Array) -> None:
+    """Find the largest number of every group."""
+    for group in range(len(peaks)):
+        values = squared[order[starts[group] : starts[group + 1]]]
+        peaks[group] = np.where(np.isinf(values), np.float32(1), values).max(initial=0)
+
+
+def draw_at(
+    squared: Float32Array,
+    order: Int64Array,
+    starts: Int64Array,
+    scales: Float64Array,
+    aims: Int64Array,
+    totals: Int64Array,
+    chosen: Int64Array,
+) -> None:
+    """Add the numbers of every group, as whole ones, and find the row that the aim falls on."""
+    for group in range(len(chosen)):
+        rows = order[starts[group] : starts[group + 1]]
+        values = np.where(np.isinf(squared[rows]), np.float32(1), squared[rows]).astype(np.float64)
+        prefix = np.cumsum(np.ceil(values * scales[group]).astype(np.int64))
+        totals[group] = prefix[-1] if len(rows) else 0
+        found = 0 <= aims[group] < totals[group]
+        chosen[group] = rows[np.searchsorted(prefix, aims[group], side="right")] if found else -1
+
+
 def lower_to(
     x: Float32Array, points: Float32Array, chosen: Int64Array, groups: Int32Array, squared: Float32Array
 ) -> None:

@@ -41,6 +41,7 @@ NAMES = frozenset(
         "log",
         "maximum",
         "minimum",
+        "rint",
         "ones",
         "searchsorted",
         "sort",

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from evenkeel.tasks.kmeans.device.arrays import Seen
-from evenkeel.tasks.kmeans.device.cuda import SOURCE, CudaKernels
+from evenkeel.tasks.kmeans.device.cuda import CudaKernels
+from evenkeel.tasks.kmeans.device.cuda_source import SOURCE
+from evenkeel.tasks.kmeans.device.totals import scale_for
 from tests.gpu import reference
 from tests.gpu.emulator import Emulated
 
@@ -20,6 +22,8 @@ ARGUMENTS = {
     "settle": "pppiqippppp",
     "gaps_to": "pppqip",
     "draw_seeds": "pppppp",
+    "group_peaks": "pppp",
+    "draw_at": "ppppppp",
     "lower_to": "ppppiqip",
     "losses": "ppppppfqpp",
     "add_segments": "ppppip",
@@ -138,6 +142,44 @@ def test_seeds_are_drawn_in_proportion_to_their_error(kernels: CudaKernels, weig
     for aim, place in ((0.0, 0), (1 - 1e-16, -1)):
         kernels.draw_seeds(squared, None, order, starts[:2], np.array([aim]), ends)
         assert ends[0] == order[:700][squared[order[:700]] > 0][place]
+
+
+def test_draws_from_two_parts_of_the_rows_are_those_from_all(kernels: CudaKernels) -> None:
+    rng = np.random.default_rng(8)
+    squared, groups = rng.random(900).astype(np.float32), rng.integers(0, 5, 900)
+    groups[groups == 3], squared[groups == 4] = 2, np.inf
+
+    def parted(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        here = groups[first:last]
+        return squared[first:last], np.argsort(here, kind="stable"), np.searchsorted(np.sort(here), np.arange(6))
+
+    parts = [parted(0, 300), parted(300, 900)]
+    peaks = np.empty((2, 5), np.float32)
+    for part, out in zip(parts, peaks, strict=True):
+        kernels.group_peaks(*part, out)
+        expected = np.empty(5, np.float32)
+        reference.group_peaks(*part, expected)
+        assert np.array_equal(out, expected)
+    peak, sizes = peaks.max(axis=0), np.bincount(groups, minlength=5)
+    assert (peak[3], peak[4]) == (0, 1)
+    scales = np.array([scale_for(float(p), int(n)) if p > 0 else 0.0 for p, n in zip(peak, sizes, strict=True)])
+    uniform, totals, chosen = rng.random(5), np.empty((2, 5), np.int64), np.empty((2, 5), np.int64)
+    for at, part in enumerate(parts):
+        kernels.draw_at(*part, scales, np.full(5, -1), totals[at], chosen[0])
+        assert (chosen[0] == -1).all()
+    total = totals.sum(axis=0)
+    aims = np.minimum((uniform * total.astype(np.float64)).astype(np.int64), total - 1)
+    for at, part in enumerate(parts):
+        mine = aims - totals[:at].sum(axis=0)
+        mine = np.where((mine >= 0) & (mine < totals[at]), mine, -1)
+        kernels.draw_at(*part, scales, mine, np.empty(5, np.int64), chosen[at])
+        expected_rows, expected_totals = np.empty(5, np.int64), np.empty(5, np.int64)
+        reference.draw_at(*part, scales, mine, expected_totals, expected_rows)
+        assert np.array_equal(chosen[at], expected_rows)
+        assert np.array_equal(totals[at], expected_totals)
+    whole = np.empty(5, np.int64)
+    reference.draw_seeds(squared, None, *parted(0, 900)[1:], uniform, whole)
+    assert np.array_equal(np.where(chosen[0] >= 0, chosen[0], np.where(chosen[1] >= 0, chosen[1] + 300, -1)), whole)
 
 
 def test_distances_are_lowered_to_the_point_of_the_group(kernels: CudaKernels) -> None:

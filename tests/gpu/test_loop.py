@@ -26,13 +26,17 @@ from evenkeel.tasks.kmeans.options import Device, FitState, Hooks, Iteration, Op
 from evenkeel.tasks.kmeans.prepare import prepare
 from evenkeel.tasks.kmeans.pruned_kernels import Ranking
 from tests.gpu.lines import Lines
+from tests.gpu.parted import PARTS
 from tests.gpu.standin import StandIn
 from tests.kmeans.mixtures import brute, mixture
 
 GPU = Device(gpu=True)
 KINDS: tuple[Products, ...] = ("float32", "tf32", "tf32x3")
 FOLDER = Path(rows_module.__file__).parent
-LINES = Lines(FOLDER, frozenset({"cuda.py", "cupy_arrays.py", "arrays.py", "opening.py", "density.py", "_accept"}))
+LINES = Lines(
+    FOLDER,
+    PARTS | {"cuda.py", "cuda_source.py", "cupy_arrays.py", "arrays.py", "opening.py", "density.py", "_accept"},
+)
 RAN: set[str] = set()
 
 
@@ -187,8 +191,8 @@ def test_relocation_decides_what_the_sequence_on_the_cpu_decides(device: StandIn
     search = DeviceSearch(there, Ranker(device, "float32"), None)
     centroids = device.put(start)
     labels, squared = search.rank(centroids)
-    assert search._ranked is not None
-    ids, gaps = (device.get(one) for one in search._ranked)
+    assert search.ranked is not None
+    ids, gaps = (device.get(one) for one in search.ranked)
     near = Ranking(ids, ((gaps - host.norms[:, None]) / 2).astype(np.float32))
     expected, by_hand, error = start.copy(), device.get(labels), device.get(squared)
     moved = on_host.relocate(host, expected, by_hand, near, error, np.random.default_rng(9))

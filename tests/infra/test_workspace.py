@@ -1,5 +1,6 @@
 """A step's output is found again by content, and only once it is finished."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,6 @@ def test_backend_is_part_of_the_key_only_where_it_matters(tmp_path: Path) -> Non
     step, numeric = Step("s", 1, nothing), Step("s", 1, nothing, by_backend=True)
     assert step.key(Config(), NoInputs(), cpu) == step.key(Config(), NoInputs(), gpu)
     assert numeric.key(Config(), NoInputs(), cpu) != numeric.key(Config(), NoInputs(), gpu)
+    many, step = replace(gpu, compute=Compute(backend="gpu", workers=2)), Step("s", 1, nothing, by_devices=True)
+    assert step.key(Config(), NoInputs(), gpu) == step.key(Config(), NoInputs(), cpu)
+    assert step.key(Config(), NoInputs(), many) != step.key(Config(), NoInputs(), gpu)

@@ -84,6 +84,28 @@ class Kernels(Protocol):
         `totals.whole` makes them. -1 where every row of the group weighs nothing or lies on a seed.
         """
 
+    def group_peaks(self, squared: Float32Array, order: Int64Array, starts: Int64Array, peaks: Float32Array) -> None:
+        """Write the largest number of each of the first m groups, 0 without rows, to peaks (m,); infinity counts as 1.
+
+        squared, order, starts: as `draw_seeds` takes them.
+        """
+
+    def draw_at(
+        self,
+        squared: Float32Array,
+        order: Int64Array,
+        starts: Int64Array,
+        scales: Float64Array,
+        aims: Int64Array,
+        totals: Int64Array,
+        chosen: Int64Array,
+    ) -> None:
+        """Do as `draw_seeds` does for what is a part of the rows of each group: scale and aim are given.
+
+        scales: (m,) how many whole ones make 1, 0 = nothing is drawn. aims: (m,) which of the whole ones, in the order
+        of the rows; -1 = none. totals: (m,) int64 out, how many there are. chosen: (m,) int64 out, -1 = none.
+        """
+
     def lower_to(
         self, x: Float32Array, points: Float32Array, chosen: Int64Array, groups: Int32Array, squared: Float32Array
     ) -> None:

@@ -6,6 +6,7 @@ done for many groups at once.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,15 +48,32 @@ class Groups:
         return Groups(self.coarse, self.labels[index])
 
 
-def fit_groups(rows: DeviceRows, k: int, rng: np.random.Generator, ranker: Ranker) -> Groups:
-    """Fit the coarse centroids for k centroids on a sample, and find the nearest of them to every row."""
-    arrays, n = rows.arrays, len(rows)
+class Sampled(NamedTuple):
+    """Which rows coarse centroids are fitted on, (m,) ascending, and which of these they begin at, (g,) ascending."""
+
+    rows: Int64Array
+    starts: Int64Array
+
+
+def sample_for(n: int, k: int, rng: np.random.Generator) -> Sampled:
+    """Draw the rows that the coarse centroids for k centroids are fitted on."""
     size = int(min(max(2, np.sqrt(NPROBE * k)), n))
     chosen = np.sort(rng.choice(n, size=min(n, ROWS_PER_LIST * size), replace=False))
-    sample = rows.take(arrays.put(chosen))
-    coarse = sample.gather(arrays.put(np.sort(rng.choice(len(chosen), size=size, replace=False))))
+    return Sampled(chosen, np.sort(rng.choice(len(chosen), size=size, replace=False)))
+
+
+def fit_coarse(sample: DeviceRows, starts: Int64Array, ranker: Ranker) -> Float32Array:
+    """Return coarse centroids, (g, d), fitted on a sample of the rows, from the rows of it that they begin at."""
+    coarse = sample.gather(sample.arrays.put(starts))
     for _ in range(ITERATIONS):
         sample.move_to_means(coarse, ranker.rank(sample, coarse).ids[:, 0].copy())
+    return coarse
+
+
+def fit_groups(rows: DeviceRows, k: int, rng: np.random.Generator, ranker: Ranker) -> Groups:
+    """Fit the coarse centroids for k centroids on a sample, and find the nearest of them to every row."""
+    chosen, starts = sample_for(len(rows), k, rng)
+    coarse = fit_coarse(rows.take(rows.arrays.put(chosen)), starts, ranker)
     return Groups(coarse, ranker.rank(rows, coarse).ids[:, 0].copy())
 
 

@@ -150,8 +150,78 @@ def prepare_rows(
 
     frame: that of other rows, in place of their own. Raises InputError as `prepare.prepare` does.
     """
-    shape, xp, spherical = check_shape(x), arrays.xp, metric == "cosine"
-    checked = check_weights(weights, shape[0])
+    checked, spherical = check_weights(weights, check_shape(x)[0]), metric == "cosine"
+    raw = copy_rows(arrays, x)
+    mean = arrays.get(raw.total) / raw.shape[0]
+    if not np.isfinite(mean).all():
+        raise not_finite(raw.first_not_finite())
+    if frame is None:
+        frame = (
+            Frame(np.zeros(raw.shape[1], np.float32), 1.0)
+            if spherical
+            else frame_of(mean.astype(np.float32), float(raw.peak))
+        )
+    made = raw.prepared(frame, spherical, arrays.put(checked) if checked.size else None, float(raw.peak))
+    if spherical and (row := without_direction(made)) is not None:
+        raise no_direction(row)
+    return made
+
+
+def without_direction(rows: DeviceRows) -> int | None:
+    """Return the first row of length zero, None where there is none."""
+    least = rows.arrays.xp.argmin(rows.norms)
+    return None if bool(rows.norms[least] > 0) else int(least)
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Rows as they came, float32.
+
+    x: (n, d) on the device, None where they do not fit. total: (d,) float64, their sum. peak: () the largest absolute
+    value; both on the device.
+    """
+
+    arrays: Arrays
+    x: Float32Array | None
+    source: Matrix
+    total: Float64Array
+    peak: Float32Array
+    shape: tuple[int, int]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows in order, in blocks whose size follows from the dimension."""
+        if self.x is not None:
+            yield from (Block(first, last, self.x[first:last]) for first, last in _bounds(self.shape))
+            return
+        for (first, last), raw in zip(
+            _bounds(self.shape), _raw_blocks(self.arrays, self.source, self.shape), strict=True
+        ):
+            yield Block(first, last, raw)
+
+    def first_not_finite(self) -> int:
+        """Return the first row that is not finite; there is one."""
+        xp = self.arrays.xp
+        found = ((first, xp.flatnonzero(~xp.isfinite(raw).all(axis=1))) for first, _, raw in self.blocks())
+        return next(first + int(bad[0]) for first, bad in found if len(bad))
+
+    def prepared(self, frame: Frame, spherical: bool, weights: Float32Array | None, peak: float) -> DeviceRows:
+        """Bring the rows to working coordinates: in place, so this object is used up. peak: that of all rows."""
+        arrays, xp, n = self.arrays, self.arrays.xp, self.shape[0]
+        norms: Float32Array = xp.empty(n, np.float32)
+        quartic: Float32Array = xp.empty(n, np.float32)
+        made = DeviceRows(arrays, self.x, self.source, norms, quartic, weights, frame, spherical, peak, self.shape)
+        if self.x is not None:
+            for _, _, part in made.blocks():
+                _to_frame(arrays, part, frame, spherical, peak)
+        for first, last, part in made.blocks():
+            norms[first:last] = (part * part).sum(axis=1)
+            quartic[first:last] = quartic_norms(arrays, part)
+        return made
+
+
+def copy_rows(arrays: Arrays, x: Matrix) -> RawRows:
+    """Copy (n, d) rows to the device, once, and look at all; those that do not fit stay where they are."""
+    shape, xp = check_shape(x), arrays.xp
     resident = _room(arrays, shape)
     total, peak = xp.zeros(shape[1], xp.float64), xp.zeros((), xp.float32)
     for (first, last), raw in zip(_bounds(shape), _raw_blocks(arrays, x, shape), strict=True):
@@ -160,25 +230,7 @@ def prepare_rows(
             peak = xp.maximum(peak, xp.abs(raw).max())
         if resident is not None:
             resident[first:last] = raw
-    mean, largest = arrays.get(total) / shape[0], float(peak)
-    if not np.isfinite(mean).all():
-        raise not_finite(_first_not_finite(arrays, x, shape))
-    if frame is None:
-        frame = Frame(np.zeros(shape[1], np.float32), 1.0) if spherical else frame_of(mean.astype(np.float32), largest)
-    norms: Float32Array = xp.empty(shape[0], xp.float32)
-    quartic: Float32Array = xp.empty(shape[0], xp.float32)
-    there = arrays.put(checked) if checked.size else None
-    made = DeviceRows(arrays, None, x, norms, quartic, there, frame, spherical, largest, shape)
-    if resident is not None:
-        made = replace(made, x=resident)
-        for _, _, part in made.blocks():
-            _to_frame(arrays, part, frame, spherical, largest)
-    for first, last, part in made.blocks():
-        norms[first:last] = (part * part).sum(axis=1)
-        quartic[first:last] = quartic_norms(arrays, part)
-    if spherical and not bool((norms > 0).all()):
-        raise no_direction(int(xp.argmin(norms)))
-    return made
+    return RawRows(arrays, resident, x, total, peak, shape)
 
 
 def fits(arrays: Arrays, shape: tuple[int, int]) -> bool:
@@ -240,9 +292,3 @@ def _to_frame(arrays: Arrays, part: Float32Array, frame: Frame, spherical: bool,
         part -= shift
     else:
         part[:] = (part.astype(xp.float64) - shift) * frame.scale
-
-
-def _first_not_finite(arrays: Arrays, x: Matrix, shape: tuple[int, int]) -> int:
-    blocks = zip(_bounds(shape), _raw_blocks(arrays, x, shape), strict=True)
-    found = ((first, arrays.xp.flatnonzero(~arrays.xp.isfinite(raw).all(axis=1))) for (first, _), raw in blocks)
-    return next(first + int(bad[0]) for first, bad in found if len(bad))

@@ -19,7 +19,7 @@ class DeviceSearch:
     def __init__(self, rows: DeviceRows, ranker: Ranker, grouped: GroupedRanker | None) -> None:
         self.rows, self.ranker, self.grouped = rows, ranker, grouped
         self.labels: Int32Array | None = None
-        self._ranked: Ranked | None = None
+        self.ranked: Ranked | None = None
 
     @property
     def scale(self) -> float:
@@ -83,19 +83,23 @@ class DeviceSearch:
 
     def rank(self, centroids: Float32Array) -> tuple[Int32Array, Float32Array]:
         """Rank all rows."""
-        self._ranked = self._find(centroids, self.labels)
-        return self._ranked.ids[:, 0].copy(), self._ranked.gaps[:, 0].copy()
+        self.ranked = self._find(centroids, self.labels)
+        return self.ranked.ids[:, 0].copy(), self.ranked.gaps[:, 0].copy()
 
     def relocate(
         self, centroids: Float32Array, labels: Int32Array, squared: Float32Array, rng: np.random.Generator
     ) -> Int64Array:
         """Move centroids to where the error is; rows that lose all three nearest are compared with all again."""
-        assert self._ranked is not None
-        moved = relocate(self.rows, centroids, labels, self._ranked, squared, rng)
+        assert self.ranked is not None
+        moved = relocate(self.rows, centroids, labels, self.ranked, squared, rng)
+        self.find_lost(centroids, labels)
+        return moved
+
+    def find_lost(self, centroids: Float32Array, labels: Int32Array) -> None:
+        """Compare rows of the label -1 with all centroids, in place."""
         lost = self.rows.arrays.xp.flatnonzero(labels < 0)
         if len(lost):
             labels[lost] = self.ranker.rank(self.rows.take(lost), centroids).ids[:, 0]
-        return moved
 
     def repair(self, centroids: Float32Array, labels: Int32Array) -> Int32Array:
         """Return the labels: a ranking among all is not wrong, and one by groups finds no more when asked again."""

@@ -1,8 +1,11 @@
 """First centroids on a device: k-means++ inside every group, all groups at once."""
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import numpy as np
 
-from evenkeel.infra.dtypes import Float32Array, Int32Array, Int64Array
+from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device.rows import DeviceRows
 from evenkeel.tasks.kmeans.device.totals import segment_totals, segments_of, weighted
 from evenkeel.tasks.kmeans.seeding import apportion
@@ -37,30 +40,52 @@ def seed_grouped(
     weight_of = rows_of.astype(np.float64)
     if rows.weights is not None:
         weight_of = arrays.get(segment_totals(arrays, rows.weights, segments))
+    return _seed(rows, groups, seeds_of(weight_of, error_of, k, rows_of), rng)
+
+
+def seeds_of(weight_of: Float64Array, error_of: Float64Array, k: int, rows_of: Int64Array) -> Int64Array:
+    """Return how many seeds each of g groups gets, given its weight, error and rows, (g,) each."""
     share = weight_of / weight_of.sum() + (error_of / error_of.sum() if error_of.any() else 0)
-    return _seed(rows, groups, apportion(share, k, rows_of), rng)
+    return apportion(share, k, rows_of)
 
 
-def _seed(rows: DeviceRows, groups: Int32Array, counts: Int64Array, rng: np.random.Generator) -> Float32Array:
-    """Draw `counts` seeds of every group, the n-th of all groups in one pass, in proportion to weight x D^2.
+class Turns(NamedTuple):
+    """In which order seeds are drawn: a first one of every group, then a second of those that get one, and so on.
 
-    groups: (n,). A group whose rows all lie on seeds gets no more. Seeds are in the order of their groups. Groups are
-    taken by how many seeds they get, so that those which get another are always the first ones.
+    renamed: (g,) int32, the groups by how many seeds they get, so that those which get another are always the first
+    ones. place: (k,) int64, where a draw's seed stands among those of all groups. spans: which draws a turn has.
     """
-    arrays, xp = rows.arrays, rows.arrays.xp
+
+    renamed: Int32Array
+    place: Int64Array
+    spans: list[tuple[int, int]]
+
+
+def turns_of(counts: Int64Array) -> Turns:
+    """Return the turns of groups that get `counts` seeds, (g,)."""
     by_count = np.argsort(-counts, kind="stable")
     turns = np.bincount(counts)[::-1].cumsum()[::-1][1:]  # how many groups get a first seed, a second, ...
     asked = np.concatenate([by_count[:many] for many in turns])
     turn_of = np.repeat(np.arange(len(turns)), turns)
     place = (np.cumsum(counts) - counts)[asked] + turn_of
-    uniform = arrays.put(rng.random(len(place))[place])
     renamed = np.empty(len(counts), np.int32)
     renamed[by_count] = np.arange(len(counts), dtype=np.int32)
+    ends = np.cumsum(turns).tolist()
+    return Turns(renamed, place, list(pairwise([0, *ends])))
+
+
+def _seed(rows: DeviceRows, groups: Int32Array, counts: Int64Array, rng: np.random.Generator) -> Float32Array:
+    """Draw `counts` seeds of every group, the n-th of all groups in one pass, in proportion to weight x D^2.
+
+    groups: (n,). A group whose rows all lie on seeds gets no more. Seeds are in the order of their groups.
+    """
+    arrays, xp = rows.arrays, rows.arrays.xp
+    renamed, place, spans = turns_of(counts)
+    uniform = arrays.put(rng.random(len(place))[place])
     here = arrays.put(renamed)[groups]
     segments = segments_of(arrays, here, len(counts))
     squared, chosen = xp.full(len(rows), np.inf, np.float32), xp.full(len(place), -1, np.int64)
-    ends = np.cumsum(turns).tolist()
-    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+    for first, last in spans:
         mine = chosen[first:last]
         arrays.kernels.draw_seeds(squared, rows.weights, segments.order, segments.starts, uniform[first:last], mine)
         points = rows.gather(xp.maximum(mine, 0))
