@@ -170,7 +170,6 @@ def test_a_reader_that_stops_early_gives_up_its_place_last(
     assert ended[0]
 
 
-@pytest.mark.long
 def test_a_shard_of_a_store_is_copied_once_and_decoded_from_the_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +222,6 @@ def test_no_more_than_two_row_groups_are_ahead(tmp_path: Path, monkeypatch: pyte
     assert sorted(begun) == list(range(12))
 
 
-@pytest.mark.long
 def test_a_shard_that_breaks_on_the_device_is_refused_as_by_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

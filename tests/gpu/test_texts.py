@@ -97,6 +97,7 @@ def test_memory_that_does_not_suffice_makes_parts_smaller(device: StandIn, monke
     assert device.released
 
 
+@pytest.mark.slow
 def test_languages_are_those_of_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [*TEXTS.values(), *made_texts(20), "x" * 300, "\u00e9" * 50 + " und der die das " * 20]
     array = pa.array(texts, pa.string())

@@ -34,7 +34,7 @@ class TowardSignal(TowardOptions, Signal):
 
     def by_backend(self) -> bool:
         """Return whether rows are compared on a device, where there is one."""
-        return self.by == "transport"
+        return self.by == "transport" or (self.by == "clusters" and self.assign != "hard")
 
     def current(self) -> Self:
         """Return it with the fingerprint of the target's files. Raises InputError where there are none."""

@@ -5,7 +5,7 @@ embedded by the map that embedded the pool, and each of its rows joins the neare
 are shared out over the clusters near them (`soft`), and a row weighs what its clusters do in its shares.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.cluster.hierarchy import Hierarchy, Level
 from evenkeel.tasks.dedup.target_set import TargetSet
@@ -80,7 +81,7 @@ class ClusterRule(Rule):
         ratio, variance = _array(fit.folder, "ratios", fit.scratch), fit.facts["variance"]
         assert isinstance(variance, float)
         soft = np.full(len(leaf), np.nan)
-        for rows, near in _near_rows(source, fit.folder, fit.scratch, block):
+        for rows, near in _near_rows(source, fit.folder, fit.scratch, fit.backend, block):
             soft[rows] = np.log((near.shares(variance) * ratio[near.cluster]).sum(axis=1))
         return soft
 
@@ -109,7 +110,8 @@ class ClusterRule(Rule):
             wanted += _counts(near, variances, level.clusters)
             first.append(near.head(LEFT_OUT - left_out))
             left_out += len(first[-1].cluster)
-        count = partial(_count_block, source, folder, str(run.scratch), variances, level.clusters)
+        near_rows = partial(_near_rows, source, folder, str(run.scratch), run.compute.backend)
+        count = partial(_count_block, near_rows, variances, level.clusters)
         work = source.pool.rows * source.vectors.dimension * source.vectors.dtype.itemsize
         held = run.compute.reduce(count, np.add, source.blocks, work=work)
         held = np.zeros_like(wanted) if held is None else held
@@ -129,23 +131,34 @@ def _counts(near: Near, variances: Float64Array, clusters: int) -> Float64Array:
 
 
 def _count_block(
-    source: SignalSource, folder: str, scratch: str, variances: Float64Array, clusters: int, block: str
+    near_rows: Callable[[str], Iterable[tuple[Int64Array, Near]]],
+    variances: Float64Array,
+    clusters: int,
+    block: str,
 ) -> Float64Array:
     """Return the rows of a block in every cluster under each variance, in shares, (v, clusters) float64."""
     found = np.zeros((len(variances), clusters))
-    for _, near in _near_rows(source, folder, scratch, block):
+    for _, near in near_rows(block):
         found += _counts(near, variances, clusters)
     return found
 
 
-def _near_rows(source: SignalSource, folder: str, scratch: str, block: str) -> Iterator[tuple[Int64Array, Near]]:
+def _near_rows(
+    source: SignalSource, folder: str, scratch: str, backend: Backend, block: str
+) -> Iterator[tuple[Int64Array, Near]]:
     """Yield numbers of rows of a block that deduplication kept, and the clusters near them, some at a time."""
     cluster, around = (np.asarray(_array(folder, name, scratch), np.int32) for name in ("cluster", "around"))
     centroids = np.asarray(_array(folder, "centroids", scratch), np.float32)
     leaf, _ = source.clusters(block)
-    vectors = source.vectors.block(block)
-    for rows in chunks_of(leaf):
-        yield rows, nearest_around(np.asarray(vectors[rows], np.float32), cluster[leaf[rows]], centroids, around)
+    vectors, chosen = source.vectors.block(block), list(chunks_of(leaf))
+    parts = ((np.asarray(vectors[rows], np.float32), cluster[leaf[rows]]) for rows in chosen)
+    if backend == "gpu":
+        from evenkeel.tasks.signal.toward.device_soft import near_on_device
+
+        yield from zip(chosen, near_on_device(parts, centroids, around), strict=True)
+        return
+    for rows, (x, own) in zip(chosen, parts, strict=True):
+        yield rows, nearest_around(x, own, centroids, around)
 
 
 def _array(folder: str, name: str, scratch: str) -> Array:
