@@ -67,7 +67,7 @@ CASES = {
     "exact": (25, ClusteringConfig(precision="exact", resampling=2, iterations=4), None),
     "fast": (140, ClusteringConfig(resampling=1, iterations=5), None),
     "cosine": (140, ClusteringConfig(resampling=1, iterations=4, metric="cosine"), None),
-    "bounded": (140, ClusteringConfig(resampling=0, iterations=3), 25),
+    "bounded": (140, ClusteringConfig(resampling=0, iterations=3), 12),
     "by groups": (150, ClusteringConfig(resampling=1, iterations=4), None),
 }
 

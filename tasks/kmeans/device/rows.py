@@ -6,6 +6,7 @@ the device and rows which do not give the same bits.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -87,14 +88,17 @@ class DeviceRows:
         return found
 
     def take(self, index: Int64Array) -> "DeviceRows":
-        """Return a copy of the rows at `index`, ascending, (m,) on the device."""
+        """Return a copy of the rows at `index`, (m,) on the device.
+
+        Where these do not fit it either, they are copied in this machine's memory: a k-means is counted with them.
+        """
         shape = (len(index), self.shape[1])
         weights = None if self.weights is None else self.weights[index]
         x, source = None, self.source
         if self.x is not None or fits(self.arrays, shape):
             x = self.gather(index)
         else:
-            source = Picked(self.source, self.arrays.get(index))
+            source = picked(self.source, self.arrays.get(index))
         norms, quartic = self.norms[index], self.quartic[index]
         return replace(self, x=x, source=source, norms=norms, quartic=quartic, weights=weights, shape=shape)
 
@@ -127,20 +131,17 @@ class DeviceRows:
         centroids[:] = xp.where((mass > 0)[:, None], means, centroids)
 
 
-class Picked:
-    """Some rows of a matrix, read by slices; index: (m,) int64, ascending."""
-
-    def __init__(self, source: Matrix, index: Int64Array) -> None:
-        self.source, self.index = source, index
-        self.shape, self.dtype = (len(index), source.shape[1]), source.dtype
-
-    def __getitem__(self, span: slice, /) -> Array:
-        """Return rows span.start..span.stop."""
-        index = self.index[span]
-        if not len(index):
-            return np.asarray(self.source[0:0])
-        first = int(index[0])
-        return np.asarray(self.source[first : int(index[-1]) + 1])[index - first]
+def picked(source: Matrix, index: Int64Array) -> Array:
+    """Return a copy of some rows of a matrix in this machine's memory, in any order; index: (m,) int64."""
+    found = np.empty((len(index), source.shape[1]), source.dtype)
+    by_row = np.argsort(index, kind="stable")
+    bounds = _bounds((source.shape[0], source.shape[1]))
+    ends = np.searchsorted(index[by_row], [last for _, last in bounds]).tolist()
+    for (first, last), (low, high) in zip(bounds, pairwise([0, *ends]), strict=True):
+        if low < high:
+            here = by_row[low:high]
+            found[here] = np.asarray(source[first:last])[index[here] - first]
+    return found
 
 
 def prepare_rows(
@@ -190,12 +191,11 @@ class RawRows:
 
     def blocks(self) -> Iterator[Block]:
         """Yield all rows in order, in blocks whose size follows from the dimension."""
-        if self.x is not None:
-            yield from (Block(first, last, self.x[first:last]) for first, last in _bounds(self.shape))
-            return
-        for (first, last), raw in zip(
-            _bounds(self.shape), _raw_blocks(self.arrays, self.source, self.shape), strict=True
-        ):
+        x, bounds = self.x, _bounds(self.shape)
+        copied = (
+            _raw_blocks(self.arrays, self.source, self.shape) if x is None else (x[low:high] for low, high in bounds)
+        )
+        for (first, last), raw in zip(bounds, copied, strict=True):
             yield Block(first, last, raw)
 
     def first_not_finite(self) -> int:
