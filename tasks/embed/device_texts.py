@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
 
-from evenkeel.infra.dtypes import Array, Int64Array
-from evenkeel.tasks.embed.words import Bytes
+from evenkeel.infra.dtypes import Array, BoolArray, Int64Array
+from evenkeel.tasks.embed.words import Bytes, slices
 from evenkeel.tasks.kmeans.device import opening
 from evenkeel.tasks.kmeans.device.arrays import Arrays
 from evenkeel.tasks.kmeans.device.batches import in_batches
@@ -78,6 +79,30 @@ def for_each_part(data: Bytes, offsets: Int64Array, chosen: Array, each: int, wo
         most = min(PART_BYTES, int(arrays.free_bytes() * SHARE) // each)
         texts = len(lengths) * most // max(int(offsets[-1] - offsets[0]), 1)
         in_batches(arrays, len(lengths), max(1, texts), put, "to read texts")
+
+
+def for_each_normal_part(
+    texts: pa.ChunkedArray | pa.Array,
+    max_characters: int,
+    each: int,
+    work: Callable[[Part, Int64Array, Int64Array], None],
+) -> Int64Array:
+    """Call work(part, rows, mine) for parts of texts in their normal form, as `words.slices` has it.
+
+    rows: (r,), which of all texts are worked on; mine: the same, counted from the first of the part. each: as above.
+    Returns which texts are left out, those of more than 64 KiB.
+    """
+    left = [np.empty(0, np.int64)]
+    for start, data, offsets in slices(texts, max_characters):
+        chosen = np.diff(offsets) <= LONGEST
+        left.append(start + np.flatnonzero(~chosen))
+
+        def of_slice(part: Part, start: int = start, chosen: BoolArray = chosen) -> None:
+            mine = np.flatnonzero(chosen[part.first : part.last])
+            work(part, mine + start + part.first, mine)
+
+        for_each_part(data, offsets, chosen, each, of_slice)
+    return np.concatenate(left)
 
 
 def kept(arrays: Arrays, name: str, make: Callable[[], Made]) -> Made:

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from evenkeel.infra.dtypes import Array, BoolArray, Int64Array
-from evenkeel.tasks.embed.device_texts import LONGEST, Part, for_each_part
-from evenkeel.tasks.embed.words import slices
+from evenkeel.infra.dtypes import Array, Int64Array
+from evenkeel.tasks.embed.device_texts import Part, for_each_normal_part
 
 SOURCE = r"""
 typedef unsigned char byte;
@@ -99,17 +98,11 @@ def for_each_part_of_words(
 
     source: of kernels that read them; `SOURCE` and more. each: about how many bytes of memory a byte of text takes.
     """
-    left = [np.empty(0, np.int64)]
-    for start, data, offsets in slices(texts, max_characters):
-        chosen = np.diff(offsets) <= LONGEST
-        left.append(start + np.flatnonzero(~chosen))
 
-        def hashed(part: Part, start: int = start, chosen: BoolArray = chosen) -> None:
-            xp, texts = part.arrays.xp, part.last - part.first
-            hashes, counts = xp.empty(len(part.data) // 2 + texts, np.uint64), xp.zeros(texts, np.int32)
-            part.launch(source, "word_hashes", len(part.rows), part.rows, hashes, counts)
-            mine = np.flatnonzero(chosen[part.first : part.last])
-            work(WordsThere(part, hashes, counts, mine + start + part.first, mine))
+    def hashed(part: Part, rows: Int64Array, mine: Int64Array) -> None:
+        xp, texts = part.arrays.xp, part.last - part.first
+        hashes, counts = xp.empty(len(part.data) // 2 + texts, np.uint64), xp.zeros(texts, np.int32)
+        part.launch(source, "word_hashes", len(part.rows), part.rows, hashes, counts)
+        work(WordsThere(part, hashes, counts, rows, mine))
 
-        for_each_part(data, offsets, chosen, each, hashed)
-    return np.concatenate(left)
+    return for_each_normal_part(texts, max_characters, each, hashed)

@@ -8,7 +8,7 @@ from evenkeel.infra.compute import Backend
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.minhash import Bands, band_hashes
 from evenkeel.tasks.dedup.ngrams import listed_ngrams, listed_ngrams_of
-from evenkeel.tasks.embed import device_words
+from evenkeel.tasks.embed import device_texts
 from evenkeel.tasks.embed.words import word_hashes
 from tests.gpu.standin import StandIn
 
@@ -52,7 +52,7 @@ def test_a_device_finds_the_buckets_of_the_cpu(device: StandIn, monkeypatch: pyt
     assert traffic.down == count * (HASHES // 4 * 8 + 4), "buckets, and which texts have words"
     same(NearConfig(shingle=1, seed=3))
     same(NearConfig(shingle=5, max_characters=1024))
-    monkeypatch.setattr(device_words, "LONGEST", 200)
+    monkeypatch.setattr(device_texts, "LONGEST", 200)
     same(NearConfig(shingle=3))
     none = band_hashes(pa.chunked_array([], pa.string()), NearConfig(), Bands(2, 2), "gpu")
     assert (none[0].shape, none[1].shape) == ((2, 0), (0,))
@@ -70,7 +70,7 @@ def same_counts(longest: int) -> None:
 @pytest.mark.long
 def test_a_device_counts_listed_ngrams_as_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     same_counts(262_144)
-    monkeypatch.setattr(device_words, "LONGEST", 200)
+    monkeypatch.setattr(device_texts, "LONGEST", 200)
     same_counts(1024)
 
 

@@ -4,17 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.compute import Compute
+from evenkeel.tasks.embed import device_texts
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.signal.toward.device_soft import near_on_device
 from evenkeel.tasks.signal.toward.device_transport import potential_on_device
+from evenkeel.tasks.signal.toward.ngrams import count_ngrams, weigh_texts
 from evenkeel.tasks.signal.toward.sinkhorn import potential
 from evenkeel.tasks.signal.toward.soft import clusters_around, nearest_around
 from evenkeel.tasks.step import InProcess
 from tests.gpu.standin import StandIn
+from tests.gpu.test_texts import BACKENDS, made_texts
 from tests.kmeans.mixtures import mixture
 from tests.sample.pools import make_run, write_pool
 from tests.signal.test_toward import toward
@@ -74,7 +78,25 @@ def test_the_signal_is_measured_there(device: StandIn, tmp_path: Path, by: str) 
     np.testing.assert_allclose(there, host, atol=1e-5 * np.ptp(host), rtol=0)
 
 
+def check_ngrams(count: int) -> None:
+    texts = pa.chunked_array([pa.array(made_texts(count), pa.string()), pa.array(["", None, "漢字 kana und mehr"])])
+    ratios = np.random.default_rng(0).normal(size=97)
+    assert np.array_equal(count_ngrams(texts, 97), count_ngrams(texts, 97, "gpu"))
+    for per_token in (False, True):
+        host, there = (weigh_texts(texts, ratios, per_token, backend) for backend in BACKENDS)
+        assert there.tobytes() == host.tobytes()
+    assert np.isnan(host).sum() > 3
+
+
+@pytest.mark.slow
+def test_weights_by_ngrams_are_those_of_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_ngrams(60)
+    monkeypatch.setattr(device_texts, "LONGEST", 60)
+    check_ngrams(60)
+
+
 @pytest.mark.gpu
 def test_rows_on_hardware_weigh_what_they_do_on_the_cpu() -> None:
     check_potential()
+    check_ngrams(2000)
     check_clusters(500)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from evenkeel.infra import storage
 from evenkeel.infra.arrays import map_array, write_array
 from evenkeel.infra.compiled import compiled
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import BoolArray, Float64Array, Int32Array, Int64Array
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.dedup.target_set import TargetSet
@@ -40,7 +41,7 @@ class NgramRule(Rule):
         Raises InputError where they have no n-gram in common, as where they are of different languages.
         """
         buckets, added = self.options.buckets, self.options.floor_probability
-        count = partial(count_block, source, buckets)
+        count = partial(_count_block, source, buckets, run.compute.backend)
         work = sum(shard.bytes for shard in source.pool.shards)
         raw = run.compute.reduce(count, np.add, source.blocks, work=work)
         if raw is None:
@@ -64,7 +65,7 @@ class NgramRule(Rule):
     def values(self, source: SignalSource, block: str, fit: Fit) -> Float64Array:
         """Return the log weight of each text, (n,) float64; NaN for one without a word."""
         ratios = np.asarray(map_array(storage.join(fit.folder, RATIOS), Path(fit.scratch)))
-        return weigh_texts(source.text(block), ratios, self.options.per_token)
+        return weigh_texts(source.text(block), ratios, self.options.per_token, fit.backend)
 
 
 def strange(wanted: BoolArray, held: BoolArray) -> bool:
@@ -78,14 +79,17 @@ def strange(wanted: BoolArray, held: BoolArray) -> bool:
     return known < asked / 2 and float(binom.sf(known - 1, asked, held.mean())) > CHANCE
 
 
-def count_block(source: SignalSource, buckets: int, block: str) -> Int64Array:
-    """Return how often each bucket occurs in the texts of a block, (buckets,) int64."""
-    return count_ngrams(source.text(block), buckets)
+def _count_block(source: SignalSource, buckets: int, backend: Backend, block: str) -> Int64Array:
+    return count_ngrams(source.text(block), buckets, backend)
 
 
-def count_ngrams(texts: pa.ChunkedArray, buckets: int) -> Int64Array:
-    """Return how often each bucket occurs in some texts, (buckets,) int64."""
+def count_ngrams(texts: pa.ChunkedArray, buckets: int, backend: Backend = "cpu") -> Int64Array:
+    """Return how often each bucket occurs in some texts, (buckets,) int64; either backend gives the same."""
     counts = np.zeros(buckets, np.int64)
+    if backend == "gpu":
+        from evenkeel.tasks.signal.toward.device_ngrams import count_on_device
+
+        texts = texts.take(count_on_device(texts, MAX_CHARACTERS, counts))
     for found, _ in _hashed(texts, buckets):
         counts += np.bincount(found, minlength=buckets)
     return counts
@@ -98,16 +102,28 @@ def log_ratios(wanted: Int64Array, raw: Int64Array, added: float) -> Float64Arra
     return ratios
 
 
-def weigh_texts(texts: pa.ChunkedArray, ratios: Float64Array, per_token: bool) -> Float64Array:
-    """Return the summed, or mean, log ratio of the n-grams of each text, (n,) float64; NaN for one without any."""
-    parts = [np.empty(0)]
+def weigh_texts(
+    texts: pa.ChunkedArray, ratios: Float64Array, per_token: bool, backend: Backend = "cpu"
+) -> Float64Array:
+    """Return the summed, or mean, log ratio of the n-grams of each text, (n,) float64; NaN for one without any.
+
+    Either backend gives the same.
+    """
+    sums, counts, rows = np.empty(len(texts)), np.zeros(len(texts), np.int64), np.arange(len(texts))
+    if backend == "gpu":
+        from evenkeel.tasks.signal.toward.device_ngrams import weigh_on_device
+
+        rows = weigh_on_device(texts, MAX_CHARACTERS, ratios, sums, counts)
+        texts = texts.take(rows)
+    done = 0
     for found, ends in _hashed(texts, len(ratios)):
-        sums = np.empty(len(ends) - 1)
-        sum_ratios(ratios, found, ends, sums)
-        counts = np.diff(ends)
-        sums[counts == 0] = np.nan
-        parts.append(sums / np.maximum(counts, 1) if per_token else sums)
-    return np.concatenate(parts)
+        mine = rows[done : done + len(ends) - 1]
+        part = np.empty(len(mine))
+        sum_ratios(ratios, found, ends, part)
+        sums[mine], counts[mine] = part, np.diff(ends)
+        done += len(mine)
+    sums[counts == 0] = np.nan
+    return sums / np.maximum(counts, 1) if per_token else sums
 
 
 def _hashed(texts: pa.ChunkedArray, buckets: int) -> Iterator[tuple[Int32Array, Int64Array]]:
