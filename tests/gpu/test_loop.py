@@ -44,7 +44,7 @@ RAN: set[str] = set()
 def followed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Note which lines of the device loop a test runs."""
     RAN.add(request.node.originalname)
-    with LINES.followed():
+    with LINES.followed(request):
         yield
 
 

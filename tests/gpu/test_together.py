@@ -75,7 +75,7 @@ def processes() -> Iterator[Client]:
 @pytest.mark.long
 def test_workers_in_this_process_find_what_places_find(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     x, bad = mixture(400, 5, 40), mixture(60, 3)
-    expected = Fit(20)(Here(x, [150], monkeypatch))
+    expected = Fit(6)(Here(x, [150], monkeypatch))
     monkeypatch.setattr(opening, "open_arrays", lambda: device)
     monkeypatch.setattr("evenkeel.infra.pinned.LARGE", 64)  # of an index, each worker gets its own alone
     bad[50, 0] = np.nan
@@ -84,7 +84,7 @@ def test_workers_in_this_process_find_what_places_find(device: StandIn, monkeypa
         Client(made) as client,
     ):
         compute = on_gpus(client, 2)
-        found = on_workers(compute, 2, Place, lambda _: np.split(x, [30]), Fit(20))
+        found = on_workers(compute, 2, Place, lambda _: np.split(x, [30]), Fit(6))
         assert found.centroids.tobytes() == expected.centroids.tobytes()
         assert np.array_equal(found.labels, expected.labels)
         with pytest.raises(InputError, match="row 50"):
