@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Callable
 
-import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
+from evenkeel.flows.retrying import AWAY, retrying
 
-PAUSES = (1.0, 5.0, 15.0, 30.0)
 LOG = logging.getLogger("prefect.flow_runs")
 
 
@@ -17,13 +15,7 @@ def artifact_key(dataset: str, what: str) -> str:
 
 def show(create: Callable[..., object], *args: object, **options: object) -> None:
     """Call one of Prefect's `create_..._artifact`; where the server stays away for a minute, say so and go on."""
-    patience = Retrying(
-        retry=retry_if_exception_type((httpx.HTTPError, OSError)),
-        wait=wait_chain(*map(wait_fixed, PAUSES)),
-        stop=stop_after_attempt(len(PAUSES) + 1),
-        reraise=True,
-    )
     try:
-        patience(create, *args, **options)
-    except (httpx.HTTPError, OSError) as error:
+        retrying(create, *args, **options)
+    except AWAY as error:
         LOG.warning("an artifact could not be shown, the server does not answer: %s", error)

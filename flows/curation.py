@@ -6,7 +6,7 @@ ingest -> embed -> dedup -> cluster or assign -> sample -> stage -> measure -> v
 from typing import Any, Literal, cast
 
 from prefect.logging import get_run_logger
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
 from evenkeel.flows.approval import decide
@@ -21,11 +21,13 @@ from evenkeel.flows.pipeline import ProvenVersion, cluster_pool, prove_version, 
 from evenkeel.flows.places import require_known_places
 from evenkeel.flows.publishing import evidence, in_short, is_new, outcome, publish_version, summary
 from evenkeel.flows.recipe import Recipe, RecipeFile, called, loaded
+from evenkeel.flows.retrying import retrying
 from evenkeel.flows.run_page import read_card, show_card, show_links, show_plan, show_refused, show_version
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.flows.target import require_target
 from evenkeel.flows.telemetry import told
 from evenkeel.flows.unmet import require_met, seen_in_pool
+from evenkeel.flows.web import deployment_of_run
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy, GateFailed, NothingLeftError, QuarantineLimitError
 from evenkeel.infra.workspace import StepRef
@@ -84,8 +86,8 @@ def _curate(recipe: Recipe, force: bool) -> dict[str, Any]:
         staged = stage_version(recipe, lineage, pool, AsTasks(run))
         proven = prove_version(recipe, run.workspace, staged, AsTasks(run), force)
         get_run_logger().info("%s; clusters: %s", lineage.changes.summary(), lineage.why)
-        if deployment.id:
-            remember(recipe)
+        if deployment_of_run():
+            retrying(remember, recipe)
         show_card(recipe, proven)
         require_gates(recipe, proven)
         approval = None

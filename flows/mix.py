@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -21,6 +22,7 @@ from evenkeel.flows.perform import AsTasks
 from evenkeel.flows.places import require_known_places
 from evenkeel.flows.recipe import Recipe, called, loaded
 from evenkeel.flows.recipe_form import AnyRecipe
+from evenkeel.flows.retrying import retrying
 from evenkeel.flows.running import one_at_a_time, running
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy
@@ -100,8 +102,12 @@ def schedule_late(number: int, hours: float) -> None:
         return
     parameters = {**run.parameters, "late": True, "again": False, "only_round": number}
     due: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=hours))
+    retrying(_schedule, run.deployment_id, parameters, due)
+
+
+def _schedule(deployment: UUID, parameters: dict[str, Any], due: State[Any]) -> None:
     with get_client(sync_client=True) as client:
-        client.create_flow_run_from_deployment(run.deployment_id, parameters=parameters, state=due)
+        client.create_flow_run_from_deployment(deployment, parameters=parameters, state=due)
 
 
 def show_state(state: MixState, page: str) -> None:

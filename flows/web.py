@@ -5,8 +5,10 @@ import re
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
+from uuid import UUID
 
-from prefect.runtime import deployment, flow_run
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
 from evenkeel.flows.places import absolute
@@ -23,9 +25,18 @@ ROOT = Path(__file__).parents[1]
 HOSTED = re.compile(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?/?")
 
 
+def deployment_of_run() -> UUID | None:
+    """Return the deployment whose run this is, None in a run of none.
+
+    The run itself knows it; `prefect.runtime` asks the server, and fails the run where that is just restarting.
+    """
+    here = FlowRunContext.get()
+    return None if here is None or here.flow_run is None else here.flow_run.deployment_id
+
+
 def run_link() -> tuple[str, str] | None:
     """Return name and address of the run of this process, None in one that no server keeps."""
-    return (str(flow_run.name), url_for("flow-run", obj_id=flow_run.id) or "") if deployment.id else None
+    return (str(flow_run.name), url_for("flow-run", obj_id=flow_run.id) or "") if deployment_of_run() else None
 
 
 def commit_link() -> tuple[str, str] | None:

@@ -4,18 +4,21 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from typing import cast
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.variables import Variable
 
 from evenkeel.flows.failures import explained
 from evenkeel.flows.known import variable_name
 from evenkeel.flows.recipe import Recipe, called, loaded
 from evenkeel.flows.recipe_form import AnyRecipe
+from evenkeel.flows.retrying import retrying
+from evenkeel.flows.web import deployment_of_run
 from evenkeel.infra.errors import InputError
 from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
 from evenkeel.tasks.ingest.source import find_shards
@@ -91,17 +94,21 @@ def listing(recipe: Recipe) -> str:
 
 def seen(dataset: str) -> str:
     """Return the listing that the last run was started for; empty where none was."""
-    return str(cast(object, Variable.get(variable_name(VARIABLE, dataset))) or "")
+    return str(cast(object, retrying(Variable.get, variable_name(VARIABLE, dataset))) or "")
 
 
 def remember_seen(dataset: str, listed: str) -> None:
     """Keep on the server which listing a run was started for."""
-    Variable.set(variable_name(VARIABLE, dataset), listed, tags=["evenkeel"], overwrite=True)
+    retrying(Variable.set, variable_name(VARIABLE, dataset), listed, tags=["evenkeel"], overwrite=True)
 
 
 def _not_paused() -> bool:
     """Return whether the deployment of this run is still on."""
-    if not deployment.id:
+    if (deployment := deployment_of_run()) is None:
         return True
+    return retrying(_is_on, deployment)
+
+
+def _is_on(deployment: UUID) -> bool:
     with get_client(sync_client=True) as client:
-        return not client.read_deployment(deployment.id).paused
+        return not client.read_deployment(deployment).paused

@@ -1,15 +1,21 @@
 """A server that restarts costs a run some patience, one that stays away an artifact; neither costs the run."""
 
 import logging
+from types import SimpleNamespace
+from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from evenkeel.flows import artifacts
+from evenkeel.flows import artifacts, retrying
+from evenkeel.flows.web import deployment_of_run
 
 
 def test_a_server_that_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(retrying, "PAUSES", (0.0, 0.0))
     calls = []
 
     def create(text: str, *, key: str) -> None:
@@ -24,7 +30,7 @@ def test_a_server_that_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch)
 def test_one_that_stays_away_is_told_and_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(artifacts, "PAUSES", (0.0,))
+    monkeypatch.setattr(retrying, "PAUSES", (0.0,))
 
     def create() -> None:
         raise httpx.ConnectError("connection refused")
@@ -40,3 +46,11 @@ def test_a_mistake_of_ours_is_no_matter_of_patience() -> None:
 
     with pytest.raises(ValueError, match="lower case"):
         artifacts.show(create)
+
+
+def test_a_run_knows_its_deployment_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = uuid4()
+    run = FlowRun(flow_id=uuid4(), deployment_id=deployment)
+    monkeypatch.setattr(FlowRunContext, "get", lambda: SimpleNamespace(flow_run=run))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert deployment_of_run() == deployment
