@@ -12,7 +12,7 @@ import pyarrow as pa
 from evenkeel.infra.dtypes import Array, Int64Array
 from evenkeel.tasks.embed.device_texts import Part, for_each_normal_part
 
-SOURCE = r"""
+CHARACTERS = r"""
 typedef unsigned char byte;
 typedef unsigned long long u64;
 #define SEED 0xcbf29ce484222325ull
@@ -45,6 +45,10 @@ __device__ Kind kind_at(const byte* data, long long at, long long end, int* widt
   return LETTER;
 }
 
+"""
+SOURCE = (
+    CHARACTERS
+    + r"""
 // counts: words of every text.
 extern "C" __global__ void word_hashes(
     const byte* data, const long long* offsets, const int* rows, u64* hashes, int* counts, long long count) {
@@ -75,6 +79,7 @@ extern "C" __global__ void word_hashes(
   counts[text] = used;
 }
 """
+)
 
 
 class WordsThere(NamedTuple):

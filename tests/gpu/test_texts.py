@@ -1,6 +1,7 @@
 """Texts on a device give the numbers of the CPU, bit for bit: the kernels' CUDA source runs here on the CPU."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from evenkeel.tasks.signal.kinds.language_confidence import LanguageConfidence
 from evenkeel.tasks.signal.kinds.text_statistics import TextStatistics
 from evenkeel.tasks.signal.text.language import languages_of
 from evenkeel.tasks.signal.text.measure import GROUPS, text_statistics
+from evenkeel.tasks.signal.text.personal import count_personal
 from evenkeel.tasks.signal.text.statistics import STATISTICS, Measures
 from evenkeel.tasks.step import InProcess
 from tests.gpu.standin import StandIn
 from tests.sample.pools import make_run, write_pool
 from tests.signal.text.test_language import TEXTS
 from tests.signal.text.test_measure import PIECES, SPACES
+from tests.signal.text.test_personal import CLEAN, PLANTED
 
 BACKENDS: tuple[Backend, ...] = ("cpu", "gpu")
 
@@ -110,6 +113,36 @@ def test_languages_are_those_of_the_cpu(device: StandIn, monkeypatch: pytest.Mon
     assert (host.found < 0).sum() > 3
 
 
+def numbers(count: int) -> pa.Array:
+    """Return texts with numbers of cards and accounts, whose check digits are right one time in ten, and lookalikes."""
+    rng, texts = np.random.default_rng(0), [None, "", *(f"{text} {text}" for _, text in PLANTED), *CLEAN]
+    for at in range(count):
+        prefix = rng.choice(["4", "51", "2300", "34", "37", "300", "36", "38", "3530", "6011", "65", "62", "9", "59"])
+        body = f"{prefix}{rng.integers(10**18):018d}"[: rng.integers(12, 20)]
+        gap = " - "[at % 3]
+        sizes = [(4, 4, 4, 4, 4), (4, 6, 5), (20,), (4, 4, 3, 4, 4)][at % 4]
+        ends = np.cumsum((0, *sizes))
+        for digit in range(10):
+            number = body[:-1] + str(digit)
+            texts.append(gap.join(filter(None, (number[a:b] for a, b in pairwise(ends.tolist())))))
+        account = f"{rng.integers(10**18):018d}"
+        check = 98 - int(account + "131400") % 97 + at % 2  # every other one is right; DE is 1314
+        texts.append(f"{['DE', 'DE', 'XX', 'NO'][at % 4]}{check:02d} {account}"[: 25 - at % 5 // 4])
+    return pa.array(texts, pa.string())
+
+
+@pytest.mark.slow
+def test_numbers_with_check_digits_are_those_of_the_cpu(device: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = numbers(60)
+    for longest in (device_texts.LONGEST, 40):
+        monkeypatch.setattr("evenkeel.tasks.signal.text.device.checksums.LONGEST", longest)
+        for kinds in (["card"], ["iban"], ["email", "card", "iban"]):
+            host, there = (count_personal(array, kinds, backend=backend) for backend in BACKENDS)
+            assert there.tobytes() == host.tobytes()
+            assert np.nansum(host) > 3
+    assert np.isnan(host[0])
+
+
 def test_signals_are_measured_there_under_the_same_key(device: StandIn, tmp_path: Path) -> None:
     texts = [text or "" for text in made_texts(91)]
     signals = (
@@ -134,4 +167,6 @@ def test_signals_are_measured_there_under_the_same_key(device: StandIn, tmp_path
 def test_statistics_on_hardware_are_those_of_the_cpu() -> None:
     texts = pa.array(made_texts(3000))
     same(texts, list(STATISTICS))
+    host, there = (count_personal(numbers(300), ["card", "iban"], backend=backend) for backend in BACKENDS)
+    assert there.tobytes() == host.tobytes()
     assert languages_of(texts, 2000, "gpu").confidence.tobytes() == languages_of(texts, 2000).confidence.tobytes()

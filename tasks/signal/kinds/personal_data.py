@@ -48,7 +48,7 @@ class PersonalData(TextSignal):
         """Return the number of items in each text, NaN where there is none."""
         from evenkeel.tasks.signal.text.personal import count_personal
 
-        return count_personal(self.texts(source, block), list(dict.fromkeys(self.of)), self.key_rules)
+        return count_personal(self.texts(source, block), list(dict.fromkeys(self.of)), self.key_rules, fit.backend)
 
     def cost(self, work: Workload) -> float:
         """Return the CPU-seconds of a pool."""

@@ -24,18 +24,18 @@ def _lengths() -> Int64Array:
     return found
 
 
-_IBAN_LENGTHS = _lengths()
+IBAN_LENGTHS = _lengths()
 
 
 @compiled
-def count_cards(data: Bytes, offsets: Int64Array, counts: Int64Array) -> None:
-    """Add to counts, (n,), how many numbers of payment cards each text has.
+def count_cards(data: Bytes, offsets: Int64Array, rows: Int64Array, counts: Int64Array) -> None:
+    """Add to counts, (n,), how many numbers of payment cards some texts have.
 
     A number has the beginning and the length of a known issuer, passes Luhn, and is written without gaps, in fours, or
     as 4-6-5, with one blank or hyphen between; no letter or digit touches it, and no point stands before it.
     """
     digits = np.empty(MOST_DIGITS, np.int64)
-    for text in range(len(offsets) - 1):
+    for text in rows:
         at, end = offsets[text], offsets[text + 1]
         before = False  # whether the byte before is a letter or digit
         while at < end:
@@ -50,13 +50,13 @@ def count_cards(data: Bytes, offsets: Int64Array, counts: Int64Array) -> None:
 
 
 @compiled
-def count_ibans(data: Bytes, offsets: Int64Array, counts: Int64Array) -> None:
-    """Add to counts, (n,), how many account numbers (IBAN) each text has: length by country, mod 97 = 1.
+def count_ibans(data: Bytes, offsets: Int64Array, rows: Int64Array, counts: Int64Array) -> None:
+    """Add to counts, (n,), how many account numbers (IBAN) some texts have: length by country, mod 97 = 1.
 
     Letters are capitals; single blanks may stand between; no letter or digit touches it.
     """
     signs = np.empty(LONGEST_IBAN, np.int64)
-    for text in range(len(offsets) - 1):
+    for text in rows:
         at, end = offsets[text], offsets[text + 1]
         before = False
         while at < end:
@@ -130,7 +130,7 @@ def _iban_at(data: Bytes, start: int, end: int, signs: Int64Array) -> int:
     """Return where the IBAN at `start` ends, `start` if there is none."""
     if start + 4 > end or not 0x41 <= data[start + 1] <= 0x5A:
         return start
-    length = _IBAN_LENGTHS[(data[start] - 0x41) * 26 + data[start + 1] - 0x41]
+    length = IBAN_LENGTHS[(data[start] - 0x41) * 26 + data[start + 1] - 0x41]
     used, at = 0, start
     while at < end and used < length:
         byte = data[at]

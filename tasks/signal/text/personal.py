@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evenkeel.infra.compute import Backend
 from evenkeel.infra.dtypes import Float64Array, Int64Array
 from evenkeel.tasks.signal.text.measure import text_buffers
 
@@ -32,22 +33,30 @@ PATTERNS = {
 
 
 def count_personal(
-    texts: pa.Array | pa.ChunkedArray, of: Sequence[str], keys: Literal["prefixes", "detect-secrets"] = "prefixes"
+    texts: pa.Array | pa.ChunkedArray,
+    of: Sequence[str],
+    keys: Literal["prefixes", "detect-secrets"] = "prefixes",
+    backend: Backend = "cpu",
 ) -> Float64Array:
     """Return how many items of some kinds each text has, (n,) float64; NaN where the text is null.
 
-    of: among `email`, `phone`, `key`, `iban` and `card`. keys: whose rules find keys.
+    of: among `email`, `phone`, `key`, `iban` and `card`. keys: whose rules find keys. Either backend gives the same.
     """
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return np.concatenate([np.empty(0), *(_count(chunk, of, keys) for chunk in chunks)])
+    return np.concatenate([np.empty(0), *(_count(chunk, of, keys, backend) for chunk in chunks)])
 
 
-def _count(texts: pa.Array, of: Sequence[str], keys: str) -> Float64Array:
+def _count(texts: pa.Array, of: Sequence[str], keys: str, backend: Backend) -> Float64Array:
     from evenkeel.tasks.signal.text.checksums import count_cards, count_ibans
 
     texts = texts.cast(pa.large_string())
     data, offsets, valid = text_buffers(texts)
     counts: Int64Array = np.zeros(len(texts), np.int64)
+    rows = np.arange(len(texts))
+    if backend == "gpu" and {"iban", "card"} & set(of):
+        from evenkeel.tasks.signal.text.device.checksums import count_numbers_on_device
+
+        rows = count_numbers_on_device(data, offsets, "card" in of, "iban" in of, counts)
     for kind in of:
         if kind == "key" and keys == "detect-secrets":
             from evenkeel.tasks.signal.text.secrets import count_secrets
@@ -56,5 +65,5 @@ def _count(texts: pa.Array, of: Sequence[str], keys: str) -> Float64Array:
         elif kind in PATTERNS:
             counts += pc.fill_null(pc.count_substring_regex(texts, PATTERNS[kind]), 0).to_numpy(zero_copy_only=False)
         else:
-            (count_ibans if kind == "iban" else count_cards)(data, offsets, counts)
+            (count_ibans if kind == "iban" else count_cards)(data, offsets, rows, counts)
     return np.where(valid, counts, np.nan)

@@ -13,7 +13,7 @@ from evenkeel.tasks.embed.device_texts import Part, for_each_normal_part
 
 BYTES_EACH = 2  # of the device's memory for a byte of text
 SOURCE = (
-    device_words.SOURCE
+    device_words.CHARACTERS
     + r"""
 // Call add(bucket) for every word of a text, and for every pair of words after its second.
 template <class Add> __device__ void each_ngram(
