@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future, Worker
 
 LOOK_EVERY = 2.0  # seconds between two looks at whether all workers are there
+PAUSED = 60.0  # seconds that a worker which takes no task for want of memory is waited for
 LOOKS = 10  # after a connection broke, until it counts as an error of its own
 LARGE = 1 << 20  # bytes of what workers are given each, above which none is sent that of others
 
@@ -76,6 +77,7 @@ class Pinned:
         self._names = [uuid.uuid4().hex for _ in self.addresses]
         self._held: list[Future] = []
         self._callers = ThreadPoolExecutor(len(self.addresses))
+        self._paused: float | None = None
 
     def make(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
         """Have each worker hold `function(item)` of its item. Raises what it raises, and WorkersLost."""
@@ -144,7 +146,8 @@ class Pinned:
         """Wait until all tasks are done. Raises what the first that failed raises, and WorkersLost."""
         from distributed import wait
 
-        self._guarded(partial(wait, futures))
+        self._paused = None
+        self._guarded(partial(wait, futures), self._require_memory)
         for future in futures:
             if future.status != "finished":
                 self._guarded(future.result, lambda: True)
@@ -152,7 +155,7 @@ class Pinned:
     def _guarded(self, work: Callable[..., Any], failed: Callable[[], bool] = lambda: False) -> Any:
         """Return `work(timeout=...)`, called until it is done, or raise its error; WorkersLost once a worker is gone.
 
-        failed: tells of a TimeoutError whether it is the error of the work itself.
+        failed: tells of a TimeoutError whether it is the error of the work itself, or raises another.
         """
         patience = LOOK_EVERY
         while True:
@@ -177,6 +180,24 @@ class Pinned:
         lost = set(self.addresses) - set(self.client.nthreads())
         if lost:
             raise WorkersLost(f"{len(lost)} of {len(self.addresses)} workers ended: {', '.join(sorted(lost))}")
+
+    def _require_memory(self) -> bool:
+        """Raise ResourceError where a worker has taken no task for a minute, as Dask's do with too little memory."""
+        found = self.client.scheduler_info()["workers"]
+        paused = [one for one in self.addresses if one in found and found[one]["status"] == "paused"]
+        if not paused:
+            self._paused = None
+        elif self._paused is None:
+            self._paused = time.monotonic()
+        elif time.monotonic() > self._paused + PAUSED:
+            raise ResourceError(
+                "a worker has too little memory to go on",
+                expected="less than 80 % of its limit taken",
+                found=f"paused: {', '.join(paused)}",
+                where="compute",
+                remedy="give workers more memory in the cluster's file, or lower clustering.memory_gib",
+            )
+        return False
 
 
 def workers_of(client: "Client", least: int, patience: float) -> list[str]:

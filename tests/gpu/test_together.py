@@ -6,10 +6,11 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import Client, LocalCluster, Status, WorkerPlugin
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
@@ -80,7 +81,7 @@ def test_workers_in_this_process_find_what_places_find(device: StandIn, monkeypa
     monkeypatch.setattr("evenkeel.infra.pinned.LARGE", 64)  # of an index, each worker gets its own alone
     bad[50, 0] = np.nan
     with (
-        LocalCluster(n_workers=2, processes=False, dashboard_address=None, silence_logs=50) as made,
+        LocalCluster(n_workers=2, processes=False, dashboard_address=None, silence_logs=50, memory_limit=0) as made,
         Client(made) as client,
     ):
         compute = on_gpus(client, 2)
@@ -94,6 +95,11 @@ def test_workers_in_this_process_find_what_places_find(device: StandIn, monkeypa
         pinned = Pinned(client, workers_of(client, 2, 10))
         with pytest.raises(TimeoutError, match="of the work"):
             WorkerPlaces(pinned, _timed_out, [0, 1])
+        monkeypatch.setattr("evenkeel.infra.pinned.LOOK_EVERY", 0.05)
+        monkeypatch.setattr("evenkeel.infra.pinned.PAUSED", 0.0)
+        client.run(_pause)
+        with pytest.raises(ResourceError, match="too little memory to go on"):
+            pinned.make(len, ["ab", "c"])
         pinned.close()
 
     def lost(places: object) -> KMeans:
@@ -105,6 +111,11 @@ def test_workers_in_this_process_find_what_places_find(device: StandIn, monkeypa
         pytest.raises(ResourceError, match="again and again"),
     ):
         on_workers(on_gpus(client, 1), 1, Place, lambda _: [x], lost)
+
+
+def _pause(dask_worker: Any) -> None:
+    """Have a worker take no more tasks, as one does whose memory is full."""
+    dask_worker.status = Status.paused
 
 
 def _timed_out(item: object) -> Place:
