@@ -1,4 +1,4 @@
-"""k-means on a CUDA device: products, ranking, a level beside the CPU and other libraries, and a whole run; 8 minutes.
+"""A CUDA device: products, ranking, texts, k-means beside the CPU and other libraries, and a whole run; 8 minutes.
 
     python -m tests.bench.bench_gpu            what fits 8 minutes, written into docs/PERFORMANCE.md
     python -m tests.bench.bench_gpu --write    only the page, from the figures that are kept
@@ -25,6 +25,7 @@ import numpy as np
 
 from evenkeel.infra.compute import gpu_count
 from tests.bench.bench_cluster import pool
+from tests.bench.gpu_texts import lines_of, text_rates
 from tests.bench.performance_page import write_section
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,6 +241,8 @@ def measure(kept: dict[str, Any], wanted: list[str], seconds: float) -> None:
     kept["machine"] = machine()
     kept.pop("note", None)
     keep("rates", partial(product_rates, SMALL), 10)
+    for backend in ("gpu", "cpu"):
+        keep(f"texts: {backend}", partial(text_rates, backend), 30)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").exists() else None) as folder:
         for case in (SMALL, LARGE, HUGE):
             methods = [one for one in METHODS if not wanted or any(part in f"{case}: {one}" for part in wanted)]
@@ -309,6 +312,7 @@ def page(kept: dict[str, Any]) -> str:
             found = kept.get(f"{case}: {method}")
             cells = f"{found[1]:.2f} | {found[0]:.6g}" if isinstance(found, list | tuple) else f"{found or NONE} | "
             lines.append(f"| {method} | {cells} |")
+    lines += ["", *lines_of(kept.get("texts: gpu"), kept.get("texts: cpu"))]
     lines += [
         "",
         f"A whole run, {FLOW_ROWS:,} x 384 in Parquet, seconds of it and of its steps:",
@@ -327,7 +331,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="only write the page from the figures that are kept")
     parser.add_argument(
-        "--only", nargs="*", default=[], help="parts of the names of what is measured: rates, cuML, run"
+        "--only", nargs="*", default=[], help="parts of the names of what is measured: rates, texts, cuML, run"
     )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long all of it may take")
     parser.add_argument("--one", choices=METHODS, help="measure one method on --rows, a .npy, with --k clusters")
