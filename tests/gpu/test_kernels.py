@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import types
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 
 from evenkeel.tasks.kmeans.device.arrays import Seen
 from evenkeel.tasks.kmeans.device.cuda import CudaKernels
-from evenkeel.tasks.kmeans.device.cuda_source import SOURCE
 from evenkeel.tasks.kmeans.device.totals import scale_for
 from tests.gpu import reference
 from tests.gpu.emulator import Emulated
@@ -230,9 +230,21 @@ def test_segments_are_added_row_after_row(kernels: CudaKernels, weighted: bool, 
 
 
 @pytest.mark.slow
-def test_the_source_is_what_the_cuda_compiler_takes(tmp_path: Path) -> None:
-    """NVRTC compiles without a device; where it is not installed, nvcc does."""
-    (tmp_path / "kernels.cu").write_text(SOURCE)
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kmeans.device.cuda_source",
+        "dedup.minhash_gpu",
+        "dedup.ngrams_gpu",
+        "signal.text.device.checksums",
+        "signal.text.device.language",
+        "signal.text.device.measure",
+        "signal.toward.device_ngrams",
+        "signal.toward.device_soft",
+    ],
+)
+def test_the_source_is_what_the_cuda_compiler_takes(module: str, tmp_path: Path) -> None:
+    (tmp_path / "kernels.cu").write_text(import_module(f"evenkeel.tasks.{module}").SOURCE)
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("there is no CUDA compiler here")
