@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 2.0  # seconds between two looks at whether all workers are there
 PAUSED = 60.0  # seconds that a worker which takes no task for want of memory is waited for
-LOOKS = 10  # after a connection broke, until it counts as an error of its own
+LOOKS = 50  # after a connection broke, until it counts as an error of its own
+LOOK_AGAIN = 0.2  # seconds between these
 LARGE = 1 << 20  # bytes of what workers are given each, above which none is sent that of others
 
 
@@ -155,21 +156,23 @@ class Pinned:
     def _guarded(self, work: Callable[..., Any], failed: Callable[[], bool] = lambda: False) -> Any:
         """Return `work(timeout=...)`, called until it is done, or raise its error; WorkersLost once a worker is gone.
 
-        failed: tells of a TimeoutError whether it is the error of the work itself, or raises another.
+        failed: tells whether the work is done, so that the next call does not wait and its TimeoutError is the work's
+        own; it may raise another.
         """
-        patience = LOOK_EVERY
+        patience, done = LOOK_EVERY, False
         while True:
             try:
                 return work(timeout=patience)
             except TimeoutError:
                 self._require_all()
-                if failed():
+                if done:
                     raise
+                done = failed()
                 patience *= 2  # what has come of a large result by then is fetched again
             except OSError:  # a connection broke: the scheduler may not know yet that the worker is gone
                 for _ in range(LOOKS):
                     self._require_all()
-                    time.sleep(LOOK_EVERY / LOOKS)
+                    time.sleep(LOOK_AGAIN)
                 raise
             except (Exception, asyncio.CancelledError):
                 self._require_all()

@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster, Status, WorkerPlugin
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.errors import InputError, ResourceError
+from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.pinned import Held, Pinned, WorkersLost, workers_of
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
@@ -66,7 +67,13 @@ def on_gpus(client: Client, workers: int) -> Compute:
 def processes() -> Iterator[Client]:
     """Three workers, each a process."""
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as made,
+        LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=50,
+            worker_class=patient_nanny(),
+        ) as made,
         Client(made) as client,
     ):
         client.register_plugin(stand_in())
