@@ -6,7 +6,7 @@ the weights of a text's features, a thread a language. What follows from the sco
 
 import numpy as np
 
-from evenkeel.infra.dtypes import Array, Float64Array, Int64Array
+from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.embed.device_texts import LONGEST, Part, for_each_part, kept
 from evenkeel.tasks.kmeans.device.arrays import Arrays
 from evenkeel.tasks.signal.text.characters import Bytes
@@ -68,6 +68,7 @@ def identify_on_device(
     """Write what `identify` writes with these arguments; return which texts are left to it: those above 64 KiB."""
     lengths = np.diff(offsets)
     best[:], confidence[:] = -1, np.nan
+    scored = list[tuple[Float32Array, Int32Array, Int64Array]]()
 
     def work(part: Part) -> None:
         arrays, count, total = part.arrays, len(part.rows), len(part.data)
@@ -81,9 +82,11 @@ def identify_on_device(
         about = (seen, times, distinct, *sums, np.int32(languages), scores)
         part.launch(SOURCE, "add_up", count, part.rows, *about, threads=THREADS)
         rows = arrays.get(part.rows).astype(np.int64) + part.first
-        choose_languages(arrays.get(scores), arrays.get(distinct), rows, offsets, model, best, confidence)
+        scored.append((arrays.get(scores), arrays.get(distinct), rows))
 
     for_each_part(data, offsets, (lengths > 0) & (lengths <= LONGEST), BYTES_EACH, work)
+    for scores, distinct, rows in scored:  # when another thread may have the device
+        choose_languages(scores, distinct, rows, offsets, model, best, confidence)
     return np.flatnonzero(lengths > LONGEST)
 
 
