@@ -189,7 +189,9 @@ def write_page(found: dict[str, Any]) -> None:
     lines = lines_of(found, shape, device)
     sizes = {part: " and ".join(f"{one:,}" for one in some) for part, some in found["sizes"].items()}
     memory = (
-        f"Memory of the driver: what it held, and its growth, of {sizes['narrow']} rows on two workers."
+        f"Memory of the driver, at most: what it held of {sizes['narrow']} rows of {NARROWER} numbers on two workers, "
+        "as if it went on growing so. That is too much: records are sorted 16.8 million at a time, and a process keeps "
+        "what it has freed. Of clustering it is by its peaks at two numbers of leaves."
         if "narrow" in sizes
         else "What a step holds in the driver was measured for clustering alone, by its peaks at two sizes."
         if any(line.cost.memory for line in lines)

@@ -271,7 +271,7 @@ def table(lines: Sequence[Line]) -> list[str]:
     """Return the lines of a Markdown table, with sums."""
     head = (
         "step", "grows with", "CPU-s for a million rows", "CPU-hours", "of which the driver", "read, TB",
-        "written, TB", "requests, millions", "driver, GB", "wall, hours", "$", "GPU-hours at most",
+        "written, TB", "requests, millions", "driver at most, GB", "wall, hours", "$", "GPU-hours at most",
     )  # fmt: skip
     rows = [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: |" * (len(head) - 2)]
     for line in lines:
