@@ -56,7 +56,7 @@ def check_clusters(count: int) -> None:
         np.testing.assert_allclose(np.concatenate([one.apart for one in there]), host.apart, rtol=1e-5)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_clusters_near_rows_are_those_of_the_cpu(device: StandIn) -> None:
     check_clusters(8)
     assert device.traffic.down == 8 * (8 + 5) * 8
