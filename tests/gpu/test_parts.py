@@ -18,6 +18,7 @@ from evenkeel.tasks.kmeans.device import grouped, opening, parts_engine
 from evenkeel.tasks.kmeans.device import rows as rows_module
 from evenkeel.tasks.kmeans.device.engine import DeviceEngine
 from evenkeel.tasks.kmeans.device.exact import cut, exact_sums, exact_total, grid_for
+from evenkeel.tasks.kmeans.device.parts import number_of
 from evenkeel.tasks.kmeans.device.parts_engine import PartsEngine
 from evenkeel.tasks.kmeans.device.rows import prepare_rows
 from evenkeel.tasks.kmeans.fit import KMeans, finish
@@ -154,6 +155,20 @@ def test_a_fit_that_was_cut_off_ends_as_if_it_had_not_been(monkeypatch: pytest.M
         whole = run(Hooks(on_state=states.append))
         assert isinstance(states[-1].labels, np.ndarray)
         check_same(run(Hooks(resume=states[-1])), whole)
+
+
+def test_the_nearest_row_of_each_cluster_is_found_where_none_is_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = 100 * mixture(60, 4, 6)
+    engine = PartsEngine.open(Here(x, [1, 40], monkeypatch), 3, Options(), opening_rng(0), "tf32")
+    centroids = engine.start(x[:3] + 50)
+    labels = engine._search().assign(centroids)
+    squared = ((x[:, None] - x[:3] - 50) ** 2).sum(axis=2)
+    assert np.array_equal(engine.home(labels), squared.argmin(axis=1))
+    index = engine.nearest_members(centroids, labels, 1)
+    found = engine.parts.each("get", number_of(index))
+    nearest = [np.flatnonzero(squared.argmin(axis=1) == one) for one in range(3)]
+    expected = sorted(int(rows[squared[rows, one].argmin()]) for one, rows in enumerate(nearest) if len(rows))
+    assert engine.parts.global_rows(found).tolist() == expected
 
 
 @pytest.mark.slow

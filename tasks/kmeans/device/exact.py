@@ -11,7 +11,7 @@ import numpy as np
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device.arrays import Arrays
 from evenkeel.tasks.kmeans.device.rows import DeviceRows
-from evenkeel.tasks.kmeans.device.totals import segments_of
+from evenkeel.tasks.kmeans.device.totals import counts_of, segments_of
 
 DIGITS = 53  # of a float64
 LEAST_UNIT = -120  # as a power of two: float32 holds this one and its inverse
@@ -58,4 +58,4 @@ def exact_sums(rows: DeviceRows, labels: Int32Array, k: int, grid: Grid) -> tupl
         order, starts = segments_of(arrays, labels[first:last], k)
         for at, part in enumerate(cut(arrays, x, grid)):
             arrays.kernels.add_segments(part, None, order, starts, sums[at])
-    return arrays.get(sums), arrays.get(xp.bincount(labels, minlength=k)).astype(np.int64)
+    return arrays.get(sums), counts_of(arrays, labels, k)

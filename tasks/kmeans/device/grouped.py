@@ -27,7 +27,7 @@ from evenkeel.tasks.kmeans.device.ranking import (
     settle_possible,
 )
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, quartic_norms
-from evenkeel.tasks.kmeans.device.totals import segments_of
+from evenkeel.tasks.kmeans.device.totals import counts_of, segments_of
 from evenkeel.tasks.kmeans.options import Products
 
 GROUPED_ABOVE = 8_000
@@ -112,7 +112,7 @@ class GroupedRanker:
         """Rank rows that lie in the order of their groups among the candidates of these."""
         arrays, xp = self.arrays, self.arrays.xp
         assert rows.which is not None
-        counts = arrays.get(xp.bincount(rows.which, minlength=len(among)))
+        counts = counts_of(arrays, rows.which, len(among))
         asked = np.flatnonzero(counts)
         groups = rows.which
         lists, rows, place = self._lists(points, among, asked, rows)

@@ -19,7 +19,7 @@ from evenkeel.tasks.kmeans.device.ranking import Ranker
 from evenkeel.tasks.kmeans.device.relocation import Towards, gains_of, largest_loss, losses_of, move_labels
 from evenkeel.tasks.kmeans.device.rows import DeviceRows, RawRows, copy_rows, prepare_rows, without_direction
 from evenkeel.tasks.kmeans.device.search import DeviceSearch
-from evenkeel.tasks.kmeans.device.totals import Segments, running, segments_of
+from evenkeel.tasks.kmeans.device.totals import Segments, counts_of, running, segments_of
 from evenkeel.tasks.kmeans.options import Products
 from evenkeel.tasks.kmeans.prepare import Frame, Matrix
 
@@ -139,7 +139,7 @@ class Part:
 
     def sizes(self, labels: int, k: int) -> tuple[Int64Array]:
         """Return how many rows each of k labels has."""
-        return (self.arrays.get(self.arrays.xp.bincount(self.kept[labels], minlength=k)).astype(np.int64),)
+        return (counts_of(self.arrays, self.kept[labels], k),)
 
     def worst(self, labels: int, squared: int, most: int) -> tuple[Int64Array, Int32Array, Float32Array]:
         """Return the rows farthest from their centroid, up to `most` (ties: the lowest), their labels and distances."""
@@ -256,9 +256,9 @@ class Part:
 
     def nearer(self, labels: int, squared: int, bits: Int32Array) -> tuple[Int64Array]:
         """Return how many rows of each cluster are no farther than a distance, (k,), given as the bits of a float32."""
-        xp, found = self.arrays.xp, self.kept[labels]
+        found = self.kept[labels]
         near = self.kept[squared].view(np.int32) <= self.arrays.put(bits)[found]
-        return (self.arrays.get(xp.bincount(found[near], minlength=len(bits))).astype(np.int64),)
+        return (counts_of(self.arrays, found[near], len(bits)),)
 
     def members(self, out: int, labels: int, squared: int, bits: Int32Array, ties: Int64Array) -> None:
         """Keep an index of the rows that are nearer than a distance, and of the first `ties` of each cluster at it.

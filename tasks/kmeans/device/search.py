@@ -7,7 +7,7 @@ from evenkeel.tasks.kmeans.device.grouped import GroupedRanker
 from evenkeel.tasks.kmeans.device.ranking import Ranked, Ranker
 from evenkeel.tasks.kmeans.device.relocation import relocate
 from evenkeel.tasks.kmeans.device.rows import DeviceRows
-from evenkeel.tasks.kmeans.device.totals import weighted
+from evenkeel.tasks.kmeans.device.totals import counts_of, weighted
 from evenkeel.tasks.kmeans.lloyd import choose_fillers
 
 
@@ -45,7 +45,7 @@ class DeviceSearch:
     def reseed_empty(self, centroids: Float32Array, labels: Int32Array, squared: Float32Array) -> Int64Array:
         """Give every empty cluster the row with the largest error, in place."""
         rows, arrays, xp = self.rows, self.rows.arrays, self.rows.arrays.xp
-        sizes = arrays.get(xp.bincount(labels, minlength=len(centroids)))
+        sizes = counts_of(arrays, labels, len(centroids))
         empty = np.flatnonzero(sizes == 0)
         if not empty.size:
             return empty

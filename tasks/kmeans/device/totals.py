@@ -36,6 +36,13 @@ def segments_of(arrays: Arrays, labels: Int32Array, k: int) -> Segments:
     return Segments(order.astype(xp.int64), starts.astype(xp.int64))
 
 
+def counts_of(arrays: Arrays, labels: Int32Array, k: int) -> Int64Array:
+    """Return how many of (n,) labels name each of k, (k,), on the host; CuPy 14.1 and before count no empty array."""
+    if not len(labels):
+        return np.zeros(k, np.int64)
+    return arrays.get(arrays.xp.bincount(labels, minlength=k)).astype(np.int64)
+
+
 def whole(arrays: Arrays, values: Float32Array) -> Whole | None:
     """Return (n,) numbers >= 0 as whole ones, what is above 0 as 1 at least; None where all are 0."""
     xp = arrays.xp
