@@ -61,7 +61,7 @@ class Piece:
 def shares_of(names: Sequence[str], sizes: Sequence[int], shares: int) -> list[tuple[Piece, ...]]:
     """Return the rows of each share, consecutive ones, as many as of any other or one less; sizes: of the blocks."""
     ends = np.cumsum(sizes)
-    cuts = [int(ends[-1]) * share // shares for share in range(shares + 1)]
+    cuts = sorted({int(ends[-1]) * share // shares for share in range(shares + 1)})  # none is empty
     found = []
     for low, high in pairwise(cuts):
         pieces = [
@@ -70,7 +70,7 @@ def shares_of(names: Sequence[str], sizes: Sequence[int], shares: int) -> list[t
             if size and end > low and end - size < high
         ]
         found.append(tuple(pieces))
-    return [share for share in found if share]
+    return found
 
 
 class Blocks:

@@ -151,7 +151,8 @@ def test_shares_are_alike_and_consecutive_and_read_from_their_blocks(tmp_path: P
         assert np.array_equal(np.concatenate([share[0 : share.shape[0]] for share in shares]), whole)
         assert np.array_equal(shares[-1][2:5], whole[1100 - lengths[-1] :][2:5])
         assert shares[0][3:3].shape == (0, 4)
-    assert shares_of(["a", "b", "c"], [0, 2, 0], 3) == [(Piece("b", 0, 1),), (Piece("b", 1, 2),)]
+    for workers in (3, 7):
+        assert shares_of(["a", "b", "c"], [0, 2, 0], workers) == [(Piece("b", 0, 1),), (Piece("b", 1, 2),)]
 
 
 def test_several_devices_are_taken_where_one_does_not_suffice_and_all_do() -> None:
