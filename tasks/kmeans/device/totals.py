@@ -38,9 +38,8 @@ def segments_of(arrays: Arrays, labels: Int32Array, k: int) -> Segments:
 
 def counts_of(arrays: Arrays, labels: Int32Array, k: int) -> Int64Array:
     """Return how many of (n,) labels name each of k, (k,), on the host; CuPy 14.1 and before count no empty array."""
-    if not len(labels):
-        return np.zeros(k, np.int64)
-    return arrays.get(arrays.xp.bincount(labels, minlength=k)).astype(np.int64)
+    found = arrays.xp.bincount(labels, minlength=k) if len(labels) else arrays.xp.zeros(k, np.int64)
+    return arrays.get(found).astype(np.int64)
 
 
 def whole(arrays: Arrays, values: Float32Array) -> Whole | None:
