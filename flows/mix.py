@@ -8,7 +8,6 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Scheduled
@@ -24,6 +23,7 @@ from evenkeel.flows.recipe import Recipe, called, loaded
 from evenkeel.flows.recipe_form import AnyRecipe
 from evenkeel.flows.retrying import retrying
 from evenkeel.flows.running import one_at_a_time, running
+from evenkeel.flows.web import run_here
 from evenkeel.infra import storage
 from evenkeel.infra.errors import DatasetBusy
 from evenkeel.tasks.feedback import rounds as records
@@ -96,9 +96,7 @@ def schedule_late(number: int, hours: float) -> None:
     No automation waits for the silence: of one that expects the event which another acts on, Prefect may lose the event
     for both where its SQLite is busy.
     """
-    here = FlowRunContext.get()
-    run = None if here is None else here.flow_run
-    if run is None or run.deployment_id is None:
+    if (run := run_here()) is None or run.deployment_id is None:
         return
     parameters = {**run.parameters, "late": True, "again": False, "only_round": number}
     due: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=hours))

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
 
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
@@ -25,13 +26,18 @@ ROOT = Path(__file__).parents[1]
 HOSTED = re.compile(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?/?")
 
 
-def deployment_of_run() -> UUID | None:
-    """Return the deployment whose run this is, None in a run of none.
+def run_here() -> FlowRun | None:
+    """Return the run that this is, as the server gave it when it began; None outside of one.
 
-    The run itself knows it; `prefect.runtime` asks the server, and fails the run where that is just restarting.
+    `prefect.runtime` asks the server for what it says of a deployment, and fails the run where that is just restarting.
     """
     here = FlowRunContext.get()
-    return None if here is None or here.flow_run is None else here.flow_run.deployment_id
+    return None if here is None else here.flow_run
+
+
+def deployment_of_run() -> UUID | None:
+    """Return the deployment whose run this is, None in a run of none."""
+    return None if (run := run_here()) is None else run.deployment_id
 
 
 def run_link() -> tuple[str, str] | None:

@@ -182,6 +182,7 @@ def device_rates() -> DeviceRates:
 
 def write_page(found: dict[str, Any]) -> None:
     """Write the table into docs/SCALE.md, and print it."""
+    from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
     from tests.bench.rates_at_scale import Shape
     from tests.bench.rates_page import lines_of, planned, stored, table, total
 
@@ -190,8 +191,8 @@ def write_page(found: dict[str, Any]) -> None:
     sizes = {part: " and ".join(f"{one:,}" for one in some) for part, some in found["sizes"].items()}
     memory = (
         f"Memory of the driver, at most: what it held of {sizes['narrow']} rows of {NARROWER} numbers on two workers, "
-        "as if it went on growing so. That is too much: records are sorted 16.8 million at a time, and a process keeps "
-        "what it has freed. Of clustering it is by its peaks at two numbers of leaves."
+        f"as if it went on growing so. That is too much: records are sorted {RECORDS_PER_RANGE / 1e6:.1f} million at a "
+        "time, and a process keeps what it has freed. Of clustering it is by its peaks at two numbers of leaves."
         if "narrow" in sizes
         else "What a step holds in the driver was measured for clustering alone, by its peaks at two sizes."
         if any(line.cost.memory for line in lines)

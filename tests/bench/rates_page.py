@@ -92,7 +92,7 @@ def lines_of(found: Mapping[str, Any], shape: Shape, device: DeviceRates) -> lis
     before = [line for name, line in linear.items() if name not in ("thin",)]
     order = [line.name for line in before]
     cut = order.index("dedup: MinHash") + 1
-    clusters = [*_semantic(found["parts"], shape), *_cluster(found["parts"], shape, device)]
+    clusters = [*_semantic(found, shape), *_cluster(found["parts"], shape, device)]
     after = before[cut:]
     at_probe = [line.name for line in after].index("partition, with its probe") + 1
     return [*before[:cut], *clusters, linear["thin"], *after[:at_probe], _density(found, shape), *after[at_probe:]]
@@ -106,6 +106,7 @@ def _density(found: Mapping[str, Any], shape: Shape) -> Line:
     each = max(0.0, taken[1] - taken[0]) / (pairs[1] - pairs[0])
     read = shape.leaves * shape.dimension * float(ITEM)
     cost = Cost(driver=each * shape.leaves * min(shape.leaves, MAX_LEAVES), read=read, threads=CORES)
+    cost = _remembered(cost, found, "kernel-density", shape)
     return Line("kernel density of the leaves", "leaves^2, from 12,000 on leaves", cost)
 
 
@@ -230,16 +231,20 @@ def _cluster(parts: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Ite
     )  # fmt: skip
 
 
-def _semantic(parts: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+def _semantic(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
+    parts = found["parts"]
     pool, blocks = shape.rows * shape.dimension * ITEM, shape.rows / 65_536
     place, compare, fitted = (parts[f"semantic: {name}"] for name in ("place", "compare", "fit cells"))
     batches, runs = min(shape.rows / ROWS_PER_BATCH, MAX_BATCHES), pool / RUN_BYTES
     each = place["seconds"] / place["rows"] + compare["seconds"] / compare["rows"]
     fit = _scaled(fitted, shape.cells * ROWS_TO_FIT_A_CELL, shape.cells, shape)
+    cost = (
+        Cost(each * shape.rows, fit, 3.0 * pool, pool, 3 * blocks + 2 * batches * runs, blocks + runs, CORES) * PASSES
+    )
     yield Line(
         f"dedup: semantic, {PASSES} passes",
         "n^1.5 up to 32,768 cells (a billion rows have 31,622), beyond that n^2",
-        Cost(each * shape.rows, fit, 3.0 * pool, pool, 3 * blocks + 2 * batches * runs, blocks + runs, CORES) * PASSES,
+        _remembered(cost, found, "dedup semantic", shape),
         1e6 * each * PASSES,
     )
 
