@@ -17,10 +17,12 @@ class Lines:
         """Follow the modules of a folder; without: names of files, and of functions that are compiled."""
         self.files = {str(path) for path in folder.glob("*.py") if path.name not in without}
         self.without, self.ran = without, {name: set[int]() for name in self.files}
+        self.tests: set[str] = set()
 
     @contextmanager
     def followed(self, request: pytest.FixtureRequest) -> Iterator[None]:
         """Follow what a test runs inside, where one that asks for the lines is to come: it takes twice the time."""
+        self.tests.add(getattr(request.node, "originalname", request.node.name))
         if not any(item.name.startswith("test_every_line") for item in request.session.items):
             yield
             return
@@ -42,6 +44,11 @@ class Lines:
 
         ran.add(frame.f_lineno)
         return line
+
+    def skip_unless_all_ran(self, request: pytest.FixtureRequest) -> None:
+        """Skip the test that asks, the last of its module, where one before it was not followed."""
+        if left := {name for name in vars(request.module) if name.startswith("test_")} - self.tests:
+            pytest.skip(f"not all tests ran: {sorted(left)[:3]}")
 
     def missed(self) -> dict[str, list[int]]:
         """Return the lines of functions that never ran, by file."""

@@ -37,13 +37,11 @@ LINES = Lines(
     FOLDER,
     PARTS | {"cuda.py", "cuda_source.py", "cupy_arrays.py", "arrays.py", "opening.py", "density.py", "_accept"},
 )
-RAN: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
 def followed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Note which lines of the device loop a test runs."""
-    RAN.add(request.node.originalname)
     with LINES.followed(request):
         yield
 
@@ -432,9 +430,7 @@ def test_nothing_is_moved_where_no_row_has_an_error(device: StandIn) -> None:
 
 
 @pytest.mark.slow
-def test_every_line_of_the_loop_has_run() -> None:
+def test_every_line_of_the_loop_has_run(request: pytest.FixtureRequest) -> None:
     """The last test: it holds where all before it have run."""
-    tests = {name for name in globals() if name.startswith("test_")} - {"test_every_line_of_the_loop_has_run"}
-    if tests - RAN:
-        pytest.skip(f"not all tests ran: {sorted(tests - RAN)[:3]}")
+    LINES.skip_unless_all_ran(request)
     assert LINES.missed() == {}

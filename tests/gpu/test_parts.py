@@ -31,13 +31,11 @@ from tests.kmeans.mixtures import mixture
 GPU = Device(gpu=True)
 FOLDER = Path(rows_module.__file__).parent
 LINES = Lines(FOLDER, frozenset({path.name for path in FOLDER.glob("*.py")} - PARTS))
-RAN: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
 def followed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Note which lines a test runs."""
-    RAN.add(request.node.originalname)
     with LINES.followed(request):
         yield
 
@@ -281,9 +279,7 @@ def test_sums_are_the_same_in_any_order_and_all_but_exact(device: StandIn, scale
 
 
 @pytest.mark.slow
-def test_every_line_has_run() -> None:
+def test_every_line_has_run(request: pytest.FixtureRequest) -> None:
     """The last test: it holds where all before it have run."""
-    tests = {name for name in globals() if name.startswith("test_")} - {"test_every_line_has_run"}
-    if tests - RAN:
-        pytest.skip(f"not all tests ran: {sorted(tests - RAN)[:3]}")
+    LINES.skip_unless_all_ran(request)
     assert LINES.missed() == {}
