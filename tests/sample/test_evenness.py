@@ -7,7 +7,7 @@ import pytest
 
 from evenkeel.expectations.measures import normalised_entropy
 from evenkeel.infra.workspace import StepRef
-from evenkeel.tasks.sample.balanced.blending import AGREED, blend_evenly, blend_greedily, hedged
+from evenkeel.tasks.sample.balanced.blending import AGREED, DISAGREED, blend_evenly, blend_greedily, hedged
 from evenkeel.tasks.sample.balanced.evenness import Guard, Scope, level_scopes
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.quotas.tree import ClusterTree
@@ -119,4 +119,18 @@ def test_no_level_and_no_group_is_less_even_than_a_random_draw(pool: Made) -> No
 
 def test_random_is_half_of_the_choice_where_the_halves_agree_little() -> None:
     assert hedged(["flat", "cut-2"], AGREED) == ["flat", "cut-2"]
-    assert hedged(["flat", "cut-2"], 0.4) == ["flat", "cut-2", "random", "random"]
+    assert hedged(["flat", "cut-2"], DISAGREED) == ["flat", "cut-2", "random", "random"]
+    assert hedged(["flat"], 0.1) == ["flat", "random"]
+
+
+@pytest.mark.parametrize("parts", [["flat"], ["flat", "cut-2", "cut-2"], ["a", "b", "c", "d"], list("abcdef")])
+def test_the_less_the_halves_agree_the_more_of_the_choice_is_random_and_never_at_one_stroke(parts: list[str]) -> None:
+    found = [hedged(parts, agreement) for agreement in np.linspace(0.6, 0.4, 201)]
+    shares = np.array([one.count("random") / len(one) for one in found])
+    assert (shares[0], shares[-1]) == (0, 0.5)
+    assert (np.diff(shares) >= 0).all()
+    assert np.diff(shares).max() <= 1 / 7
+    for one in found:  # of the others none gains
+        assert {one.count(name) / (len(one) - one.count("random")) for name in parts} == {
+            parts.count(name) / len(parts) for name in parts
+        }

@@ -17,7 +17,7 @@ MAX_PARTS = 6
 ROUNDING = 1e-12
 PENALTY = 1000.0
 MAX_COST = 0.1
-AGREED = 0.53
+AGREED, DISAGREED = 0.53, 0.46
 
 Weights = Mapping[str, NDArray[np.float64]]
 
@@ -89,10 +89,14 @@ def blend_evenly(measure: ImbalanceMeasure, weights: Weights, guard: Guard) -> B
 
 
 def hedged(parts: list[str], agreement: float) -> list[str]:
-    """Return the parts, and as many of `random` among them where the halves of the data agree little.
+    """Return the parts, several times over, and `random` among them where the halves of the data agree little.
 
-    agreement: the adjusted Rand index of the two halves at the scale where they agree most. Cells that the other half
-    of the data would draw otherwise say little of what is in them, and the mean of an even and a random allocation is
-    then the safer choice. docs/SAMPLING.md says what a rule without labels can know of this.
+    agreement: the adjusted Rand index of the two halves at the scale where they agree most. From AGREED down to
+    DISAGREED the share of `random` grows from nothing to a half, by a seventh at most at once: cells that the other
+    half of the data would draw otherwise say little of what is in them, and the mean of an even and a random allocation
+    is then the safer choice. docs/SAMPLING.md says what a rule without labels can know of this.
     """
-    return parts if agreement >= AGREED else [*parts, *["random"] * len(parts)]
+    doubt = min(max((AGREED - agreement) / (AGREED - DISAGREED), 0.0), 1.0)
+    times = 1 if doubt == 1 else -(-MAX_PARTS // len(parts))
+    random = round(doubt * times * len(parts))
+    return [*(name for name in parts for _ in range(times)), *["random"] * random] if random else parts

@@ -25,7 +25,7 @@ from evenkeel.tasks.sample.quotas.allocation import blend
 from evenkeel.tasks.sample.strata.scopes import group_scopes
 from evenkeel.tasks.sample.strategy import Strategy
 
-HEDGED = "; the halves of the data agree little, so it is averaged with random, half and half"
+HEDGED = "; the halves of the data agree little, so random makes up {share:.0%} of it"
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 
@@ -68,7 +68,7 @@ class Balanced(Strategy):
         facts = {
             "chosen": "+".join(parts),
             "why": f"imbalance {lowest:.3f} over stable partitions, against {measured['random']:.3f} for random"
-            + (HEDGED if len(parts) > len(found.parts) else ""),
+            + (HEDGED.format(share=parts.count("random") / len(parts)) if len(parts) > len(found.parts) else ""),
             "imbalance": measured,
             "partitions": partitions,
             "uneven": found.uneven,
