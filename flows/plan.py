@@ -24,6 +24,7 @@ from evenkeel.tasks.cluster.together import devices_together
 from evenkeel.tasks.embed.step import output_dimension
 from evenkeel.tasks.estimate.pool_sample import sample_pool
 from evenkeel.tasks.estimate.requirements import Requirements, ResourceLimits, Shortfall, requirements, shortfalls
+from evenkeel.tasks.ingest.on_device import held_bytes
 from evenkeel.tasks.ingest.packs import packs_of
 from evenkeel.tasks.step import ConfigT, InputsT, Run, Step
 from evenkeel.tasks.workload import Workload
@@ -228,6 +229,7 @@ def _estimate(
         clusters="cluster" in costs,
         asked=recipe.memory_gib,
         largest=max(packs) / max(1, sum(packs)),
+        held=held_bytes(request.shards, run.compute),
     )
     required = requirements(work, limits)
     ingest = None if "ingest" in costs else pool.ingest

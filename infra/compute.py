@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from evenkeel.infra.cluster_files import ClusterConfig, Products, kubernetes_options, read_cluster, slurm_options
 from evenkeel.infra.errors import ResourceError
 from evenkeel.infra.gpu_worker import gpu_plugin
-from evenkeel.infra.memory import Budget, Within, bytes_of_a_task, piece_bytes, rows_of_a_task
+from evenkeel.infra.memory import Budget, Within, bytes_of_a_task, piece_bytes, rows_of_a_task, shard_bytes
 from evenkeel.infra.patience import patient_nanny
 from evenkeel.infra.reduction import map_on, reduce_here, reduce_on, results_here
 
@@ -144,6 +144,10 @@ class Compute:
     def piece_bytes(self, work: int) -> int:
         """Return how many bytes of rows a task of a map over so many may hold before it writes them."""
         return piece_bytes(*self._process(here=self.alone or work < self.inline_below))
+
+    def shard_bytes(self, work: int) -> int:
+        """Return how many bytes a shard may have that a task of a map over so many holds in memory for a device."""
+        return shard_bytes(*self._process(here=self.alone or work < self.inline_below))
 
     def rows_of_a_task(self, work: int, each: float, most: int) -> int:
         """Return how many rows of `each` bytes a task of a map over `work` bytes may hold; at most `most`."""

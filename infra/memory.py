@@ -24,6 +24,8 @@ USED = 0.8  # of a machine: the rest is for Prefect's server, the page cache and
 DRIVER_LEAST = 0.25  # of what is used, where many workers share the machine with the driver
 TASKS = 0.5  # of a process: what all tasks in it take at a time, with the readers of shards that they wait for
 PIECES = 0.125  # of a process: rows that all tasks in it hold for the next piece of a version
+SHARDS = 0.125  # of a process: shards that all tasks in it hold in memory for a device
+IN_FLIGHT = 64 << 20  # ranges of a shard that come in at a time: four of 8 MiB, in parts and as a whole
 FEWEST_ROWS = 1 << 16  # of a task, however little memory there is
 COPIES = 4  # of the data that a task names, while it is read, checked, typed and written
 READER = 190 << 20  # a process that reads shards: its libraries, and what Arrow keeps of the shards before
@@ -83,6 +85,16 @@ def rows_of_a_task(budget: int, threads: int, each: float, most: int) -> int:
 def piece_bytes(budget: int, threads: int) -> int:
     """Return how many bytes of rows one of so many tasks of a process holds before it writes them."""
     return int(PIECES * budget / threads)
+
+
+def shard_bytes(budget: int, threads: int) -> int:
+    """Return how many bytes the shard may have that one of so many tasks of a process holds in memory for a device."""
+    return int(SHARDS * budget / threads)
+
+
+def reader_bytes(held: int = 0) -> int:
+    """Return what a reader of shards takes besides its block, where it holds so many bytes of one in memory."""
+    return READER + held + (IN_FLIGHT if held else 0)
 
 
 def bytes_of_a_task(work: int | None, items: int) -> float:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
-from evenkeel.infra.memory import BLOCK_BYTES, COPIES, GIB, READER, TASKS, tasks_at_once, usable_memory
+from evenkeel.infra.memory import BLOCK_BYTES, COPIES, GIB, TASKS, reader_bytes, tasks_at_once, usable_memory
 from evenkeel.infra.quantities import count, size
 from evenkeel.tasks.dedup.exact import RECORD_BYTES, RECORDS_PER_RANGE
 from evenkeel.tasks.kmeans.cost import centroid_bytes, k_means_bytes
@@ -56,7 +56,8 @@ class ResourceLimits:
 
     kept: the share of the rows that a round of resampling fits on, 0 without resampling. clusters: whether the pool is
     to be clustered. asked: what the recipe says that a process may take, in GiB. largest: the share of the rows
-    that lie in the largest shard, or pack of small ones: a block has rows of one.
+    that lie in the largest shard, or pack of small ones: a block has rows of one. held: bytes of the largest shard that
+    lies in memory while a device decodes it.
     """
 
     rows_per_block: int
@@ -67,6 +68,7 @@ class ResourceLimits:
     clusters: bool = True
     asked: float | None = None
     largest: float = 1.0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,23 +105,24 @@ class _Needs:
 def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
     """Return the memory of the processes of a run and the disk it takes, by what each step holds at once."""
     compute, needs = limits.compute, _Needs.of(work, limits)
+    reader = reader_bytes(limits.held) + needs.block
     # What is too little for the workers, or is one task, the driver does.
     reads_here = compute.alone or work.rows * (work.payload_bytes + 4 * work.dimension) < compute.inline_below
     repeats = min(needs.repeats, TASKS * compute.driver_limit)
     tasks = _at_once(needs, compute.driver_limit, compute.threads) if reads_here else 0.0
     driver = max(DRIVER_AT_END + needs.ids, DRIVER + max(needs.k_means, repeats, tasks))
-    worker, readers = 0.0, tasks_at_once(compute.driver_limit, READER + needs.block, compute.threads)
+    worker, readers = 0.0, tasks_at_once(compute.driver_limit, reader, compute.threads)
     if not compute.alone:
         worker = SLACK + _at_once(needs, compute.memory_limit, compute.worker_threads)
     if not reads_here:
-        readers = compute.workers * tasks_at_once(compute.memory_limit, READER + needs.block, compute.worker_threads)
+        readers = compute.workers * tasks_at_once(compute.memory_limit, reader, compute.worker_threads)
     stored = work.rows * (work.payload_bytes + work.dimension * limits.itemsize)
     disk = 1.2 * stored + (work.rows * work.dimension * 4 if needs.group else 0) + 64 * work.rows
     return Requirements(
         worker=int(worker),
         driver=int(driver),
         disk=int(disk),
-        reader=int(READER + needs.block) if compute.isolated else 0,
+        reader=int(reader) if compute.isolated else 0,
         readers=readers if compute.isolated else 0,
     )
 

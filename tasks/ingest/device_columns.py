@@ -20,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra.reduction import results_here
+from evenkeel.tasks.ingest.held_file import HeldFile
+from evenkeel.tasks.ingest.reader import LocalShard
 
 AHEAD = 2
 PLACES = 2
@@ -51,20 +53,21 @@ def decodes(kind: pa.DataType) -> bool:
 
 
 def decoded_groups(
-    path: Path, columns: Sequence[str], vector: str | None, groups: int
+    shard: LocalShard, columns: Sequence[str], vector: str | None, groups: int
 ) -> Generator[pa.Table, None, None]:
     """Return the columns of every row group, in order; up to two more are being decoded meanwhile.
 
     vector: one of the columns, of a type that `decodes`; None where there is none.
     """
-    return results_here(partial(decoded_group, path, columns, vector), range(groups), threads=AHEAD, ahead=1)
+    return results_here(partial(decoded_group, shard, columns, vector), range(groups), threads=AHEAD, ahead=1)
 
 
-def decoded_group(path: Path, columns: Sequence[str], vector: str | None, group: int) -> pa.Table:
+def decoded_group(shard: LocalShard, columns: Sequence[str], vector: str | None, group: int) -> pa.Table:
     """Return the columns of one row group."""
     import cudf
 
-    frame = cudf.read_parquet(path, columns=list(columns), row_groups=[group])
+    source = shard.path if shard.held is None else HeldFile(shard.held)
+    frame = cudf.read_parquet(source, columns=list(columns), row_groups=[group])
     rest = [name for name in columns if name != vector]
     table: pa.Table = frame[rest].to_arrow(preserve_index=False) if rest else pa.table({})
     if vector is None:

@@ -18,12 +18,17 @@ _FINGERPRINTS = (
 )
 
 
-def fingerprint_of(uri: str) -> tuple[int, str]:
-    """Return the size of a file and its fingerprint: the ETag, checksum or time of change that its store reports."""
+def fingerprint_of(uri: str, *, anew: bool = False) -> tuple[int, str]:
+    """Return the size of a file and its fingerprint: the ETag, checksum or time of change that its store reports.
+
+    anew: the store is asked, also where it has been listed.
+    """
     fs, path = storage.filesystem(uri)
     if storage.is_local(uri):
         status = os.stat(path)
         return status.st_size, str(status.st_mtime_ns)
+    if anew:
+        fs.invalidate_cache(path)
     with storage.store_errors("inspect", uri):
         info = fs.info(path)
     return int(info.get("size") or 0), next((str(info[key]) for key in _FINGERPRINTS if info.get(key)), "")

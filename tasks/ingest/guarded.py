@@ -15,13 +15,14 @@ from evenkeel.infra import storage
 from evenkeel.infra.compute import Backend
 from evenkeel.infra.isolation import Json, ProcessDied, call_isolated
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.opening import scratch_of
 from evenkeel.tasks.ingest.packs import Pack, read_pack
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob
 from evenkeel.tasks.ingest.reader import ShardSchema
 from evenkeel.tasks.ingest.reasons import Reason
 from evenkeel.tasks.ingest.report import ShardReport
 from evenkeel.tasks.ingest.reuse import inspect_once, schema_as_json, schema_from_json
-from evenkeel.tasks.ingest.shard import read_small, scratch_of
+from evenkeel.tasks.ingest.shard import read_small
 from evenkeel.tasks.ingest.writing import block_name, remove_block
 
 
@@ -134,6 +135,7 @@ class WrittenPack(BaseModel):
     backend: Backend
     version: int
     registry: str
+    held: int
 
     @classmethod
     def of(cls, pack: Pack) -> "WrittenPack":

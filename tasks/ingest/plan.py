@@ -69,6 +69,7 @@ class ShardJob:
     """What a worker needs to read one shard into the folder `out`.
 
     version: of the code that reads. registry: the folder that records what earlier runs have read; "" = none.
+    held: bytes of the largest shard that lies in memory while a device decodes it, see `on_device.held_bytes`.
     """
 
     number: int
@@ -81,6 +82,7 @@ class ShardJob:
     backend: Backend = "cpu"
     version: int = 0
     registry: str = ""
+    held: int = 0
 
 
 def inspect_shard(shard: ListedShard) -> ShardSchema | str:

@@ -59,7 +59,8 @@ class LocalShard:
     """A shard to be read, as a file on this machine.
 
     batch: about how many rows a batch may hold. vector: the column with the vectors, where it is known. ids: the file
-    with the ids, or all other columns, of a shard of vectors.
+    with the ids, or all other columns, of a shard of vectors. held: the bytes of the shard where they lie in memory;
+    then there is no file, and the reader is one that `reads_memory`.
     """
 
     path: Path
@@ -67,6 +68,16 @@ class LocalShard:
     vector: str | None = None
     ids: Path | None = None
     backend: "Backend" = "cpu"
+    held: memoryview | None = None
+
+    @property
+    def content(self) -> "Path | pa.BufferReader":
+        """What Arrow reads: the file, or the memory from its beginning."""
+        if self.held is None:
+            return self.path
+        import pyarrow as pa
+
+        return pa.BufferReader(pa.py_buffer(self.held))
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ class Reader:
     types: where the type of a column comes from. `declared`: from the file; a shard whose types differ from the others'
     is refused. `inferred`: from the values of each batch. `text`: all values are text, and a column becomes numbers or
     booleans where all its values are written like that. takes_ids: shards hold vectors alone, and `source.ids` names
-    files with their other columns. header_lines: of a format of lines, those that are no rows.
+    files with their other columns. header_lines: of a format of lines, those that are no rows. reads_memory: shards may
+    be given as `LocalShard.held`.
     """
 
     name: ClassVar[str]
@@ -93,6 +105,7 @@ class Reader:
     types: ClassVar[Literal["declared", "inferred", "text"]] = "inferred"
     takes_ids: ClassVar[bool] = False
     header_lines: ClassVar[int] = 0
+    reads_memory: ClassVar[bool] = False
 
     def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
         """Return the schema of the shard called `name` from its footer, header or first rows.
@@ -108,7 +121,7 @@ class Reader:
         """
         raise NotImplementedError
 
-    def count_rows(self, path: Path) -> int | None:
+    def count_rows(self, shard: LocalShard) -> int | None:
         """Return how many rows a shard itself claims to have, None where it does not say.
 
         A shard that gives another number of rows is unreadable.

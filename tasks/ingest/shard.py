@@ -1,20 +1,16 @@
 """Read one shard batch by batch and write its checked blocks and refused rows, in memory bounded by a block."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from evenkeel.infra import storage
-from evenkeel.infra.errors import InputError
 from evenkeel.infra.memory import BLOCK_BYTES
-from evenkeel.tasks.ingest.fingerprints import fingerprint_of
+from evenkeel.tasks.ingest.opening import opened
 from evenkeel.tasks.ingest.partitions import with_columns
 from evenkeel.tasks.ingest.plan import ShardJob
 from evenkeel.tasks.ingest.reader import Batch, LocalShard, ShardUnreadable, describe, read_batches, reader_of
@@ -45,14 +41,6 @@ UNUSABLE = (
     NotImplementedError,
     RecursionError,
 )
-
-
-class OpenShard(NamedTuple):
-    """A shard on this machine: its path, the SHA-256 of its bytes, and what a reader is given."""
-
-    path: Path
-    digest: str
-    local: LocalShard
 
 
 class SmallShard(NamedTuple):
@@ -89,11 +77,11 @@ def read_alone(job: ShardJob) -> ShardReport:
                 return refused(job, shard.digest, *job.plan.refused[job.number])
             for batch in _batches(job, shard.local):
                 writer.add(batch)
-            _require_all(job, shard.path, writer.rows)
+            _require_all(job, shard.local, writer.rows)
             return writer.finish(shard.digest)
         except UNUSABLE as error:
             writer.discard()
-            return refused(job, shard.digest, *_why(job, shard.path, error))
+            return refused(job, shard.digest, *_why(job, shard.local, error))
 
 
 def read_small(job: ShardJob) -> SmallShard | None:
@@ -108,9 +96,9 @@ def read_small(job: ShardJob) -> SmallShard | None:
                 _check(job, batch, parts, refusals)
                 if rows > job.rows_per_block or sum(part.payload.nbytes for part in parts) > BLOCK_BYTES:
                     return None
-            _require_all(job, shard.path, rows)
+            _require_all(job, shard.local, rows)
         except UNUSABLE as error:
-            return _refused_whole(job, shard.digest, *_why(job, shard.path, error))
+            return _refused_whole(job, shard.digest, *_why(job, shard.local, error))
     reasons = Counter(reason.label for _, _, reason, _ in refusals)
     report = _report(job, shard.digest, rows, reasons)
     sound = together(parts) if parts else None
@@ -122,42 +110,6 @@ def _batches(job: ShardJob, local: LocalShard) -> Iterator[Batch]:
     for batch in read_batches(job.shard.format, local):
         table = with_columns(batch.table, len(batch.rows), job.shard.partition, job.plan.partitions)
         yield replace(batch, table=table)
-
-
-@contextmanager
-def opened(job: ShardJob) -> Iterator[OpenShard]:
-    """Yield a shard, copied to this machine where it is not here. Raises InputError where it has changed or is gone."""
-    folder = scratch_of(job)
-    try:
-        yield _here(job, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _here(job: ShardJob, folder: Path) -> OpenShard:
-    try:
-        if fingerprint_of(job.shard.uri) != (job.shard.bytes, job.shard.fingerprint):
-            raise InputError(
-                "a shard changed while the run was reading the source",
-                where=job.shard.uri,
-                remedy="run again when nobody writes to the source; write new shards under new names",
-            )
-        path = storage.local_copy(job.shard.uri, folder)
-        digest = storage.sha256(str(path))
-        ids = None if job.shard.ids is None else storage.local_copy(job.shard.ids, folder)
-    except FileNotFoundError as error:
-        raise InputError(
-            "a shard is gone since the source was listed",
-            found=str(error),
-            where=job.shard.uri,
-            remedy="run again: what the store lists then is read",
-        ) from error
-    return OpenShard(path, digest, LocalShard(path, job.rows_per_block, job.plan.vector, ids, job.backend))
-
-
-def scratch_of(job: ShardJob) -> Path:
-    """Return the folder for the local copy of a shard."""
-    return job.scratch / "shards" / f"{job.number:06d}"
 
 
 def refused(job: ShardJob, digest: str, reason: Reason, detail: str, rows: int | None) -> ShardReport:
@@ -187,22 +139,22 @@ def _report(job: ShardJob, digest: str, rows: int, reasons: Counter[str]) -> Sha
     )
 
 
-def _why(job: ShardJob, path: Path, error: Exception) -> tuple[Reason, str, int | None]:
+def _why(job: ShardJob, local: LocalShard, error: Exception) -> tuple[Reason, str, int | None]:
     """Return why none of the rows of a shard can be used, and how many it says that it has."""
     detail = str(error) if isinstance(error, ShardUnreadable) else describe(error)
-    return Reason.UNREADABLE_SHARD, detail, _claimed_rows(job, path)
+    return Reason.UNREADABLE_SHARD, detail, _claimed_rows(job, local)
 
 
-def _require_all(job: ShardJob, path: Path, rows: int) -> None:
+def _require_all(job: ShardJob, local: LocalShard, rows: int) -> None:
     """Raise ShardUnreadable where a shard says that it has another number of rows than were read."""
-    if (claimed := _claimed_rows(job, path)) not in (None, rows):
+    if (claimed := _claimed_rows(job, local)) not in (None, rows):
         raise ShardUnreadable(f"it says that it has {claimed:,} rows, and {rows:,} were read")
 
 
-def _claimed_rows(job: ShardJob, path: Path) -> int | None:
+def _claimed_rows(job: ShardJob, local: LocalShard) -> int | None:
     """Return the row count in the footer of a shard, None where it cannot be read."""
     try:
-        return reader_of(job.shard.format).count_rows(path)
+        return reader_of(job.shard.format).count_rows(local)
     except Exception:  # as `read_batches`
         return None
 

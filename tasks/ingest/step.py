@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from evenkeel.infra import storage
 from evenkeel.infra.errors import AccountingError
-from evenkeel.infra.memory import BLOCK_BYTES, COPIES, READER, UNPACKED
+from evenkeel.infra.memory import BLOCK_BYTES, COPIES, UNPACKED, reader_bytes
 from evenkeel.infra.quantities import count
 from evenkeel.infra.tables import read_table, write_table
 from evenkeel.infra.workspace import StepFolder
@@ -23,6 +23,7 @@ from evenkeel.tasks.ingest.fingerprints import shard_fingerprint
 from evenkeel.tasks.ingest.guarded import inspect_guarded, read_guarded
 from evenkeel.tasks.ingest.limit import enough_room_for_errors, nothing_left
 from evenkeel.tasks.ingest.listing import ListedShard
+from evenkeel.tasks.ingest.on_device import backend_of, held_bytes
 from evenkeel.tasks.ingest.packs import packs_of, read_pack
 from evenkeel.tasks.ingest.plan import ColumnPlan, ShardJob, plan_columns
 from evenkeel.tasks.ingest.pool import SHARD_BITS, Block, Part, PoolInfo, Shard
@@ -46,7 +47,6 @@ from evenkeel.tasks.workload import Workload
 
 _INSPECTED_BYTES = 1 << 20
 _BLOCK_BYTES = 32 << 20
-LEAST_BYTES_FOR_A_DEVICE = 1 << 30
 
 
 def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) -> Outcome:
@@ -66,8 +66,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
     plan = plan_columns(request.source, shards, [schema for pack in schemas for schema in pack])
     if plan.about_guess:
         run.progress(begin, plan.about_guess)
-    # Below that, making a process ready for the device takes longer than reading.
-    backend = run.compute.backend if sum(shard.bytes for shard in shards) >= LEAST_BYTES_FOR_A_DEVICE else "cpu"
+    backend, held = backend_of(shards, run.compute), held_bytes(shards, run.compute)
     jobs = [
         tuple(
             ShardJob(
@@ -81,6 +80,7 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
                 backend=backend,
                 version=INGEST.version,
                 registry=registry,
+                held=held,
             )
             for shard in pack
         )
@@ -90,7 +90,8 @@ def ingest(request: IngestRequest, inputs: NoInputs, out: StepFolder, run: Run) 
         read,
         jobs,
         work=sum(shard.bytes for shard in shards),
-        each=READER + COPIES * min(UNPACKED * max(sum(shard.bytes for shard in pack) for pack in packs), BLOCK_BYTES),
+        each=reader_bytes(held)
+        + COPIES * min(UNPACKED * max(sum(shard.bytes for shard in pack) for pack in packs), BLOCK_BYTES),
         on_done=_counter(run, len(packs), len(shards), (begin, 0.9)),
     )
     reports = [report for pack in found for report in pack]

@@ -159,6 +159,15 @@ def test_what_passes_the_budget_of_a_process_names_the_setting(
     assert [(what in one.what, setting in one.setting) for one in found] == [(True, True)], found
 
 
+def test_a_reader_takes_the_shard_that_it_holds_in_memory(document: dict[str, Any]) -> None:
+    work = workload_of(parse(document), HUGE, 768)
+    limits = ResourceLimits(1000, 8.0, 4, Compute(threads=8, driver_limit=4 << 30, isolated=True))
+    copied, held = requirements(work, limits), requirements(work, replace(limits, held=200 << 20))
+    assert held.reader - copied.reader == (200 + 64) << 20
+    assert 1 <= held.readers < copied.readers, "fewer of them at a time, in the same half of the budget"
+    assert held.readers * held.reader <= (4 << 30) / 2
+
+
 def test_a_plan_that_cannot_fit_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text("kind: local\nworkers: 1\nmemory: 256MiB\n")
     refused = planned(document, f"compute={tmp_path / 'small.yaml'}", "clustering.memory_gib=2", probe=False)

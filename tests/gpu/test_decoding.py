@@ -170,7 +170,7 @@ def test_a_reader_that_stops_early_gives_up_its_place_last(
     assert ended[0]
 
 
-def test_a_shard_of_a_store_is_copied_once_and_decoded_from_the_copy(
+def test_without_page_locked_memory_a_shard_of_a_store_is_copied_once_and_decoded_from_the_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied, decoded = list[str](), list[tuple[str, int]]()
@@ -181,7 +181,8 @@ def test_a_shard_of_a_store_is_copied_once_and_decoded_from_the_copy(
         sound(store, rpath, lpath, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
-    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr("evenkeel.tasks.ingest.on_device.LEAST_BYTES", 0)
 
     def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
         decoded.extend((path.name, group) for group in row_groups)
@@ -225,7 +226,7 @@ def test_no_more_than_two_row_groups_are_ahead(tmp_path: Path, monkeypatch: pyte
 def test_a_shard_that_breaks_on_the_device_is_refused_as_by_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+    monkeypatch.setattr("evenkeel.tasks.ingest.on_device.LEAST_BYTES", 0)
 
     def read_parquet(path: Path, columns: list[str], row_groups: list[int]) -> Frame:
         if path.name == "b.parquet" and row_groups == [2]:
@@ -258,7 +259,8 @@ def test_a_shard_that_breaks_on_the_device_is_refused_as_by_the_cpu(
 
 
 def test_a_store_that_refuses_stops_the_run_with_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenkeel.tasks.ingest.step.LEAST_BYTES_FOR_A_DEVICE", 0)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr("evenkeel.tasks.ingest.on_device.LEAST_BYTES", 0)
 
     def get_file(store: MemoryFileSystem, rpath: str, lpath: str, **options: Any) -> None:
         raise PermissionError(f"not today: {rpath}")

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
-from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ class ParquetReader(Reader):
     name: ClassVar[str] = "parquet"
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
     types: ClassVar[Literal["declared"]] = "declared"
+    reads_memory: ClassVar[bool] = True
 
     def inspect(self, stream: BinaryIO, name: str) -> ShardSchema:
         """Return the schema and row count of the footer, and the lengths of the first vectors."""
@@ -47,7 +47,7 @@ class ParquetReader(Reader):
 
     def batches(self, shard: LocalShard) -> Iterator[Batch]:
         """Yield batches of at most `shard.batch` rows."""
-        with pq.ParquetFile(shard.path) as file:
+        with pq.ParquetFile(shard.content) as file:
             times, footer = _int96_columns(file), file.metadata
         if times:  # cuDF reads them as nanoseconds
             yield from _with_checked_times(shard, times)
@@ -61,9 +61,9 @@ class ParquetReader(Reader):
                 yield Batch(rows=rows, table=with_names(table))
                 first += table.num_rows
 
-    def count_rows(self, path: Path) -> int:
+    def count_rows(self, shard: LocalShard) -> int:
         """Return how many rows the footer names."""
-        return int(pq.read_metadata(path).num_rows)
+        return int(pq.read_metadata(shard.content).num_rows)
 
 
 def _fitting_rows(footer: pq.FileMetaData) -> int:
@@ -108,7 +108,7 @@ def _on_cpu(
     footer: pq.FileMetaData | None = None,
 ) -> Generator[pa.Table, None, None]:
     with pq.ParquetFile(
-        shard.path,
+        shard.content,
         metadata=footer,
         memory_map=True,
         buffer_size=1 << 20,
@@ -123,9 +123,9 @@ def _on_cpu(
 
 def _on_gpu(shard: LocalShard) -> Generator[pa.Table, None, None]:
     """Decode the row groups on the device, as `device_columns` does; vectors of other types stay with Arrow."""
-    path, vector = shard.path, shard.vector
+    vector = shard.vector
     with pq.ParquetFile(
-        path, memory_map=True, page_checksum_verification=True, coerce_int96_timestamp_unit="us"
+        shard.content, memory_map=True, page_checksum_verification=True, coerce_int96_timestamp_unit="us"
     ) as file:
         schema: pa.Schema = file.schema_arrow
         apart = vector in schema.names and not decodes(schema.field(vector).type)
@@ -134,7 +134,7 @@ def _on_gpu(shard: LocalShard) -> Generator[pa.Table, None, None]:
             yield from _on_cpu(shard)
             return
         there = vector if vector in columns else None
-        with closing(decoded_groups(path, columns, there, file.num_row_groups)) as decoded:
+        with closing(decoded_groups(shard, columns, there, file.num_row_groups)) as decoded:
             for group, table in enumerate(decoded):
                 if apart:
                     table = table.append_column(vector, file.read_row_group(group, columns=[vector]).column(0))
