@@ -12,7 +12,7 @@ import numpy as np
 from evenkeel.infra.dtypes import Array, BoolArray, Float32Array, Int64Array
 from evenkeel.tasks.kmeans.device import opening
 from evenkeel.tasks.kmeans.device.arrays import Arrays
-from evenkeel.tasks.kmeans.device.batches import enough_memory
+from evenkeel.tasks.kmeans.device.batches import REMEDY, enough_memory
 
 ROWS_PER_BLOCK = 2048
 KEPT_PER_BLOCK = 8192
@@ -44,7 +44,7 @@ def place_on_device(stored: Array, centroids: Float32Array) -> Placed:
     step, count = max(1, MAX_SCORES // len(centroids)), len(stored)
     found = Placed(np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, bool))
     parts = [slice(start, min(start + step, count)) for start in range(0, count, step)]
-    with enough_memory(arrays, "to place rows in cells"):
+    with enough_memory(arrays, "to place rows in cells", REMEDY):
         points = arrays.put(centroids)
         for part, raw in zip(parts, arrays.stream(np.asarray(stored[part]) for part in parts), strict=True):
             rows = _normalised(arrays, raw)
@@ -57,7 +57,7 @@ def place_on_device(stored: Array, centroids: Float32Array) -> Placed:
 def most_similar_on_device(rows: Float32Array, others: Iterable[Float32Array]) -> tuple[Int64Array, Float32Array]:
     """Return what `cells.most_similar` returns, of rows of length 1; the blocks of others are copied one by one."""
     arrays = opening.open_arrays()
-    with enough_memory(arrays, "to compare rows with those that stay"):
+    with enough_memory(arrays, "to compare rows with those that stay", REMEDY):
         nearest, similarity = _most_similar(arrays, arrays.put(rows), arrays.stream(others))
         return arrays.get(nearest), arrays.get(similarity)
 
@@ -87,7 +87,7 @@ def thin_on_device(
     """
     arrays, total = opening.open_arrays(), sum(sizes)
     kept: Kept | None = None
-    with enough_memory(arrays, "to compare rows of a cell"):
+    with enough_memory(arrays, "to compare rows of a cell", REMEDY):
         representative, similarity = arrays.xp.empty(total, np.int64), arrays.xp.empty(total, np.float32)
         for (cell, start, stop), raw in zip(spans_of(sizes), arrays.stream(blocks), strict=True):
             if kept is None or kept.cell != cell:

@@ -16,7 +16,7 @@ from evenkeel.infra.dtypes import Array, BoolArray, Int64Array
 from evenkeel.tasks.embed.words import Bytes, slices
 from evenkeel.tasks.kmeans.device import opening
 from evenkeel.tasks.kmeans.device.arrays import Arrays
-from evenkeel.tasks.kmeans.device.batches import in_batches
+from evenkeel.tasks.kmeans.device.batches import REMEDY, in_batches
 
 LONGEST = 1 << 16  # bytes of a text that one thread walks through
 PART_BYTES = 256 << 20
@@ -58,8 +58,9 @@ class Part(NamedTuple):
 def for_each_part(data: Bytes, offsets: Int64Array, chosen: Array, each: int, work: Callable[[Part], None]) -> None:
     """Call work(part) for consecutive parts of the texts data[offsets[i]:offsets[i + 1]], one thread after the other.
 
-    chosen: (n,) bool, which texts are worked on. each: about how many bytes of the device's memory a byte of text
-    takes. A part may be worked on twice, where memory did not suffice. Raises ResourceError where it never does.
+    chosen: (n,) bool, which texts are worked on; the bytes of others stay here. each: about how many bytes of the
+    device's memory a byte of text takes. A part may be worked on twice, where memory did not suffice. Raises
+    ResourceError where it never does.
     """
     arrays = opening.open_arrays()
     lengths = np.diff(offsets)
@@ -68,17 +69,27 @@ def for_each_part(data: Bytes, offsets: Int64Array, chosen: Array, each: int, wo
         rows = np.flatnonzero(chosen[first:last])
         if len(rows):
             rows = rows[np.argsort(-lengths[first:last][rows], kind="stable")].astype(np.int32)
-            there = (
-                np.ascontiguousarray(data[offsets[first] : offsets[last]]),
-                offsets[first : last + 1] - offsets[first],
-                rows,
-            )
-            work(Part(arrays, first, last, *map(arrays.put, there)))
+            content, begins = _chosen_bytes(data, offsets[first : last + 1], chosen[first:last])
+            work(Part(arrays, first, last, arrays.put(content), arrays.put(begins), arrays.put(rows)))
 
     with _one_at_a_time:
         most = min(PART_BYTES, int(arrays.free_bytes() * SHARE) // each)
-        texts = len(lengths) * most // max(int(offsets[-1] - offsets[0]), 1)
-        in_batches(arrays, len(lengths), max(1, texts), put, "to read texts")
+        texts = len(lengths) * most // max(int(lengths[chosen].sum()), 1)
+        in_batches(arrays, len(lengths), max(1, texts), put, "to read texts", "what is found in them", REMEDY)
+
+
+def _chosen_bytes(data: Bytes, offsets: Int64Array, chosen: Array) -> tuple[Bytes, Int64Array]:
+    """Return the bytes of the chosen texts, one after the other, and where all texts begin there; the others are empty.
+
+    data, offsets: as for `for_each_part`, of fewer texts.
+    """
+    lengths = np.diff(offsets)
+    if not lengths[~chosen].any():
+        return np.ascontiguousarray(data[offsets[0] : offsets[-1]]), offsets - offsets[0]
+    begins = np.concatenate(([0], np.cumsum(np.where(chosen, lengths, 0))))
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(data))]
+    texts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(chosen), buffers).filter(pa.array(chosen))
+    return np.frombuffer(texts.buffers()[2] or b"", np.uint8, begins[-1]), begins
 
 
 def for_each_normal_part(

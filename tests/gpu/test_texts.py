@@ -11,6 +11,7 @@ import pytest
 
 from evenkeel.flows.around_clustering import compute_signal
 from evenkeel.infra.compute import Backend, Compute
+from evenkeel.infra.errors import ResourceError
 from evenkeel.tasks.embed import device_texts
 from evenkeel.tasks.ingest.pool import Pool
 from evenkeel.tasks.signal.kinds.gopher_quality import GopherQuality
@@ -101,6 +102,35 @@ def test_memory_that_does_not_suffice_makes_parts_smaller(device: StandIn, monke
     same(pa.array(["the cat sat. " * 2] * 1000), ["words", "c4_sentences"])
     assert max(parts) > 8000
     assert device.released
+
+
+def test_only_texts_that_are_worked_on_travel(device: StandIn) -> None:
+    texts = ["abc", "long" * 1000, "", "défg", None, "long" * 2000, "hi"]
+    array = pa.array(["before", *texts], pa.large_string()).slice(1)
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[1:]
+    data = np.frombuffer(array.buffers()[2], np.uint8)
+    read = list[bytes]()
+
+    def work(part: device_texts.Part) -> None:
+        content, begins = device.get(part.data), device.get(part.offsets)
+        read.extend(bytes(content[begins[one] : begins[one + 1]]) for one in range(part.last - part.first))
+
+    chosen = np.diff(offsets) <= 100
+    device_texts.for_each_part(data, offsets, chosen, 1, work)
+    assert read == [b"abc", b"", b"", "défg".encode(), b"", b"", b"hi"]
+    assert device.traffic.up == 10 + 8 * 8 + 4 * 5
+    device_texts.for_each_part(data, offsets, np.diff(offsets) == 0, 1, work)
+    assert read[7:] == 7 * [b""]
+
+
+def test_too_little_memory_for_texts_says_what_helps(device: StandIn) -> None:
+    def refuse(part: device_texts.Part) -> None:
+        raise MemoryError
+
+    with pytest.raises(ResourceError, match="too little memory to read texts") as caught:
+        device_texts.for_each_part(np.ones(3, np.uint8), np.array([0, 1, 3]), np.ones(2, bool), 1, refuse)
+    assert "clustering" not in str(caught.value)
+    assert "centroids" not in str(caught.value)
 
 
 @pytest.mark.slow

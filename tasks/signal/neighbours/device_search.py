@@ -5,7 +5,7 @@ import numpy as np
 from evenkeel.infra.dtypes import Array, Float32Array, Int32Array, Int64Array
 from evenkeel.tasks.kmeans.device import opening
 from evenkeel.tasks.kmeans.device.arrays import Arrays
-from evenkeel.tasks.kmeans.device.batches import enough_memory
+from evenkeel.tasks.kmeans.device.batches import REMEDY, enough_memory
 from evenkeel.tasks.signal.neighbours.search import Nearest
 
 MAX_SCORES = 1 << 25
@@ -19,7 +19,7 @@ def nearest_on_device(rows: Float32Array, others: Float32Array, own: Int64Array,
     arrays = opening.open_arrays()
     wanted = min(k, len(others))
     places, squared = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.inf)
-    with enough_memory(arrays, "to find nearest neighbours"):
+    with enough_memory(arrays, "to find nearest neighbours", REMEDY):
         there = arrays.put(np.ascontiguousarray(others))
         half = (there * there).sum(axis=1) * np.float32(0.5)
         step = max(1, MAX_SCORES // max(len(others), 1))

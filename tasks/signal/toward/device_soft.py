@@ -8,7 +8,7 @@ import numpy as np
 from evenkeel.infra.dtypes import Float32Array, Int32Array
 from evenkeel.tasks.embed.device_texts import kept
 from evenkeel.tasks.kmeans.device import opening
-from evenkeel.tasks.kmeans.device.batches import enough_memory
+from evenkeel.tasks.kmeans.device.batches import REMEDY, enough_memory
 from evenkeel.tasks.signal.toward.soft import NEAREST, Near
 
 THREADS, WARP = 128, 32
@@ -79,7 +79,7 @@ def near_on_device(
             clusters.append(own)
             yield x
 
-    with enough_memory(arrays, "to share rows out over clusters"):
+    with enough_memory(arrays, "to share rows out over clusters", REMEDY):
         points, lists = arrays.put(centroids), arrays.put(around)
         for x in arrays.stream(rows()):
             own = arrays.put(clusters.popleft())

@@ -6,7 +6,7 @@ import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array
 from evenkeel.tasks.kmeans.device import opening
-from evenkeel.tasks.kmeans.device.batches import enough_memory
+from evenkeel.tasks.kmeans.device.batches import REMEDY, enough_memory
 
 
 def potential_on_device(
@@ -21,7 +21,7 @@ def potential_on_device(
     centre = y.mean(axis=0, dtype=np.float64)
     others = y.astype(np.float64) - centre
     bias = np.log(b) + (g - (others**2).sum(axis=1)) / epsilon
-    with enough_memory(arrays, "for the transport to the target"):
+    with enough_memory(arrays, "for the transport to the target", REMEDY):
         middle, there = arrays.put(centre.astype(np.float32)), arrays.put(others.astype(np.float32))
         offsets = arrays.put(bias.astype(np.float32))
         for part in arrays.stream(parts):
