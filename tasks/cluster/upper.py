@@ -4,6 +4,7 @@ k-means over centroids gathers everything diffuse into one hub near the mean. Wa
 left dissolves where clusters go by their direction from the mean. `docs/CLUSTERING.md` holds the measurements.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +13,15 @@ from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.resample import OnIteration, fit_level
-from evenkeel.tasks.kmeans.fit import kmeans
+from evenkeel.tasks.kmeans.fit import KMeans, kmeans
 from evenkeel.tasks.kmeans.lloyd import to_sphere
 from evenkeel.tasks.kmeans.options import Device, Iteration, Options
 from evenkeel.tasks.kmeans.ward import EXACT_UP_TO, means_of, ward_labels
 
 DIRECTIONS = Options(iterations=50, metric="cosine", precision="exact")
 MANY_DIRECTIONS = Options(iterations=12, metric="cosine")
-MOST_LOST = 1.25  # inertia that directions may cost, as a multiple of Ward's
+STARTS, STARTS_UP_TO = 4, 2_000  # of k-means on so many directions, besides the one from Ward's clusters
+MOST_LOST = 3.0  # inertia that directions may cost, as a multiple of Ward's
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,33 @@ class Upper:
         labels = ward_labels(below.centroids, below.leaves, k, self.device, seed)
         if self.config.upper == "ward" or not 1 < k < len(below.centroids) <= EXACT_UP_TO:
             return labels
-        x = directions(below)
-        turned = kmeans(
-            x,
-            k,
-            DIRECTIONS,
-            weights=below.leaves,
-            initial=means_of(x, below.leaves, labels)[0],
-            threads=self.device.threads,
-            on_iteration=follow,
-        ).labels
-        whole = int(turned.max()) == int(labels.max())
-        return turned if whole and inertia(below, turned) <= MOST_LOST * inertia(below, labels) else labels
+        most = MOST_LOST * inertia(below, labels)
+        turned = [
+            model
+            for model in self._turned(below, labels, seed, follow)
+            if int(model.labels.max()) == int(labels.max()) and inertia(below, model.labels) <= most
+        ]
+        return min(turned, key=lambda model: model.inertia).labels if turned else labels
+
+    def _turned(
+        self, below: Children, labels: Int32Array, seed: int, follow: Callable[[Iteration], None]
+    ) -> Iterator[KMeans]:
+        """Yield k-means on directions from Ward's clusters, and on few directions from other starts.
+
+        Ward's start is nearly always the best of them; from a hub that heavy tails leave only another leads away.
+        """
+        x, k = directions(below), int(labels.max()) + 1
+        for at in range(1 + STARTS * (len(x) <= STARTS_UP_TO)):
+            yield kmeans(
+                x,
+                k,
+                DIRECTIONS,
+                seed=seed + at,
+                weights=below.leaves,
+                initial=None if at else means_of(x, below.leaves, labels)[0],
+                threads=self.device.threads,
+                on_iteration=follow,
+            )
 
 
 def directions(below: Children) -> Float32Array:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.levels import clear_gaps, follow_gaps
 from evenkeel.tasks.cluster.resample import fit_level
 from evenkeel.tasks.cluster.step import SEED_STRIDE
-from evenkeel.tasks.cluster.upper import Children, directions, inertia
+from evenkeel.tasks.cluster.upper import MOST_LOST, Children, Upper, directions, inertia
 from evenkeel.tasks.kmeans.options import CPU
 from evenkeel.tasks.kmeans.ward import ward_heights, ward_labels
 from tests.cluster.test_step import check, clustered
@@ -84,7 +85,25 @@ def test_directions_are_not_taken_where_distance_tells_more(tmp_path: Path) -> N
     below = Children(finest.centroids, np.ones(300), finest.counts.astype(np.float64))
     assert np.array_equal(finest.parents, ward_labels(finest.centroids, below.leaves, 30, CPU, 0))
     turned = fit_level(directions(below), 30, ClusteringConfig(metric="cosine", resampling=0), 0).labels
-    assert inertia(below, turned) > 2 * inertia(below, finest.parents)
+    assert inertia(below, turned) > MOST_LOST * inertia(below, finest.parents)
+
+
+def test_groups_that_lie_in_one_direction_are_found_from_whatever_hub_ward_leaves(tmp_path: Path) -> None:
+    """Ten groups, their points at very different distances from the mean: what lies near it is one cluster by Ward."""
+    rng = np.random.default_rng(2)
+    tops, y = rng.normal(0, 1, (10, 64)), rng.integers(0, 10, 120)
+    points = tops[y] + rng.normal(0, 1, (120, 64)) + 0.3 * rng.standard_t(3, (120, 64))
+    points *= rng.lognormal(0, 0.8, (120, 1))
+    below = Children(points.astype(np.float32), np.ones(120), np.ones(120))
+    found = {}
+    for upper in ("ward", "auto"):
+        made = Upper(ClusteringConfig.model_validate({"upper": upper}), CPU)
+        _, labels = made.fit(below, 10, 0, lambda *_: None, Checkpoint(str(tmp_path / upper)))
+        found[upper] = np.bincount(labels).max() / 120, adjusted_rand_score(y, labels)
+    assert found["ward"][0] > 0.7
+    assert found["auto"][0] < 0.2
+    assert found["ward"][1] < 0.1
+    assert found["auto"][1] > 0.7
 
 
 @pytest.mark.long
