@@ -1,13 +1,14 @@
 """A known rate gives a known cost, and the table of a billion rows in the docs is that of the kept measurements."""
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.bench.bench_rates import BILLION, RESULTS, SCALE, device_rates
 from tests.bench.billion import Cost, DeviceRates, Prices, at, power_and_line, rate, through_root
 from tests.bench.rates_at_scale import Shape
-from tests.bench.rates_page import lines_of, table, total
+from tests.bench.rates_page import TEXTS_ONLY, VECTORS_FIRST, held_at_most, lines_of, remembered, table, total
 
 FEW = {"cpu": 3.0, "maps": {"a": 1.0}, "read": 5_000, "written": 900, "operations": 40, "writes": 10}
 MANY = {"cpu": 11.0, "maps": {"a": 4.0, "b": 1.0}, "read": 35_000, "written": 400, "operations": 130, "writes": 40}
@@ -68,3 +69,28 @@ def test_the_page_holds_the_table_of_the_measurements() -> None:
     page = SCALE.read_text().splitlines()
     assert [line for line in table(lines) if line not in page] == []
     assert total(lines).cpu_hours == pytest.approx(sum(line.cost.cpu_hours for line in lines))
+
+
+def test_the_driver_holds_at_most_what_goes_on_in_a_line_from_the_first_pool_that_took_the_step() -> None:
+    def held(few: int, many: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"driver": few}, {"driver": many}
+
+    flows: dict[str, dict[str, Any]] = {}
+    for pool, step, taken in (
+        ("narrow-vectors", "ingest", held(400, 700)),
+        ("narrow-texts", "ingest", held(300, 900)),
+        ("narrow-texts", "dedup near", held(500, 450)),
+    ):
+        for rows, one in zip((10, 40), taken, strict=True):
+            flows.setdefault(f"{pool}-{rows}", {})[step] = one
+    found = {"sizes": {"narrow-vectors": [10, 40], "narrow-texts": [10, 40]}, "flows": flows}
+    assert held_at_most(found, "narrow-texts", "ingest", 100) == 900 + 20 * 60
+    assert held_at_most(found, "narrow-texts", "dedup near", 1e9) == 450  # what did not grow is not less
+    assert held_at_most(found, "narrow-vectors", "dedup near", 100) is None
+    assert held_at_most(found, "narrow-groups", "cluster sort", 100) is None
+    assert [remembered(Cost(), found, "ingest", 100, *pools).memory for pools in (VECTORS_FIRST, TEXTS_ONLY)] == [
+        700 + 10 * 60,
+        900 + 20 * 60,
+    ]
+    assert remembered(Cost(memory=50.0), found, "dedup near", 100, *VECTORS_FIRST).memory == 500
+    assert remembered(Cost(memory=50.0), found, "thin", 100, *VECTORS_FIRST).memory == 50

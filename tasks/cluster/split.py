@@ -21,6 +21,7 @@ from evenkeel.infra.arrays import map_array, read_array, stream_array, write_arr
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
 from evenkeel.infra.memory import GIB
+from evenkeel.infra.reduction import results_here
 from evenkeel.infra.sections import read_sections, write_sections
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
@@ -50,12 +51,7 @@ class GroupSums(TypedDict):
     error: list[float]
 
 
-class LeafSums(NamedTuple):
-    """Leaves that occur in a block, rows and summed squared distances of each, (m,)."""
-
-    leaves: Int64Array
-    rows: Int64Array
-    squared: Float64Array
+LEAF_SUMS = np.dtype([("leaf", "<i8"), ("rows", "<i8"), ("squared", "<f8")])  # of a leaf that occurs in a block
 
 
 @dataclass(frozen=True)
@@ -251,8 +247,8 @@ def places_of(runs: Sequence[tuple[str, ...]], sizes: list[int]) -> list[Place]:
     return places
 
 
-def label_block(level: SplitLevel, place: Place) -> LeafSums:
-    """Write the nearest centroid of every kept row of a block; return what each leaf got."""
+def label_block(level: SplitLevel, place: Place) -> None:
+    """Write the nearest centroid of every kept row of a block, and what each leaf got, `LEAF_SUMS`."""
     config, (row_ids, _) = level.config, level.source.kept(place.block)
     index, x = open_index(level.path("index"), config.metric, level.scratch), level.source.read(place.block)
     if config.precision == "exact":
@@ -262,8 +258,14 @@ def label_block(level: SplitLevel, place: Place) -> LeafSums:
         labels, squared = index.nearest_from(x, labels_in_groups(level, place, len(x)), neighbours, level.device)
     write_rows(level.out, place.block, row_ids, labels, np.sqrt(squared).astype(np.float32))
     leaves, found, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    error = np.bincount(found, weights=squared).astype(np.float64)
-    return LeafSums(leaves.astype(np.int64), sizes.astype(np.int64), error)
+    sums = np.empty(len(leaves), LEAF_SUMS)
+    sums["leaf"], sums["rows"], sums["squared"] = leaves, sizes, np.bincount(found, weights=squared)
+    write_array(level.path(sums_file(place.block)), sums)
+
+
+def sums_file(block: str) -> str:
+    """Return the name of the file with what each leaf got of a block."""
+    return f"leaves-{block}.npy"
 
 
 def write_labels(level: SplitLevel, plan: GroupPlan, clusters: list[int]) -> None:
@@ -320,7 +322,7 @@ def fit_split(
     """Cluster the kept rows of a pool group by group and write `rows/`: (centroids, their rows, their squared error).
 
     sizes: kept rows of every block. max_rows: most rows of a leaf, None = no bound. log: gets what every iteration of
-    every group did.
+    every group did. The driver holds the centroids and their index, and what leaves got of a few blocks.
     """
     source, config = level.source, level.config
     rows, names = sum(sizes), source.names
@@ -343,25 +345,39 @@ def fit_split(
     groups = range(len(clusters))
     plan = GroupPlan(clusters, max_rows, rows_of.astype(np.int64).tolist(), len(runs))
     report = share_of(0.2, 0.6, len(groups), "clustered group")
-    compute.map(partial(fit_group, level, plan), list(groups), work=work, each=each, on_done=report)
-    found = [read_array(level.path(f"group-{group}.npy")) for group in groups]
-    centroids = np.concatenate(found)
-    for group in groups:
+    found = compute.map(partial(fit_group, level, plan), list(groups), work=work, each=each, on_done=report)
+    centroids, first = np.empty((sum(found), source.dimension), np.float32), 0
+    for group, count in enumerate(found):
+        centroids[first : first + count] = read_array(level.path(f"group-{group}.npy"))
+        first += count
         log.entries += storage.read_json(level.path(f"group-{group}-log.json"))
-    index = CentroidIndex.build(centroids, config.metric, level.seed, compute.threads)
-    write_index(level.path("index"), index)
+    _write_index(level, centroids, compute.threads)
     if config.precision != "exact":
-        write_array(level.path("neighbours.npy"), index.neighbours(compute.threads))
-        write_labels(level, plan, [len(one) for one in found])
+        write_labels(level, plan, found)
     report = share_of(0.8, 0.2, len(names), "labelled block")
     counts, squared = np.zeros(len(centroids), np.int64), np.zeros(len(centroids))
-    for one in compute.map(partial(label_block, level), places_of(runs, sizes), work=work, on_done=report):
-        counts[one.leaves] += one.rows
-        squared[one.leaves] += one.squared
-    if not counts.all():
-        renumbered = np.cumsum(counts > 0).astype(np.int32) - 1
-        compute.map(partial(renumber_block, level.out, renumbered), names, work=work)
+    compute.map(partial(label_block, level), places_of(runs, sizes), work=work, on_done=report)
+    for got in results_here(partial(_read_sums, level), names, compute.threads, ahead=2):
+        counts[got["leaf"]] += got["rows"]
+        squared[got["leaf"]] += got["squared"]
+    if counts.all():
+        return centroids, counts, squared
+    renumbered = np.cumsum(counts > 0).astype(np.int32) - 1
+    compute.map(partial(renumber_block, level.out, renumbered), names, work=work)
     return centroids[counts > 0], counts[counts > 0], squared[counts > 0]
+
+
+def _read_sums(level: SplitLevel, block: str) -> Array:
+    """Return what each leaf got of a block, `LEAF_SUMS`."""
+    return read_array(level.path(sums_file(block)))
+
+
+def _write_index(level: SplitLevel, centroids: Float32Array, threads: int) -> None:
+    """Write the index of all centroids, and the neighbours of each, where rows begin with that of their group."""
+    index = CentroidIndex.build(centroids, level.config.metric, level.seed, threads)
+    write_index(level.path("index"), index)
+    if level.config.precision != "exact":
+        write_array(level.path("neighbours.npy"), index.neighbours(threads))
 
 
 def _fit_groups(level: SplitLevel, sizes: list[int], groups: int, compute: Compute) -> None:

@@ -4,8 +4,10 @@
 
 Every pool runs at two sizes, a quarter of the rows and all of them, each in a process of its own, without Prefect: what
 a row more takes is the difference. `parts` measures what depends on the size of the pool at the sizes that a billion
-rows have (`rates_at_scale`). `narrow` takes five times the rows with 8 numbers each through the same steps on two Dask
-workers, for the memory of the driver. Results are kept in docs/performance/rates.json, and written into docs/SCALE.md.
+rows have (`rates_at_scale`). `narrow` is for the memory of the driver, on two Dask workers: five times the rows, with 8
+numbers each through the same steps (`narrow-vectors`), as texts of 24 words up to deduplication (`narrow-texts`), and
+clustered in groups (`narrow-groups`), for which the driver also fits the groups on a sample as large as that of a
+billion rows. Results are kept in docs/performance/rates.json, and written into docs/SCALE.md.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from typing import Any, cast
 
 from tests.bench.billion import BYTES_PER_SECOND, CORES, HOUR, PRICES, WORKERS, DeviceRates
 from tests.bench.performance_page import PAGE, write_section
-from tests.bench.rates_pool import Columns, recipe_over, write_pool
+from tests.bench.rates_pool import ROWS_PER_BLOCK, Asked, Columns, LastStep, recipe_over, write_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = PAGE.with_name("SCALE.md")
@@ -31,8 +33,12 @@ BILLION = 10**9
 FEWER = 4  # times, in the smaller of the two sizes
 ROWS_OF_PARTS = 60_000  # of the pool that parts read from; groups and leaves are made beside it
 NARROW, NARROWER = 5, 8  # times the rows, and numbers of a row
-WARM_UP = 5_000  # rows of a run that is not measured, so that machine code is on disk
-PARTS = ("both", "texts", "vectors", "narrow", "parts")
+FEWER_WORDS = 24  # of a text of `narrow-texts`
+OF_A_GROUP = 0.01  # GiB for one k-means of `narrow-groups`: some 15,000 rows, so that groups are many
+WARM_UP, NARROW_WARM_UP = 5_000, 40_000  # rows of a run that is not measured, so that machine code is on disk
+FLOWS = ("both", "texts", "vectors")
+NARROW_FLOWS = ("narrow-vectors", "narrow-texts", "narrow-groups")
+PARTS = (*FLOWS, *NARROW_FLOWS, "parts")
 
 
 def main() -> None:
@@ -40,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=768)
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="*", choices=(*PARTS, "narrow"), default=PARTS)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:
@@ -49,17 +55,17 @@ def main() -> None:
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not found or found["dimension"] != arguments.dimension:
         found = {"dimension": arguments.dimension, "sizes": {}, "flows": {}, "parts": {}}
+    asked = set(arguments.only) | (set(NARROW_FLOWS) if "narrow" in arguments.only else set())
     sizes = [arguments.rows // FEWER, arguments.rows]
-    if "both" in arguments.only:
+    if "both" in asked:
         found.pop("apart", None)
-    found["sizes"] |= {part: sizes for part in arguments.only if part not in ("narrow", "parts")}
-    if "narrow" in arguments.only:
-        found["sizes"]["narrow"] = [NARROW * size for size in sizes]
+    found["sizes"] |= {part: sizes for part in FLOWS if part in asked}
+    found["sizes"] |= {part: [NARROW * size for size in sizes] for part in NARROW_FLOWS if part in asked}
     found["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     with tempfile.TemporaryDirectory() as folder:
-        if "both" in arguments.only:
-            _curate(Path(folder) / "warm-up", WARM_UP, arguments.dimension, "both")
-        for part in arguments.only:
+        if "both" in asked:
+            _curate(Path(folder) / "warm-up", Asked(WARM_UP, arguments.dimension, "both"))
+        for part in (one for one in PARTS if one in asked):
             _measure(part, found, Path(folder))
             RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     if missing := _missing(found):
@@ -70,7 +76,7 @@ def main() -> None:
 
 def _missing(found: dict[str, Any]) -> list[str]:
     """Return the parts that are not measured yet."""
-    flows = {name: name in found["sizes"] for name in ("both", "texts", "vectors")}
+    flows = {name: name in found["sizes"] for name in FLOWS}
     there = {**flows, "parts": bool(found["parts"])}  # without `narrow` the memory of the driver is not measured
     return [name for name in there if not there[name]]
 
@@ -79,38 +85,41 @@ def _measure(part: str, found: dict[str, Any], folder: Path) -> None:
     """Measure one part and put it among what was found."""
     if part == "parts":
         home = folder / "pool-of-parts"
-        _curate(home, ROWS_OF_PARTS, found["dimension"], "vectors", whole=False)
+        _curate(home, Asked(ROWS_OF_PARTS, found["dimension"], "vectors", until="embed"))
         found["parts"] = _in_process(home, "parts")
         return
-    narrow = part == "narrow"
+    if part == "narrow-groups":
+        (home := folder / "sample").mkdir()
+        found["sample"] = _in_process(home, "sample", {"dimension": found["dimension"]})
+    if part in NARROW_FLOWS:
+        _curate(folder / f"{part}-warm-up", _asked(part, NARROW_WARM_UP, found["dimension"]))
     for rows in found["sizes"][part]:
         home = folder / f"{part}-{rows}"
-        columns = cast(Columns, "vectors" if narrow else part)
-        steps = _curate(
-            home, rows, NARROWER if narrow else found["dimension"], columns, whole=part in ("both", "narrow")
-        )
-        found["flows"][f"{part}-{rows}"] = steps
+        found["flows"][f"{part}-{rows}"] = _curate(home, _asked(part, rows, found["dimension"]))
         RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         shutil.rmtree(home)
 
 
-def _curate(home: Path, rows: int, dimension: int, columns: Columns, whole: bool = True) -> dict[str, Any]:
-    """Write a pool below `home`, run its recipe there in a process of its own, and return what every step took.
+def _asked(part: str, rows: int, dimension: int) -> Asked:
+    """Return the pool of a part."""
+    narrow = {
+        "narrow-vectors": Asked(rows, NARROWER, "vectors", workers=True),
+        "narrow-texts": Asked(rows, NARROWER, "texts", FEWER_WORDS, "dedup", workers=True),
+        "narrow-groups": Asked(rows, NARROWER, "vectors", until="cluster", memory_gib=OF_A_GROUP, workers=True),
+    }
+    until: LastStep = "publish" if part == "both" else "embed"
+    return narrow.get(part) or Asked(rows, dimension, cast(Columns, part), until=until)
 
-    whole: False for the steps that read and embed alone.
-    """
+
+def _curate(home: Path, asked: Asked) -> dict[str, Any]:
+    """Write a pool below `home`, run its recipe there in a process of its own, and return what every step took."""
     home.mkdir(parents=True)
-    compute, narrow = "inline", dimension == NARROWER
-    if narrow:
-        compute = str(home / "local.yaml")
-        Path(compute).write_text("kind: local\nworkers: 2\nthreads: 1\nmemory: 2GiB\ninline_below: 0MiB\n")
-    write_pool(home / "pool", rows, dimension, columns)
-    recipe = recipe_over(home / "pool", home, (rows, dimension), columns, compute)
-    return _in_process(home, "whole" if whole else "read", recipe)
+    write_pool(home / "pool", asked)
+    return _in_process(home, asked.until, recipe_over(home / "pool", home, asked))
 
 
 def _in_process(home: Path, what: str, recipe: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measure a recipe, or the parts over what it has left, in a process of its own."""
+    """Measure a recipe up to the step `what`, or the parts over what it has left, in a process of its own."""
     if recipe is not None:
         (home / "recipe.json").write_text(json.dumps(recipe))
     (home / "what").write_text(what)
@@ -126,6 +135,12 @@ def _measure_here(home: Path) -> None:
 
     set_defaults()
     recipe, what = json.loads((home / "recipe.json").read_text()), (home / "what").read_text()
+    if what == "sample":
+        from tests.bench.rates_at_scale import Shape, measure_sample
+
+        part = measure_sample(home, Shape.of(BILLION, recipe["dimension"]))
+        (home / "found.json").write_text(json.dumps(vars(part)))
+        return
     if what == "parts":
         from tests.bench.rates_at_scale import Shape, measure_parts
 
@@ -134,20 +149,23 @@ def _measure_here(home: Path) -> None:
         parts = measure_parts(refs, home / "parts", Shape.of(BILLION, dimension))
         (home / "found.json").write_text(json.dumps({name: vars(part) for name, part in parts.items()}))
         return
-    steps, refs = take_steps(recipe, what == "whole")
+    steps, refs = take_steps(recipe, cast(LastStep, what))
     (home / "found.json").write_text(json.dumps(steps))
     (home / "steps.json").write_text(json.dumps(refs))
 
 
-def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def take_steps(document: dict[str, Any], until: LastStep) -> tuple[dict[str, Any], dict[str, Any]]:
     """Take a recipe through its steps in this process, without Prefect; return what each took, and where each lies.
 
-    whole: up to the published version; False for the steps that read and embed.
+    until: the last step. Those that the recipe does not ask for are left out.
     """
+    from evenkeel.flows.around_clustering import before_clustering
     from evenkeel.flows.lineage import resolve_lineage
     from evenkeel.flows.pipeline import cluster_pool, prove_version, stage_version
     from evenkeel.flows.recipe import parse
     from evenkeel.flows.running import running
+    from evenkeel.tasks.cluster.inputs import ClusterInputs
+    from evenkeel.tasks.cluster.step import CLUSTER
     from evenkeel.tasks.embed.inputs import EmbedInputs
     from evenkeel.tasks.embed.step import EMBED
     from evenkeel.tasks.ingest.step import INGEST
@@ -161,7 +179,7 @@ def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], d
     with running(recipe) as run:
         lineage, run_step = resolve_lineage(recipe, run.workspace), InProcess(run)
         meter.watch()
-        if whole:
+        if until == "publish":
             staged = stage_version(recipe, lineage, cluster_pool(recipe, lineage, run_step), run_step)
             proven = prove_version(recipe, run.workspace, staged, run_step)
             meter.turn("publish")
@@ -171,6 +189,10 @@ def take_steps(document: dict[str, Any], whole: bool) -> tuple[dict[str, Any], d
         else:
             ingest = run_step(INGEST, lineage.request, NoInputs())
             refs = {"ingest": ingest, "embed": run_step(EMBED, recipe.embedding, EmbedInputs(ingest))}
+            if until != "embed":
+                refs["dedup"] = before_clustering(recipe, refs, run_step).dedup
+            if until == "cluster":
+                refs["cluster"] = run_step(CLUSTER, recipe.clustering.fitting(), ClusterInputs(**refs))
     steps = {name: vars(one) for name, one in meter.steps.items()}
     return steps, {name: ref.model_dump(mode="json") for name, ref in refs.items()}
 
@@ -180,24 +202,32 @@ def device_rates() -> DeviceRates:
     return DeviceRates.of(json.loads(ON_A_DEVICE.read_text()))
 
 
+def _about_memory(found: dict[str, Any]) -> str:
+    """Return what the page says of how the driver's memory was measured."""
+    from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
+
+    if not all(part in found["sizes"] for part in NARROW_FLOWS):
+        return "What a step holds in the driver is given where it was measured."
+    sizes = {" and ".join(f"{one:,}" for one in found["sizes"][part]) for part in NARROW_FLOWS}
+    return (
+        f"Memory of the driver, at most (`--only narrow`): what it held of {', or '.join(sorted(sizes))} rows on two "
+        f"workers, as if it went on growing so. Rows had {NARROWER} numbers, or a text of {FEWER_WORDS} words where a "
+        f"step reads texts. That is too much: blocks had {ROWS_PER_BLOCK:,} rows and groups some 15,000, so there were "
+        f"more of them for a row; records are sorted {RECORDS_PER_RANGE / 1e6:.1f} million at a time, and a process "
+        "keeps what it has freed. Where rows or centroids come to the driver whole, what these take is added, at their "
+        f"full width: the texts that an embedding is fitted on, {found['sample']['rows']:,} rows that the groups are "
+        "fitted on, and the leaves, by the peaks at two numbers of them."
+    )
+
+
 def write_page(found: dict[str, Any]) -> None:
     """Write the table into docs/SCALE.md, and print it."""
-    from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
     from tests.bench.rates_at_scale import Shape
     from tests.bench.rates_page import lines_of, planned, stored, table, total
 
     shape, device = Shape.of(BILLION, found["dimension"]), device_rates()
     lines = lines_of(found, shape, device)
     sizes = {part: " and ".join(f"{one:,}" for one in some) for part, some in found["sizes"].items()}
-    memory = (
-        f"Memory of the driver, at most: what it held of {sizes['narrow']} rows of {NARROWER} numbers on two workers, "
-        f"as if it went on growing so. That is too much: records are sorted {RECORDS_PER_RANGE / 1e6:.1f} million at a "
-        "time, and a process keeps what it has freed. Of clustering it is by its peaks at two numbers of leaves."
-        if "narrow" in sizes
-        else "What a step holds in the driver was measured for clustering alone, by its peaks at two sizes."
-        if any(line.cost.memory for line in lines)
-        else "What a single step holds in the driver was not measured."
-    )
     held = planned(shape)
     hours = sum(line.gpu or 0.0 for line in lines) / HOUR
     apart = "".join(
@@ -211,7 +241,7 @@ def write_page(found: dict[str, Any]) -> None:
         f"with texts, {sizes['vectors']} with vectors; {found['machine']}, other work beside it): what a row more "
         "takes, so that what is fixed is not counted. Where the cost of a row depends on the pool, the part was "
         f"measured at the sizes above, or scaled by the law named. {apart}What `evenkeel plan` says of memory: "
-        f"{held.driver / 1e9:,.0f} GB for the driver, {held.worker / 1e9:,.0f} GB for a worker. {memory}",
+        f"{held.driver / 1e9:,.0f} GB for the driver, {held.worker / 1e9:,.0f} GB for a worker. {_about_memory(found)}",
         "",
         *table(lines),
         "",
@@ -228,8 +258,9 @@ def write_page(found: dict[str, Any]) -> None:
         f"groups and all leaves (it looks at those near a row's group alone, which is not measured at this size), and "
         f"{device.fit:.2f} s of one k-means of {device.rows:,} x {device.dimension} into {device.clusters:,}, copies "
         f"included, grown with the numbers, for the first fit and every round. Together {hours:,.0f} GPU-hours, "
-        f"${hours * PRICES.gpu_hour:,.0f} at ${PRICES.gpu_hour:.2f}. Copying rows to a device for the two others, and "
-        "what the other steps take on one, is not measured.",
+        f"${hours * PRICES.gpu_hour:,.0f} at ${PRICES.gpu_hour:.2f}. Copying rows to a device for the two others "
+        "is not measured. A step without GPU-hours has none because nothing of it has been measured on a device; "
+        "`make bench-gpu`, where there is one, takes texts and every step of a whole run there.",
     ]
     write_section("At a billion rows", "python -m tests.bench.bench_rates", "\n".join(body), SCALE)
     print("\n".join(body))

@@ -16,13 +16,22 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evenkeel.infra import storage
-from evenkeel.infra.arrays import write_array
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.sections import write_sections
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.levels import derive_levels
 from evenkeel.tasks.cluster.source import Source
-from evenkeel.tasks.cluster.split import GroupPlan, SplitLevel, fit_group, group_count, run_file, split_run
+from evenkeel.tasks.cluster.split import (
+    SAMPLE_PER_GROUP,
+    GroupPlan,
+    SplitLevel,
+    fit_group,
+    group_count,
+    rows_that_fit,
+    run_file,
+    split_run,
+)
 from evenkeel.tasks.dedup import cells, semantic
 from evenkeel.tasks.dedup.drops import Drops
 from evenkeel.tasks.dedup.duplicates import Duplicates
@@ -35,7 +44,7 @@ from evenkeel.tasks.kmeans.cost import k_means_seconds
 from evenkeel.tasks.kmeans.engine import open_engine
 from evenkeel.tasks.kmeans.fit import kmeans
 from evenkeel.tasks.kmeans.index import CentroidIndex
-from evenkeel.tasks.kmeans.options import Device
+from evenkeel.tasks.kmeans.options import Device, Options
 from evenkeel.tasks.kmeans.ward import EXACT_UP_TO, GROUP_SIZE, GROUPING, ward_labels
 from tests.bench.bench_blocks import cpu_seconds, most_memory
 from tests.bench.rates_pool import NOISE, Mixture
@@ -140,6 +149,23 @@ def _split(parts: dict[str, Part], source: Source, folder: Path, shape: Shape) -
     rows = min(len(x), 8 * shape.groups)
     with taken(parts, "split: fit groups", rows, groups=shape.groups):
         kmeans(x[:rows], shape.groups, seed=0, threads=THREADS)
+
+
+def measure_sample(folder: Path, shape: Shape) -> Part:
+    """Fit all groups on a sample as large as the driver takes of so many rows, from the files that workers leave."""
+    config = ClusteringConfig()
+    rows = min(SAMPLE_PER_GROUP * shape.groups, rows_that_fit(shape.groups, shape.dimension, 4, config))
+    x = _centroids(rows, shape.dimension, NOISE)
+    files = [str(folder / f"{number}.npy") for number in range(16)]
+    for file, part in zip(files, np.array_split(x, len(files)), strict=True):
+        write_array(file, part)
+    del x
+    gc.collect()
+    parts: dict[str, Part] = {}
+    with taken(parts, "split: fit groups on the whole sample", rows, groups=shape.groups):
+        sample = np.concatenate([read_array(file) for file in files])
+        kmeans(sample, shape.groups, Options(metric=config.metric), seed=0, threads=THREADS)
+    return parts.popitem()[1]
 
 
 def _groups(parts: dict[str, Part], source: Source, folder: Path, shape: Shape) -> None:

@@ -12,9 +12,12 @@ import psutil
 
 from evenkeel.infra import arrays, storage
 from evenkeel.infra.compute import Compute
+from evenkeel.tasks.cluster import split
 from evenkeel.tasks.dedup import step as dedup_step
 from evenkeel.tasks.step import Step
 from tests.bench.bench_blocks import REST, cpu_seconds, most_memory
+
+PARTS_OF_CLUSTERING = {"split_run": "cluster sort", "fit_group": "cluster groups", "label_block": "cluster label"}
 
 
 @dataclass
@@ -38,7 +41,11 @@ class Taken:
 
 @dataclass
 class RateMeter:
-    """Watches the steps of this process, and the stages of deduplication as steps of their own."""
+    """Watches the steps of this process, and the stages of deduplication and parts of clustering as steps of their own.
+
+    Of clustering that is split: `cluster sort` is the fit of the groups and sorting rows into them, `cluster groups`
+    their k-means, `cluster label` finding the nearest leaf; `cluster` what the driver does around these.
+    """
 
     steps: dict[str, Taken] = field(default_factory=dict)
     name: str = REST
@@ -63,8 +70,12 @@ class RateMeter:
                 meter.turn(REST)
 
         def mapped(compute: Compute, function: Callable[..., Any], items: Sequence[Any], **how: Any) -> list[Any]:
-            results: list[Any] = meter.of_workers(function, lambda: run_map(compute, function, items, **how))
-            return results
+            def taken() -> list[Any]:
+                results: list[Any] = meter.of_workers(function, lambda: run_map(compute, function, items, **how))
+                return results
+
+            part = PARTS_OF_CLUSTERING.get(name_of(function))
+            return taken() if part is None else meter.under(part, taken)
 
         def reduced(compute: Compute, function: Any, merge: Any, items: Sequence[Any], **how: Any) -> Any:
             return meter.of_workers(function, lambda: run_reduce(compute, function, merge, items, **how))
@@ -89,28 +100,31 @@ class RateMeter:
         Compute.reduce = reduced  # type: ignore[method-assign, assignment]
         storage.filesystem, storage.local_copy, storage.open_replace = counted, copied, written
         for stage in ("exact", "near", "semantic"):
-            self._apart(f"{stage}_duplicates", f"dedup {stage}")
+            self._apart(dedup_step, f"{stage}_duplicates", f"dedup {stage}")
+        self._apart(split, "_fit_groups", "cluster sort")
 
-    def _apart(self, function: str, name: str) -> None:
-        """Count what a function of deduplication takes under a name of its own."""
-        run = getattr(dedup_step, function)
+    def _apart(self, module: Any, function: str, name: str) -> None:
+        """Count what a function of a module takes under a name of its own."""
+        run = getattr(module, function)
 
         @functools.wraps(run)
         def apart(*given: Any) -> Any:
-            around = self.name
-            self.turn(name)
-            try:
-                return run(*given)
-            finally:
-                self.turn(around)
+            return self.under(name, lambda: run(*given))
 
-        setattr(dedup_step, function, apart)
+        setattr(module, function, apart)
+
+    def under(self, name: str, run: Callable[[], Any]) -> Any:
+        """Count what a call takes under a name of its own."""
+        around = self.name
+        self.turn(name)
+        try:
+            return run()
+        finally:
+            self.turn(around)
 
     def of_workers(self, function: Any, run: Callable[[], Any]) -> Any:
         """Count what a map or a reduction takes, by the name of its function."""
-        while isinstance(function, functools.partial):
-            function = function.func
-        name, begun = getattr(function, "__name__", "?"), cpu_seconds()
+        name, begun = name_of(function), cpu_seconds()
         try:
             return run()
         finally:
@@ -128,6 +142,13 @@ class RateMeter:
         print(f"{time.strftime('%H:%M:%S')} {self.name}: {used - self.used:.1f} CPU-s", flush=True)
         self.used, self.before, self.name = used, (read, written), name
         self.mapped.clear()
+
+
+def name_of(function: Any) -> str:
+    """Return the name of a function, or of that which a partial calls."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", "?"))
 
 
 def traffic() -> tuple[int, int]:

@@ -8,7 +8,7 @@ from evenkeel.infra.compute import Compute
 from evenkeel.infra.memory import GIB
 from evenkeel.tasks.cluster.config import ClusteringConfig
 from evenkeel.tasks.cluster.levels import FAN_IN, derive_levels
-from evenkeel.tasks.cluster.split import RUN_COPIES, memory_of
+from evenkeel.tasks.cluster.split import LEAF_SUMS, RUN_COPIES, memory_of
 from evenkeel.tasks.dedup.cells import MAX_BATCHES, ROWS_PER_BATCH, ROWS_TO_FIT_A_CELL
 from evenkeel.tasks.dedup.config import NearConfig
 from evenkeel.tasks.dedup.exact import RECORDS_PER_RANGE
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ITEM, TEXT = 4, 2_000  # bytes of a number of a vector, and of a text
 BANDS = choose_bands(NearConfig().threshold, NearConfig().recall).bands
 PASSES = 2  # of semantic deduplication
+VECTORS_FIRST, TEXTS_ONLY = ("narrow-vectors", "narrow-texts"), ("narrow-texts",)  # the driver's memory was measured on
+GROUPS = "narrow-groups"
 
 # name in the table, where it was measured, the step, and the rows of the pool beyond which it does not grow
 LINEAR: tuple[tuple[str, str, str, float], ...] = (
@@ -92,7 +94,7 @@ def lines_of(found: Mapping[str, Any], shape: Shape, device: DeviceRates) -> lis
     before = [line for name, line in linear.items() if name not in ("thin",)]
     order = [line.name for line in before]
     cut = order.index("dedup: MinHash") + 1
-    clusters = [*_semantic(found, shape), *_cluster(found["parts"], shape, device)]
+    clusters = [*_semantic(found, shape), *_cluster(found, shape, device)]
     after = before[cut:]
     at_probe = [line.name for line in after].index("partition, with its probe") + 1
     return [*before[:cut], *clusters, linear["thin"], *after[:at_probe], _density(found, shape), *after[at_probe:]]
@@ -106,7 +108,7 @@ def _density(found: Mapping[str, Any], shape: Shape) -> Line:
     each = max(0.0, taken[1] - taken[0]) / (pairs[1] - pairs[0])
     read = shape.leaves * shape.dimension * float(ITEM)
     cost = Cost(driver=each * shape.leaves * min(shape.leaves, MAX_LEAVES), read=read, threads=CORES)
-    cost = _remembered(cost, found, "kernel-density", shape)
+    cost = remembered(cost, found, "kernel-density", shape.rows, *VECTORS_FIRST)
     return Line("kernel density of the leaves", "leaves^2, from 12,000 on leaves", cost)
 
 
@@ -125,9 +127,11 @@ def _linear(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
         cost = at(one, rows, blocks if most == float("inf") else 0)
         cost = cost + _between(name, shape, blocks)
         if step == "embed":
-            cost = replace(cost, driver=one.driver * TfidfSvdEmbedding().sample)  # the map is fitted on no more rows
+            # the map is fitted on no more rows, which are held whole
+            cost = replace(cost, driver=one.driver * TfidfSvdEmbedding().sample, memory=float(taken[1]["driver"]))
+        pools = TEXTS_ONLY if flow == "texts" else VECTORS_FIRST
         law = "n" if rows == shape.rows else f"n, up to {rows:,.0f} rows"
-        yield Line(name, law, _remembered(cost, found, step, shape), 1e6 * (one.worker + one.driver))
+        yield Line(name, law, remembered(cost, found, step, shape.rows, *pools), 1e6 * (one.worker + one.driver))
 
 
 def _between(name: str, shape: Shape, blocks: float) -> Cost:
@@ -159,20 +163,27 @@ def _none() -> "Client":
     raise AssertionError("nothing is computed for a plan")
 
 
-def _remembered(cost: Cost, found: Mapping[str, Any], step: str, shape: Shape) -> Cost:
-    """Return a cost with the memory of the driver: what it held of two narrow pools, and the growth from there on."""
-    if "narrow" not in found["sizes"]:
-        return cost
-    few, many = found["sizes"]["narrow"]
-    held = [found["flows"][f"narrow-{rows}"].get(step, {}).get("driver") for rows in (few, many)]
+def remembered(cost: Cost, found: Mapping[str, Any], step: str, rows: float, *pools: str) -> Cost:
+    """Return a cost with the memory of the driver at most, by the first of these pools that took the step.
+
+    It is what the driver held of two sizes of the pool, and the growth from there on, with what the cost has already:
+    that of work whose rows are as wide as those of the table.
+    """
+    held = next((one for pool in pools if (one := held_at_most(found, pool, step, rows)) is not None), None)
+    return cost if held is None else replace(cost, memory=(cost.memory or 0.0) + held)
+
+
+def held_at_most(found: Mapping[str, Any], pool: str, step: str, rows: float) -> float | None:
+    """Return the bytes that the driver holds of so many rows, in a line through two sizes; None where not measured."""
+    few, many = found["sizes"].get(pool, (0, 0))
+    held = [found["flows"].get(f"{pool}-{size}", {}).get(step, {}).get("driver") for size in (few, many)]
     if None in held:
-        return cost
-    grown = max(0.0, (held[1] - held[0]) / (many - few))
-    return Cost(**{**vars(cost), "memory": held[1] + grown * (shape.rows - many)})
+        return None
+    return float(held[1] + max(0.0, (held[1] - held[0]) / (many - few)) * (rows - many))
 
 
-def _cluster(parts: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Iterator[Line]:
-    config, pool = ClusteringConfig(), shape.rows * shape.dimension * ITEM
+def _cluster(found: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Iterator[Line]:
+    parts, config, pool = found["parts"], ClusteringConfig(), shape.rows * shape.dimension * ITEM
     centroids = shape.leaves * shape.dimension * ITEM
     runs = -(-shape.rows // int(config.memory_gib * GIB / (RUN_COPIES * ITEM * shape.dimension)))
     blocks = shape.rows / SourceConfig.model_fields["rows_per_block"].default
@@ -180,19 +191,22 @@ def _cluster(parts: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Ite
     sample = config.memory_gib * GIB / memory_of(shape.dimension, ITEM, config)
     fit = _scaled(fitted, sample, shape.groups, shape)
     each = sorted_rows["seconds"] / sorted_rows["rows"]
+    whole = float(found["sample"]["memory"]) if "sample" in found else None
+    cost = Cost(each * shape.rows, fit, pool, pool, 2 * blocks, 2.0 * runs, CORES, whole)
     yield Line(
         "cluster: sort into groups",
         f"n x groups (here {shape.groups:,}; groups grow with n)",
-        Cost(each * shape.rows, fit, pool, pool, 2 * blocks, 2.0 * runs, CORES),
+        remembered(cost, found, "cluster sort", shape.rows, GROUPS),
         1e6 * each,
         gpu=device.compare(shape.rows, shape.groups, shape.dimension),
     )
     group = parts["group: k-means"]
     each = group["seconds"] / group["rows"]
+    cost = Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 4.0 * shape.groups)
     yield Line(
         "cluster: k-means of the groups",
         f"n, at {shape.group_rows:,} rows and {shape.group_leaves:,} leaves a group",
-        Cost(each * shape.rows, 0, pool, centroids, 2.0 * shape.groups * runs, 4.0 * shape.groups),
+        remembered(cost, found, "cluster groups", shape.rows, GROUPS),
         1e6 * each,
         gpu=shape.groups
         * (1 + config.resampling)
@@ -204,17 +218,19 @@ def _cluster(parts: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Ite
     made = [parts[f"label: index of {leaves:,} leaves"] for leaves in (FEW_LEAVES, MANY_LEAVES)]
     first, last = ((part["rows"], part["seconds"]) for part in made)
     build = power_and_line(first, last, shape.leaves)
+    sums = float(LEAF_SUMS.itemsize * shape.rows)  # of a block, where hardly two rows share a leaf
+    cost = Cost(
+        each * shape.rows, build, pool + WORKERS * (centroids + ITEM * shape.rows) + sums,
+        (16.0 + ITEM) * shape.rows + sums + centroids, 3.0 * blocks + shape.groups, 2.0 * blocks, CORES,
+        _held(made[0], made[1], shape),
+    )  # fmt: skip
     yield Line(
         "cluster: nearest leaf",
         "n x (a + b root of the leaves); its index: leaves^1.5",
-        Cost(
-            each * shape.rows, build, pool + WORKERS * (centroids + ITEM * shape.rows),
-            (16.0 + ITEM) * shape.rows + centroids, 2.0 * blocks + shape.groups, blocks, CORES,
-            _held(made[0], made[1], shape),
-        ),
+        remembered(cost, found, "cluster label", shape.rows, GROUPS),
         1e6 * each,
         gpu=device.compare(shape.rows, shape.leaves, shape.dimension),
-    )  # fmt: skip
+    )
     totals = [parts[f"upper: {count:,} leaves"] for count in (FEW_MERGED, MANY_MERGED)]
     parting = [parts[f"upper: parting {count:,} leaves"]["seconds"] for count in (FEW_MERGED, MANY_MERGED)]
     merging = [total["seconds"] - part for total, part in zip(totals, parting, strict=True)]
@@ -244,7 +260,7 @@ def _semantic(found: Mapping[str, Any], shape: Shape) -> Iterator[Line]:
     yield Line(
         f"dedup: semantic, {PASSES} passes",
         "n^1.5 up to 32,768 cells (a billion rows have 31,622), beyond that n^2",
-        _remembered(cost, found, "dedup semantic", shape),
+        remembered(cost, found, "dedup semantic", shape.rows, *VECTORS_FIRST),
         1e6 * each * PASSES,
     )
 

@@ -1,5 +1,6 @@
 """The pools that `bench_rates` measures: vectors of a nested mixture, and texts of about 2 kB, or both in one row."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 Columns = Literal["vectors", "texts", "both"]
+LastStep = Literal["embed", "dedup", "cluster", "publish"]
 
 ROWS_PER_SHARD = 10_000
 ROWS_PER_BLOCK = 5_000  # so that both sizes have many blocks, and what waits in memory is the same
@@ -20,10 +22,28 @@ MIXTURE = ((50, 1.0), (20, 0.6), (20, 0.4))  # children of every component, and 
 NOISE = 0.5
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A pool and how far its recipe takes it.
+
+    words: of a text. until: the last step. memory_gib: of one k-means, so that clustering takes groups of that size;
+    None for the default. workers: on two Dask workers that every map goes to, else all in one process.
+    """
+
+    rows: int
+    dimension: int
+    columns: Columns
+    words: int = WORDS
+    until: LastStep = "publish"
+    memory_gib: float | None = None
+    workers: bool = False
+
+
 class Mixture:
     """A nested mixture of Pareto masses, from which rows are drawn with their vectors and texts."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, words: int = WORDS) -> None:
+        self.length = words
         rng = np.random.default_rng(7)
         centres = np.zeros((1, dimension), np.float32)
         for children, scale in MIXTURE:
@@ -63,37 +83,34 @@ class Mixture:
         return pa.table(table)
 
     def _texts(self, rng: np.random.Generator, component: Any, copy_of: Any, altered: Any) -> pa.Array:
-        """Return texts of common words and of words of their topic; altered: rows of which a few words are others."""
-        rows = len(component)
-        word = np.minimum(np.searchsorted(self.common, rng.random((rows, WORDS))), VOCABULARY - 1)
+        """Return texts of common words and of words of their topic; altered: rows of which a few words are others.
+
+        Of a short text it is the last word alone, so that a copy is as similar as that of a long one (0.91).
+        """
+        rows, length = len(component), self.length
+        word = np.minimum(np.searchsorted(self.common, rng.random((rows, length))), VOCABULARY - 1)
         own = (component[:, None] % TOPICS) * (VOCABULARY // TOPICS) + word % (VOCABULARY // TOPICS)
-        word = np.where(rng.random((rows, WORDS)) < 0.3, own, word)[copy_of]
-        some = rng.integers(0, WORDS, (len(altered), 5))
+        word = np.where(rng.random((rows, length)) < 0.3, own, word)[copy_of]
+        some = rng.integers(0, length, (len(altered), 5)) if length == WORDS else np.full((len(altered), 1), length - 1)
         word[altered[:, None], some] = rng.integers(0, VOCABULARY, some.shape)
-        starts = np.arange(0, rows * WORDS + 1, WORDS, dtype=np.int32)
+        starts = np.arange(0, rows * length + 1, length, dtype=np.int32)
         lists = pa.ListArray.from_arrays(pa.array(starts), self.words.take(pa.array(word.ravel())))
         return pc.binary_join(lists, " ")
 
 
-def write_pool(folder: Path, rows: int, dimension: int, columns: Columns) -> int:
+def write_pool(folder: Path, asked: Asked) -> int:
     """Write a pool as Parquet shards of 10,000 rows below a folder; return its bytes."""
     folder.mkdir(parents=True)
-    mixture = Mixture(dimension)
-    for shard, first in enumerate(range(0, rows, ROWS_PER_SHARD)):
-        table = mixture.table(shard, min(ROWS_PER_SHARD, rows - first), columns)
+    mixture = Mixture(asked.dimension, asked.words)
+    for shard, first in enumerate(range(0, asked.rows, ROWS_PER_SHARD)):
+        table = mixture.table(shard, min(ROWS_PER_SHARD, asked.rows - first), asked.columns)
         pq.write_table(table, folder / f"shard-{shard:05}.parquet")
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def recipe_over(
-    pool: Path, home: Path, asked: tuple[int, int], columns: Columns, compute: str = "inline"
-) -> dict[str, Any]:
-    """Return a recipe that takes every kind of step over such a pool and publishes into `home`.
-
-    asked: rows and dimension.
-    """
-    rows, dimension = asked
-    leaves = rows // ROWS_PER_LEAF
+def recipe_over(pool: Path, home: Path, asked: Asked) -> dict[str, Any]:
+    """Return a recipe that takes every kind of step over such a pool, up to the last, and publishes into `home`."""
+    leaves, columns = asked.rows // ROWS_PER_LEAF, asked.columns
     source = {"uri": str(pool), "id": "id", "groups": ["topic"], "scores": ["loss"], "rows_per_block": ROWS_PER_BLOCK}
     text = [
         {"name": "words", "kind": "text-statistics", "of": "words"},
@@ -108,21 +125,34 @@ def recipe_over(
         {"name": "place", "kind": "rank", "of": "loss", "by": "topic"},
         {"name": "far", "kind": "neighbour-distance", "k": 5, "cells": "clusters"},
     ]
-    signals = [*(text if columns != "vectors" else []), *(vector if columns != "texts" else []), *always]
-    embedding = {"embedding": {"method": "tfidf-svd", "dimension": dimension}} if columns == "texts" else {}
+    whole = asked.until == "publish"
+    filters = [{"drop": "loss > 0.98"}, {"drop": "far above quantile 0.99"}]
+    embedding = {"embedding": {"method": "tfidf-svd", "dimension": asked.dimension}} if columns == "texts" else {}
+    memory = {} if asked.memory_gib is None else {"memory_gib": asked.memory_gib}
     return {
         "dataset": "rates",
         "source": source | ({} if columns == "vectors" else {"text": "text"}),
-        "signals": signals,
-        "filters": [{"drop": "loss > 0.98"}, {"drop": "far above quantile 0.99"}],
-        "dedup": {"semantic": {"epsilon": 0.05}},
-        "clustering": {"levels": [leaves, max(leaves // 10, 1), max(leaves // 100, 1)]},
+        "signals": [
+            *(text if columns != "vectors" and asked.until != "cluster" else []),
+            *(vector if columns != "texts" and whole else []),
+            *(always if whole else []),
+        ],
+        "filters": filters if whole else [],
+        "dedup": {"semantic": {"epsilon": 0.05}} if whole else {},
+        "clustering": {"levels": [leaves, max(leaves // 10, 1), max(leaves // 100, 1)], **memory},
         "sampling": {"target": f"{KEPT:.0%}"},
         "splits": {"test": "5%"},
         "order": {"by": "loss"},
         "gates": {"suite": "first-version"},
         "destination": {"uri": str(home / "published")},
         "workspace": str(home / "workspace"),
-        "compute": compute,
+        "compute": _two_workers(home) if asked.workers else "inline",
         **embedding,
     }
+
+
+def _two_workers(home: Path) -> str:
+    """Write what makes two Dask workers that every map goes to, and return its path."""
+    path = home / "local.yaml"
+    path.write_text("kind: local\nworkers: 2\nthreads: 1\nmemory: 2GiB\ninline_below: 0MiB\n")
+    return str(path)

@@ -4,15 +4,17 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from evenkeel.infra.arrays import write_array
+from evenkeel.infra.arrays import read_array, write_array
 from evenkeel.infra.compute import Compute
 from evenkeel.tasks.cluster.config import ClusteringConfig
+from evenkeel.tasks.cluster.hierarchy import read_rows
 from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.source import Source
-from evenkeel.tasks.cluster.split import SplitLevel, fit_split, labels_in_groups, places_of, runs_of
+from evenkeel.tasks.cluster.split import SplitLevel, fit_split, labels_in_groups, places_of, runs_of, sums_file
 from tests.cluster.test_step import TINY, prepared
 from tests.kmeans.mixtures import brute, mixture
 
@@ -29,11 +31,17 @@ def test_a_row_begins_with_the_centroid_of_its_group(tmp_path: Path, left_out: b
     if left_out:  # two groups for a pool of eight
         write_array(level.path("groups.npy"), x[[0, 2000]])
     sizes = [500] * 8
-    fit_split(level, sizes, 200, None, Compute(threads=2), lambda *_: None, IterationLog())
+    made, counts, squared = fit_split(level, sizes, 200, None, Compute(threads=2), lambda *_: None, IterationLog())
     groups = np.load(tmp_path / "parts" / "groups.npy")
     of_group = [np.load(tmp_path / "parts" / f"group-{number}.npy") for number in range(len(groups))]
     firsts = [0, *accumulate(len(centroids) for centroids in of_group)]
     places = places_of(runs_of(source.names, sizes, source.dimension, config), sizes)
+    rows = pa.concat_tables(read_rows(level.out, block) for block in source.names)
+    leaves, distances = rows["leaf"].to_numpy(), rows["distance"].to_numpy().astype(np.float64)
+    np.testing.assert_array_equal(counts, np.bincount(leaves, minlength=len(made)))
+    np.testing.assert_allclose(squared, np.bincount(leaves, distances**2, len(made)), rtol=1e-5)
+    waiting = [read_array(level.path(sums_file(block)))["rows"].sum() for block in source.names]
+    assert waiting == sizes, "what leaves got of a block waits in its file, not in the driver"
     begun = np.concatenate([labels_in_groups(level, place, 500) for place in places])
     group, _ = brute(x, groups)
     known = begun >= 0
