@@ -1,5 +1,6 @@
 """Shards of S3 that are read in ranges into memory for a device, of which there are stand-ins: requests and faults."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,25 @@ from tests.s3.servers import BUCKET, Store
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 RANGE = 1 << 16
+CUPY = """
+class cuda:
+    alloc_pinned_memory = bytearray
+
+class get_default_pinned_memory_pool:
+    def free_all_blocks(self):
+        pass
+"""
+CUDF = """
+import os
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tests.gpu.test_decoding import Frame
+
+def read_parquet(source, columns, row_groups):
+    with open(os.environ["DECODED"], "a") as decoded:
+        decoded.write(f"{os.getpid()} {type(source).__name__} {row_groups}\\n")
+    return Frame(pq.ParquetFile(pa.py_buffer(source.getbuffer())).read_row_group(row_groups[0], columns=columns))
+"""
 
 
 @pytest.fixture
@@ -46,8 +66,8 @@ def put(folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return sizes
 
 
-def read(folder: Path, backend: Backend) -> Pool:
-    compute = Compute(threads=2, backend=backend, driver_device=True)
+def read(folder: Path, backend: Backend, isolated: bool = False) -> Pool:
+    compute = Compute(threads=2, backend=backend, driver_device=True, isolated=isolated)
     return ingest(folder / backend, compute, uri=f"s3://{BUCKET}/{folder.name}", id="id", vector="vector")
 
 
@@ -82,6 +102,24 @@ def test_each_byte_is_asked_for_once(
     assert ranges == {uri: -(-size // RANGE) for uri, size in sizes.items()}
     assert len(device.groups) == 12
     seaweed_store.use(monkeypatch)
+    assert found == outcome(read(tmp_path, "cpu"))
+
+
+def test_readers_in_processes_of_their_own_hold_shards_too(
+    tmp_path: Path, seaweed_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, seaweed_store, monkeypatch)
+    for name, module in (("cupy", CUPY), ("cudf", CUDF)):
+        (tmp_path / f"{name}.py").write_text(module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("DECODED", str(tmp_path / "decoded"))
+    monkeypatch.setattr("evenkeel.tasks.ingest.on_device.LEAST_BYTES", 0)
+    found = outcome(read(tmp_path, "gpu", isolated=True))
+    decoded = [line.split(" ", 2) for line in (tmp_path / "decoded").read_text().splitlines()]
+    assert sorted((kind, groups) for _, kind, groups in decoded) == [
+        ("HeldFile", f"[{group}]") for group in (0, 1, 2) for _ in range(4)
+    ]
+    assert str(os.getpid()) not in {process for process, _, _ in decoded}
     assert found == outcome(read(tmp_path, "cpu"))
 
 
