@@ -14,8 +14,8 @@ _kept = 0  # bytes of the pieces that CuPy's pool keeps
 def page_locked(size: int) -> memoryview | None:
     """Return `size` bytes of page-locked memory, None where none is to be had; a debug message says why.
 
-    To lock pages takes as long as to fill them, so CuPy's pool keeps a piece that nothing refers to any more for
-    whoever asks for as many bytes. Who asks for another size gives back all that is kept.
+    Locking pages takes time, so CuPy's pool keeps a piece that nothing refers to any more for whoever asks for as many
+    bytes. Asking for another size gives back all that is kept.
     """
     global _kept
     try:
