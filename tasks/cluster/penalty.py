@@ -101,7 +101,7 @@ def penalise(
     present = found.counts > 0
     if not present.all():
         renumbered = np.cumsum(present).astype(np.int32) - 1
-        compute.map(partial(renumber_block, labelling.out, renumbered), source.names, work=work)
+        compute.map(partial(renumber_block, labelling.out, labelling.folder, renumbered), source.names, work=work)
     return Penalised(centroids[present], offsets[present], found.counts[present], found.squared[present])
 
 

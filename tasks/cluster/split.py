@@ -203,7 +203,7 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
         return len(map_array(target, level.scratch))
     dimension, kind = level.source.dimension, np.dtype(level.source.dtype).newbyteorder("<")
     rows = plan.rows[group]
-    step = -(-rows // rows_that_fit(plan.clusters[group], dimension, kind.itemsize, config))
+    step = max(1, -(-rows // rows_that_fit(plan.clusters[group], dimension, kind.itemsize, config)))
     parts: list[Array] = []
     first, fitted = 0, np.zeros(rows, np.bool_)
     for number in range(plan.runs):
@@ -211,7 +211,7 @@ def fit_group(level: SplitLevel, plan: GroupPlan, group: int) -> int:
         part = np.frombuffer(section, kind).reshape(-1, dimension)
         fitted[first : first + len(part)][::step] = True
         first += len(part)
-        parts.append(part if step <= 1 else part[::step].copy())
+        parts.append(part if step == 1 else part[::step].copy())
     centroids, log = np.empty((0, dimension), np.float32), IterationLog(group=group)
     labels = np.full(rows, -1, np.int32)
     checkpoint = Checkpoint(level.path(f"group-{group}"))
@@ -303,11 +303,19 @@ def labels_in_groups(level: SplitLevel, place: Place, rows: int) -> Int32Array:
     return np.asarray(map_array(level.path("labels.npy"), level.scratch)[at], np.int32)
 
 
-def renumber_block(out: str, renumbered: Int32Array, block: str) -> None:
-    """Give the rows of a block the numbers that leaves have once empty ones are gone."""
-    table = read_rows(out, block)
-    leaves = renumbered[table["leaf"].to_numpy()]
-    write_rows(out, block, table["row_id"].to_numpy(), leaves, table["distance"].to_numpy())
+def renumber_block(out: str, folder: str, renumbered: Int32Array, block: str) -> None:
+    """Give the rows of a block the numbers that leaves have once empty ones are gone.
+
+    What leaves it had is written first, to the folder: a block that a worker has renumbered before it died is
+    renumbered again, and the order of its leaves is the same before and after.
+    """
+    table, known = read_rows(out, block), storage.join(folder, f"renumbered-{block}.npy")
+    leaves, places = np.unique(table["leaf"].to_numpy(), return_inverse=True)
+    if storage.exists(known):
+        leaves = read_array(known)
+    else:
+        write_array(known, leaves)
+    write_rows(out, block, table["row_id"].to_numpy(), renumbered[leaves][places], table["distance"].to_numpy())
 
 
 def fit_split(
@@ -363,7 +371,7 @@ def fit_split(
     if counts.all():
         return centroids, counts, squared
     renumbered = np.cumsum(counts > 0).astype(np.int32) - 1
-    compute.map(partial(renumber_block, level.out, renumbered), names, work=work)
+    compute.map(partial(renumber_block, level.out, level.folder, renumbered), names, work=work)
     return centroids[counts > 0], counts[counts > 0], squared[counts > 0]
 
 

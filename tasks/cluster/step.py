@@ -40,6 +40,8 @@ from evenkeel.tasks.workload import Workload
 
 SEED_STRIDE = 1_000_003
 LEVEL_1_SHARE, UPPER_SHARE = 0.8, 0.2  # of the progress
+PARTS = "parts"
+ENDED = "ended.json"  # counts and facts, there while the parts are removed
 
 
 def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, run: Run) -> Outcome:
@@ -49,6 +51,8 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
     is split; also, into one group, where the workers have devices and the driver has none. The levels above cluster
     the centroids below, unweighted. Raises InputError where no row is kept.
     """
+    if storage.exists(out.path(ENDED)):
+        return _clear(out, Outcome(**storage.read_json(out.path(ENDED))))
     source = Source.open(inputs, run.scratch)
     sizes = run.compute.map(source.count, source.names, work=source.pool.rows * 8)
     rows = sum(sizes)
@@ -105,13 +109,24 @@ def cluster(config: ClusteringConfig, inputs: ClusterInputs, out: StepFolder, ru
         info["offsets"] = True
     storage.write_json(out.path("levels.json"), info)
     storage.write_json(out.path("log.json"), job.log.entries)
-    storage.remove(job.parts())
-    seconds = time.monotonic() - started
-    run.progress(1.0, f"{levels[0].clusters:,} leaves of {rows:,} rows, {rows / seconds:,.0f} rows/s")
-    return Outcome(
+    outcome = Outcome(
         counts={"rows": rows, "levels": len(levels), "leaves": levels[0].clusters},
         facts={"centroid_hash": digest, "levels": about, **facts},
     )
+    storage.write_json(out.path(ENDED), {"counts": outcome.counts, "facts": outcome.facts})
+    seconds = time.monotonic() - started
+    run.progress(1.0, f"{levels[0].clusters:,} leaves of {rows:,} rows, {rows / seconds:,.0f} rows/s")
+    return _clear(out, outcome)
+
+
+def _clear(out: StepFolder, outcome: Outcome) -> Outcome:
+    """Remove what was kept until the step was done; where a run was killed in the midst of it, the next only does this.
+
+    What is left of these files may lack some that others of them speak of.
+    """
+    storage.remove(out.path(PARTS))
+    storage.remove(out.path(ENDED))
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ class _Job:
 
     def parts(self, *names: str) -> str:
         """Return the path of something that is kept until the step is done."""
-        return self.out.path("parts", *names)
+        return self.out.path(PARTS, *names)
 
     def follow(self, rows: int, begun: float, share: float) -> OnIteration:
         """Return what logs an iteration of a level and reports it as progress, from `begun` to `begun + share`."""

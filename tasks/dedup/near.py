@@ -91,7 +91,7 @@ def near_duplicates(stage: Stage, config: NearConfig, run: Run) -> tuple[Drops, 
 
 def _hash_block(near: _Near, columns: Sequence[str], before: Duplicates, block: int) -> None:
     """Write the sorted buckets of each band, of the rows with words, and the ranks of the block's rows."""
-    if storage.exists(near.buckets(block)):
+    if storage.exists(near.buckets(block)) and storage.exists(near.path("ranks", block)):
         return
     table = near.pool.table(near.pool.blocks[block], columns)
     ranks = np.empty(table.num_rows, RANK)

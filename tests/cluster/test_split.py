@@ -14,7 +14,15 @@ from evenkeel.tasks.cluster.hierarchy import read_rows
 from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.source import Source
-from evenkeel.tasks.cluster.split import SplitLevel, fit_split, labels_in_groups, places_of, runs_of, sums_file
+from evenkeel.tasks.cluster.split import (
+    SplitLevel,
+    fit_split,
+    labels_in_groups,
+    places_of,
+    renumber_block,
+    runs_of,
+    sums_file,
+)
 from tests.cluster.test_step import TINY, prepared
 from tests.kmeans.mixtures import brute, mixture
 
@@ -53,3 +61,27 @@ def test_a_row_begins_with_the_centroid_of_its_group(tmp_path: Path, left_out: b
         assert ((found >= 0) & (found < len(centroids))).all(), "of another group"
         assert (found == nearest).mean() > 0.97
         assert (np.linalg.norm(x[mine] - centroids[found], axis=1) ** 2).sum() <= 1.01 * (distance**2).sum()
+
+
+@pytest.mark.long
+def test_leaves_and_groups_without_rows_leave_no_gap_and_a_block_may_be_renumbered_twice(tmp_path: Path) -> None:
+    """A group that no row is nearest to, two far leaves in another; a worker may die once it has written a block."""
+    x = mixture(1000, 6, 20)
+    run, inputs = prepared(tmp_path, x)
+    config = ClusteringConfig(levels=[20], resampling=0, precision="exact", memory_gib=TINY / 8)
+    source = Source.open(ClusterInputs.of(inputs), run.scratch)
+    level = SplitLevel(source, config, 0, str(tmp_path / "parts"), str(tmp_path / "out"), run.scratch)
+    far = np.full((2, 6), 20, np.float32)
+    write_array(level.path("groups.npy"), np.concatenate([x[:2], far[:1]]))
+    sizes, arguments = [500] * 2, (20, None, Compute(threads=1), lambda *_: None, IterationLog())
+    made, counts, _ = fit_split(level, sizes, *arguments)
+    assert not len(read_array(level.path("group-2.npy")))
+    write_array(level.path("group-0.npy"), np.concatenate([far, read_array(level.path("group-0.npy"))]))
+    again, found, _ = fit_split(level, sizes, *arguments)
+    np.testing.assert_array_equal(again, made)
+    np.testing.assert_array_equal(found, counts)
+    first = [read_rows(level.out, block) for block in source.names]
+    np.testing.assert_array_equal(np.bincount(pa.concat_tables(first)["leaf"].to_numpy()), found)
+    for block in source.names:
+        renumber_block(level.out, level.folder, np.array([0, 0, *range(len(made))], np.int32), block)
+    assert [read_rows(level.out, block) for block in source.names] == first

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.cluster.config import ClusteringConfig
@@ -189,6 +190,34 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, memory: float, l
     if memory == 2.0:
         assert not any("level 1: round 0, iteration 4," in message for message in messages)
         assert any("level 1: round 0" in message for message in messages) == (last == "7")
+
+
+def test_a_run_killed_while_the_parts_are_removed_only_removes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, inputs = prepared(tmp_path, mixture(300, 6))
+    config, taken = ClusteringConfig(levels=[20, 4], resampling=0), ClusterInputs.of(inputs)
+    expected = CLUSTER(config, taken, replace(run, workspace=str(tmp_path / "aside")))
+    there = replace(run, workspace=str(tmp_path / "killed"))
+
+    remove = storage.remove
+
+    def killed(uri: str) -> None:
+        if not uri.endswith("parts"):
+            return remove(uri)
+        (Path(uri) / "level-2" / "centroids-0.npy").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            CLUSTER(config, taken, there)
+    assert CLUSTER.finished(config, taken, there) is None
+    found = CLUSTER(config, taken, there)
+    assert (found.counts, found.facts) == (expected.counts, expected.facts)
+    assert Hierarchy.open(found).rows() == Hierarchy.open(expected).rows()
+    names = [{path.relative_to(ref.uri) for path in Path(ref.uri).rglob("*")} for ref in (expected, found)]
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("memory", [2.0, 1e-7])

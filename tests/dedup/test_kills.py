@@ -66,3 +66,26 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path, writes: list[int]) -> No
         assert min(ref.counts[kind] for kind in ("exact", "near", "semantic")) > 0
         results.append((Duplicates.open(ref).dropped(), ref.counts, ref.facts))
     assert results[0] == results[1]
+
+
+@pytest.mark.long
+def test_a_run_killed_while_its_stages_are_removed_begins_them_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, remove = new_run(tmp_path, threads=1), storage.remove
+    texts = [" ".join(f"w{row}-{word}" for word in range(12)) for row in range(40)]
+    pool = make_pool(run, tmp_path / "shards", {"id": [f"r{i}" for i in range(80)], "text": 2 * texts})
+    embedded = EMBED(TfidfSvdEmbedding(dimension=2), EmbedInputs(ingest=pool), run)
+    config, inputs = DedupConfig(exact=False), DedupInputs(ingest=pool, embed=embedded)
+
+    def killed(uri: str) -> None:
+        if not uri.endswith("stages"):
+            return remove(uri)
+        remove(storage.join(uri, "near", "ranks"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            DEDUP(config, inputs, run)
+    assert DEDUP(config, inputs, run).counts["near"] == 40
