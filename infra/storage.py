@@ -306,7 +306,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
     fs, path = filesystem(uri)
     if is_local(uri):
         return Path(path)
-    target = scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(path)
+    target = _copy_of(uri, scratch)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(draft_name(target.name))
@@ -314,6 +314,16 @@ def local_copy(uri: str, scratch: Path) -> Path:
             fs.get_file(path, str(draft))
         os.replace(draft, target)
     return target
+
+
+def forget_copy(uri: str, scratch: Path) -> None:
+    """Remove the local copy of a file of a remote store, where there is one."""
+    if not is_local(uri):
+        _copy_of(uri, scratch).unlink(missing_ok=True)
+
+
+def _copy_of(uri: str, scratch: Path) -> Path:
+    return scratch / hashlib.sha256(uri.encode()).hexdigest()[:32] / posixpath.basename(filesystem(uri)[1])
 
 
 def _media_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:

@@ -20,3 +20,9 @@ def open_index(folder: str, metric: Metric, scratch: Path) -> CentroidIndex:
     """Return the index in `folder`, its arrays memory-mapped."""
     arrays = {name: map_array(storage.join(folder, f"{name}.npy"), scratch) for name in IndexArrays.__annotations__}
     return CentroidIndex.from_arrays(metric, cast(IndexArrays, arrays))
+
+
+def forget_index(folder: str, scratch: Path) -> None:
+    """Remove the local copies of an index of a remote store that nothing opens any more."""
+    for name in IndexArrays.__annotations__:
+        storage.forget_copy(storage.join(folder, f"{name}.npy"), scratch)

@@ -9,8 +9,8 @@ from evenkeel.tasks.kmeans.options import Iteration
 class LogEntry(TypedDict):
     """One iteration of a level.
 
-    group: in a level that is split. moved: rows that changed cluster. reseeded: centroids that were put elsewhere,
-    empty ones among them. seconds: since the fit began.
+    group: in a level that is split. round: of resampling, or the number of a start. moved: rows that changed cluster.
+    reseeded: centroids that were put elsewhere, empty ones among them. seconds: since the fit began.
     """
 
     level: int

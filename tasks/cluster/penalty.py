@@ -16,8 +16,9 @@ import numpy as np
 from evenkeel.infra import storage
 from evenkeel.infra.compute import Compute
 from evenkeel.infra.dtypes import Array, Float32Array, Float64Array, Int32Array, Int64Array
+from evenkeel.infra.errors import InputError
 from evenkeel.tasks.cluster.hierarchy import write_rows
-from evenkeel.tasks.cluster.index import open_index, write_index
+from evenkeel.tasks.cluster.index import forget_index, open_index, write_index
 from evenkeel.tasks.cluster.source import Source
 from evenkeel.tasks.cluster.split import renumber_block
 from evenkeel.tasks.kmeans.index import CentroidIndex
@@ -44,16 +45,22 @@ class LeafSums(NamedTuple):
 
 @dataclass(frozen=True)
 class Labelling:
-    """What a worker needs to assign the rows of a block. folder: of the index. out: of the rows, empty = count only."""
+    """What a worker needs to assign the rows of a block.
+
+    folder: of the index. earlier: of one that is no longer used. out: of the rows, empty = count only.
+    """
 
     source: Source
     folder: str
     scratch: Path
     out: str
     offsets: Float32Array = field(default_factory=lambda: np.empty(0, np.float32))
+    earlier: str = ""
 
     def __call__(self, block: str) -> LeafSums:
         """Assign the rows of a block; return what every leaf got, in the order of the leaves."""
+        if self.earlier:
+            forget_index(self.earlier, self.scratch)
         row_ids, _ = self.source.kept(block)
         leaves, squared = nearest_penalised(self.folder, self.scratch, self.source.read(block), self.offsets)
         if self.out:
@@ -88,12 +95,15 @@ def penalise(
     unit = penalty * float(found.squared.sum()) / rows * k / rows
     assumed, steps, before = found.counts.astype(np.float64), np.full(k, FIRST_STEP), np.zeros(k)
     work = source.pool.rows * source.dimension * source.vectors.dtype.itemsize
+    label = labelling
     for turn in range(PASSES + 1):
-        offsets = (unit * (assumed - assumed.min())).astype(np.float32)
-        label = replace(labelling, offsets=offsets, out=labelling.out if turn == PASSES else "")
+        offsets = _float32(unit * (assumed - assumed.min()))
+        own = storage.join(labelling.folder, str(turn))  # workers keep a copy of a remote file under its name
+        out, earlier = labelling.out if turn == PASSES else "", label.folder if turn else ""
+        label = replace(labelling, folder=own, offsets=offsets, out=out, earlier=earlier)
         write_penalised_index(label.folder, centroids, offsets, compute.threads)
         made = compute.reduce(label, _add, source.names, work=work)
-        storage.remove(label.folder)
+        storage.remove(own)
         found = found if made is None else made
         gap = found.counts - assumed
         steps = np.where(gap * before < 0, steps * SHORTER, np.minimum(1.0, steps * LONGER))
@@ -103,6 +113,20 @@ def penalise(
         renumbered = np.cumsum(present).astype(np.int32) - 1
         compute.map(partial(renumber_block, labelling.out, labelling.folder, renumbered), source.names, work=work)
     return Penalised(centroids[present], offsets[present], found.counts[present], found.squared[present])
+
+
+def _float32(offsets: Float64Array) -> Float32Array:
+    """Return offsets as they are kept. Raises InputError where they are out of the range of float32."""
+    largest, bounds = float(offsets.max()), np.finfo(np.float32)
+    if largest > float(bounds.max) or 0 < largest < float(bounds.tiny):
+        raise InputError(
+            "the numbers of the vectors are too large or too small for clustering.size_penalty",
+            expected="squared distances within the range of float32",
+            found=f"a penalty of {largest:.2g}",
+            where="clustering.size_penalty",
+            remedy="scale the vectors, or leave the penalty out",
+        )
+    return offsets.astype(np.float32)
 
 
 def _add(left: LeafSums, right: LeafSums) -> LeafSums:

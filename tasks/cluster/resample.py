@@ -21,6 +21,11 @@ def options_of(config: ClusteringConfig) -> Options:
     return Options(config.iterations, config.tolerance, config.precision, config.metric)
 
 
+def rounds_of(config: ClusteringConfig) -> tuple[int, int]:
+    """Return how many rounds a level takes, and at most how many iterations each."""
+    return config.resampling + 1, config.iterations
+
+
 def fit_level(
     x: Matrix,
     k: int,

@@ -159,7 +159,7 @@ def split_run(level: SplitLevel, run: tuple[int, tuple[str, ...]]) -> None:
         rows = prepare(x, None, level.config.metric, 1)
         inside = rows.frame.inside(groups)
         labels = assign_exact(rows, inside)
-        error = squared_distances(rows, inside, labels) / rows.frame.scale**2
+        error = squared_distances(rows, inside, labels).astype(np.float64) / rows.frame.scale**2
         order, starts = invert(labels, len(groups))
         sums = {
             "rows": np.bincount(labels, minlength=len(groups)).tolist(),

@@ -25,7 +25,7 @@ from evenkeel.tasks.cluster.inputs import ClusterInputs
 from evenkeel.tasks.cluster.levels import clear_gaps, first_levels, follow_gaps
 from evenkeel.tasks.cluster.log import IterationLog
 from evenkeel.tasks.cluster.penalty import Labelling, LeafSums, penalise
-from evenkeel.tasks.cluster.resample import OnIteration, fit_level
+from evenkeel.tasks.cluster.resample import OnIteration, fit_level, rounds_of
 from evenkeel.tasks.cluster.source import Source, Stacked
 from evenkeel.tasks.cluster.split import SplitLevel, fit_split, group_count
 from evenkeel.tasks.cluster.together import devices_together, fit_together
@@ -149,14 +149,16 @@ class _Job:
         """Return the path of something that is kept until the step is done."""
         return self.out.path(PARTS, *names)
 
-    def follow(self, rows: int, begun: float, share: float) -> OnIteration:
-        """Return what logs an iteration of a level and reports it as progress, from `begun` to `begun + share`."""
-        config, started = self.config, time.monotonic()
-        expected = (config.resampling + 1) * config.iterations
+    def follow(self, rows: int, most: tuple[int, int], begun: float, share: float) -> OnIteration:
+        """Return what logs an iteration of a level and reports it as progress, from `begun` to `begun + share`.
+
+        most: rounds of the level, and iterations of each.
+        """
+        started, expected = time.monotonic(), most[0] * most[1]
 
         def follow(turn: int, iteration: Iteration) -> None:
             entry = self.log(turn, iteration)
-            done = turn * config.iterations + iteration.number
+            done = turn * most[1] + iteration.number
             spent = time.monotonic() - started
             self.run.progress(
                 begun + share * min(done / expected, 1),
@@ -183,7 +185,7 @@ def _leaves(job: _Job, source: Source, sizes: list[int], k: int) -> Level:
 
         split = SplitLevel(source, config, seed, folder, job.out.uri, run.scratch, there)
         return _level(*fit_split(split, sizes, k, max_rows, run.compute, progress, job.log))
-    follow = job.follow(rows, 0.0, LEVEL_1_SHARE)
+    follow = job.follow(rows, rounds_of(config), 0.0, LEVEL_1_SHARE)
     checkpoint = Checkpoint(folder)
     if devices is not None:
         model = fit_together(source, sizes, k, config, seed, run.compute, devices, follow, checkpoint, max_rows)
@@ -224,9 +226,10 @@ def _upper_level(
     number, k = wanted
     job.log.level = number
     job.run.progress(progress[0], f"level {number}: {below.clusters:,} centroids around {k:,}")
-    follow, checkpoint = job.follow(below.clusters, *progress), Checkpoint(job.parts(f"level-{number}"))
+    upper, checkpoint = Upper(config, job.device), Checkpoint(job.parts(f"level-{number}"))
+    follow = job.follow(below.clusters, upper.rounds(below.clusters), *progress)
     held = Children(children, leaves, below.counts.astype(np.float64))
-    centroids, parents = Upper(config, job.device).fit(held, k, job.seed(number), follow, checkpoint)
+    centroids, parents = upper.fit(held, k, job.seed(number), follow, checkpoint)
     if config.sibling_ratio is not None:
         parents = bound_children(children, parents, centroids, config.sibling_ratio)
     return _joined(below, parents, centroids)

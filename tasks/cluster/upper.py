@@ -4,18 +4,19 @@ k-means over centroids gathers everything diffuse into one hub near the mean. Wa
 left dissolves where clusters go by their direction from the mean. `docs/CLUSTERING.md` holds the measurements.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from evenkeel.infra.dtypes import Float32Array, Float64Array, Int32Array
 from evenkeel.tasks.cluster.checkpoint import Checkpoint
 from evenkeel.tasks.cluster.config import ClusteringConfig
-from evenkeel.tasks.cluster.resample import OnIteration, fit_level
+from evenkeel.tasks.cluster.resample import OnIteration, fit_level, rounds_of
 from evenkeel.tasks.kmeans.fit import KMeans, kmeans
 from evenkeel.tasks.kmeans.lloyd import to_sphere
-from evenkeel.tasks.kmeans.options import Device, Iteration, Options
+from evenkeel.tasks.kmeans.options import Device, Options
 from evenkeel.tasks.kmeans.ward import EXACT_UP_TO, means_of, ward_labels
 
 DIRECTIONS = Options(iterations=50, metric="cosine", precision="exact")
@@ -40,6 +41,15 @@ class Upper:
     config: ClusteringConfig
     device: Device
 
+    def rounds(self, points: int) -> tuple[int, int]:
+        """Return how many k-means a level above so many points takes at most, and how many iterations each."""
+        if self.config.upper == "k-means":
+            return rounds_of(self.config)
+        if self.config.upper == "spherical" and points > EXACT_UP_TO:
+            return 1, MANY_DIRECTIONS.iterations
+        turns = self.config.upper == "auto" and points <= STARTS_UP_TO
+        return 1 + STARTS * turns, DIRECTIONS.iterations
+
     def fit(
         self, below: Children, k: int, seed: int, on_iteration: OnIteration, checkpoint: Checkpoint
     ) -> tuple[Float32Array, Int32Array]:
@@ -61,14 +71,17 @@ class Upper:
         return centroids, labels
 
     def _labels(self, below: Children, k: int, seed: int, on_iteration: OnIteration) -> Int32Array:
-        def follow(iteration: Iteration) -> None:
-            on_iteration(0, iteration)
-
         if self.config.upper == "spherical":
             few = len(below.centroids) <= EXACT_UP_TO
             options, x = DIRECTIONS if few else MANY_DIRECTIONS, directions(below)
             return kmeans(
-                x, k, options, seed=seed, weights=below.leaves, threads=self.device.threads, on_iteration=follow
+                x,
+                k,
+                options,
+                seed=seed,
+                weights=below.leaves,
+                threads=self.device.threads,
+                on_iteration=partial(on_iteration, 0),
             ).labels
         labels = ward_labels(below.centroids, below.leaves, k, self.device, seed)
         if self.config.upper == "ward" or not 1 < k < len(below.centroids) <= EXACT_UP_TO:
@@ -76,14 +89,12 @@ class Upper:
         most = MOST_LOST * inertia(below, labels)
         turned = [
             model
-            for model in self._turned(below, labels, seed, follow)
+            for model in self._turned(below, labels, seed, on_iteration)
             if int(model.labels.max()) == int(labels.max()) and inertia(below, model.labels) <= most
         ]
         return min(turned, key=lambda model: model.inertia).labels if turned else labels
 
-    def _turned(
-        self, below: Children, labels: Int32Array, seed: int, follow: Callable[[Iteration], None]
-    ) -> Iterator[KMeans]:
+    def _turned(self, below: Children, labels: Int32Array, seed: int, on_iteration: OnIteration) -> Iterator[KMeans]:
         """Yield k-means on directions from Ward's clusters, and on few directions from other starts.
 
         Ward's start is nearly always the best of them; from a hub that heavy tails leave only another leads away.
@@ -98,7 +109,7 @@ class Upper:
                 weights=below.leaves,
                 initial=None if at else means_of(x, below.leaves, labels)[0],
                 threads=self.device.threads,
-                on_iteration=follow,
+                on_iteration=partial(on_iteration, at),
             )
 
 

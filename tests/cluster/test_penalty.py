@@ -1,11 +1,13 @@
 """Size-penalised assignment evens out the leaves at a price, and later rows are assigned by the same offsets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from evenkeel.infra.errors import InputError
 from evenkeel.tasks.cluster.assign import ASSIGN
 from evenkeel.tasks.cluster.config import AssignConfig, ClusteringConfig
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
@@ -49,6 +51,27 @@ def test_a_penalty_evens_out_the_leaves_and_says_its_price(tmp_path: Path, memor
         assert price["inertia"] == pytest.approx(inertia[-1] / inertia[0] - 1, abs=1e-3)
     assert largest[0] > 1.15 * largest[1] > 1.15 * 1.15 * largest[2], "a larger penalty evens out more"
     assert inertia[0] < inertia[1] < inertia[2] < 2 * inertia[0]
+
+
+@pytest.mark.long
+def test_a_penalty_is_the_same_where_workers_keep_copies_of_remote_files(tmp_path: Path) -> None:
+    """Every pass has an index of its own, and only that of the last is left with a worker."""
+    run = new_run(tmp_path, threads=1)
+    inputs = ClusterInputs.of(pool(run, tmp_path / "shards", ROWS[:600]))
+    config = ClusteringConfig(levels=[24, 4], resampling=0, size_penalty=3.0)
+    here = CLUSTER(config, inputs, run)
+    far = CLUSTER(config, inputs, replace(run, workspace=f"memory://{tmp_path.name}"))
+    assert far.facts == here.facts
+    assert Hierarchy.open(far).rows() == Hierarchy.open(here).rows()
+    assert len(list(run.scratch.rglob("centroids.npy"))) == 1
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_a_penalty_that_float32_does_not_hold_is_refused(tmp_path: Path, scale: float) -> None:
+    run = new_run(tmp_path, threads=1)
+    inputs = ClusterInputs.of(pool(run, tmp_path / "shards", ROWS[:100] * np.float32(scale)))
+    with pytest.raises(InputError, match="size_penalty"):
+        CLUSTER(ClusteringConfig(levels=[9], resampling=0, size_penalty=1.0), inputs, run)
 
 
 @pytest.mark.slow

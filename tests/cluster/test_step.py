@@ -93,6 +93,16 @@ def test_a_pool_larger_than_memory_is_about_as_good(tmp_path: Path) -> None:
     assert parts.levels[0].inertia <= 1.08 * whole.levels[0].inertia
 
 
+@pytest.mark.parametrize("power", [100, -100])
+@pytest.mark.long
+def test_a_pool_in_groups_is_the_same_however_large_its_numbers_are(tmp_path: Path, power: int) -> None:
+    """Squares of them are no float32, and groups get leaves by their summed squares."""
+    x, settings = mixture(1000, 6, 20), {"levels": [40], "resampling": 0, "memory_gib": TINY / 8}
+    plain, _ = clustered(tmp_path / "plain", x, **settings)
+    scaled, _ = clustered(tmp_path / "scaled", x * np.float32(2.0**power), **settings)
+    assert scaled.levels[0].counts.tolist() == plain.levels[0].counts.tolist()
+
+
 @pytest.mark.parametrize("memory", [2.0, TINY])
 @pytest.mark.long
 def test_threads_and_workers_do_not_change_the_rows(tmp_path: Path, memory: float) -> None:
@@ -122,17 +132,24 @@ def test_the_log_tells_of_every_iteration(tmp_path: Path, memory: float) -> None
         assert entry["iteration"] in (1, before["iteration"] + 1)
 
 
-def test_every_level_tells_how_far_its_iterations_are(tmp_path: Path) -> None:
-    run, inputs = prepared(tmp_path, mixture(3000, 12, 60))
+@pytest.mark.parametrize("upper", ["k-means", "auto"])
+def test_every_level_tells_how_far_its_iterations_are(tmp_path: Path, upper: str) -> None:
+    """Also one of several starts, whose iterations begin anew."""
+    run, inputs = prepared(tmp_path, mixture(1500, 12, 60))
     told: list[tuple[float, str]] = []
     run = replace(run, progress=lambda done, message: told.append((done, message)))
-    CLUSTER(ClusteringConfig(levels=[150, 30, 5], resampling=1, upper="k-means"), ClusterInputs.of(inputs), run)
+    settings = {"levels": [150, 30, 5], "resampling": 1, "upper": upper}
+    ref = CLUSTER(ClusteringConfig.model_validate(settings), ClusterInputs.of(inputs), run)
     for level, first, last in ((1, 0.0, 0.8), (2, 0.8, 0.9), (3, 0.9, 1.0)):
         shares = [done for done, message in told if message.startswith(f"level {level}: round")]
         assert len(shares) >= 2, level
         assert first <= min(shares) < max(shares) <= last
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1][0] == 1
+    entries = json.loads((Path(ref.uri) / "log.json").read_text())
+    places = [(entry["level"], entry["round"], entry["iteration"]) for entry in entries]
+    assert len(set(places)) == len(places)
+    assert {one for level, one, _ in places if level == 3} == set(range(2 if upper == "k-means" else 5))
 
 
 KILLED = """
