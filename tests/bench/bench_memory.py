@@ -21,7 +21,7 @@ from evenkeel.flows.plan import plan
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.running import running
 from evenkeel.tasks.estimate.requirements import Requirements
-from tests.bench.bench_overhead import CHILD, make_pool, recipe_over
+from tests.bench.bench_overhead import CHILD, DIMENSION, make_pool, recipe_over
 
 SIZES = (20_000, 200_000, 600_000)
 IN_GROUPS = 0.05  # GiB of one k-means: 200,000 rows take four times that
@@ -40,14 +40,16 @@ class Held(NamedTuple):
         return {name: getattr(planned, name) / held for name, held in self._asdict().items() if held}
 
 
-def measure(folder: Path, rows: int, on_workers: bool, **clustering: Any) -> tuple[Held, Requirements]:
-    """Plan and run a pool of `rows` vectors of 64 numbers below a folder.
+def measure(
+    folder: Path, rows: int, on_workers: bool, dimension: int = DIMENSION, **clustering: Any
+) -> tuple[Held, Requirements]:
+    """Plan and run a pool of `rows` vectors below a folder.
 
     Raises RuntimeError with what the run said where it failed.
     """
     pool = folder / "pool"
     pool.mkdir(parents=True)
-    make_pool(pool, rows)
+    make_pool(pool, rows, dimension)
     document = recipe_over(pool, folder / "home") | {"compute": "inline"}
     document["clustering"] = {"levels": [500, 50], "resampling": 1, **clustering}
     if on_workers:
@@ -93,17 +95,18 @@ def main() -> None:
     """Measure each size and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--dimension", type=int, default=DIMENSION)
     parser.add_argument("--memory-gib", type=float, nargs="+", default=(2.0, IN_GROUPS))
     asked = parser.parse_args()
     for rows, memory_gib, on_workers in product(asked.rows, asked.memory_gib, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
-            held, planned = measure(Path(folder), rows, on_workers, memory_gib=memory_gib)
+            held, planned = measure(Path(folder), rows, on_workers, asked.dimension, memory_gib=memory_gib)
         ratios = held.within(planned).items()
         said = "; ".join(
             f"{name} {getattr(held, name) / 1e6:,.0f} MB, planned {ratio:.2f} of it" for name, ratio in ratios
         )
         how = "two workers" if on_workers else "inline"
-        print(f"{rows:,} x 64, a k-means of {memory_gib:g} GiB, {how}: {said}", flush=True)
+        print(f"{rows:,} x {asked.dimension}, a k-means of {memory_gib:g} GiB, {how}: {said}", flush=True)
 
 
 if __name__ == "__main__":

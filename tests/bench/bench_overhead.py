@@ -54,20 +54,20 @@ if __name__ == "__main__":
 """
 
 
-def make_pool(folder: Path, rows: int) -> None:
+def make_pool(folder: Path, rows: int, dimension: int = DIMENSION) -> None:
     """Write `rows` vectors of a Zipf mixture of 2,000 components as 16 Parquet shards."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(2000, DIMENSION)).astype(np.float32)
+    centres = rng.normal(size=(2000, dimension)).astype(np.float32)
     masses = 1 / np.arange(1, 2001)
     for shard, count in enumerate(np.diff(np.linspace(0, rows, SHARDS + 1).astype(int))):
         topic = rng.choice(2000, count, p=masses / masses.sum())
-        vectors = centres[topic] + 0.6 * rng.normal(size=(count, DIMENSION)).astype(np.float32)
+        vectors = centres[topic] + 0.6 * rng.normal(size=(count, dimension)).astype(np.float32)
         flat = pa.array(vectors.astype(np.float32).ravel())
         table = pa.table(
             {
                 "id": [f"{shard}-{row}" for row in range(count)],
                 "topic": [f"topic-{one}" for one in topic % 50],
-                "vector": pa.FixedSizeListArray.from_arrays(flat, DIMENSION),
+                "vector": pa.FixedSizeListArray.from_arrays(flat, dimension),
             }
         )
         pq.write_table(table, folder / f"shard-{shard:02}.parquet")
