@@ -1,5 +1,6 @@
 """The verbs that say what a run would come to."""
 
+from collections import Counter
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +32,8 @@ PULLS = click.option(
     "--toward", metavar="SHARES", help="Change the pull towards the target instead: 0,0.25,0.5,0.75,1 for instance."
 )
 OUT = click.option("--out", default="sweep.svg", show_default=True, metavar="FILE", help="Where the picture is drawn.")
+
+NAMED = 3  # rules of a mean of several that a line of a sweep names
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -86,11 +89,20 @@ def show_sweep(console: Console, found: list[SweepRow]) -> None:
     for name in ("target", "rows", "rule", "imbalance", "evenness of leaves", "leaves covered"):
         table.add_column(name, justify="left" if name in ("target", "rule") else "right")
     for row in found:
-        rule = f"[bold]{row['name'].split('+')[0]}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
+        rule = f"[bold]{_shares(row['name'])}[/] (chosen)" if row["rule"] == "chosen" else row["rule"]
         numbers = (f"{row['imbalance']:.3f}", f"{row['entropy']:.3f}", f"{row['coverage']:.1%}")
         table.add_row(row["target"], f"{row['rows']:,}", rule, *numbers)
     console.print(table)
     console.print("imbalance: over partitions that the clusters did not make; lower is better", style="dim")
+
+
+def _shares(name: str) -> str:
+    """Return a rule as a reader takes it in: the share of each in a mean of several, the largest first."""
+    counts = Counter(name.split("+"))
+    if len(counts) == 1:
+        return next(iter(counts))
+    first = [f"{count / counts.total():.0%} {part}" for part, count in counts.most_common(NAMED)]
+    return ", ".join([*first, *([f"{len(counts) - NAMED} more"] if len(counts) > NAMED else [])])
 
 
 @verb(PRICE, NO_PROBE, show=show_plan)

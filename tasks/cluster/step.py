@@ -276,4 +276,4 @@ def cost(config: ClusteringConfig, work: Workload) -> float:
     return 0.25 + upper + sum(k_means_seconds(*level, work.dimension, rounds) for level in levels[:1])
 
 
-CLUSTER = Step(name="cluster", version=9, function=cluster, by_backend=True, by_devices=True, cost=cost)
+CLUSTER = Step(name="cluster", version=10, function=cluster, by_backend=True, by_devices=True, cost=cost)

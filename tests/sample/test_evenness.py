@@ -121,6 +121,7 @@ def test_random_is_half_of_the_choice_where_the_halves_agree_little() -> None:
     assert hedged(["flat", "cut-2"], AGREED) == ["flat", "cut-2"]
     assert hedged(["flat", "cut-2"], DISAGREED) == ["flat", "cut-2", "random", "random"]
     assert hedged(["flat"], 0.1) == ["flat", "random"]
+    assert hedged(["random"], 0.5) == ["random"]
 
 
 @pytest.mark.parametrize("parts", [["flat"], ["flat", "cut-2", "cut-2"], ["a", "b", "c", "d"], list("abcdef")])

@@ -96,6 +96,8 @@ def hedged(parts: list[str], agreement: float) -> list[str]:
     half of the data would draw otherwise say little of what is in them, and the mean of an even and a random allocation
     is then the safer choice. docs/SAMPLING.md says what a rule without labels can know of this.
     """
+    if set(parts) == {"random"}:
+        return parts
     doubt = min(max((AGREED - agreement) / (AGREED - DISAGREED), 0.0), 1.0)
     times = 1 if doubt == 1 else -(-MAX_PARTS // len(parts))
     random = round(doubt * times * len(parts))
