@@ -92,6 +92,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
     table, speed = _first_rows([shard for shard, _ in found], rows, plan, folder)
     source = source.model_copy(update={"vector": plan.vector})
     text = _bytes_per_row(table, plan.text)
+    payload = [name for name in table.column_names if name != plan.vector or plan.kept_vector]
     size = PoolSize(
         rows=round(sum(rows for rows, _ in counts) * total / max(1, sampled)),
         exact=all(exact for _, exact in counts) and len(found) == len(shards),
@@ -99,7 +100,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
         dimension=plan.dimension,
         itemsize=2 if plan.dtype == "float16" else 4,
         text_bytes=text,
-        payload_bytes=sum(_bytes_per_row(table, name) for name in table.column_names if name != plan.vector),
+        payload_bytes=sum(_bytes_per_row(table, name) for name in payload),
     )
     return replace(_keep(size, table, source, speed), note=plan.about_guess)
 

@@ -101,6 +101,27 @@ def test_rows_are_known_from_the_first_of_them(tmp_path: Path, form: str) -> Non
     assert found.size.dimension == (16 if form == "npy" else None)
 
 
+def test_a_guessed_vector_counts_twice_since_it_stays_a_column(tmp_path: Path) -> None:
+    numbers = pa.array([0.5] * (200 * 32), pa.float32())
+    pq.write_table(
+        pa.table({"id": [str(row) for row in range(200)], "vector": pa.FixedSizeListArray.from_arrays(numbers, 32)}),
+        tmp_path / "shard.parquet",
+    )
+    size = {}
+    for vector in (None, "vector"):
+        source = parse(
+            {
+                "dataset": "d",
+                "source": {"uri": str(tmp_path), "vector": vector},
+                "sampling": {"target": 10},
+                "destination": {"uri": "x"},
+            }
+        ).source
+        size[vector] = sample_pool(source, ingest_request(source).shards, 100, tmp_path / "scratch").size
+    assert size[None].dimension == size["vector"].dimension == 32
+    assert size[None].payload_bytes - size["vector"].payload_bytes == pytest.approx(4 * 32, rel=0.05)
+
+
 @pytest.mark.slow
 def test_a_finished_run_leaves_nothing_to_compute(document: dict[str, Any], prefect_server: None) -> None:
     from evenkeel.flows.curate import curate
