@@ -7,7 +7,8 @@ a row more takes is the difference. `parts` measures what depends on the size of
 rows have (`rates_at_scale`). `narrow` is for the memory of the driver, on two Dask workers: five times the rows, with 8
 numbers each through the same steps (`narrow-vectors`), as texts of 24 words up to deduplication (`narrow-texts`), and
 clustered in groups (`narrow-groups`), for which the driver also fits the groups on a sample as large as that of a
-billion rows. Results are kept in docs/performance/rates.json, and written into docs/SCALE.md.
+billion rows. With `--again` a second run counts beside the first. Results are kept in docs/performance/rates.json, and
+written into docs/SCALE.md; `--only` without a name writes the page alone.
 """
 
 import argparse
@@ -47,6 +48,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=768)
     parser.add_argument("--only", nargs="*", choices=(*PARTS, "narrow"), default=PARTS)
+    parser.add_argument(
+        "--again", action="store_true", help="what the driver held in earlier runs of a size counts too"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child is not None:
@@ -61,6 +65,9 @@ def main() -> None:
         found.pop("apart", None)
     found["sizes"] |= {part: sizes for part in FLOWS if part in asked}
     found["sizes"] |= {part: [NARROW * size for size in sizes] for part in NARROW_FLOWS if part in asked}
+    if not arguments.again:
+        for name in [f"{part}-{rows}" for part in asked & set(NARROW_FLOWS) for rows in found["sizes"][part]]:
+            found.setdefault("peaks", {}).pop(name, None)
     found["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     with tempfile.TemporaryDirectory() as folder:
         if "both" in asked:
@@ -94,8 +101,12 @@ def _measure(part: str, found: dict[str, Any], folder: Path) -> None:
     if part in NARROW_FLOWS:
         _curate(folder / f"{part}-warm-up", _asked(part, NARROW_WARM_UP, found["dimension"]))
     for rows in found["sizes"][part]:
-        home = folder / f"{part}-{rows}"
-        found["flows"][f"{part}-{rows}"] = _curate(home, _asked(part, rows, found["dimension"]))
+        name = f"{part}-{rows}"
+        steps = found["flows"][name] = _curate(home := folder / name, _asked(part, rows, found["dimension"]))
+        if part in NARROW_FLOWS:
+            peaks = found.setdefault("peaks", {}).setdefault(name, {})
+            for step, took in steps.items():
+                peaks.setdefault(step, []).append(took["driver"])
         RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         shutil.rmtree(home)
 
@@ -208,15 +219,22 @@ def _about_memory(found: dict[str, Any]) -> str:
 
     if not all(part in found["sizes"] for part in NARROW_FLOWS):
         return "What a step holds in the driver is given where it was measured."
-    sizes = {" and ".join(f"{one:,}" for one in found["sizes"][part]) for part in NARROW_FLOWS}
+    few, many = found["sizes"]["narrow-vectors"]
+    flows = [f"{part}-{rows}" for part in NARROW_FLOWS for rows in found["sizes"][part]]
+    peaks = [held for flow in flows for held in found["peaks"][flow].values()]
+    apart = max(max(held) - min(held) for held in peaks)
+    least, most = min(map(len, peaks)), max(map(len, peaks))
+    times = "one run" if most == 1 else f"{most} runs" if least == most else f"{least} to {most} runs"
     return (
-        f"Memory of the driver, at most (`--only narrow`): what it held of {', or '.join(sorted(sizes))} rows on two "
-        f"workers, as if it went on growing so. Rows had {NARROWER} numbers, or a text of {FEWER_WORDS} words where a "
-        f"step reads texts. That is too much: blocks had {ROWS_PER_BLOCK:,} rows and groups some 15,000, so there were "
-        f"more of them for a row; records are sorted {RECORDS_PER_RANGE / 1e6:.1f} million at a time, and a process "
-        "keeps what it has freed. Where rows or centroids come to the driver whole, what these take is added, at their "
-        f"full width: the texts that an embedding is fitted on, {found['sample']['rows']:,} rows that the groups are "
-        "fitted on, and the leaves, by the peaks at two numbers of them."
+        f"Memory of the driver, at most (`--only narrow`): the most that it held of {many:,} rows and the least of "
+        f"{few:,}, in {times} on two workers, as if it went on growing so. Runs differed by up to "
+        f"{apart / 1e6:,.0f} MB, which are {apart / (many - few) * BILLION / 1e9:,.0f} GB here. Rows had {NARROWER} "
+        f"numbers, or a text of {FEWER_WORDS} words where a step reads texts. That is too much: blocks had "
+        f"{ROWS_PER_BLOCK:,} rows and groups some 15,000, so there were more of them for a row; records are sorted "
+        f"{RECORDS_PER_RANGE / 1e6:.1f} million at a time, and a process keeps what it has freed. Where rows or "
+        "centroids come to the driver whole, what these take is added, at their full width: the texts that an "
+        f"embedding is fitted on, {found['sample']['rows']:,} rows that the groups are fitted on, and the leaves, by "
+        "the peaks at two numbers of them."
     )
 
 

@@ -174,12 +174,16 @@ def remembered(cost: Cost, found: Mapping[str, Any], step: str, rows: float, *po
 
 
 def held_at_most(found: Mapping[str, Any], pool: str, step: str, rows: float) -> float | None:
-    """Return the bytes that the driver holds of so many rows, in a line through two sizes; None where not measured."""
+    """Return the bytes that the driver holds of so many rows, in a line through two sizes; None where not measured.
+
+    The line begins at the least that any run held of the smaller pool, and goes through the most of the larger one.
+    """
     few, many = found["sizes"].get(pool, (0, 0))
-    held = [found["flows"].get(f"{pool}-{size}", {}).get(step, {}).get("driver") for size in (few, many)]
+    held = [found.get("peaks", {}).get(f"{pool}-{size}", {}).get(step) for size in (few, many)]
     if None in held:
         return None
-    return float(held[1] + max(0.0, (held[1] - held[0]) / (many - few)) * (rows - many))
+    least, most = min(held[0]), max(held[1])
+    return float(most + max(0.0, (most - least) / (many - few)) * (rows - many))
 
 
 def _cluster(found: Mapping[str, Any], shape: Shape, device: DeviceRates) -> Iterator[Line]:
