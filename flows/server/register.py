@@ -1,8 +1,10 @@
 """Register our pools, deployments and automations at PREFECT_API_URL: `python -m evenkeel.flows.server.register`."""
 
+import argparse
 import os
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from evenkeel.flows.places import FOLDER
@@ -22,16 +25,20 @@ from evenkeel.infra.errors import ResourceError
 CPU, GPU = "cpu", "gpu"
 
 
-def register(project: Path = ROOT, tell: Callable[[str], None] = print) -> None:
+def register(project: Path = ROOT, tell: Callable[[str], None] = print, wait: float = 0.0) -> None:
     """Create what is missing on the server and bring the rest up to date; safe to repeat.
 
     What a person paused on the server stays paused. project: the folder whose prefect.yaml is deployed; runs start in
-    it, or in the current folder where it is an installed package. tell: is told each thing that is done. Raises
-    RecipeError where there is no prefect.yaml, ResourceError where the server refuses.
+    it, or in the current folder where it is an installed package. tell: is told each thing that is done. wait: seconds
+    within which a server that is being started must answer. Raises RecipeError where there is no prefect.yaml,
+    ResourceError where the server refuses, or does not answer in time.
     """
     require_deployments(project)
-    pools = create_pools()
     written: list[dict[str, Any]] = yaml.safe_load((project / "prefect.yaml").read_text())["deployments"]
+    if wait:
+        _read_flows(entry["entrypoint"] for entry in written if entry["work_pool"]["name"] == CPU)
+        _wait_for_server(wait)
+    pools = create_pools()
     entries = [entry for entry in written if entry["work_pool"]["name"] in pools]
     if is_installed(project):
         for entry in entries:
@@ -52,6 +59,26 @@ def register(project: Path = ROOT, tell: Callable[[str], None] = print) -> None:
     automations.create()
 
 
+def _read_flows(entrypoints: Iterable[str]) -> None:
+    """Import the modules of flows and draw up their forms: seconds of work that need no server."""
+    for module in dict.fromkeys(name.rpartition(".")[0] for name in entrypoints if ":" not in name):
+        import_module(module)
+
+
+def _wait_for_server(seconds: float) -> None:
+    """Return once the server answers. Raises ResourceError where it does not in so many seconds."""
+    address, deadline = PREFECT_API_URL.value(), time.monotonic() + seconds
+    while True:
+        try:
+            httpx.get(f"{address}/health", timeout=5)
+        except httpx.HTTPError as error:
+            if time.monotonic() > deadline:
+                raise ResourceError("no Prefect server answers", found=str(error), where=str(address)) from error
+            time.sleep(0.2)
+        else:
+            return
+
+
 def create_pools() -> set[str]:
     """Create the process work pools that do not exist yet, that for GPUs only where there is one; return all names."""
     with get_client(sync_client=True) as client:
@@ -65,4 +92,8 @@ def _say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    register(Path(sys.argv[1]) if sys.argv[1:] else ROOT, _say)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", nargs="?", type=Path, default=ROOT)
+    parser.add_argument("--wait", type=float, default=0.0)
+    given = parser.parse_args()
+    register(given.project, _say, given.wait)

@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ BUCKET = "evenkeel"
 PREFECT = (sys.executable, "-m", "prefect")
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "evenkeel", "AWS_SECRET_ACCESS_KEY": "evenkeel-local-only", "AWS_REGION": "us-east-1"}
 
+SERVER_SECONDS = 600
 RECORD, SETTINGS = "processes.json", "settings.json"
 Tell = Callable[[str], None]
 """Is told what is being done, one line each."""
@@ -96,17 +97,20 @@ def up(
             if "s3" in missing:
                 _start_s3(home, s3_port, addresses["s3"])
             _make_bucket(addresses["s3"])
-        if "server" in missing:
-            serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-            tell("starting the server")
-            _start(home, "server", serve, environment)
-            _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=600)
-            _register(environment, project, tell)
-        tell("starting the server of pages and the worker")
         addresses["pages"] = environment.setdefault(PAGES_URL, f"http://{pages_host}:{pages}")
+        if "server" in missing:
+            tell("starting the server")
+            serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+            _start(home, "server", serve, environment)
         if "pages" in missing:
             showing = [sys.executable, "-m", "evenkeel.flows.server.pages", "--host", pages_host, "--port", str(pages)]
             _start(home, "pages", showing, environment)
+        if "server" in missing:
+            with _registering(environment, project) as registering:
+                _wait_for(home, "server", lambda: _answers(f"{addresses['api']}/health"), seconds=SERVER_SECONDS)
+                _follow(registering, tell)
+        tell("starting the server of pages and the worker")
+        if "pages" in missing:
             here = f"http://{'127.0.0.1' if pages_host == '0.0.0.0' else pages_host}:{pages}"
             _wait_for(home, "pages", lambda: _answers(here), seconds=300)
         if "worker" in missing:
@@ -167,18 +171,28 @@ def server_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-def _register(environment: dict[str, str], project: Path, tell: Tell) -> None:
-    command = [sys.executable, "-m", "evenkeel.flows.server.register", str(project)]
-    said: list[str] = []
-    tell("reading the flows")
+@contextmanager
+def _registering(environment: dict[str, str], project: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that reads the flows while the server starts, and registers them once it answers."""
+    command = [sys.executable, "-m", "evenkeel.flows.server.register", str(project), "--wait", str(SERVER_SECONDS)]
     pipe, same = subprocess.PIPE, subprocess.STDOUT
     here = folder_of_runs(ROOT)
     with subprocess.Popen(command, cwd=here, env=environment, text=True, stdout=pipe, stderr=same) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line)
-            tell(line.strip())
-    if process.returncode:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _follow(registering: subprocess.Popen[str], tell: Tell) -> None:
+    """Tell what a registration says until it ends. Raises ResourceError where it fails."""
+    said: list[str] = []
+    tell("reading the flows")
+    assert registering.stdout is not None
+    for line in registering.stdout:
+        said.append(line)
+        tell(line.strip())
+    if registering.wait():
         raise ResourceError("the deployments could not be registered", found="".join(said)[-2000:])
 
 

@@ -7,8 +7,10 @@ import httpx
 import psutil
 import pytest
 from botocore.session import get_session  # type: ignore[import-untyped]
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from evenkeel.flows.server import serve
+from evenkeel.flows.server.register import register
 from evenkeel.infra.errors import RecipeError, ResourceError
 from evenkeel.infra.ports import free_port
 from tests.served import Served
@@ -73,6 +75,16 @@ def test_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.long
+def test_flows_wait_no_longer_than_asked_for_a_server(tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text("deployments: []\n")
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+        pytest.raises(ResourceError, match="no Prefect server answers"),
+    ):
+        register(tmp_path, wait=0.1)
+
+
 def test_folder_without_deployments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"expected: prefect\.yaml"):
         serve.up(tmp_path / "home", port=free_port(), project=tmp_path)
@@ -114,3 +126,5 @@ def test_a_server_that_ends_early_says_why_and_leaves_nothing(tmp_path: Path, mo
         serve.up(tmp_path, port=free_port())
     assert "nonsense" in str(caught.value)
     assert serve.processes(tmp_path) == {}
+    children = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+    assert not [line for line in children if "server.register" in line], "what waits for the server ends with it"
