@@ -39,6 +39,7 @@ def workload_of(recipe: Recipe, size: PoolSize, dimension: int, levels: list[int
         payload_bytes=size.payload_bytes,
         levels=tuple(wanted),
         kept=min(size.rows, budget.amount if budget.unit == "rows" else size.rows),
+        vector_kept=size.vector_kept,
     )
 
 

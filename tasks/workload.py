@@ -15,6 +15,7 @@ class Workload:
 
     rows: of the pool. dimension: of the vectors that are clustered; source_dimension: of the source's own, or 0.
     text_bytes, payload_bytes: of a row on average. levels: clusters per level, finest first. kept: rows to publish.
+    vector_kept: the source's vectors are payload too, as a guessed column is.
     """
 
     rows: int
@@ -24,6 +25,7 @@ class Workload:
     payload_bytes: float
     levels: tuple[int, ...]
     kept: int
+    vector_kept: bool = False
 
     @property
     def text_megabytes(self) -> float:

@@ -38,7 +38,8 @@ class PoolSize:
     """The size of a source.
 
     rows: from the footers, else extrapolated from the first rows (then not `exact`). bytes: of the shards. dimension:
-    of the source's own vectors, None without. text_bytes, payload_bytes: of one row on average.
+    of the source's own vectors, None without. text_bytes, payload_bytes: of one row on average. vector_kept: vectors
+    were guessed and are payload too.
     """
 
     rows: int
@@ -48,6 +49,7 @@ class PoolSize:
     itemsize: int
     text_bytes: float
     payload_bytes: float
+    vector_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def sample_pool(source: SourceConfig, shards: Sequence[ListedShard], rows: int, 
         itemsize=2 if plan.dtype == "float16" else 4,
         text_bytes=text,
         payload_bytes=sum(_bytes_per_row(table, name) for name in payload),
+        vector_kept=plan.kept_vector is not None,
     )
     return replace(_keep(size, table, source, speed), note=plan.about_guess)
 

@@ -14,6 +14,8 @@ from evenkeel.tasks.dedup.exact import RECORD_BYTES, RECORDS_PER_RANGE
 from evenkeel.tasks.kmeans.cost import centroid_bytes, k_means_bytes
 from evenkeel.tasks.workload import Workload
 
+VECTORS = 2  # copies of its vectors that a task on a block holds
+VECTORS_READ = 6  # and a reader, which makes a matrix of a column; where the column is kept, it is one of them
 PER_ROW = 96  # bytes of ids, leaves, distances and hashes that a step holds in one process for each row
 SLACK = 0.34e9  # a worker: an interpreter with its libraries and compiled code
 DRIVER = 0.45e9  # the driver until the pool is clustered, with Prefect
@@ -75,11 +77,13 @@ class ResourceLimits:
 class _Needs:
     """Bytes that are held at a time.
 
-    block: by a task on a block. group: by a k-means of a part of the rows, 0 = none. k_means: by one of all rows, in
-    the driver, 0 = none. repeats: by the search for rows that repeat others. ids: of every row, and of the centroids.
+    block: by a task on a block. read: by a reader of shards. group: by a k-means of a part of the rows, 0 = none.
+    k_means: by one of all rows, in the driver, 0 = none. repeats: by the search for rows that repeat others. ids: of
+    every row, and of the centroids.
     """
 
     block: float
+    read: float
     group: float
     k_means: float
     repeats: float
@@ -87,14 +91,16 @@ class _Needs:
 
     @classmethod
     def of(cls, work: Workload, limits: ResourceLimits) -> "_Needs":
-        row = work.payload_bytes + work.text_bytes + 4 * work.dimension
-        in_block = min(limits.rows_per_block, limits.largest * work.rows)
+        data, vector, source = work.payload_bytes + work.text_bytes, 4 * work.dimension, 4 * work.source_dimension
+        in_block = min(limits.rows_per_block, limits.largest * work.rows, BLOCK_BYTES / max(1.0, data + vector))
+        other = data - source if work.vector_kept else data
         centroids = 3 * work.leaves * work.dimension * 4
         k_means = work.rows * k_means_bytes(work.dimension, limits.itemsize, limits.kept)
         k_means = (k_means + work.leaves * centroid_bytes(work.dimension)) if limits.clusters else 0.0
         split = k_means > limits.memory_gib * GIB
         return cls(
-            block=COPIES * min(in_block * row, BLOCK_BYTES),
+            block=in_block * (COPIES * data + VECTORS * vector),
+            read=in_block * (COPIES * other + VECTORS_READ * source),
             group=limits.memory_gib * GIB + centroids if split else 0.0,
             k_means=0.0 if split else k_means,
             repeats=RECORD_BYTES * min(work.rows, RECORDS_PER_RANGE),
@@ -105,7 +111,7 @@ class _Needs:
 def requirements(work: Workload, limits: ResourceLimits) -> Requirements:
     """Return the memory of the processes of a run and the disk it takes, by what each step holds at once."""
     compute, needs = limits.compute, _Needs.of(work, limits)
-    reader = reader_bytes(limits.held) + needs.block
+    reader = reader_bytes(limits.held) + needs.read
     # What is too little for the workers, or is one task, the driver does.
     reads_here = compute.alone or work.rows * (work.payload_bytes + 4 * work.dimension) < compute.inline_below
     repeats = min(needs.repeats, TASKS * compute.driver_limit)

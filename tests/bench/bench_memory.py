@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from evenkeel.flows.plan import plan
 from evenkeel.flows.recipe import parse
 from evenkeel.flows.running import running
 from evenkeel.tasks.estimate.requirements import Requirements
-from tests.bench.bench_overhead import CHILD, DIMENSION, make_pool, recipe_over
+from tests.bench.bench_overhead import CHILD, DIMENSION, SHARDS, make_pool, recipe_over
 
 SIZES = (20_000, 200_000, 600_000)
 IN_GROUPS = 0.05  # GiB of one k-means: 200,000 rows take four times that
@@ -40,17 +41,26 @@ class Held(NamedTuple):
         return {name: getattr(planned, name) / held for name, held in self._asdict().items() if held}
 
 
-def measure(
-    folder: Path, rows: int, on_workers: bool, dimension: int = DIMENSION, **clustering: Any
-) -> tuple[Held, Requirements]:
-    """Plan and run a pool of `rows` vectors below a folder.
+@dataclass(frozen=True)
+class Source:
+    """A source of vectors: rows, numbers in each, shards, and whether the recipe names their column."""
+
+    rows: int
+    dimension: int = DIMENSION
+    shards: int = SHARDS
+    named: bool = False
+
+
+def measure(folder: Path, source: Source, on_workers: bool, **clustering: Any) -> tuple[Held, Requirements]:
+    """Plan and run a source that is made below a folder.
 
     Raises RuntimeError with what the run said where it failed.
     """
     pool = folder / "pool"
     pool.mkdir(parents=True)
-    make_pool(pool, rows, dimension)
+    make_pool(pool, source.rows, source.dimension, source.shards)
     document = recipe_over(pool, folder / "home") | {"compute": "inline"}
+    document["source"]["vector"] = "vector" if source.named else None
     document["clustering"] = {"levels": [500, 50], "resampling": 1, **clustering}
     if on_workers:
         (folder / "workers.yaml").write_text(json.dumps(WORKERS | {"inline_below": "0B"}))
@@ -96,11 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--dimension", type=int, default=DIMENSION)
+    parser.add_argument("--shards", type=int, default=SHARDS)
+    parser.add_argument("--named", action="store_true", help="the recipe names the column of vectors")
     parser.add_argument("--memory-gib", type=float, nargs="+", default=(2.0, IN_GROUPS))
     asked = parser.parse_args()
     for rows, memory_gib, on_workers in product(asked.rows, asked.memory_gib, (False, True)):
+        source = Source(rows, asked.dimension, asked.shards, asked.named)
         with tempfile.TemporaryDirectory() as folder:
-            held, planned = measure(Path(folder), rows, on_workers, asked.dimension, memory_gib=memory_gib)
+            held, planned = measure(Path(folder), source, on_workers, memory_gib=memory_gib)
         ratios = held.within(planned).items()
         said = "; ".join(
             f"{name} {getattr(held, name) / 1e6:,.0f} MB, planned {ratio:.2f} of it" for name, ratio in ratios

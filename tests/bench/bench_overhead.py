@@ -54,12 +54,12 @@ if __name__ == "__main__":
 """
 
 
-def make_pool(folder: Path, rows: int, dimension: int = DIMENSION) -> None:
-    """Write `rows` vectors of a Zipf mixture of 2,000 components as 16 Parquet shards."""
+def make_pool(folder: Path, rows: int, dimension: int = DIMENSION, shards: int = SHARDS) -> None:
+    """Write `rows` vectors of a Zipf mixture of 2,000 components as Parquet shards."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(2000, dimension)).astype(np.float32)
     masses = 1 / np.arange(1, 2001)
-    for shard, count in enumerate(np.diff(np.linspace(0, rows, SHARDS + 1).astype(int))):
+    for shard, count in enumerate(np.diff(np.linspace(0, rows, shards + 1).astype(int))):
         topic = rng.choice(2000, count, p=masses / masses.sum())
         vectors = centres[topic] + 0.6 * rng.normal(size=(count, dimension)).astype(np.float32)
         flat = pa.array(vectors.astype(np.float32).ravel())
