@@ -141,7 +141,7 @@ def summary(lineage: Lineage, workspace: str, proven: ProvenVersion, published: 
         "shards": lineage.changes.model_dump(mode="json"),
         "clusters": lineage.why,
         "drift": None if lineage.drift is None else lineage.drift.model_dump(),
-        "notes": proven.steps()["ingest"].facts.get("notes", []),
+        "notes": [*proven.steps()["ingest"].facts.get("notes", []), *filter(None, [proven.report.facts.get("hedge")])],
         "workspace": workspace,
         "steps": _steps(proven),
         "read_with": [

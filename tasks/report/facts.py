@@ -99,7 +99,11 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything that a card is made from. goal: of the strategy. held_out: evenness by stage, {} for none."""
+    """Everything that a card is made from.
+
+    goal: of the strategy. held_out: evenness by stage, {} for none. hedged: which share of the choice was made random,
+    because halves of the data agree little: by `agreement` at most, those of a cloud without clusters by `reference`.
+    """
 
     config: ReportConfig
     totals: dict[str, float]
@@ -118,6 +122,9 @@ class CardFacts:
     details: dict[str, str]
     goal: str = "balance"
     held_out: dict[str, float] = field(default_factory=dict)
+    hedged: float = 0.0
+    agreement: float = 1.0
+    reference: float | None = None
     previous: bool = False
     distances: pd.DataFrame = field(default_factory=pd.DataFrame)
     tags: list[TagFrequencies] = field(default_factory=list)
@@ -206,6 +213,9 @@ def gather(config: ReportConfig, inputs: ReportInputs, scratch: str) -> CardFact
         details=_details(config, inputs, pool, licences is not None),
         goal=str(inputs.sample.facts.get("goal", "balance")),
         held_out=held_out,
+        hedged=float(inputs.sample.facts.get("hedged", 0.0)),
+        agreement=float(inputs.sample.facts.get("agreement", 1.0)),
+        reference=inputs.sample.facts.get("reference"),
         previous=previous is not None,
         distances=profile.distances,
         tags=_tags(profile, inputs.sample),

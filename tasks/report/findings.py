@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from evenkeel.expectations.result import Result, summary
 from evenkeel.expectations.wording import percent, percents
@@ -19,6 +20,8 @@ def headline(facts: CardFacts) -> str:
         return f"Blocked: {_listed([named(one) for one in facts.failed])}"
     if facts.goal == "target":
         return _of_target(facts)
+    if facts.hedged == 1:
+        return "Drawn at random: two halves of the pool do not agree on its clusters"
     leaves = facts.leaves
     before, after = float(leaves.share_before.max(initial=0)), float(leaves.share_after.max(initial=0))
     if 0.95 * before <= after <= 1.05 * before:
@@ -63,6 +66,21 @@ def nearness(distances: pd.DataFrame) -> str:
     near = near[near["pool"] > 0]
     least, most = (percent(float(share)) for share in np.sort(near["after"] / near["pool"])[[0, -1]])
     return least if least == most else f"{least} to {most}"
+
+
+def of_hedge(facts: CardFacts) -> str:
+    """Return what was left to chance because halves of the pool agree little, and what would help, "" for nothing."""
+    if not facts.hedged:
+        return ""
+    did = "rows were drawn at random" if facts.hedged == 1 else f"{percent(facts.hedged)} of the choice is random"
+    beside = "" if facts.reference is None else f" (those of a cloud without clusters by {facts.reference:.2f})"
+    found = f"Two halves of the pool agree by {facts.agreement:.2f} of 1 on where its clusters are{beside}, so "
+    anyhow = "To even out its clusters all the same: strategy: {name: balanced, abstain: false}."
+    if not facts.groups:
+        return f"{found}{did}. {anyhow}"
+    column = facts.groups[0].title
+    uniform = yaml.safe_dump({"name": "uniform", "groups": [column]}, default_flow_style=True, sort_keys=False).strip()
+    return f"{found}{did}. {anyhow} To even out {column}: strategy: {uniform}."
 
 
 def of_map(facts: CardFacts) -> str:

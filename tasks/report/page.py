@@ -45,6 +45,7 @@ def _identity(facts: CardFacts) -> dict[str, object]:
         "headline": findings.headline(facts),
         "failures": findings.of_failures(facts),
         "lead": sections.lead(facts),
+        "hedge": findings.of_hedge(facts),
         "verdict": {"tone": status, "sign": SIGNS[status], "words": findings.of_gates(facts)},
     }
 

@@ -12,7 +12,7 @@ from evenkeel.tasks.report.cluster_map import map_clusters
 from evenkeel.tasks.report.cluster_names import last_names, look_at_rows, name_clusters
 from evenkeel.tasks.report.config import ReportConfig
 from evenkeel.tasks.report.facts import CardFacts, gather
-from evenkeel.tasks.report.findings import headline, of_gates
+from evenkeel.tasks.report.findings import headline, of_gates, of_hedge
 from evenkeel.tasks.report.inputs import ReportInputs
 from evenkeel.tasks.report.readme import render_readme
 from evenkeel.tasks.report.summary import render_summary
@@ -46,7 +46,7 @@ def report(config: ReportConfig, inputs: ReportInputs, out: StepFolder, run: Run
     storage.write_bytes(out.path("README.md"), render_readme(facts).encode())
     for name, words in render_data_docs(facts.results, subject(facts)).items():
         storage.write_bytes(out.path("docs", name), words.encode())
-    told = {"headline": headline(facts), "gates": of_gates(facts), "held_out": facts.held_out}
+    told = {"headline": headline(facts), "hedge": of_hedge(facts), "gates": of_gates(facts), "held_out": facts.held_out}
     return Outcome(counts={"bytes": len(page)}, facts=told)
 
 
@@ -62,4 +62,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 9, report, cost=cost)
+REPORT = Step("report", 10, report, cost=cost)

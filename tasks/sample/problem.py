@@ -19,6 +19,10 @@ KernelDensities = Mapping[float, NDArray[np.float32]]
 class ImbalanceMeasure(Protocol):
     """Measures how unevenly a selection spreads over cells that the clustering did not make."""
 
+    @property
+    def reference(self) -> float | None:
+        """How well halves of a cloud without clusters agree on such cells; None where the data's own agree well."""
+
     def weights(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""
 

@@ -189,4 +189,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 23, sample, cost=cost)
+SAMPLE = Step("sample", 24, sample, cost=cost)

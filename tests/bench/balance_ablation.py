@@ -8,8 +8,9 @@ from scipy.stats import spearmanr
 
 from evenkeel.expectations.measures import balance
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
-from evenkeel.tasks.sample.balanced.blending import blend_evenly, blend_greedily, hedged
+from evenkeel.tasks.sample.balanced.blending import blend_evenly, blend_greedily
 from evenkeel.tasks.sample.balanced.evenness import Guard, level_scopes
+from evenkeel.tasks.sample.balanced.hedging import doubt, hedged
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.problem import SamplingProblem
@@ -59,7 +60,7 @@ def ablations(problem: SamplingProblem, table: np.ndarray) -> dict[str, float]:
     if measure is None:
         return {}
     made = {name: allocation.shares for name, allocation in rules(problem)}
-    agreed = max(partition["agreement"] for partition in measure.summary())
+    share = doubt(max(partition["agreement"] for partition in measure.summary()), measure.reference)
     scopes = level_scopes(problem.tree, problem.seed)
     found = {"random": _kl(made["random"], table, present)}
 
@@ -75,12 +76,12 @@ def ablations(problem: SamplingProblem, table: np.ndarray) -> dict[str, float]:
 
     for left_out, keep in PARTS.items():
         parts = chosen([name for name in made if keep(name)], guarded=True)
-        found[left_out] = value(hedged(parts, agreed))
+        found[left_out] = value(hedged(parts, share))
         if left_out == "all":
             found["averaging"] = value(parts)
-    found["levels"] = value(hedged(chosen(list(made), guarded=False), agreed))
+    found["levels"] = value(hedged(chosen(list(made), guarded=False), share))
     single = min(made, key=lambda name: measure.imbalance(measure.weights(made[name])))
-    found["blending"] = value(hedged([single], agreed))
+    found["blending"] = value(hedged([single], share))
     return found
 
 

@@ -80,13 +80,14 @@ def parts(results: list[dict[str, Any]]) -> list[str]:
         "## What each part contributes",
         "",
         *PARTS_ABOUT.split("\n"),
-        "| pool | agreement | random | all | " + " | ".join(f"no {name}" for name in PARTS) + " |",
-        "| --- |" + " --- |" * (3 + len(PARTS)),
+        "| pool | agreement | of a cloud | random | all | " + " | ".join(f"no {name}" for name in PARTS) + " |",
+        "| --- |" + " --- |" * (4 + len(PARTS)),
     ]
     for result in measured:
         kl = result["ablations"]
         cells = [f"{kl[name]:.3f}" for name in ("random", "all", *PARTS)]
-        lines.append(f"| {result['pool']} | {result['agreement']:.2f} | {' | '.join(cells)} |")
+        beside = "" if result["reference"] is None else f"{result['reference']:.2f}"
+        lines.append(f"| {result['pool']} | {result['agreement']:.2f} | {beside} | {' | '.join(cells)} |")
     return [*lines, "", PARTS_READING.rstrip()]
 
 

@@ -181,6 +181,8 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
         "chosen": facts["chosen"],
         "why": facts["why"],
         "agreement": max(agreed, default=float("nan")),
+        "reference": facts.get("reference"),
+        "hedged": facts.get("hedged", 0.0),
         "gains": {key: gains(pool, found["balanced"], found["random"], key) for key in ("probe", "knn")},
         "rho": rho,
         "best": best,

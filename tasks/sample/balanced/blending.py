@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenkeel.tasks.sample.balanced.evenness import Guard
+from evenkeel.tasks.sample.balanced.hedging import MAX_PARTS
 from evenkeel.tasks.sample.problem import ImbalanceMeasure
 
-MAX_PARTS = 6
 ROUNDING = 1e-12
 PENALTY = 1000.0
 MAX_COST = 0.1
-AGREED, DISAGREED = 0.53, 0.46
 
 Weights = Mapping[str, NDArray[np.float64]]
 
@@ -86,19 +85,3 @@ def blend_evenly(measure: ImbalanceMeasure, weights: Weights, guard: Guard) -> B
             parts = other
         kept = wider
     return Blend(parts, imbalance_of(measure, weights, parts), uneven)
-
-
-def hedged(parts: list[str], agreement: float) -> list[str]:
-    """Return the parts, several times over, and `random` among them where the halves of the data agree little.
-
-    agreement: the adjusted Rand index of the two halves at the scale where they agree most. From AGREED down to
-    DISAGREED the share of `random` grows from nothing to a half, by a seventh at most at once: cells that the other
-    half of the data would draw otherwise say little of what is in them, and the mean of an even and a random allocation
-    is then the safer choice. docs/SAMPLING.md says what a rule without labels can know of this.
-    """
-    if set(parts) == {"random"}:
-        return parts
-    doubt = min(max((AGREED - agreement) / (AGREED - DISAGREED), 0.0), 1.0)
-    times = 1 if doubt == 1 else -(-MAX_PARTS // len(parts))
-    random = round(doubt * times * len(parts))
-    return [*(name for name in parts for _ in range(times)), *["random"] * random] if random else parts

@@ -67,10 +67,14 @@ class Partition:
 
 @dataclass(frozen=True)
 class StablePartitions:
-    """The partitions of a probe at the scales where they are stable: measures the imbalance of a selection."""
+    """The partitions of a probe at the scales where they are stable: measures the imbalance of a selection.
+
+    reference: the best agreement of halves of a cloud without clusters; None where the halves agree well.
+    """
 
     probe: Probe
     partitions: list[Partition]
+    reference: float | None = None
 
     def weights(self, shares: Weights) -> Weights:
         """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""

@@ -8,9 +8,11 @@ from evenkeel.infra.workspace import StepFolder, StepRef
 from evenkeel.tasks.cluster.hierarchy import Hierarchy
 from evenkeel.tasks.embed.device import driver_device
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
+from evenkeel.tasks.sample.balanced.hedging import AGREED
 from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
 from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions
 from evenkeel.tasks.sample.balanced.probe import draw_probe
+from evenkeel.tasks.sample.balanced.reference import CLOUDS, best_agreement, reference_agreement
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs
 from evenkeel.tasks.sample.problem import KernelDensities
@@ -24,13 +26,15 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
     rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
     probe = draw_probe(rows, tree_of(Hierarchy.open(inputs.cluster)), config.rows, config.seed, run.compute)
     found = find_partitions(probe, config.seed)
+    doubtful = bool(found) and best_agreement(found) < AGREED
+    reference = reference_agreement(probe, config.seed) if doubtful else None
     cells = np.array([one.cells for one in found], np.int32).reshape(len(found), 2, len(probe.leaf))
     for name, array in (("leaf", probe.leaf), ("weight", probe.weight), ("half", probe.half), ("cells", cells)):
         write_array(out.path(f"{name}.npy"), array)
     summary = [{"scale": one.scale, "agreement": one.agreement} for one in found]
     storage.write_json(out.path("partitions.json"), summary)
     run.progress(1.0, f"{len(found)} stable partitions by {len(probe.leaf):,} rows")
-    return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, {"partitions": summary})
+    return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, {"partitions": summary, "reference": reference})
 
 
 def kernel_density(config: KernelDensityConfig, inputs: KernelDensityInputs, out: StepFolder, run: Run) -> Outcome:
@@ -50,7 +54,7 @@ def read_partitions(ref: StepRef) -> StablePartitions | None:
         for about, pair in zip(storage.read_json(storage.join(ref.uri, "partitions.json")), cells, strict=True)
     ]
     probe = Probe(np.empty((len(leaf), 0), np.float32), leaf, weight, half)
-    return StablePartitions(probe, found) if found else None
+    return StablePartitions(probe, found, ref.facts["reference"]) if found else None
 
 
 def read_densities(ref: StepRef) -> KernelDensities:
@@ -59,9 +63,12 @@ def read_densities(ref: StepRef) -> KernelDensities:
 
 
 def partition_cost(config: PartitionConfig, work: Workload) -> float:
-    """Return the CPU-seconds of partitioning: every row of the probe is compared with every other."""
+    """Return the CPU-seconds of partitioning: every row of the probe is compared with every other.
+
+    In a pool whose halves agree little that is done for clouds without clusters too; half of the pools are taken to be.
+    """
     probe = min(work.rows, config.rows)
-    return 0.02 + 1e-6 * work.rows + 1.4e-8 * probe * probe
+    return 0.02 + 1e-6 * work.rows + 1.4e-8 * probe * probe * (1 + CLOUDS / 2)
 
 
 def kernel_density_cost(config: KernelDensityConfig, work: Workload) -> float:
@@ -69,5 +76,5 @@ def kernel_density_cost(config: KernelDensityConfig, work: Workload) -> float:
     return 0.02 + 5e-8 * work.leaves * min(work.leaves, MAX_LEAVES)
 
 
-PARTITION = Step("partition", 1, partition, cost=partition_cost)
+PARTITION = Step("partition", 2, partition, cost=partition_cost)
 KERNEL_DENSITY = Step("kernel-density", 1, kernel_density, by_backend=True, cost=kernel_density_cost)

@@ -4,8 +4,9 @@ Ours. No fixed rule is best everywhere: the equal split of a tree can be worse t
 leaves favour regions with many leaves. Every candidate of `balanced/rules.py` is measured on partitions of the space
 that the clustering had no part in (`balanced/partition.py`), and the most balanced mean of them is taken that leaves
 levels and groups not less even than random, as far as that is cheap (`balanced/blending.py`). Random is a candidate, so
-the default is never less balanced than random on that measure. Where the halves of the data agree little, the choice is
-averaged with random. `rule` names a rule to take without measuring, so that a later version changes only with its data.
+the default is never less balanced than random on that measure. Where the halves of the data agree little, and hardly
+better than those of a cloud without clusters, the choice is averaged with random, or random, unless `abstain` is
+false. `rule` names a rule to take without measuring, so that a later version changes only with its data.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from pydantic import Field
 
 from evenkeel.expectations.goals import Goal
 from evenkeel.infra.errors import RecipeError
-from evenkeel.tasks.sample.balanced.blending import blend_evenly, hedged, imbalance_of
+from evenkeel.tasks.sample.balanced.blending import blend_evenly, imbalance_of
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.evenness import Guard, level_scopes
+from evenkeel.tasks.sample.balanced.hedging import doubt, hedged
 from evenkeel.tasks.sample.balanced.rules import rules
 from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
@@ -25,7 +27,7 @@ from evenkeel.tasks.sample.quotas.allocation import blend
 from evenkeel.tasks.sample.strata.scopes import group_scopes
 from evenkeel.tasks.sample.strategy import Strategy
 
-HEDGED = "; the halves of the data agree little, so random makes up {share:.0%} of it"
+HEDGED = "; the halves of the data agree little ({agreement:.2f}), so random makes up {share:.0%} of it"
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 
 
@@ -36,6 +38,11 @@ class Balanced(Strategy):
 
     name: Literal["balanced"] = "balanced"
     probe_rows: int = Field(8192, ge=64, le=32768, description="Rows on which the rules are measured.")
+    abstain: bool = Field(
+        True,
+        description="Average with random, or draw at random, where halves of the data agree little on its clusters; "
+        "false = even them out all the same.",
+    )
     rule: str = Field("", description="A rule that an earlier run chose, taken without measuring; empty = measure.")
 
     def partition_config(self) -> PartitionConfig | None:
@@ -63,14 +70,19 @@ class Balanced(Strategy):
         shares, partitions = {name: allocation.shares for name, allocation in made.items()}, measure.summary()
         scopes = [*level_scopes(problem.tree, problem.seed), *group_scopes(problem)]
         found = blend_evenly(measure, weights, Guard.of(scopes, shares, problem.target))
-        parts = hedged(found.parts, max(partition["agreement"] for partition in partitions))
-        lowest = imbalance_of(measure, weights, parts)
+        agreement = max(partition["agreement"] for partition in partitions)
+        parts = hedged(found.parts, doubt(agreement, measure.reference)) if self.abstain else found.parts
+        lowest, share = imbalance_of(measure, weights, parts), parts.count("random") / len(parts)
+        hedge = parts != found.parts
         facts = {
             "chosen": "+".join(parts),
             "why": f"imbalance {lowest:.3f} over stable partitions, against {measured['random']:.3f} for random"
-            + (HEDGED.format(share=parts.count("random") / len(parts)) if len(parts) > len(found.parts) else ""),
+            + (HEDGED.format(agreement=agreement, share=share) if hedge else ""),
             "imbalance": measured,
             "partitions": partitions,
+            "agreement": agreement,
+            "reference": measure.reference,
+            "hedged": share if hedge else 0.0,
             "uneven": found.uneven,
         }
         allocation = blend([made[name] for name in parts], problem.seed)
