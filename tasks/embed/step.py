@@ -165,6 +165,7 @@ def _fit(embedder: Embedder, pool: Pool, place: Place) -> Mapping[str, object]:
         made = storage.read_json(about)
     if not made and (facts := embedder.fit(pool, place)):
         made = {"method": embedder.method, **facts}
+        storage.write_json(about, made)  # part of the map, which fitting the post-steps needs
     if post.needs_fit(embedder) and "post" not in made:
         made = {"method": embedder.method, **made, "post": post.fit(pool, embedder, place)}
     if made:
@@ -248,4 +249,4 @@ def cost(config: EmbeddingConfig, work: Workload) -> float:
     return config.resolve(has_vectors=work.source_dimension > 0).cost(work)
 
 
-EMBED = Step(name="embed", version=3, function=embed, by_backend=True, cost=cost)
+EMBED = Step(name="embed", version=4, function=embed, by_backend=True, cost=cost)

@@ -144,11 +144,14 @@ def ngram_buckets(
     data: Bytes,
     offsets: Offsets,
     buckets: np.uint64,
-    char_ngrams: bool,
+    characters_from: int,
     found: npt.NDArray[np.int32],
     ends: Offsets,
 ) -> int:
-    """Write the bucket of every word, word bigram and 4-gram of a word's bytes with its edges; return how many."""
+    """Write the bucket of every word, word bigram and 4-gram of a word's bytes with its edges; return how many.
+
+    Buckets of words and bigrams begin at 0, those of 4-grams at `characters_from` (below 0: none).
+    """
     used = 0
     ends[0] = 0
     for text in range(len(offsets) - 1):
@@ -167,13 +170,15 @@ def ngram_buckets(
                     state = (state ^ np.uint64(byte)) * np.uint64(0x100000001B3)
                     window = np.uint32(window << np.uint32(8)) | np.uint32(byte)
                     inside += 1
-                    if char_ngrams and inside >= 3:
-                        found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                    if characters_from >= 0 and inside >= 3:
+                        four = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                        found[used] = characters_from + np.int64(four)
                         used += 1
             if inside and kind != 1:
-                if char_ngrams and inside >= 3:
+                if characters_from >= 0 and inside >= 3:
                     window = np.uint32(window << np.uint32(8)) | np.uint32(0x5F)
-                    found[used] = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                    four = mix(np.uint64(window) | np.uint64(0x7) << np.uint64(40)) % buckets
+                    found[used] = characters_from + np.int64(four)
                     used += 1
                 word = mix(state)
                 found[used] = word % buckets

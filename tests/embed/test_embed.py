@@ -72,7 +72,7 @@ def test_auto_reads_texts_where_there_are_no_vectors(run: Run, texts: StepRef, l
     ref = EMBED(AutoEmbedding(), EmbedInputs(ingest=texts), run)
     vectors, pool = Vectors.open(ref), Pool.open(texts)
     assert [(block.name, block.rows) for block in vectors.blocks] == [(b.name, b.rows) for b in pool.blocks]
-    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("tfidf-svd", 128, np.dtype(np.float16))
+    assert (ref.facts["method"], vectors.dimension, vectors.dtype) == ("tfidf-svd", 192, np.dtype(np.float16))
     rows = all_vectors(ref).astype(np.float32)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=2e-3)
     near = np.array(labels)[(rows @ rows.T - 2 * np.eye(len(rows))).argmax(axis=1)]
@@ -135,7 +135,7 @@ def test_texts_that_share_no_word_lie_apart_in_a_pool_that_is_sampled_whole(run:
 
 def test_one_row_is_enough(run: Run, tmp_path: Path) -> None:
     pool = make_pool(run, tmp_path / "one", {"text": ["a single row"]}, shards=1)
-    assert all_vectors(EMBED(TfidfSvdEmbedding(), EmbedInputs(ingest=pool), run)).shape == (1, 128)
+    assert all_vectors(EMBED(TfidfSvdEmbedding(), EmbedInputs(ingest=pool), run)).shape == (1, 192)
 
 
 def test_whitening_leaves_unit_variances_and_no_mean(run: Run, points: StepRef) -> None:

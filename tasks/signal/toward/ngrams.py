@@ -133,7 +133,7 @@ def _hashed(texts: pa.ChunkedArray, buckets: int) -> Iterator[tuple[Int32Array, 
     for _, data, offsets in slices(texts, MAX_CHARACTERS):
         found = np.empty(len(data) + len(offsets), np.int32)
         ends = np.empty(len(offsets), np.int64)
-        used = ngram_buckets(data, offsets, np.uint64(buckets), False, found, ends)
+        used = ngram_buckets(data, offsets, np.uint64(buckets), -1, found, ends)
         yield found[:used], ends
 
 
