@@ -7,7 +7,7 @@ it is held against the agreement that halves of a cloud without clusters come to
 MAX_PARTS = 6
 AGREED, DISAGREED = 0.53, 0.46
 ABSTAIN_FROM, ABSTAIN = 0.4, 0.36
-CLUSTERED, UNCLUSTERED = 4.0, 3.0
+CLUSTERED, UNCLUSTERED = 3.5, 2.5
 LEAST_REFERENCE = 0.02
 MOST_RANDOM = 0.75
 
@@ -18,7 +18,7 @@ def doubt(agreement: float, reference: float | None) -> float:
     agreement: the adjusted Rand index of the two halves at the scale where they agree most. reference: that of a cloud
     of the same covariance without clusters; None = not known, taken as no less. The share is a half where the halves
     agree by 0.46 to 0.4, falls to nothing at 0.53 and grows to all at 0.36; of that, nothing is left where they agree
-    four times as well as those of the cloud, and all of it where less than three times.
+    3.5 times as well as those of the cloud, and all of it where less than 2.5 times.
     """
     share = 0.5 * _between(agreement, AGREED, DISAGREED) + 0.5 * _between(agreement, ABSTAIN_FROM, ABSTAIN)
     if reference is None:
