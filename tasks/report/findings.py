@@ -12,6 +12,7 @@ from evenkeel.tasks.report.held_out import SCOPE
 from evenkeel.tasks.validate.examples import shorten
 
 SHOWN = 2  # checks that are named
+LEAST_HEDGE = 0.25  # a smaller share that is random stands in the facts of the step alone
 
 
 def headline(facts: CardFacts) -> str:
@@ -70,7 +71,7 @@ def nearness(distances: pd.DataFrame) -> str:
 
 def of_hedge(facts: CardFacts) -> str:
     """Return what was left to chance because halves of the pool agree little, and what would help, "" for nothing."""
-    if not facts.hedged:
+    if facts.hedged < LEAST_HEDGE:
         return ""
     did = "rows were drawn at random" if facts.hedged == 1 else f"{percent(facts.hedged)} of the choice is random"
     beside = "" if facts.reference is None else f" (those of a cloud without clusters by {facts.reference:.2f})"

@@ -34,7 +34,7 @@ def render_readme(facts: CardFacts) -> str:
         "",
         f"**{text(findings.headline(facts))}.** {text(lead(facts))}",
         "",
-        *([text(findings.of_hedge(facts)), ""] if facts.hedged else []),
+        *([text(hedge), ""] if (hedge := findings.of_hedge(facts)) else []),
     ]
     lines += [text(findings.of_failures(facts)), ""] if facts.blocked else []
     lines += ["The whole story, with pictures, is in `card.html` beside this file.", "", "## Balance", ""]

@@ -19,7 +19,7 @@ def render_summary(facts: CardFacts) -> str:
     number = "" if facts.blocked or not facts.config.version else f" v{facts.config.version}"
     lines = [f"# {text(facts.config.dataset + number)}: {text(findings.headline(facts))}", ""]
     lines += [text(findings.of_failures(facts)), ""] if facts.blocked else []
-    lines += [text(findings.of_hedge(facts)), ""] if facts.hedged else []
+    lines += [text(hedge), ""] if (hedge := findings.of_hedge(facts)) else []
     lines += [f"{text(findings.of_dispositions(facts))}.", ""]
     lines += balance_table(facts.balance)
     if facts.signals:
