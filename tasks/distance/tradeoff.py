@@ -60,7 +60,7 @@ def sweep_pulls(config: SamplingConfig, inputs: SampleInputs, pulls: Sequence[fl
     problem = problem_in_rows(config, inputs, run)
     hierarchy, vectors = Hierarchy.open(inputs.cluster), Vectors.open(inputs.embed, run.scratch)
     wanted = count_leaves(strategy.target.vectors(vectors, run), hierarchy, str(run.scratch / "pulls"), run)
-    even, pulled = Balanced().plan(problem).allocation.quotas, strategy.rows_of_leaves(problem)
+    even, pulled = Balanced().leaf_plan(problem).allocation.quotas, strategy.rows_of_leaves(problem)
     measure = None if inputs.partition is None else read_partitions(inputs.partition)
     level = next((n for n, one in enumerate(hierarchy.levels, 1) if one.clusters <= MOST_CLUSTERS), None)
 

@@ -10,6 +10,7 @@ false. `rule` names a rule to take without measuring, so that a later version ch
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -25,6 +26,7 @@ from evenkeel.tasks.sample.draw_plan import DrawPlan
 from evenkeel.tasks.sample.problem import SamplingProblem
 from evenkeel.tasks.sample.quotas.allocation import blend
 from evenkeel.tasks.sample.strata.scopes import group_scopes
+from evenkeel.tasks.sample.strategies.random import Random
 from evenkeel.tasks.sample.strategy import Strategy
 
 HEDGED = "; the halves of the data agree little ({agreement:.2f}), so random makes up {share:.0%} of it"
@@ -58,7 +60,17 @@ class Balanced(Strategy):
         return self if self.rule else self.model_copy(update={"rule": str(facts.get("chosen", ""))})
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
-        """Return the allocation of the candidate rule that spreads most evenly over the stable partitions."""
+        """Return the allocation of the candidate rule that spreads most evenly over the stable partitions.
+
+        Where that is nothing but `random`, the rows are those that the strategy of this name keeps.
+        """
+        plan = self.leaf_plan(problem)
+        if set(str(plan.facts["chosen"]).split("+")) != {"random"}:
+            return plan
+        return replace(Random().plan(problem), facts=plan.facts, measured=plan.measured)
+
+    def leaf_plan(self, problem: SamplingProblem) -> DrawPlan:
+        """Return the same with a quota for every leaf, `random` too."""
         sizes = problem.tree.sizes
         if self.rule:
             return _named(self.rule, problem)

@@ -129,7 +129,7 @@ class Toward(TowardOptions, Strategy):
         whole = self._whole(problem)
         if not self.blended:
             return whole
-        even = Balanced().plan(problem)
+        even = Balanced().leaf_plan(problem)
         allocation = self.blend(self.rows_of_leaves(problem), even.allocation.quotas, problem)
         facts = {**whole.facts, "balanced": _chosen(even.facts)}
         return DrawPlan(allocation, problem.tree.sizes, None, whole.weights_of, COLUMNS, facts=facts, draw="top")
