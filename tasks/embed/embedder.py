@@ -95,6 +95,9 @@ class Embedder(EmbeddingConfig, PostSteps):
         """Fit what the method needs to a sample of the pool, write it to `place.map` and return facts about it."""
         return {}
 
+    def check_map(self, place: Place) -> None:
+        """Raise InputError where the map of an earlier embedding, now in `place.map`, was made by unfit options."""
+
     def embed(self, pool: "Pool", block: "Block", positions: "Positions | None", place: Place) -> RawVectors:
         """Return the vectors of a block, or of the rows at `positions`: (rows, d) float32 (or the source's float16)."""
         raise NotImplementedError

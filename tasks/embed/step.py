@@ -195,6 +195,7 @@ def _take_over(embedder: Embedder, earlier: str, place: Place) -> dict[str, obje
     for name in _map_files(embedder):
         if storage.exists(storage.join(source, name)):
             storage.write_bytes(storage.join(place.map, name), storage.read_bytes(storage.join(source, name)))
+    embedder.check_map(place)
     return made
 
 

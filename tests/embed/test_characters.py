@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evenkeel.infra import storage
 from evenkeel.infra.arrays import read_array, write_array
+from evenkeel.infra.errors import InputError
 from evenkeel.infra.storage import write_json
 from evenkeel.infra.workspace import StepRef
 from evenkeel.tasks.embed.embedders import tfidf_svd
@@ -146,6 +148,27 @@ def test_a_map_of_an_earlier_version_is_read_as_it_was_meant(run: Run, tmp_path:
     again = EMBED(config.model_copy(update={"fitted": None, "seed": 1}), EmbedInputs(ingest=pool), run)
     taken = config.model_copy(update={"fitted": again.uri})
     np.testing.assert_array_equal(vectors_of(EMBED(taken, EmbedInputs(ingest=pool), run)), vectors_of(again))
+
+
+def test_a_map_of_other_buckets_or_without_its_characters_is_refused(run: Run, tmp_path: Path) -> None:
+    """Its n-grams would be sought in buckets that they are not in, which gives vectors of something else."""
+    pool = EmbedInputs(make_pool(run, tmp_path / "few", {"text": ["salted butter", "butter", "a sail", "sail"]}))
+    config = TfidfSvdEmbedding(dimension=2, buckets=512)
+    made = EMBED(config, pool, run)
+    words = EMBED(config.model_copy(update={"char_ngrams": False}), pool, run)
+    for buckets in (256, 1024):
+        other = config.model_copy(update={"buckets": buckets, "fitted": made.uri})
+        with pytest.raises(InputError, match=rf"expected: 512\n *found: {buckets:,}") as error:
+            EMBED(other, pool, run)
+        assert "embedding.buckets: 512" in str(error.value)
+    with pytest.raises(InputError, match="char_ngrams: true"):
+        EMBED(config.model_copy(update={"char_ngrams": False, "fitted": made.uri}), pool, run)
+    taken = EMBED(config.model_copy(update={"fitted": words.uri}), pool, run)  # a map of words has no other n-grams
+    np.testing.assert_array_equal(vectors_of(taken), vectors_of(words))
+    about = storage.read_json(f"{made.uri}/map/map.json")
+    write_json(f"{made.uri}/map/map.json", {name: value for name, value in about.items() if name != "characters_from"})
+    with pytest.raises(InputError, match=r"expected: more than [0-9]+\n *found: 256"):
+        EMBED(config.model_copy(update={"buckets": 256, "seed": 1, "fitted": made.uri}), pool, run)
 
 
 def test_without_characters_vectors_are_those_of_version_3_of_the_step(run: Run, tmp_path: Path) -> None:

@@ -104,6 +104,31 @@ class TfidfSvdEmbedding(TextEmbedder):
             "characters_from": self.buckets,
         }
 
+    def check_map(self, place: Place) -> None:
+        """Raise InputError where the map is of another number of buckets, or of characters that are not hashed here.
+
+        A map of an earlier version does not tell its number, only the last bucket that it uses.
+        """
+        features, _, _, characters_from = _load_map(place.map, place.scratch)
+        last = int(features.max(initial=0))
+        if characters_from not in (0, self.buckets) or (not characters_from and last >= self.buckets):
+            raise InputError(
+                "the fitted map has another number of hash buckets",
+                expected=f"{characters_from:,}" if characters_from else f"more than {last:,}",
+                found=f"{self.buckets:,}",
+                where="embedding.buckets",
+                remedy=f"embedding.buckets: {characters_from or '(that of the earlier embedding)'}, or fit a new map: "
+                "leave out embedding.fitted",
+            )
+        if characters_from and last >= characters_from and not self.char_ngrams:
+            raise InputError(
+                "the fitted map reads character n-grams, which are not hashed",
+                expected="char_ngrams: true",
+                found="char_ngrams: false",
+                where="embedding.char_ngrams",
+                remedy="embedding.char_ngrams: true, or fit a new map: leave out embedding.fitted",
+            )
+
     def embed_texts(self, texts: pa.ChunkedArray, place: Place) -> Matrix:
         """Return raw vectors, (rows, d) float32; a text without a known n-gram gives a zero row."""
         features, idf, projection, characters_from = _load_map(place.map, place.scratch)
