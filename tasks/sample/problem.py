@@ -56,8 +56,9 @@ class SamplingProblem:
     """The rows to choose from, how many to choose, and within which limits.
 
     target: how many rows. For strategies that ask for them, partitions: the measure that rules are compared by, None
-    where the pool has no stable cells; densities: the kernel density of the leaves by bandwidth; tag_counts: the step
-    that counted tags. folder: where a strategy may leave arrays for the workers until the rows are drawn, with
+    where the pool has no stable cells; agreement: how well its halves agree on cells where they agree most, None where
+    they make none, as of a handful of rows; densities: the kernel density of the leaves by bandwidth; tag_counts: the
+    step that counted tags. folder: where a strategy may leave arrays for the workers until the rows are drawn, with
     `scratch` on each worker.
     """
 
@@ -68,6 +69,7 @@ class SamplingProblem:
     limits: QuotaLimits = field(default_factory=QuotaLimits)
     compute: Compute = field(default_factory=Compute)
     partitions: ImbalanceMeasure | None = None
+    agreement: float | None = None
     densities: KernelDensities = field(default_factory=dict)
     folder: str = ""
     scratch: str = ""

@@ -127,6 +127,7 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
         limits,
         run.compute,
         partitions,
+        None if inputs.partition is None else inputs.partition.facts["agreement"],
         densities,
         tag_counts=inputs.tag_counts,
     )
@@ -189,4 +190,4 @@ def cost(config: SamplingConfig, work: Workload) -> float:
     return 0.1 + 1.65e-5 * work.rows
 
 
-SAMPLE = Step("sample", 24, sample, cost=cost)
+SAMPLE = Step("sample", 25, sample, cost=cost)

@@ -16,6 +16,7 @@ from evenkeel.tasks.sample.balanced.hedging import (
     doubt,
     hedged,
 )
+from evenkeel.tasks.sample.balanced.partition import MIN_AGREEMENT
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
 from tests.sample.pools import make_run, sampled, write_pool
@@ -57,6 +58,23 @@ def test_a_pool_without_clusters_is_drawn_at_random(tmp_path: Path) -> None:
     for same in ({"name": "random"}, {"rule": "random"}):
         other, _ = drawn(vectors, tmp_path, **same)
         assert (Selection.open(ref).row_ids() == Selection.open(other).row_ids()).all()
+
+
+@pytest.mark.long
+def test_a_pool_whose_halves_agree_on_no_cells_is_drawn_at_random_and_a_handful_of_rows_evened_out(
+    tmp_path: Path,
+) -> None:
+    """In 80 dimensions halves of a cloud agree by chance alone, so that no partition is stable at all."""
+    vectors = cloud(np.random.default_rng(0), 2000, 80)
+    ref, _ = drawn(vectors, tmp_path)
+    assert "imbalance" not in ref.facts
+    assert (ref.facts["chosen"], ref.facts["hedged"]) == ("random", 1.0)
+    assert ref.facts["agreement"] <= MIN_AGREEMENT
+    other, _ = drawn(vectors, tmp_path, name="random")
+    assert (Selection.open(ref).row_ids() == Selection.open(other).row_ids()).all()
+    assert drawn(vectors, tmp_path, abstain=False)[0].facts["chosen"] == "flat"
+    for few in (vectors[:60], np.ones_like(vectors)):  # too few rows for cells, or all the same: nothing is known
+        assert drawn(few, tmp_path / str(len(few)))[0].facts["chosen"] == "flat"
 
 
 def test_abstain_off_evens_it_out_all_the_same(tmp_path: Path) -> None:

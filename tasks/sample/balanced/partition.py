@@ -94,8 +94,13 @@ class StablePartitions:
         ]
 
 
+def stable(partitions: list[Partition]) -> list[Partition]:
+    """Return those whose halves agree better than by chance."""
+    return [partition for partition in partitions if partition.agreement > MIN_AGREEMENT]
+
+
 def find_partitions(probe: Probe, seed: int) -> list[Partition]:
-    """Return the partitions at all scales where the halves agree better than by chance; [] for a handful of rows.
+    """Return the partitions at all scales where both halves make cells; [] for a handful of rows.
 
     The distances of one half are in memory at a time: 134 MB for a probe of 8,192 rows.
     """
@@ -112,12 +117,11 @@ def find_partitions(probe: Probe, seed: int) -> list[Partition]:
         tried = scales(to_side[side[:SCALE_ROWS]]) if tried is None else tried
         halves.append([cells_of(to_side, side, order, scale) for scale in tried])
         del to_side
-    found = [
+    return [
         Partition(float(scale), (first, second), adjusted_rand(first, second))
         for scale, first, second in zip(tried if tried is not None else (), *halves, strict=True)
         if first is not None and second is not None
     ]
-    return [partition for partition in found if partition.agreement > MIN_AGREEMENT]
 
 
 def distances(rows: Matrix, others: Matrix) -> Matrix:

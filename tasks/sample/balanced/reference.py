@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenkeel.tasks.sample.balanced.partition import Matrix, Partition, Probe, find_partitions
+from evenkeel.tasks.sample.balanced.partition import Matrix, Partition, Probe, find_partitions, stable
 
 CLOUDS = 4
 UNIT = 0.01
@@ -29,10 +29,10 @@ def reference_agreement(probe: Probe, seed: int) -> float:
     spread = (np.sqrt(np.maximum(values, 0.0))[:, None] * axes.T).astype(np.float32)
     unit = bool((np.abs(np.linalg.norm(probe.vectors, axis=1) - 1) < UNIT).all())
     found = [
-        best_agreement(find_partitions(replace(probe, vectors=_cloud(mean, spread, len(probe.leaf), unit, rng)), seed))
+        find_partitions(replace(probe, vectors=_cloud(mean, spread, len(probe.leaf), unit, rng)), seed)
         for _ in range(CLOUDS)
     ]
-    return float(np.mean(found))
+    return float(np.mean([best_agreement(stable(one)) for one in found]))
 
 
 def _cloud(mean: Matrix, spread: Matrix, rows: int, unit: bool, rng: np.random.Generator) -> Matrix:

@@ -10,7 +10,7 @@ from evenkeel.tasks.embed.device import driver_device
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.hedging import AGREED
 from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
-from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions
+from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions, stable
 from evenkeel.tasks.sample.balanced.probe import draw_probe
 from evenkeel.tasks.sample.balanced.reference import CLOUDS, best_agreement, reference_agreement
 from evenkeel.tasks.sample.candidates import CandidateRows
@@ -25,7 +25,8 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
     """Draw a probe of a clustered pool, find its stable partitions, and write both without the vectors."""
     rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
     probe = draw_probe(rows, tree_of(Hierarchy.open(inputs.cluster)), config.rows, config.seed, run.compute)
-    found = find_partitions(probe, config.seed)
+    tried = find_partitions(probe, config.seed)
+    found, agreement = stable(tried), round(best_agreement(tried), 4) if tried else None
     doubtful = bool(found) and best_agreement(found) < AGREED
     reference = reference_agreement(probe, config.seed) if doubtful else None
     cells = np.array([one.cells for one in found], np.int32).reshape(len(found), 2, len(probe.leaf))
@@ -34,7 +35,8 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
     summary = [{"scale": one.scale, "agreement": one.agreement} for one in found]
     storage.write_json(out.path("partitions.json"), summary)
     run.progress(1.0, f"{len(found)} stable partitions by {len(probe.leaf):,} rows")
-    return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, {"partitions": summary, "reference": reference})
+    facts = {"partitions": summary, "agreement": agreement, "reference": reference}
+    return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, facts)
 
 
 def kernel_density(config: KernelDensityConfig, inputs: KernelDensityInputs, out: StepFolder, run: Run) -> Outcome:
@@ -76,5 +78,5 @@ def kernel_density_cost(config: KernelDensityConfig, work: Workload) -> float:
     return 0.02 + 5e-8 * work.leaves * min(work.leaves, MAX_LEAVES)
 
 
-PARTITION = Step("partition", 2, partition, cost=partition_cost)
+PARTITION = Step("partition", 3, partition, cost=partition_cost)
 KERNEL_DENSITY = Step("kernel-density", 1, kernel_density, by_backend=True, cost=kernel_density_cost)

@@ -31,6 +31,7 @@ from evenkeel.tasks.sample.strategy import Strategy
 
 HEDGED = "; the halves of the data agree little ({agreement:.2f}), so random makes up {share:.0%} of it"
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
+NOTHING_AGREED = "the halves of the data agree on no partition of the pool, so rows are drawn at random"
 
 
 class Balanced(Strategy):
@@ -75,7 +76,7 @@ class Balanced(Strategy):
         if self.rule:
             return _named(self.rule, problem)
         if (measure := problem.partitions) is None:
-            return DrawPlan(problem.fill(), sizes, facts={"chosen": "flat", "why": NOTHING_STABLE})
+            return self._unmeasured(problem)
         made = dict(rules(problem))
         weights = {name: measure.weights(allocation.shares) for name, allocation in made.items()}
         measured = {name: round(measure.imbalance(part), 5) for name, part in weights.items()}
@@ -99,6 +100,14 @@ class Balanced(Strategy):
         }
         allocation = blend([made[name] for name in parts], problem.seed)
         return DrawPlan(allocation, sizes, facts=facts, measured=measured)
+
+    def _unmeasured(self, problem: SamplingProblem) -> DrawPlan:
+        """Return what is done without stable partitions: chance where halves agree on none, else equal leaves."""
+        sizes, agreement = problem.tree.sizes, problem.agreement
+        if agreement is None or not self.abstain:
+            return DrawPlan(problem.fill(), sizes, facts={"chosen": "flat", "why": NOTHING_STABLE})
+        facts = {"chosen": "random", "why": NOTHING_AGREED, "agreement": agreement, "reference": None, "hedged": 1.0}
+        return DrawPlan(problem.fill(sizes.astype(float)), sizes, facts=facts)
 
 
 def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
