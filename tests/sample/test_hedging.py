@@ -19,6 +19,7 @@ from evenkeel.tasks.sample.balanced.hedging import (
 from evenkeel.tasks.sample.balanced.partition import MIN_AGREEMENT
 from evenkeel.tasks.sample.config import SamplingConfig
 from evenkeel.tasks.sample.selection import Selection
+from evenkeel.tasks.sample.strategies.balanced import Balanced
 from tests.sample.pools import make_run, sampled, write_pool
 
 LEAVES = 60
@@ -55,9 +56,13 @@ def test_a_pool_without_clusters_is_drawn_at_random(tmp_path: Path) -> None:
     assert ref.facts["agreement"] < 1.5 * ref.facts["reference"]
     assert (ref.facts["chosen"], ref.facts["hedged"]) == ("random", 1.0)
     assert "random makes up 100%" in ref.facts["why"]
-    for same in ({"name": "random"}, {"rule": "random"}):
+    pinned = Balanced().pinned(ref.facts)
+    for same in ({"name": "random"}, {"rule": "random"}, pinned.model_dump()):
         other, _ = drawn(vectors, tmp_path, **same)
         assert (Selection.open(ref).row_ids() == Selection.open(other).row_ids()).all()
+    told = ("chosen", "hedged", "agreement", "reference")
+    assert [other.facts[name] for name in told] == [ref.facts[name] for name in told]  # so it is said again
+    assert pinned.pinned(other.facts) == Balanced().pinned(other.facts) == pinned
 
 
 @pytest.mark.long

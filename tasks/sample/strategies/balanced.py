@@ -11,7 +11,7 @@ false. `rule` names a rule to take without measuring, so that a later version ch
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from evenkeel.tasks.sample.strategies.random import Random
 from evenkeel.tasks.sample.strategy import Strategy
 
 HEDGED = "; the halves of the data agree little ({agreement:.2f}), so random makes up {share:.0%} of it"
+HedgeFact = Literal["hedged", "agreement", "reference"]
 NOTHING_STABLE = "no partition of the pool is stable, so leaves are equal"
 NOTHING_AGREED = "the halves of the data agree on no partition of the pool, so rows are drawn at random"
 
@@ -47,6 +48,10 @@ class Balanced(Strategy):
         "false = even them out all the same.",
     )
     rule: str = Field("", description="A rule that an earlier run chose, taken without measuring; empty = measure.")
+    hedge: dict[HedgeFact, float | None] = Field(
+        default_factory=dict,
+        description="Why the run that chose the rule left some of it to chance, which is told again: its facts.",
+    )
 
     def partition_config(self) -> PartitionConfig | None:
         """Return the partitions that rules are measured on; None where the rule is named."""
@@ -58,7 +63,10 @@ class Balanced(Strategy):
 
     def pinned(self, facts: Mapping[str, object]) -> "Balanced":
         """Return the strategy that takes the rule chosen in these facts; one that names a rule stays as it is."""
-        return self if self.rule else self.model_copy(update={"rule": str(facts.get("chosen", ""))})
+        if self.rule:
+            return self
+        hedge = {name: facts.get(name) for name in get_args(HedgeFact)} if facts.get("hedged") else {}
+        return self.model_copy(update={"rule": str(facts.get("chosen", "")), "hedge": hedge})
 
     def plan(self, problem: SamplingProblem) -> DrawPlan:
         """Return the allocation of the candidate rule that spreads most evenly over the stable partitions.
@@ -74,7 +82,7 @@ class Balanced(Strategy):
         """Return the same with a quota for every leaf, `random` too."""
         sizes = problem.tree.sizes
         if self.rule:
-            return _named(self.rule, problem)
+            return _named(self.rule, {str(name): value for name, value in self.hedge.items()}, problem)
         if (measure := problem.partitions) is None:
             return self._unmeasured(problem)
         made = dict(rules(problem))
@@ -110,7 +118,7 @@ class Balanced(Strategy):
         return DrawPlan(problem.fill(sizes.astype(float)), sizes, facts=facts)
 
 
-def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
+def _named(rule: str, hedge: Mapping[str, object], problem: SamplingProblem) -> DrawPlan:
     made = dict(rules(problem))
     parts = rule.split("+")
     if missing := [name for name in parts if name not in made]:
@@ -121,4 +129,4 @@ def _named(rule: str, problem: SamplingProblem) -> DrawPlan:
             remedy="take what an earlier run chose from its facts, or leave it empty",
         )
     allocation = blend([made[name] for name in parts], problem.seed)
-    return DrawPlan(allocation, problem.tree.sizes, facts={"chosen": rule, "why": "named in the recipe"})
+    return DrawPlan(allocation, problem.tree.sizes, facts={"chosen": rule, "why": "named in the recipe", **hedge})
