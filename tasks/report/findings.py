@@ -1,5 +1,8 @@
 """The titles of the card: what the numbers say, in sentences."""
 
+import json
+import math
+
 import numpy as np
 import pandas as pd
 import yaml
@@ -80,8 +83,16 @@ def of_hedge(facts: CardFacts) -> str:
     if not facts.groups:
         return f"{found}{did}. {anyhow}"
     column = facts.groups[0].title
-    uniform = yaml.safe_dump({"name": "uniform", "groups": [column]}, default_flow_style=True, sort_keys=False).strip()
+    uniform = _on_one_line({"name": "uniform", "groups": [column]})
     return f"{found}{did}. {anyhow} To even out {column}: strategy: {uniform}."
+
+
+def _on_one_line(strategy: dict[str, object]) -> str:
+    """Return a strategy as YAML on one line: of a name with line breaks as JSON, which is YAML too."""
+    written = yaml.safe_dump(
+        strategy, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
+    ).strip()
+    return json.dumps(strategy, ensure_ascii=False) if "\n" in written else written
 
 
 def of_map(facts: CardFacts) -> str:

@@ -62,4 +62,4 @@ def cost(config: ReportConfig, work: Workload) -> float:
     return 1.5 + 4e-4 * min(work.leaves, MAX_DRAWN)
 
 
-REPORT = Step("report", 10, report, cost=cost)
+REPORT = Step("report", 11, report, cost=cost)
