@@ -193,7 +193,8 @@ def generalisation(results: list[dict[str, Any]], seeds: int) -> list[str]:
         "",
         f"{len(results)} pools drawn by chance (`tests/bench/fresh_pools.py`): shape, rows, dimensions, components, "
         "tail, overlap and",
-        f"target all follow from a seed. Looked at once, when the code was done. {seeds} seeds of sampling.",
+        "target all follow from a seed. The rules were made without them, the limits below with them in view.",
+        f"{seeds} seeds of sampling.",
         "",
         "| pool | | kept | random | top-down | flat | **balanced** | linear probe | k-NN | agreement | correlation |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
