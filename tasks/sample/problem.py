@@ -19,10 +19,6 @@ KernelDensities = Mapping[float, NDArray[np.float32]]
 class ImbalanceMeasure(Protocol):
     """Measures how unevenly a selection spreads over cells that the clustering did not make."""
 
-    @property
-    def reference(self) -> float | None:
-        """How well halves of a cloud without clusters agree on such cells; None where the data's own agree well."""
-
     def weights(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""
 
@@ -57,8 +53,9 @@ class SamplingProblem:
 
     target: how many rows. For strategies that ask for them, partitions: the measure that rules are compared by, None
     where the pool has no stable cells; agreement: how well its halves agree on cells where they agree most, None where
-    they make none, as of a handful of rows; densities: the kernel density of the leaves by bandwidth; tag_counts: the
-    step that counted tags. folder: where a strategy may leave arrays for the workers until the rows are drawn, with
+    they make none, as of a handful of rows; reference: how well those of a cloud without clusters do, None where the
+    data's agree well; densities: the kernel density of the leaves by bandwidth; tag_counts: the step that counted tags.
+    folder: where a strategy may leave arrays for the workers until the rows are drawn, with
     `scratch` on each worker.
     """
 
@@ -70,6 +67,7 @@ class SamplingProblem:
     compute: Compute = field(default_factory=Compute)
     partitions: ImbalanceMeasure | None = None
     agreement: float | None = None
+    reference: float | None = None
     densities: KernelDensities = field(default_factory=dict)
     folder: str = ""
     scratch: str = ""

@@ -118,6 +118,7 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
     limits = QuotaLimits(config.max_repeats, config.floor, config.cap)
     _require_inputs(config.strategy, inputs)
     partitions = None if inputs.partition is None else read_partitions(inputs.partition)
+    halves = {} if inputs.partition is None else inputs.partition.facts
     densities = {} if inputs.kernel_density is None else read_densities(inputs.kernel_density)
     problem = SamplingProblem(
         rows,
@@ -127,7 +128,8 @@ def open_problem(config: SamplingConfig, inputs: SampleInputs, run: Run) -> tupl
         limits,
         run.compute,
         partitions,
-        None if inputs.partition is None else inputs.partition.facts["agreement"],
+        halves.get("agreement"),
+        halves.get("reference"),
         densities,
         tag_counts=inputs.tag_counts,
     )

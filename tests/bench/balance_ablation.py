@@ -57,10 +57,10 @@ def agreement(imbalance: Mapping[str, float], kl: Mapping[str, float]) -> tuple[
 def ablations(problem: SamplingProblem, table: np.ndarray) -> dict[str, float]:
     """Return the label KL that the choice comes to on average with each part left out, and that of a random draw."""
     present, measure = np.asarray(table.any(axis=0)), problem.partitions
-    if measure is None:
+    if measure is None or problem.agreement is None:
         return {}
     made = {name: allocation.shares for name, allocation in rules(problem)}
-    share = doubt(max(partition["agreement"] for partition in measure.summary()), measure.reference)
+    share = doubt(problem.agreement, problem.reference)
     scopes = level_scopes(problem.tree, problem.seed)
     found = {"random": _kl(made["random"], table, present)}
 

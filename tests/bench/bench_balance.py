@@ -172,7 +172,6 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
     if pool.name == "isotropic":
         config = SamplingConfig(target=1)
         swept = sweep(config, inputs_of(config, inputs, run), ["1%", "2%", "5%", "10%", "20%", "50%"], run)
-    agreed = [partition["agreement"] for partition in facts.get("partitions", [])]
     return {
         **result,
         "about": pool.about,
@@ -180,9 +179,8 @@ def measure(pool: Pool, seeds: int, folder: Path, strategies: list[str]) -> dict
         "target": pool.target,
         "chosen": facts["chosen"],
         "why": facts["why"],
-        "agreement": max(agreed, default=float("nan")),
+        "agreement": facts.get("agreement", float("nan")),
         "reference": facts.get("reference"),
-        "hedged": facts.get("hedged", 0.0),
         "gains": {key: gains(pool, found["balanced"], found["random"], key) for key in ("probe", "knn")},
         "rho": rho,
         "best": best,

@@ -22,8 +22,6 @@ from tests.sample.pools import inputs_of, make_run, sampled, write_pool
 class InPairs:
     """A measure whose cells are pairs of leaves: 1 - normalised entropy of what they give."""
 
-    reference: float | None = None
-
     def weights(self, shares: np.ndarray) -> np.ndarray:
         return shares
 

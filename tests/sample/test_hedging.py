@@ -125,6 +125,16 @@ def test_random_makes_up_the_share_that_is_asked_for(parts: list[str]) -> None:
         }
 
 
+@pytest.mark.parametrize("parts", [["flat"], ["flat", "cut-2", "cut-2"], ["a", "b", "c", "d"], list("abcdef")])
+def test_the_less_the_halves_agree_the_more_of_the_choice_is_random_and_never_at_one_stroke(parts: list[str]) -> None:
+    found = [hedged(parts, doubt(agreement, None)) for agreement in np.linspace(0.6, ABSTAIN, 1201)]
+    shares = np.array([one.count("random") / len(one) for one in found])
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert (np.diff(shares) >= 0).all()
+    assert np.diff(shares[shares < 1]).max() <= 1 / 7
+    assert shares[shares < 1].max() >= 0.74  # the last step is the largest
+
+
 def test_the_choice_stays_as_it_is_or_becomes_random() -> None:
     assert hedged(["flat", "cut-2"], 0.0) == ["flat", "cut-2"]
     assert hedged(["flat", "cut-2"], 0.5) == ["flat", "cut-2", "random", "random"]

@@ -167,8 +167,6 @@ def test_adjusted_rand_agrees_with_scikit_learn() -> None:
 class LastBits:
     """An imbalance that falls by rounding alone when the same candidates are added again."""
 
-    reference: float | None = None
-
     def weights(self, shares: np.ndarray) -> np.ndarray:
         return shares
 

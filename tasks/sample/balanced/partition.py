@@ -67,14 +67,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class StablePartitions:
-    """The partitions of a probe at the scales where they are stable: measures the imbalance of a selection.
-
-    reference: the best agreement of halves of a cloud without clusters; None where the halves agree well.
-    """
+    """The partitions of a probe at the scales where they are stable: measures the imbalance of a selection."""
 
     probe: Probe
     partitions: list[Partition]
-    reference: float | None = None
 
     def weights(self, shares: Weights) -> Weights:
         """Return the rows that each row of the probe represents where leaves give these shares, (m,) float64."""
@@ -97,6 +93,11 @@ class StablePartitions:
 def stable(partitions: list[Partition]) -> list[Partition]:
     """Return those whose halves agree better than by chance."""
     return [partition for partition in partitions if partition.agreement > MIN_AGREEMENT]
+
+
+def best_agreement(partitions: list[Partition]) -> float:
+    """Return the agreement at the scale where the halves agree most, 0 where there is none."""
+    return max((partition.agreement for partition in partitions), default=0.0)
 
 
 def find_partitions(probe: Probe, seed: int) -> list[Partition]:

@@ -7,15 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenkeel.tasks.sample.balanced.partition import Matrix, Partition, Probe, find_partitions, stable
+from evenkeel.tasks.sample.balanced.partition import Matrix, Probe, best_agreement, find_partitions, stable
 
 CLOUDS = 4
 UNIT = 0.01
-
-
-def best_agreement(partitions: list[Partition]) -> float:
-    """Return the agreement at the scale where the halves agree most, 0 where there is none."""
-    return max((partition.agreement for partition in partitions), default=0.0)
 
 
 def reference_agreement(probe: Probe, seed: int) -> float:

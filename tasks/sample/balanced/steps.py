@@ -10,9 +10,16 @@ from evenkeel.tasks.embed.device import driver_device
 from evenkeel.tasks.sample.balanced.config import KernelDensityConfig, PartitionConfig
 from evenkeel.tasks.sample.balanced.hedging import AGREED
 from evenkeel.tasks.sample.balanced.kernel_density import MAX_LEAVES, kernel_densities
-from evenkeel.tasks.sample.balanced.partition import Partition, Probe, StablePartitions, find_partitions, stable
+from evenkeel.tasks.sample.balanced.partition import (
+    Partition,
+    Probe,
+    StablePartitions,
+    best_agreement,
+    find_partitions,
+    stable,
+)
 from evenkeel.tasks.sample.balanced.probe import draw_probe
-from evenkeel.tasks.sample.balanced.reference import CLOUDS, best_agreement, reference_agreement
+from evenkeel.tasks.sample.balanced.reference import CLOUDS, reference_agreement
 from evenkeel.tasks.sample.candidates import CandidateRows
 from evenkeel.tasks.sample.inputs import KernelDensityInputs, PartitionInputs
 from evenkeel.tasks.sample.problem import KernelDensities
@@ -26,16 +33,15 @@ def partition(config: PartitionConfig, inputs: PartitionInputs, out: StepFolder,
     rows = CandidateRows.open(inputs.ingest, inputs.embed, inputs.cluster, str(run.scratch))
     probe = draw_probe(rows, tree_of(Hierarchy.open(inputs.cluster)), config.rows, config.seed, run.compute)
     tried = find_partitions(probe, config.seed)
-    found, agreement = stable(tried), round(best_agreement(tried), 4) if tried else None
-    doubtful = bool(found) and best_agreement(found) < AGREED
-    reference = reference_agreement(probe, config.seed) if doubtful else None
+    found, agreement = stable(tried), best_agreement(tried)
+    reference = reference_agreement(probe, config.seed) if found and agreement < AGREED else None
     cells = np.array([one.cells for one in found], np.int32).reshape(len(found), 2, len(probe.leaf))
     for name, array in (("leaf", probe.leaf), ("weight", probe.weight), ("half", probe.half), ("cells", cells)):
         write_array(out.path(f"{name}.npy"), array)
     summary = [{"scale": one.scale, "agreement": one.agreement} for one in found]
     storage.write_json(out.path("partitions.json"), summary)
     run.progress(1.0, f"{len(found)} stable partitions by {len(probe.leaf):,} rows")
-    facts = {"partitions": summary, "agreement": agreement, "reference": reference}
+    facts = {"partitions": summary, "agreement": round(agreement, 4) if tried else None, "reference": reference}
     return Outcome({"rows": len(probe.leaf), "partitions": len(found)}, facts)
 
 
@@ -56,7 +62,7 @@ def read_partitions(ref: StepRef) -> StablePartitions | None:
         for about, pair in zip(storage.read_json(storage.join(ref.uri, "partitions.json")), cells, strict=True)
     ]
     probe = Probe(np.empty((len(leaf), 0), np.float32), leaf, weight, half)
-    return StablePartitions(probe, found, ref.facts["reference"]) if found else None
+    return StablePartitions(probe, found) if found else None
 
 
 def read_densities(ref: StepRef) -> KernelDensities:

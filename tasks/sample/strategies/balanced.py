@@ -83,7 +83,8 @@ class Balanced(Strategy):
         sizes = problem.tree.sizes
         if self.rule:
             return _named(self.rule, {str(name): value for name, value in self.hedge.items()}, problem)
-        if (measure := problem.partitions) is None:
+        measure, agreement = problem.partitions, problem.agreement
+        if measure is None or agreement is None:
             return self._unmeasured(problem)
         made = dict(rules(problem))
         weights = {name: measure.weights(allocation.shares) for name, allocation in made.items()}
@@ -91,8 +92,7 @@ class Balanced(Strategy):
         shares, partitions = {name: allocation.shares for name, allocation in made.items()}, measure.summary()
         scopes = [*level_scopes(problem.tree, problem.seed), *group_scopes(problem)]
         found = blend_evenly(measure, weights, Guard.of(scopes, shares, problem.target))
-        agreement = max(partition["agreement"] for partition in partitions)
-        parts = hedged(found.parts, doubt(agreement, measure.reference)) if self.abstain else found.parts
+        parts = hedged(found.parts, doubt(agreement, problem.reference)) if self.abstain else found.parts
         lowest, share = imbalance_of(measure, weights, parts), parts.count("random") / len(parts)
         hedge = parts != found.parts
         facts = {
@@ -102,7 +102,7 @@ class Balanced(Strategy):
             "imbalance": measured,
             "partitions": partitions,
             "agreement": agreement,
-            "reference": measure.reference,
+            "reference": problem.reference,
             "hedged": share if hedge else 0.0,
             "uneven": found.uneven,
         }
